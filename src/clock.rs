@@ -1,0 +1,85 @@
+//! Time as a number: coarse instants that fit an atomic and are handed to pure code as `now`.
+
+use std::time::Duration;
+
+/// Milliseconds since this process began to count, never 0.
+///
+/// Small enough for an atomic, and given as an argument wherever behaviour depends on time, so that tests choose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Moment(u64);
+
+impl Moment {
+    /// The first moment there is.
+    pub const START: Self = Self(1);
+
+    /// The moment that many milliseconds after [`Moment::START`].
+    pub const fn from_millis(millis: u64) -> Self {
+        Self(millis.saturating_add(1))
+    }
+
+    /// The number behind this moment, for an atomic; at least 1.
+    pub const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The moment behind a number that [`Moment::to_bits`] gave; `None` for 0, which stands for "never".
+    pub const fn from_bits(bits: u64) -> Option<Self> {
+        if bits == 0 { None } else { Some(Self(bits)) }
+    }
+
+    /// This moment, later by a duration (whole milliseconds).
+    #[must_use]
+    pub fn after(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
+    }
+
+    /// How long ago `earlier` was; zero when it lies ahead.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+}
+
+/// What turns the runtime's clock into [`Moment`]s: one per process, copied freely.
+///
+/// Reads tokio's clock, so paused time in tests moves it.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: tokio::time::Instant,
+}
+
+impl Clock {
+    /// A clock whose [`Moment::START`] is now.
+    pub fn start() -> Self {
+        Self { start: tokio::time::Instant::now() }
+    }
+
+    /// The present moment.
+    pub fn now(&self) -> Moment {
+        Moment::from_millis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn never_is_not_a_moment() {
+        assert_eq!(Moment::from_bits(0), None);
+        assert_eq!(Moment::from_bits(Moment::START.to_bits()), Some(Moment::START));
+    }
+
+    #[test]
+    fn durations_add_and_subtract() {
+        let later = Moment::START.after(Duration::from_millis(250));
+        assert_eq!(later.since(Moment::START), Duration::from_millis(250));
+        assert_eq!(Moment::START.since(later), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_clock_follows_the_runtime() {
+        let clock = Clock::start();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(clock.now().since(Moment::START), Duration::from_secs(3));
+    }
+}

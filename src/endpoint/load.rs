@@ -1,0 +1,40 @@
+//! How much an endpoint has in flight, and the guard that holds one attempt's share of it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::Memory;
+
+/// Attempts in flight.
+#[derive(Debug, Default)]
+pub(super) struct InFlight(AtomicU32);
+
+impl InFlight {
+    pub(super) fn count(&self) -> u32 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// One attempt in flight: counted from its making until it is dropped, which is when the response body has ended.
+#[derive(Debug)]
+pub struct LoadGuard {
+    memory: Arc<Memory>,
+}
+
+impl LoadGuard {
+    pub(super) fn new(memory: Arc<Memory>) -> Self {
+        memory.in_flight.0.fetch_add(1, Ordering::Relaxed);
+        Self { memory }
+    }
+
+    /// The endpoint's memory that this attempt is counted in.
+    pub fn memory(&self) -> &Arc<Memory> {
+        &self.memory
+    }
+}
+
+impl Drop for LoadGuard {
+    fn drop(&mut self) {
+        self.memory.in_flight.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,143 @@
+//! Whether connections to an endpoint succeed: out at the first failure to connect, then back by one request at a time.
+
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::time::Duration;
+
+use crate::clock::Moment;
+
+/// How long an endpoint is left alone after its first failure to connect; doubles with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest an endpoint is left alone.
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// How long a trial request may take before another one may try.
+const TRIAL: Duration = Duration::from_secs(5);
+
+/// Whether connections to an endpoint succeed.
+///
+/// A refused or timed-out connection proves that the request never arrived, and costs the caller a second attempt; so one
+/// failure is enough to leave the endpoint alone for a second, doubling up to a minute, each pause varied by a quarter
+/// either way so that a fleet does not return at once. After the pause a single request may try it; success ends the matter.
+#[derive(Debug, Default)]
+pub struct Reach {
+    /// Failures to connect since the last success. Written by workers, read by admin.
+    failures: AtomicU32,
+    /// The bits of the moment at which the pause ends; 0 while reachable. Written by workers, read at each pick.
+    paused_until: AtomicU64,
+    /// The bits of the moment at which the present trial times out; 0 without one. Written and read by workers.
+    trial_until: AtomicU64,
+}
+
+/// What [`Reach`] says, for an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReachState {
+    /// Connections succeed, or none was tried.
+    Reachable,
+    /// The last connections failed; the endpoint is left alone for the pause, then one request may try.
+    Unreachable {
+        /// Failures to connect in a row, at least 1.
+        failures: u32,
+        /// Time until a request may try; zero when one may now.
+        pause: Duration,
+    },
+}
+
+impl Reach {
+    /// Whether any request may be sent there.
+    pub fn is_available(&self) -> bool {
+        self.paused_until.load(Ordering::Relaxed) == 0
+    }
+
+    /// Claims the right to try an unreachable endpoint: true for one caller once the pause is over, until its trial times out.
+    pub fn try_claim(&self, now: Moment) -> bool {
+        let pause_over =
+            Moment::from_bits(self.paused_until.load(Ordering::Relaxed)).is_some_and(|until| until <= now);
+        let trial = self.trial_until.load(Ordering::Relaxed);
+        let free = Moment::from_bits(trial).is_none_or(|until| until <= now);
+        let next = now.after(TRIAL).to_bits();
+        pause_over
+            && free
+            && self.trial_until.compare_exchange(trial, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Notes that the provider was reached.
+    pub fn succeed(&self) {
+        if !self.is_available() {
+            self.failures.store(0, Ordering::Relaxed);
+            self.trial_until.store(0, Ordering::Relaxed);
+            self.paused_until.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// Notes that a connection failed; `luck`, from 0 to 1, varies the pause. True when this failure put the endpoint out.
+    ///
+    /// Attempts that began together fail together: what fails within a pause does not lengthen it.
+    pub fn fail(&self, now: Moment, luck: f64) -> bool {
+        let before = Moment::from_bits(self.paused_until.load(Ordering::Relaxed));
+        if before.is_some_and(|until| until > now) {
+            return false;
+        }
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
+        let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(6)).min(LONGEST_PAUSE);
+        let pause = pause.mul_f64(0.75 + luck.clamp(0.0, 1.0) / 2.0).min(LONGEST_PAUSE);
+        self.trial_until.store(0, Ordering::Relaxed);
+        self.paused_until.store(now.after(pause).to_bits(), Ordering::Relaxed);
+        before.is_none()
+    }
+
+    /// What an operator is told.
+    pub fn state(&self, now: Moment) -> ReachState {
+        match Moment::from_bits(self.paused_until.load(Ordering::Relaxed)) {
+            None => ReachState::Reachable,
+            Some(until) => ReachState::Unreachable {
+                failures: self.failures.load(Ordering::Relaxed).max(1),
+                pause: until.since(now),
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(millis: u64) -> Moment {
+        Moment::from_millis(millis)
+    }
+
+    #[test]
+    fn one_failure_is_enough_and_one_request_tries_again() {
+        let reach = Reach::default();
+        assert!(reach.is_available());
+        assert!(reach.fail(at(0), 0.5));
+        assert!(!reach.is_available() && !reach.try_claim(at(999)));
+        assert!(reach.try_claim(at(1000)));
+        assert!(!reach.try_claim(at(1000)), "a second request must not try beside the first");
+        assert!(reach.try_claim(at(6000)), "a trial that never ended gives way to another");
+        reach.succeed();
+        assert!(reach.is_available());
+        assert_eq!(reach.state(at(6000)), ReachState::Reachable);
+    }
+
+    #[test]
+    fn pauses_double_up_to_a_minute() {
+        let reach = Reach::default();
+        let mut now = at(0);
+        for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
+            reach.fail(now, 0.5);
+            let ReachState::Unreachable { pause, .. } = reach.state(now) else { panic!("reachable") };
+            assert_eq!(pause, Duration::from_secs(expected));
+            now = now.after(pause);
+        }
+    }
+
+    #[test]
+    fn failures_of_one_moment_count_once() {
+        let reach = Reach::default();
+        assert!(reach.fail(at(0), 0.0));
+        assert!(!reach.fail(at(1), 0.0));
+        assert_eq!(
+            reach.state(at(0)),
+            ReachState::Unreachable { failures: 1, pause: Duration::from_millis(750) }
+        );
+    }
+}

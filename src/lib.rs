@@ -1,0 +1,10 @@
+//! Wayside: a client-side load-balancing sidecar proxy.
+
+pub mod catalog;
+pub mod clock;
+pub mod drain;
+pub mod endpoint;
+pub mod provider;
+pub mod proxy;
+pub mod registry;
+pub mod upstream;

@@ -1,0 +1,70 @@
+//! A provider: one running instance of a service, as a registry announces it.
+
+mod address;
+mod service_name;
+mod weight;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+pub use address::{Address, AddressError, Host};
+pub use service_name::{ServiceName, ServiceNameError};
+pub use weight::{Weight, WeightError};
+
+/// One running instance of a service, as a registry announces it: a value, compared by all it says.
+///
+/// What this proxy has experienced with it is kept by [`crate::endpoint::Memory`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Provider {
+    /// The registry's name for this instance; unique within a service, and what an operator searches for.
+    pub id: Arc<str>,
+    /// Where it listens. Two records of a service with one address are one provider.
+    pub address: Address,
+    /// Its share of traffic relative to its siblings.
+    pub weight: Weight,
+    /// Where it runs, when it says so.
+    pub zone: Option<Arc<str>>,
+    /// The announced version; empty when there is none.
+    pub version: Arc<str>,
+    /// What is spoken with it.
+    pub protocol: Protocol,
+    /// Everything else the record says about this instance.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Provider {
+    /// A provider of which only the id and address are known: usual weight, HTTP/1.1, no version, no metadata.
+    pub fn new(id: impl Into<Arc<str>>, address: Address) -> Self {
+        Self {
+            id: id.into(),
+            address,
+            weight: Weight::ONE,
+            zone: None,
+            version: Arc::from(""),
+            protocol: Protocol::Http1,
+            metadata: BTreeMap::new(),
+        }
+    }
+}
+
+/// What is spoken with a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// HTTP/1.1 in clear text.
+    Http1,
+    /// HTTP/2 in clear text by prior knowledge, as gRPC servers speak it.
+    H2c,
+    /// Go Micro's own calls over HTTP/1.1: a connection to such a provider belongs to one client connection.
+    Mucp,
+}
+
+impl Protocol {
+    /// The word for it in logs, admin answers and configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http1 => "http1",
+            Self::H2c => "h2c",
+            Self::Mucp => "mucp",
+        }
+    }
+}
