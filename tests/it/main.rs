@@ -1,1 +1,1 @@
-//! it
+//! The whole program, against real servers and stand-ins.
