@@ -7,4 +7,5 @@ pub mod endpoint;
 pub mod provider;
 pub mod proxy;
 pub mod registry;
+pub mod telemetry;
 pub mod upstream;
