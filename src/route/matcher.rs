@@ -241,3 +241,59 @@ impl HeaderPattern {
         self.name == other.name && (self.value.is_none() || self.value == other.value)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_for(matcher: &Matcher, host: &str, path: &str) -> bool {
+        let host = Host::parse(Some(host)).unwrap();
+        matcher.matches(&Method::GET, host, path, &HeaderMap::new()).is_some()
+    }
+
+    #[test]
+    fn hosts_are_compared_without_case_and_port() {
+        let matcher = |host: &str| Matcher { hosts: vec![host.parse().unwrap()], ..Matcher::default() };
+        assert!(is_for(&matcher("API.example.org"), "api.Example.org:80", "/"));
+        assert!(is_for(&matcher("*.example.org"), "a.b.Example.org", "/"));
+        assert!(!is_for(&matcher("*.example.org"), "example.org", "/"));
+        assert!(!is_for(&matcher("*.example.org"), "anexample.org", "/"));
+        assert!(is_for(&matcher("[::1]"), "[0:0::1]:80", "/"));
+        assert!(is_for(&matcher("localhost"), "localhost:80", "/"));
+        assert!(!is_for(&matcher("10.0.0.1"), "10.0.0.2", "/"));
+    }
+
+    #[test]
+    fn prefixes_are_compared_by_segment() {
+        let prefix: PathPrefix = "/api/v1/".parse().unwrap();
+        assert_eq!(prefix.as_str(), "/api/v1");
+        for (path, matched) in [
+            ("/api/v1", Some(7)),
+            ("/api/v1/", Some(7)),
+            ("/api/v1/users", Some(7)),
+            ("/api/%761", Some(9)),
+            ("/api/v12", None),
+            ("/api", None),
+            ("/api%2Fv1", None),
+            ("//api/v1", None),
+            ("/api/../api/v1", None),
+            ("api/v1", None),
+            ("*", None),
+        ] {
+            assert_eq!(prefix.matched(path), matched, "{path}");
+        }
+    }
+
+    #[test]
+    fn patterns_are_refused_with_the_cure() {
+        assert_eq!("h:80".parse::<HostPattern>(), Err(PatternError::Port));
+        for text in ["", "a b", "*", "a.*", "*.", "*.*.a", "*.10.0.0.1", "h/x"] {
+            assert_eq!(text.parse::<HostPattern>(), Err(PatternError::Host), "{text}");
+        }
+        assert_eq!("api".parse::<PathPrefix>(), Err(PatternError::NoSlash));
+        assert_eq!("/a//b".parse::<PathPrefix>(), Err(PatternError::EmptySegment));
+        assert_eq!("//".parse::<PathPrefix>(), Err(PatternError::EmptySegment));
+        assert_eq!("/a/%2e%2E/b".parse::<PathPrefix>(), Err(PatternError::DotSegment));
+        assert_eq!("/a?b".parse::<PathPrefix>(), Err(PatternError::Character('?')));
+    }
+}

@@ -44,3 +44,6 @@ pub struct Rewrite {
     /// What takes the place of `Host`; `None` leaves it as it is.
     pub host: Option<HeaderValue>,
 }
+
+#[cfg(test)]
+mod properties;
