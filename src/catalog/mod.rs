@@ -1,6 +1,10 @@
 //! The catalog: what we know now, of every service subscribed to.
 
+mod claim;
+
 use std::time::Duration;
+
+pub use claim::{Claim, Subset};
 
 /// How services are followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
