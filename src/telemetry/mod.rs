@@ -1,0 +1,3 @@
+//! Telemetry: what the proxy tells about itself.
+
+pub mod metrics;
