@@ -7,9 +7,9 @@ use std::sync::Arc;
 use rand::rngs::SmallRng;
 use thiserror::Error;
 
+use super::Balancer;
 use super::random::Random;
 use super::round_robin::RoundRobin;
-use super::{Balancer, Previous};
 use crate::endpoint::Endpoint;
 
 /// How an endpoint is chosen.
@@ -44,8 +44,8 @@ impl Policy {
     /// An order goes on where `previous` stood; without one it begins at a random place, which `rng` decides.
     pub fn build(
         self,
-        endpoints: &[Endpoint],
-        previous: Option<Previous<'_>>,
+        endpoints: &Arc<[Endpoint]>,
+        previous: Option<&dyn Balancer>,
         rng: &mut SmallRng,
     ) -> Arc<dyn Balancer> {
         match self {

@@ -12,6 +12,7 @@ use rand::rngs::SmallRng;
 pub use kinds::{Policy, PolicyError};
 
 use crate::endpoint::Endpoint;
+use crate::provider::Address;
 
 /// What proposes an endpoint of one snapshot for each attempt.
 ///
@@ -26,21 +27,12 @@ pub trait Balancer: Send + Sync + fmt::Debug {
 }
 
 /// Where a policy stands in its order.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Position {
-    /// The index proposed last.
-    pub last: usize,
+    /// The address proposed last, by this balancer or the ones it took the place of.
+    pub last: Address,
     /// The share of its cycle that is over, from 0 to 1.
     pub phase: f64,
-}
-
-/// What a balancer takes the place of, so that an order goes on where it stood.
-#[derive(Clone, Copy, Debug)]
-pub struct Previous<'a> {
-    /// The endpoints of the snapshot before, in order of address.
-    pub endpoints: &'a [Endpoint],
-    /// Its balancer.
-    pub balancer: &'a dyn Balancer,
 }
 
 /// The weights to balance by, in hundredths: those announced, or equal ones when no endpoint is to get traffic.

@@ -1,13 +1,15 @@
 //! The policy `round-robin`: one after the other, by weight, exactly fair over all workers together.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
-use super::{Balancer, Position, Previous, weights};
+use super::{Balancer, Position, weights};
 use crate::endpoint::Endpoint;
+use crate::provider::Address;
 
 mod schedule;
 
@@ -25,6 +27,11 @@ pub struct RoundRobin {
     next: CachePadded<AtomicU64>,
     /// Whose turn it is, ticket by ticket.
     schedule: Schedule,
+    /// The endpoints that turns are indices of.
+    endpoints: Arc<[Endpoint]>,
+    /// The first ticket, and the address that balancers before this one proposed last.
+    first: u64,
+    before: Option<Address>,
 }
 
 impl RoundRobin {
@@ -32,12 +39,20 @@ impl RoundRobin {
     ///
     /// The first turn falls to the successor of the endpoint that `previous` proposed last, by order of address even when
     /// that one is gone; without `previous` a random one begins, so that a fleet does not call on the same host at once.
-    pub fn new(endpoints: &[Endpoint], previous: Option<Previous<'_>>, rng: &mut SmallRng) -> Self {
+    pub fn new(endpoints: &Arc<[Endpoint]>, previous: Option<&dyn Balancer>, rng: &mut SmallRng) -> Self {
         let schedule = Schedule::new(&weights(endpoints));
-        let first = previous
-            .and_then(|previous| successor(&schedule, endpoints, previous))
-            .unwrap_or_else(|| rng.random_range(0..schedule.len()));
-        Self { next: CachePadded::new(AtomicU64::new(first)), schedule }
+        let position = previous.and_then(Balancer::position);
+        let first = match &position {
+            Some(position) => successor(&schedule, endpoints, position),
+            None => rng.random_range(0..schedule.len()),
+        };
+        Self {
+            next: CachePadded::new(AtomicU64::new(first)),
+            schedule,
+            endpoints: Arc::clone(endpoints),
+            first,
+            before: position.map(|position| position.last),
+        }
     }
 }
 
@@ -47,36 +62,35 @@ impl Balancer for RoundRobin {
     }
 
     fn position(&self) -> Option<Position> {
+        let next = self.next.load(Ordering::Relaxed);
+        let last = match next.checked_sub(self.first) {
+            Some(0) => self.before.clone()?,
+            _ => self.endpoints[self.schedule.turn(next.wrapping_sub(1))].provider.address.clone(),
+        };
         let cycle = self.schedule.len();
-        let next = self.next.load(Ordering::Relaxed) % cycle;
         #[expect(clippy::cast_precision_loss, reason = "a schedule has far fewer than 2^52 turns")]
-        let phase = next as f64 / cycle as f64;
-        Some(Position { last: self.schedule.turn(next + cycle - 1), phase })
+        let phase = (next % cycle) as f64 / cycle as f64;
+        Some(Position { last, phase })
     }
 }
 
-/// The turn that follows the one `previous` gave last: of the turns after that endpoint's (or the one before its place,
-/// when it is gone or gets no turns), the nearest to the same phase of the cycle.
-fn successor(schedule: &Schedule, endpoints: &[Endpoint], previous: Previous<'_>) -> Option<u64> {
-    let position = previous.balancer.position()?;
-    let last = &previous.endpoints.get(position.last)?.provider.address;
-    let upto = endpoints.partition_point(|endpoint| endpoint.provider.address <= *last);
-    let anchor = schedule.last_with_turns(upto);
-    Some(schedule.turn_after(anchor, position.phase))
+/// The ticket that follows the endpoint proposed last, or the one before its place when it is gone or gets no turns; of
+/// all such, the one nearest to the same phase of the cycle.
+fn successor(schedule: &Schedule, endpoints: &[Endpoint], position: &Position) -> u64 {
+    let upto = endpoints.partition_point(|endpoint| endpoint.provider.address <= position.last);
+    schedule.turn_after(schedule.last_with_turns(upto), position.phase)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use proptest::prelude::*;
 
     use super::*;
     use crate::balance::{Policy, rng};
     use crate::endpoint::Memory;
-    use crate::provider::{Address, Provider, Weight};
+    use crate::provider::{Provider, Weight};
 
-    fn endpoints(hosts: &[(u8, u32)]) -> Vec<Endpoint> {
+    fn endpoints(hosts: &[(u8, u32)]) -> Arc<[Endpoint]> {
         let endpoint = |(host, weight): &(u8, u32)| {
             let address: Address = format!("10.0.0.{host}:80").parse().unwrap();
             let mut provider = Provider::new(address.to_string(), address.clone());
@@ -113,8 +127,7 @@ mod tests {
             let balancer = Policy::RoundRobin.build(&before, None, rng);
             while turns(&*balancer, 1)[0] != last {}
             let after_list = endpoints(after);
-            let previous = Previous { endpoints: &before, balancer: &*balancer };
-            let balancer = Policy::RoundRobin.build(&after_list, Some(previous), rng);
+            let balancer = Policy::RoundRobin.build(&after_list, Some(&*balancer), rng);
             after[turns(&*balancer, 1)[0]].0
         };
         let same = [(10, 100), (20, 100), (30, 100), (40, 100)];
@@ -162,15 +175,12 @@ mod tests {
             steps in prop::collection::vec((prop::collection::btree_set(1_u8..12, 1..8), 0_usize..30), 1..20),
         ) {
             let mut rng = rng::for_worker(9, 0);
-            let mut last: Option<(Vec<Endpoint>, Arc<dyn Balancer>)> = None;
+            let mut last: Option<Arc<dyn Balancer>> = None;
             let mut order: Vec<u8> = Vec::new();
             for (hosts, picks) in steps {
                 let hosts: Vec<(u8, u32)> = hosts.into_iter().map(|host| (host, 100)).collect();
                 let list = endpoints(&hosts);
-                let previous = last
-                    .as_ref()
-                    .map(|(endpoints, balancer)| Previous { endpoints, balancer: &**balancer });
-                let balancer = Policy::RoundRobin.build(&list, previous, &mut rng);
+                let balancer = Policy::RoundRobin.build(&list, last.as_deref(), &mut rng);
                 for turn in turns(&*balancer, picks) {
                     let host = hosts[turn].0;
                     if let Some(before) = order.last() {
@@ -179,9 +189,7 @@ mod tests {
                     }
                     order.push(host);
                 }
-                if !order.is_empty() {
-                    last = Some((list, balancer));
-                }
+                last = Some(balancer);
             }
         }
     }

@@ -6,7 +6,7 @@ use rand::RngExt as _;
 use rand::rngs::SmallRng;
 use thiserror::Error;
 
-use crate::balance::{Balancer, Policy, Previous};
+use crate::balance::{Balancer, Policy};
 use crate::clock::Moment;
 use crate::endpoint::Endpoint;
 
@@ -71,14 +71,10 @@ impl Snapshot {
         previous: &Self,
         rng: &mut SmallRng,
     ) -> Self {
-        let before = previous
-            .balancer
-            .as_deref()
-            .map(|balancer| Previous { endpoints: &previous.endpoints, balancer });
         let balancer = if same_endpoints(&endpoints, &previous.endpoints) {
             previous.balancer.clone()
         } else {
-            (!endpoints.is_empty()).then(|| policy.build(&endpoints, before, rng))
+            (!endpoints.is_empty()).then(|| policy.build(&endpoints, previous.balancer.as_deref(), rng))
         };
         let weightless = endpoints.iter().all(|endpoint| endpoint.provider.weight.hundredths() == 0);
         Self { endpoints, known, listed: true, absent, weightless, balancer }
