@@ -1,0 +1,113 @@
+//! The records of Go Micro: one JSON service per provider, in the three spellings of its node.
+
+mod record;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use self::record::{Node, Record};
+use super::{Decoded, Entry, Format, Reason, Unusable};
+use crate::provider::{Address, Host, Protocol, Provider, ServiceName, Weight};
+
+/// The largest record read, in bytes: what ZooKeeper holds at most in one znode by default.
+const RECORD_BYTES_MAX: usize = 1024 * 1024;
+/// The most nodes read of one record. Go Micro writes one.
+const NODES_MAX: usize = 64;
+
+/// The records of Go Micro, v1 to v5.
+///
+/// A record is a JSON object `{"name", "version", "metadata", "endpoints", "nodes": [..]}`, and a node has `id`, `address`
+/// and `metadata`. Up to v1.7 a node's `address` is a host beside a `port`, later it is `host:port`; v4.10.2 changed the
+/// order of the keys. All are read, as Go reads them: keys in any order and any case, `null` for anything, unknown keys ignored.
+///
+/// What is spoken follows from the node's metadata: `protocol` is `mucp` or `grpc`, and missing for plain HTTP. Go Micro has
+/// no weight and no zone; Wayside reads them from the metadata keys `weight` (a number from 0 to 1000, 1 is usual; anything
+/// else counts as 1, since a mistyped weight is no reason to lose a provider) and `zone`.
+#[derive(Clone, Copy, Debug)]
+pub struct GoMicro;
+
+impl Format for GoMicro {
+    fn name(&self) -> &'static str {
+        "go-micro"
+    }
+
+    fn folder(&self, service: &ServiceName) -> String {
+        service.as_str().replace('/', "-")
+    }
+
+    fn decode(&self, entry: Entry<'_>) -> Decoded {
+        let data = entry.data.trim_ascii();
+        if data.is_empty() {
+            return Decoded::unusable(Reason::Empty, "the record is empty");
+        }
+        if data.len() > RECORD_BYTES_MAX {
+            let detail = format!("the record has {} bytes, at most {RECORD_BYTES_MAX} are read", data.len());
+            return Decoded::unusable(Reason::Malformed, detail);
+        }
+        let record = match serde_json::from_slice::<Option<Record>>(data) {
+            Ok(Some(record)) => record,
+            Ok(None) => return Decoded::unusable(Reason::Malformed, "the record is null, not a JSON object"),
+            Err(error) => {
+                return Decoded::unusable(Reason::Malformed, format!("not a Go Micro record: {error}"));
+            }
+        };
+        if record.nodes.is_empty() {
+            return Decoded::unusable(
+                Reason::Address,
+                "the record has no node, so it says nowhere to connect to",
+            );
+        }
+        let mut decoded = Decoded::default();
+        let version: Arc<str> = record.version.into();
+        for node in record.nodes.into_iter().take(NODES_MAX) {
+            match provider(node, entry.name, &version) {
+                Ok(provider) => decoded.providers.push(provider),
+                Err(unusable) => decoded.unusable.push(unusable),
+            }
+        }
+        decoded
+    }
+}
+
+/// The provider that a node announces; it is named after the entry when it has no id of its own.
+fn provider(node: Node, entry: &str, version: &Arc<str>) -> Result<Provider, Unusable> {
+    let address = address(&node).map_err(|detail| Unusable { reason: Reason::Address, detail })?;
+    let weight =
+        node.metadata.get("weight").and_then(|weight| weight.parse::<Weight>().ok()).unwrap_or_default();
+    let zone = node.metadata.get("zone").filter(|zone| !zone.is_empty()).map(|zone| zone.as_str().into());
+    let id = if node.id.is_empty() { entry.into() } else { node.id.into() };
+    let protocol = protocol(&node.metadata);
+    let version = Arc::clone(version);
+    Ok(Provider { id, address, weight, zone, version, protocol, metadata: node.metadata })
+}
+
+/// Where a node listens: `host:port`, or up to v1.7 a host and a port beside it.
+fn address(node: &Node) -> Result<Address, String> {
+    let address = match node.port {
+        0 => node.address.parse::<Address>(),
+        port => match u16::try_from(port) {
+            Ok(port) => Address::new(&node.address, port),
+            Err(_) => return Err(format!("the port {port} of node {:?} is not from 1 to 65535", node.id)),
+        },
+    };
+    let address = address.map_err(|error| format!("node {:?}: {error}", node.id))?;
+    match address.host() {
+        Host::Ip(ip) if ip.is_unspecified() => Err(format!(
+            "node {:?} announces {address}, which means every address of its own machine and none from elsewhere",
+            node.id
+        )),
+        Host::Ip(_) | Host::Name(_) => Ok(address),
+    }
+}
+
+/// What is spoken: `protocol` where it is said, else what the kind of server implies (records before v1 have only that).
+fn protocol(metadata: &BTreeMap<String, String>) -> Protocol {
+    let word = |key: &str| metadata.get(key).map(|word| word.to_ascii_lowercase());
+    match word("protocol").or_else(|| word("server")).as_deref() {
+        Some("mucp" | "rpc") => Protocol::Mucp,
+        Some("grpc") => Protocol::H2c,
+        Some(_) | None => Protocol::Http1,
+    }
+}
