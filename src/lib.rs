@@ -1,5 +1,6 @@
 //! Wayside: a client-side load-balancing sidecar proxy.
 
+pub mod admin;
 pub mod balance;
 pub mod catalog;
 pub mod clock;
