@@ -1,6 +1,8 @@
 // Shows what /services says, and one service in full when its name is in the fragment of the address.
 
 const REFRESH_MS = 2000;
+// A service may have ten thousand endpoints; a page that long helps nobody. /services/<name> has them all.
+const ROWS_MAX = 500;
 const GOOD = new Set(["up", "live", "available"]);
 const FAIR = new Set(["connecting", "pending", "stale"]);
 
@@ -42,7 +44,7 @@ const replace = (target, ...content) => {
 const showRegistry = (registry) => {
   if (!registry.kind) return replace(at("registry"), element("span", "none is followed", "word"));
   const parts = [word(registry.state), ` ${registry.kind} `, element("code", registry.location)];
-  if (registry.cause) parts.push(element("span", ` ${registry.cause}`, "bad"));
+  if (registry.cause) parts.push(element("span", ` ${registry.cause};`, "bad"), " known providers stay in use");
   replace(at("registry"), ...parts);
 };
 
@@ -116,7 +118,8 @@ const claimItem = (claim) => {
   const conditions = Object.entries(claim.metadata ?? {}).map(([key, value]) => `${key}=${value}`);
   if (claim.version) conditions.unshift(`version ${claim.version}`);
   const whom = conditions.length > 0 ? `those with ${conditions.join(", ")}` : "all";
-  return element("li", `${claim.policy} over ${whom}: ${claim.endpoints} endpoints`);
+  const count = claim.endpoints === 1 ? "1 endpoint" : `${claim.endpoints} endpoints`;
+  return element("li", `${claim.policy} over ${whom}: ${count}`);
 };
 
 const showDetail = (service) => {
@@ -126,7 +129,9 @@ const showDetail = (service) => {
   if (service.freshness.cause) list.append(`: ${service.freshness.cause}`);
   replace(at("detail-list"), list);
   replace(at("detail-claims"), ...service.claims.map(claimItem));
-  replace(at("endpoint-rows"), ...service.endpoints.map(endpointRow));
+  replace(at("endpoint-rows"), ...service.endpoints.slice(0, ROWS_MAX).map(endpointRow));
+  const unshown = service.endpoints.length - ROWS_MAX;
+  replace(at("unshown"), unshown > 0 ? `and ${unshown} more` : "");
   at("skipped").hidden = service.skipped_count === 0;
   const records = service.skipped.map((it) => {
     const item = element("li");
