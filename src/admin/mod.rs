@@ -78,8 +78,7 @@ const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
 
 /// What answers operators.
 pub fn router(settings: &Settings, state: State) -> Router {
-    let guard = guard::Guard::new(&settings.hosts);
-    Router::new()
+    let router = Router::new()
         .route("/", get(async || page("text/html", include_str!("page/index.html"))))
         .route("/page/style.css", get(async || page("text/css", include_str!("page/style.css"))))
         .route("/page/page.js", get(async || page("text/javascript", include_str!("page/page.js"))))
@@ -92,7 +91,15 @@ pub fn router(settings: &Settings, state: State) -> Router {
         .route("/log-level", put(answer::set_log_level))
         .fallback(answer::unknown_path)
         .method_not_allowed_fallback(answer::unknown_method)
-        .with_state(state)
+        .with_state(state);
+    guarded(router, &settings.hosts)
+}
+
+/// A router that answers programs and people of this machine, and no page of a stranger in their browser: asked by IP
+/// address, as localhost, or by one of these names.
+pub fn guarded(router: Router, names: &[String]) -> Router {
+    let guard = guard::Guard::new(names);
+    router
         .layer(from_fn(move |request, next| guard::check(guard.clone(), request, next)))
         .layer(map_response(with_safe_headers))
 }
