@@ -29,6 +29,7 @@
 pub mod admin;
 pub mod balance;
 pub mod catalog;
+pub mod cli;
 pub mod clock;
 pub mod drain;
 pub mod endpoint;
