@@ -1,5 +1,32 @@
 //! Wayside: a client-side load-balancing sidecar proxy.
+//!
+//! It runs beside a program, follows a registry, and passes each request to a provider that is there. Two movements meet
+//! in one place:
+//!
+//! ```text
+//!                 a change, rarely                                a request, often
+//!
+//!   registry ──▶ catalog ──▶ balance ──▶ Snapshot ◀── pick ── proxy ◀── the program
+//!      │            │                                           │
+//!   format       endpoint                                    upstream ──▶ a provider
+//! ```
+//!
+//! All thinking happens on the left, when something changes; a request only looks.
+//!
+//! | floor | rooms | |
+//! |---|---|---|
+//! | operators | [`admin`] | what they may ask |
+//! | requests | [`proxy`] | from a connection to an answer |
+//! | where to | [`route`] | which request goes to which service, within which limits |
+//! | what is known | [`catalog`] | the only writer: services, subscriptions, snapshots |
+//! | choosing, reaching | [`balance`], [`upstream`] | the picker of a snapshot; connections in pools |
+//! | hearing, remembering | [`registry`], [`endpoint`] | where providers are announced; how it went with them |
+//! | words and tools | [`provider`], [`clock`], [`drain`], [`telemetry`] | |
+//!
+//! A room uses those below it only. `ARCHITECTURE.md` in the repository has the whole story, and `tests/tidy.rs` holds
+//! the code to it.
 
+pub mod admin;
 pub mod balance;
 pub mod catalog;
 pub mod cli;
