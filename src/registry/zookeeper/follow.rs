@@ -280,14 +280,13 @@ impl Batch {
         let Some(below) = event.path.strip_prefix(folder).and_then(|below| below.strip_prefix('/')) else {
             return;
         };
-        match below.split_once('/') {
-            None => drop(self.children.insert(below.to_owned())),
+        let child = match below.split_once('/') {
+            None => below,
             // The first grandchild makes a folder of a record; further down nothing matters.
-            Some((child, rest)) if came_or_went && !rest.contains('/') => {
-                drop(self.children.insert(child.to_owned()))
-            }
-            Some(_) => {}
-        }
+            Some((child, rest)) if came_or_went && !rest.contains('/') => child,
+            Some(_) => return,
+        };
+        self.children.insert(child.to_owned());
     }
 }
 

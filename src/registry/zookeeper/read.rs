@@ -68,18 +68,16 @@ async fn many(session: &Session<'_>, folder: &str, names: Vec<String>) -> Result
 }
 
 fn of_many(session: &Session<'_>, folder: &str, answer: MultiReadResult) -> Result<Read, Fault> {
-    match answer {
-        MultiReadResult::Data { data, stat } => Ok(Read::Data(data, stat)),
-        MultiReadResult::Error { err: Error::NoNode } => Ok(Read::Missing),
-        MultiReadResult::Error { err: Error::NoAuth } => Ok(Read::Denied),
-        MultiReadResult::Error { err } => {
-            Err(Fault::Failed(session.unreachable(format!("could not read a record in {folder}"), err)))
+    let error = match answer {
+        MultiReadResult::Data { data, stat } => return Ok(Read::Data(data, stat)),
+        MultiReadResult::Error { err: Error::NoNode } => return Ok(Read::Missing),
+        MultiReadResult::Error { err: Error::NoAuth } => return Ok(Read::Denied),
+        MultiReadResult::Error { err } => err,
+        other @ (MultiReadResult::Children { .. } | _) => {
+            Error::UnexpectedError(format!("not an answer to a read: {other:?}"))
         }
-        other => {
-            let error = Error::UnexpectedError(format!("not an answer to a read: {other:?}"));
-            Err(Fault::Failed(session.unreachable(format!("could not read a record in {folder}"), error)))
-        }
-    }
+    };
+    Err(Fault::Failed(session.unreachable(format!("could not read a record in {folder}"), error)))
 }
 
 async fn singly(

@@ -131,6 +131,10 @@ impl<'a> Session<'a> {
         }
     }
 
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the client's errors: those not named end the session"
+    )]
     fn fault(&self, error: Error, doing: &str, path: &str) -> Fault {
         match error {
             Error::NoNode => Fault::Missing,

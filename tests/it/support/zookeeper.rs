@@ -89,7 +89,7 @@ impl ZooKeeper {
             server.start();
             servers.push(server);
         }
-        for server in &servers {
+        for server in &mut servers {
             server.ready().await;
         }
         Self { servers, _folder: folder, _permit: permit }
@@ -151,10 +151,12 @@ impl Server {
     }
 
     /// Waits until the server serves.
-    pub(crate) async fn ready(&self) {
+    pub(crate) async fn ready(&mut self) {
         let deadline = Instant::now() + START_LIMIT;
         while !self.ask("srvr").is_some_and(|answer| answer.contains("Mode:")) {
-            assert!(Instant::now() < deadline, "ZooKeeper does not start:\n{}\n{CURE}", self.log());
+            let process = self.process.as_mut().expect("the server was started");
+            let runs = process.try_wait().unwrap().is_none();
+            assert!(runs && Instant::now() < deadline, "ZooKeeper does not start:\n{}\n{CURE}", self.log());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
@@ -243,12 +245,9 @@ static V3_4_JARS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| {
     let run = Command::new(&script).arg("zookeeper-3.4").arg(&folder).output().unwrap();
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     assert!(run.status.success(), "{} zookeeper-3.4 {}: {said}", script.display(), folder.display());
-    let java = folder.join("usr/share/java");
-    vec![
-        java.join("zookeeper.jar"),
-        "/usr/share/java/slf4j-simple.jar".into(),
-        "/usr/share/java/log4j-1.2.jar".into(),
-    ]
+    let own = folder.join("usr/share/java/zookeeper.jar");
+    let beside = ["slf4j-api.jar", "slf4j-simple.jar", "log4j-1.2.jar"].map(|jar| Path::new("/usr/share/java").join(jar));
+    [own].into_iter().chain(beside).collect()
 });
 
 /// A client that writes what others would have written.
