@@ -6,6 +6,9 @@
 //! future.
 
 pub mod format;
+pub mod kinds;
+pub mod url;
+pub mod zookeeper;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -105,7 +108,8 @@ pub enum View {
     Absent,
     /// The service exists, with or without providers.
     Present {
-        /// The providers, in the registry's order; addresses may repeat.
+        /// The providers, the longest unchanged first where the registry tells, else in its order. Addresses may repeat:
+        /// the last one of an address is the newest.
         providers: Vec<Arc<Provider>>,
         /// The records that are no provider.
         skipped: Vec<Skipped>,
