@@ -5,7 +5,11 @@
 //! between two calls, and knows nothing of staleness: that is written once, in the catalog. Cancelling is dropping the
 //! future.
 
+pub mod file;
+pub mod fixed;
 pub mod format;
+pub mod url;
+pub mod written;
 
 use std::collections::BTreeSet;
 use std::fmt;
