@@ -7,6 +7,8 @@ pub mod snapshot;
 pub mod status;
 mod subscription;
 pub mod subset;
+#[cfg(test)]
+mod tests;
 mod watcher;
 
 use std::collections::{BTreeSet, HashMap};
@@ -163,6 +165,11 @@ impl Catalog {
     }
 
     fn claim(&self, claim: &Claim, declared: bool) -> Result<Arc<Subscription>, SubscribeError> {
+        let refused = |_: &SubscribeError| self.metrics.catalog.subscriptions_refused_total.inc();
+        self.find_or_follow(claim, declared).inspect_err(refused)
+    }
+
+    fn find_or_follow(&self, claim: &Claim, declared: bool) -> Result<Arc<Subscription>, SubscribeError> {
         let now = self.clock.now();
         let state = &mut *self.state.lock();
         if !state.services.contains_key(&claim.service) {

@@ -99,7 +99,7 @@ async fn a_broken_file_takes_nothing_away() {
         assert!(broken.starts_with("disconnected: providers.toml:2:"), "{broken}");
         // A service that is asked for only now is told what was good last, and that it is no longer fresh.
         want.send_replace(names(&["greeter", "unknown", "users"]));
-        heard.says(&["users: 7 | ", &broken]).await;
+        heard.says(&["users: 7 | providers.toml:2:26", &broken]).await;
         replace(&path, &greeter(&[1]));
         heard.says(&["connected", "greeter: 1 | ", "unknown: absent", "users: absent"]).await;
         fs::write(&path, "").unwrap();
