@@ -81,6 +81,19 @@ async fn what_nobody_asks_for_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nothing_known_is_dropped_while_it_could_not_be_learnt_again() {
+    let bed = Bed::new(room_for(1)).await;
+    let greeter = bed.subscribe("greeter");
+    bed.list("greeter", &[1]).await;
+    bed.step(Step::Fail("reading")).await;
+    bed.pass(Duration::from_hours(1)).await;
+    assert!(!greeter.is_closed() && bed.catalog.subscribe(&claim("other")).is_err());
+    bed.say(connected()).await;
+    bed.pass(Duration::from_secs(2)).await;
+    assert!(greeter.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_claim_is_dropped_without_its_service() {
     let bed = Bed::new(Settings::default()).await;
     let declared = bed.catalog.declare(&claim("greeter")).unwrap();
