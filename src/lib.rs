@@ -31,6 +31,7 @@ pub mod balance;
 pub mod catalog;
 pub mod cli;
 pub mod clock;
+pub mod config;
 pub mod drain;
 pub mod endpoint;
 pub mod provider;

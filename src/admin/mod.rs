@@ -29,8 +29,6 @@ use crate::telemetry::metrics::Metrics;
 /// Where operators ask.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether they can ask at all.
-    pub enabled: bool,
     /// The address to bind; port 0 takes a free one.
     pub address: SocketAddr,
     /// Names other than `localhost` under which this port is asked. Every IP address is answered anyway.
@@ -39,7 +37,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { enabled: true, address: SocketAddr::from(([127, 0, 0, 1], 4141)), hosts: Vec::new() }
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 4141)), hosts: Vec::new() }
     }
 }
 

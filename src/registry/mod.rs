@@ -5,7 +5,13 @@
 //! between two calls, and knows nothing of staleness: that is written once, in the catalog. Cancelling is dropping the
 //! future.
 
+pub mod file;
+pub mod fixed;
 pub mod format;
+pub mod kinds;
+pub mod url;
+pub mod written;
+pub mod zookeeper;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -105,7 +111,8 @@ pub enum View {
     Absent,
     /// The service exists, with or without providers.
     Present {
-        /// The providers, in the registry's order; addresses may repeat.
+        /// The providers, the longest unchanged first where the registry tells, else in its order. Addresses may repeat:
+        /// the last one of an address is the newest.
         providers: Vec<Arc<Provider>>,
         /// The records that are no provider.
         skipped: Vec<Skipped>,

@@ -1,1 +1,5 @@
-//! The whole program, against real servers and stand-ins.
+//! The program against real registries, providers and clients: one binary, one module per subject.
+
+mod support;
+
+mod zookeeper;

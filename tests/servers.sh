@@ -1,0 +1,57 @@
+#!/bin/sh
+# Installs the registry servers that the tests run. Quick when all is there, and safe to run again.
+#
+#   tests/servers.sh                        Java and ZooKeeper, with apt-get (Debian, Ubuntu), as root or with sudo
+#   tests/servers.sh zookeeper-3.4 FOLDER   unpacks ZooKeeper 3.4 of Debian 11 into FOLDER; installs nothing, needs no root
+set -eu
+
+fail() {
+    echo "$0: $*" >&2
+    exit 1
+}
+
+install_missing() {
+    missing=""
+    command -v java >/dev/null || missing="default-jre-headless"
+    [ -e /usr/share/java/zookeeper.jar ] && [ -e /usr/share/java/zookeeper-jute.jar ] || missing="$missing zookeeper"
+    [ -n "$missing" ] || return 0
+    command -v apt-get >/dev/null || fail "please install $missing: there is no apt-get here"
+    as_root=""
+    if [ "$(id -u)" != 0 ]; then
+        command -v sudo >/dev/null || fail "please run as root: apt-get install -y --no-install-recommends $missing"
+        as_root="sudo"
+    fi
+    export DEBIAN_FRONTEND=noninteractive
+    $as_root apt-get update -q
+    # The package starts no server.
+    # shellcheck disable=SC2086 # several words are meant
+    $as_root apt-get install -q -y --no-install-recommends $missing
+}
+
+# Takes the package from the mirror that this machine uses for Debian, with the lists kept apart from the machine's own.
+fetch_zookeeper_3_4() {
+    folder=$1
+    [ ! -e "$folder/usr/share/java/zookeeper.jar" ] || return 0
+    mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
+        awk '$1 == "Debian" && $2 !~ /security/ { print $2; exit }')
+    [ -n "$mirror" ] || fail "apt-get knows no mirror of Debian; run apt-get update, or set one up"
+    work=$(mktemp -d)
+    trap 'rm -rf "$work"' EXIT
+    mkdir -p "$work/lists/partial" "$work/cache/archives/partial" "$folder"
+    echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $mirror bullseye main" >"$work/sources.list"
+    apt() {
+        apt-get -q -o Dir::Etc::SourceList="$work/sources.list" -o Dir::Etc::SourceParts=- \
+            -o Dir::State::Lists="$work/lists" -o Dir::State::Status=/dev/null -o Dir::Cache="$work/cache" \
+            -o Acquire::Languages=none -o Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false \
+            -o APT::Sandbox::User=root "$@"
+    }
+    apt update >&2
+    (cd "$work" && apt download libzookeeper-java >&2)
+    dpkg-deb -x "$work"/libzookeeper-java_*.deb "$folder"
+}
+
+case "${1-}" in
+"") install_missing ;;
+zookeeper-3.4) fetch_zookeeper_3_4 "${2:?the folder to unpack into}" ;;
+*) fail "there is no $1; see the head of this file" ;;
+esac
