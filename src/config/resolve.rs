@@ -37,10 +37,8 @@ pub(super) const ANY_TIME: Time = Time(Duration::ZERO..=DAY);
 pub(super) const SOME_TIME: Time = Time(ms(1)..=DAY);
 /// Numbers that bound something.
 const COUNT: RangeInclusive<usize> = 1..=1_000_000;
-/// Bytes kept of a body.
-pub(super) const REPLAY: Bytes = Bytes(0..=16 * 1024 * 1024);
 /// Attempts after the first.
-pub(super) const RETRIES: Number<u8> = Number(0..=10);
+pub(super) const RETRIES: Number<u8> = Number(0..=7);
 /// A policy.
 pub(super) const POLICY: Word<Policy> = Word(&Policy::ALL, |policy| policy.as_str());
 /// The name of a service.
@@ -233,7 +231,10 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
         let message = format!("{idle_max} is more than connections_max; write {connections_max} or less");
         section.wrong("idle_max", message);
     }
-    upstream::Settings { connect_timeout, idle_timeout, idle_max, connections_max }
+    // The HTTP library reads at least 8 KiB at a time.
+    let header_bytes_max =
+        section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), default.header_bytes_max);
+    upstream::Settings { connect_timeout, idle_timeout, idle_max, connections_max, header_bytes_max }
 }
 
 fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
@@ -249,7 +250,6 @@ fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
 fn retries(section: &mut Section<'_>, limits: &mut Limits) {
     limits.retries = section.get("max", &RETRIES, limits.retries);
     limits.retry_idempotent = section.get("idempotent", &Flag, limits.retry_idempotent);
-    limits.replay_bytes = section.get("replay_bytes", &REPLAY, limits.replay_bytes);
 }
 
 fn headers(section: &mut Section<'_>, proxy: &mut proxy::Settings) {

@@ -8,7 +8,7 @@ use http::{HeaderName, HeaderValue, Method};
 use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
-use super::resolve::{POLICY, REPLAY, RETRIES, SERVICE, SOME_TIME, shorter_than_request};
+use super::resolve::{POLICY, RETRIES, SERVICE, SOME_TIME, shorter_than_request};
 use super::value::{Flag, List, Map, Parsed, Problems, Shape, parsed, quoted, text};
 use crate::balance::Policy;
 use crate::catalog::{Claim, Subset};
@@ -160,9 +160,6 @@ fn route_limits(section: &mut Section<'_>, default: &Limits) -> Limits {
         retry_idempotent: section
             .optional("retry_idempotent", &Flag, "as in [retries]")
             .unwrap_or(default.retry_idempotent),
-        replay_bytes: section
-            .optional("replay_bytes", &REPLAY, "as in [retries]")
-            .unwrap_or(default.replay_bytes),
     };
     shorter_than_request(section, "attempt_timeout", attempt, limits.request_timeout);
     limits

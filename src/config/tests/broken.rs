@@ -43,7 +43,7 @@ const BROKEN: [&str; 44] = [
     "[[route]]\nservice = \"a\"\nheaders = { \"x y\" = \"1\", x-a = 1, x-b = \"a\\nb\" }\nname = \"a b\"",
     "[[route]]\nservice = \"a\"\nstrip_prefix = true\nreplace_prefix = \"/\"",
     "[[route]]\nname = \"x\"\nservice = \"a\"\npath = \"/a\"\n[[route]]\nname = \"x\"\nservice = \"b\"\npath = \"/a/b\"",
-    "[[route]]\nservice = \"a\"\nrequest_timeout = \"1s\"\nattempt_timeout = \"5s\"\nretries = 11\nreplay_bytes = \"1GiB\"",
+    "[[route]]\nservice = \"a\"\nrequest_timeout = \"1s\"\nattempt_timeout = \"5s\"\nretries = 8",
     "[log]\nlevel = \"verbose\"\nformat = \"jsn\"",
     "[access_log]\nenabled = true\npath = \"\"\nqueue = 1979-05-27",
     "workers = \nadmin = {\n[log\nlevel = 'info'",
