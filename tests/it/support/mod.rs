@@ -1,5 +1,6 @@
 //! What the tests stand on: real servers, and waiting for what is to come.
 
+pub(crate) mod gate;
 pub(crate) mod watching;
 pub(crate) mod zookeeper;
 
