@@ -3,6 +3,7 @@
 mod old;
 mod outage;
 mod size;
+mod storm;
 
 use std::sync::Arc;
 use std::time::Duration;
