@@ -1,5 +1,6 @@
 //! Wayside: a client-side load-balancing sidecar proxy.
 
+pub mod balance;
 pub mod catalog;
 pub mod clock;
 pub mod drain;
@@ -7,4 +8,6 @@ pub mod endpoint;
 pub mod provider;
 pub mod proxy;
 pub mod registry;
+pub mod route;
+pub mod telemetry;
 pub mod upstream;

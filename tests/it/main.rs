@@ -1,4 +1,4 @@
-//! The program against real registries, providers and clients: one binary, one module per subject.
+//! The whole program, against real servers and stand-ins.
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to stop it")]
 

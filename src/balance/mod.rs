@@ -1,0 +1,44 @@
+//! A balancer: the picker built for one snapshot, which proposes one endpoint after the other.
+
+pub mod kinds;
+pub mod random;
+pub mod rng;
+pub mod round_robin;
+
+use std::fmt;
+
+use rand::rngs::SmallRng;
+
+pub use kinds::{Policy, PolicyError};
+
+use crate::endpoint::Endpoint;
+use crate::provider::Address;
+
+/// What proposes an endpoint of one snapshot for each attempt.
+///
+/// Knows weights, not availability: whoever asks looks at the endpoint, and asks again when it cannot be used. Shared by
+/// all workers, never locked, allocates nothing.
+pub trait Balancer: Send + Sync + fmt::Debug {
+    /// The next candidate: an index below the number of endpoints the balancer was built for.
+    fn propose(&self, rng: &mut SmallRng) -> usize;
+
+    /// Where the policy stands in its order; `None` when it keeps none.
+    fn position(&self) -> Option<Position>;
+}
+
+/// Where a policy stands in its order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Position {
+    /// The address proposed last, by this balancer or the ones it took the place of.
+    pub last: Address,
+    /// The share of its cycle that is over, from 0 to 1.
+    pub phase: f64,
+}
+
+/// The weights to balance by, in hundredths: those announced, or equal ones when no endpoint is to get traffic.
+///
+/// A weight of 0 asks for no traffic, but a provider without traffic is better than no provider.
+fn weights(endpoints: &[Endpoint]) -> Vec<u32> {
+    let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.provider.weight.hundredths()).collect();
+    if weights.iter().all(|weight| *weight == 0) { vec![1; weights.len()] } else { weights }
+}

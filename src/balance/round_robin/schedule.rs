@@ -1,0 +1,227 @@
+//! Whose turn it is: a cycle of turns in which everyone keeps close to the share of its weight at any time.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+/// Turns per endpoint that a cycle of unequal weights has at most; with 32 the rounding of an average weight is 1.6 %.
+const TURNS_PER_ENDPOINT_MAX: u64 = 32;
+/// A cycle may always be this long: any two weights up to 40.95 : 0.01 are exact, at 16 KiB.
+const SHORT_CYCLE: u64 = 4096;
+/// The longest cycle, as long as there are fewer endpoints than that: 1 MiB.
+const LONG_CYCLE: u64 = 262_144;
+
+/// A cycle of turns.
+///
+/// Shares are exact when the weights, divided by their greatest common divisor, add up to no more than the longest cycle
+/// for so many endpoints: `32 * n`, at least 4,096 and at most 262,144. Otherwise weights are rounded to that many turns
+/// by largest remainder, each getting at least one, so that a share is off by at most one turn of the cycle, which these
+/// least turns may lengthen by at most `n`.
+///
+/// At every point of the cycle each endpoint has had its share of the turns so far, less or more by less than one.
+#[derive(Debug)]
+pub(super) enum Schedule {
+    /// All weights are equal: the order of the endpoints itself.
+    Equal(u32),
+    /// The turns of one cycle, as indices of endpoints.
+    Turns(Box<[u32]>),
+}
+
+impl Schedule {
+    /// The schedule for these weights, of which at least one is not 0; one of weight 0 gets no turn.
+    pub(super) fn new(weights: &[u32]) -> Self {
+        let count = u32::try_from(weights.len()).unwrap_or(u32::MAX);
+        if weights.windows(2).all(|pair| pair[0] == pair[1]) {
+            return Self::Equal(count);
+        }
+        Self::Turns(cycle(&turns_each(weights)))
+    }
+
+    /// Turns in a cycle, at least 1.
+    pub(super) fn len(&self) -> u64 {
+        match self {
+            Self::Equal(count) => u64::from(*count),
+            Self::Turns(turns) => turns.len() as u64,
+        }
+    }
+
+    /// The index of the endpoint whose turn it is.
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below the length of a slice")]
+    pub(super) fn turn(&self, ticket: u64) -> usize {
+        match self {
+            Self::Equal(count) => (ticket % u64::from(*count)) as usize,
+            Self::Turns(turns) => turns[(ticket % turns.len() as u64) as usize] as usize,
+        }
+    }
+
+    /// The last endpoint below `upto` that has turns at all; if none has, the last one of the whole order that has.
+    pub(super) fn last_with_turns(&self, upto: usize) -> usize {
+        match self {
+            Self::Equal(count) => upto.checked_sub(1).unwrap_or(*count as usize - 1),
+            Self::Turns(turns) => {
+                let highest = |below: usize| turns.iter().filter(|turn| (**turn as usize) < below).max();
+                highest(upto).or_else(|| highest(usize::MAX)).map_or(0, |turn| *turn as usize)
+            }
+        }
+    }
+
+    /// The ticket after a turn of this endpoint: of all its turns, the one that is over nearest to this phase of the cycle.
+    pub(super) fn turn_after(&self, endpoint: usize, phase: f64) -> u64 {
+        match self {
+            Self::Equal(_) => endpoint as u64 + 1,
+            Self::Turns(turns) => {
+                let length = turns.len() as f64;
+                let distance = |ticket: &u64| {
+                    let straight = (*ticket as f64 / length - phase).abs();
+                    straight.min(1.0 - straight)
+                };
+                let after = (1..).zip(turns).filter(|(_, turn)| **turn as usize == endpoint);
+                let nearest =
+                    after.map(|(ticket, _)| ticket).min_by(|a, b| distance(a).total_cmp(&distance(b)));
+                nearest.unwrap_or(0)
+            }
+        }
+    }
+}
+
+/// How many turns of a cycle each gets.
+fn turns_each(weights: &[u32]) -> Vec<u64> {
+    let divisor = weights.iter().copied().fold(0, gcd).max(1);
+    let weights: Vec<u64> = weights.iter().map(|weight| u64::from(weight / divisor)).collect();
+    let total: u64 = weights.iter().sum();
+    let count = weights.iter().filter(|weight| **weight > 0).count() as u64;
+    let longest = (count * TURNS_PER_ENDPOINT_MAX).clamp(SHORT_CYCLE, LONG_CYCLE);
+    if total <= longest {
+        return weights;
+    }
+    // Whoever gets its one turn by grace has no part in what is left.
+    let mut turns: Vec<u64> =
+        weights.iter().map(|weight| (weight * longest / total).max(u64::from(*weight > 0))).collect();
+    let left = longest.saturating_sub(turns.iter().sum());
+    let mut by_remainder: Vec<usize> =
+        (0..weights.len()).filter(|index| weights[*index] * longest >= total).collect();
+    by_remainder.sort_by_key(|index| Reverse(weights[*index] * longest % total));
+    for index in by_remainder.into_iter().take(usize::try_from(left).unwrap_or(usize::MAX)) {
+        turns[index] += 1;
+    }
+    turns
+}
+
+/// Lays out the turns: the k-th of `n` turns of an endpoint falls within the k-th of `n` equal parts of the cycle, and of
+/// those that may come, the one that has to come soonest comes first (earliest deadline first, which finds an order that
+/// keeps all these bounds because one exists: Baruah, Cohen, Plaxton, Varvel, "Proportionate progress", 1996).
+fn cycle(turns_each: &[u64]) -> Box<[u32]> {
+    let length: u64 = turns_each.iter().sum();
+    let part = |index: usize, turn: u64| {
+        let turns = turns_each[index];
+        (turn * length / turns, ((turn + 1) * length).div_ceil(turns))
+    };
+    // Those who may come, by deadline; those who may not yet, by the time from which they may.
+    let mut ready = BinaryHeap::new();
+    let mut waiting = BinaryHeap::new();
+    for (index, _) in turns_each.iter().enumerate().filter(|(_, turns)| **turns > 0) {
+        ready.push(Reverse((part(index, 0).1, index, 0)));
+    }
+    let mut cycle = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
+    for now in 0..length {
+        while let Some(Reverse((begin, index, turn))) = waiting.peek().copied()
+            && begin <= now
+        {
+            waiting.pop();
+            ready.push(Reverse((part(index, turn).1, index, turn)));
+        }
+        // Of n parts that make up the whole cycle, one has begun and is not served; else the bounds could not be kept.
+        let Some(Reverse((_, index, turn))) = ready.pop() else { break };
+        cycle.push(u32::try_from(index).unwrap_or(u32::MAX));
+        if turn + 1 < turns_each[index] {
+            waiting.push(Reverse((part(index, turn + 1).0, index, turn + 1)));
+        }
+    }
+    cycle.into()
+}
+
+const fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn letters(weights: &[u32]) -> String {
+        let schedule = Schedule::new(weights);
+        (0..schedule.len())
+            .map(|ticket| char::from(b'a' + u8::try_from(schedule.turn(ticket)).unwrap()))
+            .collect()
+    }
+
+    #[test]
+    fn equal_weights_keep_the_order() {
+        assert_eq!(letters(&[100, 100, 100]), "abc");
+        assert_eq!(letters(&[0, 7, 7]), "bc");
+    }
+
+    #[test]
+    fn unequal_weights_are_spread() {
+        assert_eq!(letters(&[500, 100, 100]), "aaabaac");
+        assert_eq!(letters(&[200, 200, 200, 100]), "abcabcd");
+        assert_eq!(letters(&[100, 200]), "bab");
+        assert_eq!(letters(&[100, 0, 300]), "ccac");
+    }
+
+    #[test]
+    fn awkward_weights_are_rounded_to_a_bounded_cycle() {
+        let turns = turns_each(&[99_999, 1, 50_001]);
+        assert_eq!(turns.iter().sum::<u64>(), SHORT_CYCLE);
+        assert_eq!(turns[1], 1);
+        let many: Vec<u32> = (0..10_000).map(|index| 1000 + index * 7).collect();
+        assert!(Schedule::new(&many).len() <= LONG_CYCLE);
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_is_ever_a_whole_turn_from_its_share(weights in prop::collection::vec(0_u32..=100_000, 2..40)) {
+            prop_assume!(weights.iter().any(|weight| *weight > 0));
+            let each = if weights.windows(2).all(|pair| pair[0] == pair[1]) {
+                vec![1; weights.len()]
+            } else {
+                turns_each(&weights)
+            };
+            let schedule = Schedule::new(&weights);
+            let length = schedule.len();
+            prop_assert_eq!(length, each.iter().sum::<u64>());
+            prop_assert!(length <= SHORT_CYCLE + weights.len() as u64);
+            let mut had = vec![0_u64; weights.len()];
+            for ticket in 0..length {
+                had[schedule.turn(ticket)] += 1;
+                for (had, turns) in had.iter().zip(&each) {
+                    prop_assert!((had * length).abs_diff(turns * (ticket + 1)) < length);
+                }
+            }
+            prop_assert_eq!(had, each);
+        }
+
+        #[test]
+        fn rounding_costs_less_than_one_turn(weights in prop::collection::vec(1_u32..=100_000, 2..40)) {
+            let turns = turns_each(&weights);
+            let total: u64 = weights.iter().map(|weight| u64::from(*weight)).sum();
+            let length: u64 = turns.iter().sum();
+            // The least turn each gets may lengthen the cycle; the rest is rounded within one turn.
+            let cycle = length.min(SHORT_CYCLE);
+            for (weight, turns) in weights.iter().zip(&turns) {
+                let exact = u64::from(*weight) * cycle / total;
+                prop_assert!(turns.abs_diff(exact) <= 1, "{} of {}", turns, exact);
+            }
+        }
+
+        #[test]
+        fn the_turn_after_is_after_a_turn(weights in prop::collection::vec(0_u32..=9, 2..12), phase in 0.0..1.0, upto in 0_usize..12) {
+            prop_assume!(weights.iter().any(|weight| *weight > 0));
+            let schedule = Schedule::new(&weights);
+            let anchor = schedule.last_with_turns(upto.min(weights.len()));
+            let ticket = schedule.turn_after(anchor, phase);
+            prop_assert_eq!(schedule.turn(ticket + schedule.len() - 1), anchor);
+        }
+    }
+}

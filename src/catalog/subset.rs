@@ -1,0 +1,72 @@
+//! A subset: which endpoints of a service a route wants.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::endpoint::Endpoint;
+use crate::provider::Provider;
+
+/// Which endpoints of a service a route wants; the default wants all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subset {
+    /// Only those that announce exactly this version.
+    pub version: Option<Arc<str>>,
+    /// Only those that announce all of these keys with exactly these values.
+    pub metadata: BTreeMap<String, String>,
+}
+
+impl Subset {
+    /// Whether it wants every endpoint.
+    pub fn is_everything(&self) -> bool {
+        self.version.is_none() && self.metadata.is_empty()
+    }
+
+    /// Whether it wants this provider.
+    pub fn wants(&self, provider: &Provider) -> bool {
+        self.version.as_ref().is_none_or(|version| *version == provider.version)
+            && self.metadata.iter().all(|(key, value)| provider.metadata.get(key) == Some(value))
+    }
+
+    /// The endpoints it wants, in the same order.
+    pub fn select(&self, endpoints: &Arc<[Endpoint]>) -> Arc<[Endpoint]> {
+        if self.is_everything() {
+            return Arc::clone(endpoints);
+        }
+        endpoints.iter().filter(|endpoint| self.wants(&endpoint.provider)).cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::Memory;
+
+    fn endpoint(port: u16, version: &str, metadata: &[(&str, &str)]) -> Endpoint {
+        let address: crate::provider::Address = format!("10.0.0.1:{port}").parse().unwrap();
+        let mut provider = Provider::new("p", address.clone());
+        provider.version = version.into();
+        provider.metadata = metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        Endpoint { provider: Arc::new(provider), memory: Arc::new(Memory::new(u64::from(port), address)) }
+    }
+
+    fn ports(subset: &Subset, endpoints: &Arc<[Endpoint]>) -> Vec<u16> {
+        subset.select(endpoints).iter().map(|endpoint| endpoint.provider.address.port()).collect()
+    }
+
+    #[test]
+    fn version_and_metadata_must_all_match() {
+        let endpoints: Arc<[Endpoint]> = Arc::new([
+            endpoint(1, "v1", &[("stage", "live")]),
+            endpoint(2, "v2", &[("stage", "live"), ("gpu", "yes")]),
+            endpoint(3, "v2", &[("stage", "test")]),
+        ]);
+        let mut subset = Subset::default();
+        assert_eq!(ports(&subset, &endpoints), [1, 2, 3]);
+        subset.version = Some("v2".into());
+        assert_eq!(ports(&subset, &endpoints), [2, 3]);
+        subset.metadata.insert("stage".into(), "live".into());
+        assert_eq!(ports(&subset, &endpoints), [2]);
+        subset.metadata.insert("gpu".into(), "no".into());
+        assert_eq!(ports(&subset, &endpoints), [0_u16; 0]);
+    }
+}

@@ -1,0 +1,32 @@
+//! Limits: how long a request may take, and how often it may be tried.
+
+use std::time::Duration;
+
+/// How long a request may take, and how often it may be tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long the whole request may take, all attempts together, until the answer's head; the caller's own deadline
+    /// may only shorten it.
+    pub request_timeout: Duration,
+    /// How long one attempt may take until the answer's head; `None`: as long as the request.
+    pub attempt_timeout: Option<Duration>,
+    /// Attempts after the first, each on another provider, for what provably never reached one.
+    pub retries: u8,
+    /// Whether an idempotent request (RFC 9110, 9.2.2) whose reused connection died before any byte of an answer counts
+    /// as never arrived.
+    pub retry_idempotent: bool,
+    /// Bytes of a request body kept to send them again; a larger body is sent again only if none of it was read.
+    pub replay_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            request_timeout: Duration::from_secs(15),
+            attempt_timeout: None,
+            retries: 3,
+            retry_idempotent: true,
+            replay_bytes: 64 * 1024,
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Routes: which requests go to which service, by which provider's choice, and within which limits.
+//!
+//! Pure: a request is described by [`Asked`], and [`Table::find`] says where it goes. Nothing is allocated on the
+//! common path.
+
+mod host;
+mod limits;
+mod matcher;
+mod naming;
+mod table;
+
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+pub use limits::Limits;
+pub use matcher::{HeaderPattern, HostPattern, Matcher, PathPrefix, PatternError};
+pub use naming::{Naming, Unroutable};
+pub use table::{Asked, Found, Table, Target, Via};
+
+use crate::catalog::Claim;
+
+/// Which requests go to which subscription, changed how on the way, and within which limits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// Its name in logs, metrics and answers; unique in a table.
+    pub name: Arc<str>,
+    /// The requests it is for.
+    pub matcher: Matcher,
+    /// Where they go.
+    pub claim: Claim,
+    /// What is changed before they go there.
+    pub rewrite: Rewrite,
+    /// How long they may take, and how often they may be tried.
+    pub limits: Arc<Limits>,
+}
+
+/// What a route changes in a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rewrite {
+    /// What takes the place of the matched path prefix: empty to strip it, or a path that begins with `/` and does not
+    /// end with one. `None` leaves the path as it is.
+    pub prefix: Option<Arc<str>>,
+    /// What takes the place of `Host`; `None` leaves it as it is.
+    pub host: Option<HeaderValue>,
+}
+
+#[cfg(test)]
+mod properties;

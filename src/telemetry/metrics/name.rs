@@ -1,0 +1,74 @@
+//! How metrics get their names: the prefix, and the one place where a bad one is noticed.
+
+use prometheus::core::Collector;
+use prometheus::{
+    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
+};
+
+/// Makes metrics, each with the prefix before its name, and remembers them for scrapes.
+pub(super) struct Names {
+    registry: Registry,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        let registry = Registry::new();
+        #[cfg(target_os = "linux")]
+        registry
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
+            .expect("the process metrics are registered once");
+        let names = Self { registry };
+        let version = Opts::new(prefixed("build_info"), "The version that runs; always 1.")
+            .const_label("version", env!("CARGO_PKG_VERSION"));
+        names.keep(IntGauge::with_opts(version)).set(1);
+        names
+    }
+}
+
+impl Names {
+    pub(super) fn into_registry(self) -> Registry {
+        self.registry
+    }
+
+    pub(super) fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.keep(IntCounter::with_opts(Opts::new(prefixed(name), help)))
+    }
+
+    pub(super) fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.keep(IntCounterVec::new(Opts::new(prefixed(name), help), labels))
+    }
+
+    pub(super) fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.keep(IntGauge::with_opts(Opts::new(prefixed(name), help)))
+    }
+
+    pub(super) fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let options = HistogramOpts::new(prefixed(name), help).buckets(buckets.to_vec());
+        self.keep(Histogram::with_opts(options))
+    }
+
+    pub(super) fn histograms(
+        &self,
+        name: &str,
+        help: &str,
+        buckets: &[f64],
+        labels: &[&str],
+    ) -> HistogramVec {
+        let options = HistogramOpts::new(prefixed(name), help).buckets(buckets.to_vec());
+        self.keep(HistogramVec::new(options, labels))
+    }
+
+    fn keep<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
+        let metric =
+            metric.expect("names, labels and buckets are constants of this folder, made by its tests");
+        self.registry
+            .register(Box::new(metric.clone()))
+            .expect("no two metrics of this folder share a name, as its tests show");
+        metric
+    }
+}
+
+/// The full name of a metric of ours.
+pub(super) fn prefixed(name: &str) -> String {
+    format!("wayside_{name}")
+}

@@ -1,0 +1,75 @@
+//! Metrics of requests and connections.
+
+use prometheus::{IntCounter, IntGauge};
+
+use super::name::Names;
+
+/// Metrics of requests and connections, shared by all workers. Those by service are in [`super::Recorder`].
+#[derive(Clone, Debug)]
+pub struct ProxyMetrics {
+    /// Client connections open now.
+    pub connections_open: IntGauge,
+    /// Client connections accepted.
+    pub connections_total: IntCounter,
+    /// Client connections closed at once because too many were open.
+    pub connections_refused_total: IntCounter,
+    /// Requests begun whose response has not ended.
+    pub requests_in_flight: IntGauge,
+    /// Requests whose client went away before the response had ended.
+    pub requests_abandoned_total: IntCounter,
+    /// Connections to endpoints open now.
+    pub upstream_connections_open: IntGauge,
+    /// Connections to endpoints begun.
+    pub upstream_dials_total: IntCounter,
+    /// Connections to endpoints that could not be made.
+    pub upstream_dial_failures_total: IntCounter,
+    /// Connections to endpoints that broke while an answer was awaited or under way.
+    pub upstream_resets_total: IntCounter,
+    /// Attempts after the first one of their request.
+    pub retries_total: IntCounter,
+    /// Picks among endpoints of which none was available.
+    pub desperate_picks_total: IntCounter,
+    /// Connections switched to another protocol, WebSocket for one, open now.
+    pub upgrades_open: IntGauge,
+    /// Tasks that panicked; each is a fault of this program.
+    pub panics_total: IntCounter,
+}
+
+impl ProxyMetrics {
+    pub(super) fn new(names: &Names) -> Self {
+        let (gauge, counter) = (|name, help| names.gauge(name, help), |name, help| names.counter(name, help));
+        Self {
+            connections_open: gauge("connections_open", "Client connections open now."),
+            connections_total: counter("connections_total", "Client connections accepted."),
+            connections_refused_total: counter(
+                "connections_refused_total",
+                "Client connections closed at once because too many were open.",
+            ),
+            requests_in_flight: gauge("requests_in_flight", "Requests whose response has not ended."),
+            requests_abandoned_total: counter(
+                "requests_abandoned_total",
+                "Requests whose client went away before the response had ended.",
+            ),
+            upstream_connections_open: gauge(
+                "upstream_connections_open",
+                "Connections to endpoints open now.",
+            ),
+            upstream_dials_total: counter("upstream_dials_total", "Connections to endpoints begun."),
+            upstream_dial_failures_total: counter(
+                "upstream_dial_failures_total",
+                "Connections to endpoints that could not be made.",
+            ),
+            upstream_resets_total: counter(
+                "upstream_resets_total",
+                "Connections to endpoints that broke while an answer was awaited or under way.",
+            ),
+            retries_total: counter("retries_total", "Attempts after the first one of their request."),
+            desperate_picks_total: counter(
+                "desperate_picks_total",
+                "Picks among endpoints of which none was available.",
+            ),
+            upgrades_open: gauge("upgrades_open", "Connections switched to another protocol, open now."),
+            panics_total: counter("panics_total", "Tasks that panicked; each is a fault of this program."),
+        }
+    }
+}

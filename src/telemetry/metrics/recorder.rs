@@ -1,0 +1,129 @@
+//! Where one worker counts the requests to one service, without sharing a cache line with the others.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use prometheus::local::{LocalHistogram, LocalIntCounter};
+use prometheus::{HistogramVec, IntCounterVec};
+
+use super::REQUEST_BUCKETS;
+use super::name::Names;
+use crate::provider::ServiceName;
+
+/// The request metrics of all services.
+pub(super) struct Requests {
+    total: IntCounterVec,
+    seconds: HistogramVec,
+    /// The series of each service, so that they can be dropped. Written when a worker first counts one.
+    series: Mutex<BTreeMap<ServiceName, Vec<Series>>>,
+}
+
+/// What tells one counter of a service from another.
+type Series = (&'static str, &'static str);
+
+impl Requests {
+    pub(super) fn new(names: &Names) -> Self {
+        Self {
+            total: names.counters(
+                "requests_total",
+                "Requests answered, by class of status; the reason is empty unless this proxy made the answer.",
+                &["service", "class", "reason"],
+            ),
+            seconds: names.histograms(
+                "request_duration_seconds",
+                "From the head of a request to the end of its response.",
+                &REQUEST_BUCKETS,
+                &["service"],
+            ),
+            series: Mutex::default(),
+        }
+    }
+
+    pub(super) fn forget(&self, service: &ServiceName) {
+        let known = self.series.lock().remove(service).unwrap_or_default();
+        for (class, reason) in known {
+            // Both are absent when another worker's series was never flushed, which is as good as removed.
+            let _ = self.total.remove_label_values(&[service.as_str(), class, reason]);
+        }
+        let _ = self.seconds.remove_label_values(&[service.as_str()]);
+    }
+
+    fn counter(&self, service: Option<&ServiceName>, series: Series) -> LocalIntCounter {
+        if let Some(service) = service {
+            let mut known = self.series.lock();
+            let known = known.entry(service.clone()).or_default();
+            if !known.contains(&series) {
+                known.push(series);
+            }
+        }
+        self.total.with_label_values(&[label(service), series.0, series.1]).local()
+    }
+}
+
+/// Where one worker counts the requests to one service (or to none). Not shared between threads: what it counts is
+/// seen by scrapes after [`Recorder::flush`], and after its end.
+pub struct Recorder {
+    requests: Arc<Requests>,
+    service: Option<ServiceName>,
+    counters: RefCell<Vec<(Series, LocalIntCounter)>>,
+    seconds: LocalHistogram,
+}
+
+impl Recorder {
+    pub(super) fn new(requests: Arc<Requests>, service: Option<ServiceName>) -> Self {
+        let seconds = requests.seconds.with_label_values(&[label(service.as_ref())]).local();
+        Self { requests, service, counters: RefCell::default(), seconds }
+    }
+
+    /// Counts one request that has ended: the status of its answer, the reason if we made it, and how long it took.
+    pub fn record(&self, status: u16, reason: Option<&'static str>, elapsed: Duration) {
+        self.seconds.observe(elapsed.as_secs_f64());
+        let series = (class(status), reason.unwrap_or_default());
+        let mut counters = self.counters.borrow_mut();
+        if let Some((_, counter)) = counters.iter().find(|(known, _)| *known == series) {
+            counter.inc();
+            return;
+        }
+        let counter = self.requests.counter(self.service.as_ref(), series);
+        counter.inc();
+        counters.push((series, counter));
+    }
+
+    /// Adds what was counted since the last time to what scrapes see; to be called about each second.
+    pub fn flush(&self) {
+        for (_, counter) in self.counters.borrow().iter() {
+            counter.flush();
+        }
+        self.seconds.flush();
+    }
+}
+
+impl Drop for Recorder {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+impl std::fmt::Debug for Recorder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("service", &self.service).finish_non_exhaustive()
+    }
+}
+
+fn label(service: Option<&ServiceName>) -> &str {
+    service.map_or("", ServiceName::as_str)
+}
+
+fn class(status: u16) -> &'static str {
+    match status / 100 {
+        1 => "1xx",
+        2 => "2xx",
+        3 => "3xx",
+        4 => "4xx",
+        5 => "5xx",
+        _ => "other",
+    }
+}

@@ -1,0 +1,8 @@
+//! Telemetry: what operators see of a running proxy: metrics, the log, and the access log.
+
+pub mod access;
+mod format;
+pub mod log;
+pub mod metrics;
+
+pub use format::{LineFormat, UnknownLineFormat};

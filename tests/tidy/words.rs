@@ -1,0 +1,60 @@
+//! What no file of the repository says, and what the README has to say.
+
+use super::Complaint;
+use super::rules::Rules;
+use super::source::Source;
+
+/// Folders that exist on somebody's machine only, and notes to come back later. This file alone may name them.
+const FOREIGN: [&str; 10] =
+    ["/home/", "/Users/", "/root/", "/tmp/", "/work/", "C:\\Users", "TODO", "FIXME", "XXX", "HACK"];
+/// The file that names what it forbids.
+const THIS_FILE: &str = "tests/tidy/words.rs";
+
+/// Lines with a path of somebody's machine or a note for later.
+pub(crate) fn check_words(_rules: &Rules, sources: &[Source]) -> Vec<Complaint> {
+    let mut complaints = Vec::new();
+    for source in sources.iter().filter(|source| source.path != THIS_FILE && source.path != "Cargo.lock") {
+        for (index, line) in source.text.lines().enumerate() {
+            let found = FOREIGN.iter().filter(|word| line.contains(**word));
+            complaints.extend(found.map(|word| {
+                let message = format!("{word:?} is a path of one machine, or a note for later");
+                Complaint::new(&source.path, index + 1, message)
+            }));
+        }
+    }
+    complaints
+}
+
+/// Files of `config/` that the README does not name.
+pub(crate) fn check_configurations(_rules: &Rules, sources: &[Source]) -> Vec<Complaint> {
+    let readme = sources.iter().find(|source| source.path == "README.md").map_or("", |it| it.text.as_str());
+    let unlisted = |source: &&Source| {
+        source.path.starts_with("config/") && source.path.ends_with(".toml") && !readme.contains(&source.path)
+    };
+    let complain = |source: &Source| Complaint::new(&source.path, 1, "README.md does not name this file");
+    sources.iter().filter(unlisted).map(complain).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::rules::SAMPLE;
+    use super::*;
+
+    #[test]
+    fn foreign_words_are_seen() {
+        let rules = Rules::parse(SAMPLE);
+        for text in ["see /home/ann/x", "cd /work/a", "// TODO: later"] {
+            assert_eq!(check_words(&rules, &[Source::new("a.md", text)]).len(), 1, "{text}");
+        }
+        assert!(check_words(&rules, &[Source::new("a.md", "the way home/work")]).is_empty());
+    }
+
+    #[test]
+    fn an_unlisted_configuration_is_seen() {
+        let rules = Rules::parse(SAMPLE);
+        let config = Source::new("config/a.toml", "");
+        let readme = Source::new("README.md", "`config/a.toml` is small");
+        assert_eq!(check_configurations(&rules, std::slice::from_ref(&config)).len(), 1);
+        assert!(check_configurations(&rules, &[config, readme]).is_empty());
+    }
+}
