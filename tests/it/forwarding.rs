@@ -107,7 +107,7 @@ async fn a_silent_registry_is_named_in_the_answer_and_heals() {
         "{body}"
     );
     registry.answer(true);
-    crate::support::at_last("the proxy heals", async || {
+    crate::support::patience::at_last("the proxy heals", async || {
         client.get("greeter", "/").await.status() == StatusCode::OK
     })
     .await;

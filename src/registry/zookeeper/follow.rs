@@ -1,13 +1,13 @@
 //! One service, followed in rounds: set the watch, read the folder whole, report it, then read again what events mark.
 
-use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::time::Instant;
-use zookeeper_client::{EventType, PersistentWatcher, SessionState, Stat, WatchedEvent};
+use zookeeper_client::{PersistentWatcher, Stat};
 
+use super::batch::Batch;
 use super::known::{Change, Known};
 use super::one_shot::Post;
 use super::read::{self, join};
@@ -20,6 +20,12 @@ pub(super) const RECHECK: Duration = Duration::from_secs(30);
 /// The longest a folder is read later than it could be after a reconnect, so that a fleet does not read at once.
 const RECONNECT_SPREAD: Duration = Duration::from_millis(200);
 
+/// How long a service waits after a connection was lost, times the connections lost in a row: a connection that is lost for
+/// what is asked must not be lost for it again at once. Varied by half.
+const LOSS_PAUSE: Duration = Duration::from_millis(20);
+/// Connections in a row beyond which the pause is no longer, at a second.
+const LOSSES_MAX: u32 = 50;
+
 /// One service, followed.
 pub(super) struct Follow<'a> {
     pub(super) session: &'a Session<'a>,
@@ -30,6 +36,8 @@ pub(super) struct Follow<'a> {
     pub(super) known: Known,
     /// Whether what was reported last is still what the registry vouched for: false at first and once the connection is lost.
     pub(super) vouched: bool,
+    /// Connections lost since the last report.
+    losses: u32,
     /// Whether anything was reported yet.
     reported: bool,
     /// The watch in force; replaced by a new one before it is dropped, so that the client does not tell the server to forget both.
@@ -40,21 +48,6 @@ pub(super) struct Follow<'a> {
 
 /// The names of a folder's children, and the folder's own state.
 pub(super) type Children = (Vec<String>, Stat);
-
-/// What a batch of events asks for.
-#[derive(Debug, Default)]
-struct Batch {
-    /// The children to be read again.
-    children: BTreeSet<String>,
-    /// The folder itself came or went.
-    folder: bool,
-    /// The connection was lost.
-    lost: bool,
-    /// The connection came back: the watch is gone, though nobody says so.
-    rearm: bool,
-    /// The session ended with this state; the watcher must not be asked again.
-    ended: Option<SessionState>,
-}
 
 impl<'a> Follow<'a> {
     /// Follows a service in a session.
@@ -67,6 +60,7 @@ impl<'a> Follow<'a> {
             service,
             known: Known::new(format, &session.settings.chroot),
             vouched: false,
+            losses: 0,
             reported: false,
             watcher: None,
             post: None,
@@ -84,7 +78,9 @@ impl<'a> Follow<'a> {
                 Ok(()) | Err(Fault::Missing) => {}
                 Err(Fault::Lost) => {
                     self.vouched = false;
+                    self.losses = self.losses.saturating_add(1);
                     self.session.connected().await;
+                    tokio::time::sleep(varied(LOSS_PAUSE * self.losses.min(LOSSES_MAX))).await;
                 }
                 Err(Fault::Failed(error)) => return error,
                 Err(Fault::Denied) => self.stand_by().await,
@@ -108,6 +104,7 @@ impl<'a> Follow<'a> {
         let mut room = self.session.room(&folder);
         let mut watcher = self.arm(&folder, room.as_ref()).await?;
         self.spread().await;
+        let permit = self.session.listings.acquire().await;
         let mut children = self.list(&folder).await?;
         if children.is_none()
             && let Some(alike) = self.look_alike().await?
@@ -118,6 +115,7 @@ impl<'a> Follow<'a> {
             children = self.list(&folder).await?;
         }
         let (change, reads) = self.take(&folder, children).await?;
+        drop(permit);
         self.tell_if_healed(&change);
         self.report_if_needed(change, reads).await?;
         let result = self.attend(&folder, &mut watcher).await;
@@ -193,7 +191,6 @@ impl<'a> Follow<'a> {
         children: Option<Children>,
     ) -> Result<(Change, u32), Fault> {
         let Some((names, stat)) = children else { return Ok((self.known.set_absent(), 0)) };
-        let _permit = self.session.listings.acquire().await;
         let reads = u32::try_from(names.len()).unwrap_or(u32::MAX);
         let read = read::nodes(self.session, folder, names).await?;
         Ok((self.known.replace(folder, &stat, read), reads))
@@ -213,6 +210,7 @@ impl<'a> Follow<'a> {
         };
         self.reports.send(Report::Listed(listing)).await.map_err(Fault::Failed)?;
         self.vouched = true;
+        self.losses = 0;
         self.reported = true;
         Ok(())
     }
@@ -255,38 +253,6 @@ impl<'a> Follow<'a> {
             Err(Fault::Failed(error)) => Err(error),
             Ok(()) | Err(_) => std::future::pending().await,
         }
-    }
-}
-
-impl Batch {
-    /// Marks what an event is about. What it says of it is not used: reading tells the truth.
-    fn add(&mut self, folder: &str, event: WatchedEvent) {
-        if event.event_type == EventType::Session {
-            match event.session_state {
-                SessionState::Disconnected => (self.lost, self.rearm) = (true, false),
-                SessionState::SyncConnected | SessionState::ConnectedReadOnly => self.rearm = true,
-                state @ (SessionState::Expired | SessionState::AuthFailed | SessionState::Closed) => {
-                    self.ended = Some(state);
-                }
-            }
-            return;
-        }
-        let came_or_went = matches!(event.event_type, EventType::NodeCreated | EventType::NodeDeleted);
-        if event.path == folder {
-            self.folder |= came_or_went;
-            return;
-        }
-        // Other services are heard through a watch on the root.
-        let Some(below) = event.path.strip_prefix(folder).and_then(|below| below.strip_prefix('/')) else {
-            return;
-        };
-        let child = match below.split_once('/') {
-            None => below,
-            // The first grandchild makes a folder of a record; further down nothing matters.
-            Some((child, rest)) if came_or_went && !rest.contains('/') => child,
-            Some(_) => return,
-        };
-        self.children.insert(child.to_owned());
     }
 }
 

@@ -169,3 +169,90 @@ fn time(millis: i64) -> Option<SystemTime> {
     let millis = u64::try_from(millis).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::registry::format::kinds;
+
+    fn known() -> Known {
+        Known::new(kinds::default(), "/chroot")
+    }
+
+    fn stat(mzxid: i64, num_children: i32) -> Stat {
+        Stat {
+            czxid: 1,
+            mzxid,
+            pzxid: mzxid,
+            ctime: 1000,
+            mtime: mzxid * 1000,
+            version: 0,
+            cversion: 0,
+            aversion: 0,
+            ephemeral_owner: 0,
+            data_length: 0,
+            num_children,
+        }
+    }
+
+    fn data(name: &str, port: u16, mzxid: i64) -> (String, Read) {
+        let data = format!(r#"{{"nodes":[{{"address":"h:{port}"}}]}}"#);
+        (name.to_owned(), Read::Data(data.into_bytes(), stat(mzxid, 0)))
+    }
+
+    fn at(mzxid: i64) -> Option<SystemTime> {
+        time(mzxid * 1000)
+    }
+
+    fn ports(known: &Known) -> Vec<u16> {
+        match known.view() {
+            View::Present { providers, .. } => {
+                providers.iter().map(|provider| provider.address.port()).collect()
+            }
+            View::Absent => panic!("absent"),
+        }
+    }
+
+    #[test]
+    fn only_what_changed_is_a_change() {
+        let mut known = known();
+        let folder = stat(9, 2);
+        assert_eq!(known.view(), View::Absent);
+        assert!(known.replace("/f", &folder, vec![data("a", 1, 2), data("b", 2, 3)]).any);
+        assert_eq!(known.revision(), Some(9));
+        assert_eq!(known.replace("/f", &folder, vec![data("b", 2, 3), data("a", 1, 2)]), Change::default());
+        assert_eq!(known.update("/f", vec![data("a", 1, 2)]), Change::default());
+        assert_eq!(known.update("/f", vec![data("a", 5, 12)]), Change { any: true, at: at(12) });
+        assert_eq!((ports(&known), known.revision()), (vec![2, 5], Some(12)));
+        assert_eq!(known.replace("/f", &folder, vec![data("b", 2, 3)]), Change { any: true, at: None });
+        assert_eq!(known.update("/f", vec![("b".to_owned(), Read::Missing)]), Change { any: true, at: None });
+        assert_eq!(known.update("/f", vec![("b".to_owned(), Read::Missing)]), Change::default());
+        assert_eq!(ports(&known), [0; 0]);
+        assert!(known.set_absent().any && !known.set_absent().any);
+        assert!(known.replace("/f", &folder, vec![]).any, "an empty service is not an absent one");
+    }
+
+    #[test]
+    fn an_unchanged_record_stays_the_same_value() {
+        let mut known = known();
+        known.replace("/f", &stat(9, 1), vec![data("a", 1, 2)]);
+        let View::Present { providers: before, .. } = known.view() else { panic!("absent") };
+        known.replace("/f", &stat(10, 2), vec![data("a", 1, 2), data("b", 2, 10)]);
+        let View::Present { providers: after, .. } = known.view() else { panic!("absent") };
+        assert!(Arc::ptr_eq(&before[0], &after[0]));
+    }
+
+    #[test]
+    fn what_may_not_be_read_and_what_has_children_is_no_provider() {
+        let mut known = known();
+        known.replace("/f", &stat(9, 1), vec![data("a", 1, 2), data("b", 2, 3)]);
+        assert!(known.update("/f", vec![("a".to_owned(), Read::Denied)]).any);
+        assert!(known.update("/f", vec![("b".to_owned(), Read::Data(Vec::new(), stat(3, 1)))]).any);
+        let View::Present { providers, skipped } = known.view() else { panic!("absent") };
+        assert_eq!(providers, []);
+        assert_eq!((skipped.len(), skipped[0].reason), (1, Reason::Denied));
+        assert_eq!(skipped[0].record, "/chroot/f/a");
+        known.update("/f", vec![data("a", 1, 2), data("b", 2, 3)]);
+        assert_eq!(ports(&known), [1, 2]);
+    }
+}

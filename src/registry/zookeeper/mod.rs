@@ -7,6 +7,7 @@
 //!
 //! The ensemble is trusted input: the client believes the lengths it sends.
 
+mod batch;
 mod follow;
 mod known;
 mod one_shot;

@@ -25,6 +25,7 @@ impl Follow<'_> {
     pub(super) async fn one_shot_round(&mut self) -> Result<(), Fault> {
         let mut states = self.session.states();
         self.spread().await;
+        let permit = self.session.listings.acquire().await;
         let mut folder = self.folder();
         let (session, client) = (self.session, &self.session.client);
         if session.call("look for", &folder, client.check_stat(&folder)).await?.is_none() {
@@ -32,6 +33,7 @@ impl Follow<'_> {
         }
         let children = self.look(&folder).await?;
         let (change, reads) = self.take(&folder, children).await?;
+        drop(permit);
         self.report_if_needed(change, reads).await?;
         let interval = if self.post.is_some() { self.interval() } else { varied(RECHECK) };
         let due = Instant::now() + interval;

@@ -17,7 +17,7 @@ use crate::registry::RegistryError;
 /// request, and with a second request of that kind it cannot reconnect at all; 8 KiB are left for the root and for watches
 /// that are just being replaced. Room for 2,700 services with paths of 45 bytes.
 const WATCHED_BYTES_MAX: usize = 120 * 1024;
-/// Folders read at a time: after a reconnect all are due at once.
+/// Folders listed and read at a time: after a reconnect all are due at once.
 const LISTINGS_MAX: usize = 32;
 /// How long the names of all services are good for one more search of a misspelt one.
 const NAMES_KEPT: Duration = Duration::from_secs(5);
@@ -27,7 +27,7 @@ pub(super) struct Session<'a> {
     pub(super) settings: &'a Settings,
     pub(super) client: Client,
     pub(super) means: Means,
-    /// Permits to read a whole folder.
+    /// Permits to list and read a whole folder.
     pub(super) listings: Semaphore,
     /// Bytes of paths with a watch of their own. Written and read by the futures of the services, on one thread at a time.
     watched_bytes: AtomicUsize,
@@ -123,6 +123,8 @@ impl<'a> Session<'a> {
         match tokio::time::timeout(limit, call).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(error)) => Err(self.fault(error, doing, path)),
+            // Calls made while the connection is lost wait for the next one; how long is up to the watch.
+            Err(_) if self.client.state() == SessionState::Disconnected => Err(Fault::Lost),
             Err(elapsed) => {
                 let limit = humantime::format_duration(limit);
                 let doing = format!("{} did not {doing} {path} within {limit}", self.settings.servers);

@@ -49,7 +49,9 @@ async fn run(settings: &Settings, mut wanted: Wanted, reports: Reports) -> Resul
                 changed.map_err(|_| RegistryError::Abandoned)?;
                 follows.adjust(&wanted.borrow_and_update().clone());
             }
-            Some(Ok(error)) = follows.running.next() => return Err(error),
+            Some(ended) = follows.running.next() => if let Ok(error) = ended {
+                return Err(error);
+            },
         }
     }
 }

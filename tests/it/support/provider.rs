@@ -132,7 +132,7 @@ impl Script {
     }
 
     pub(crate) async fn accept(&self) -> TcpStream {
-        let accepted = tokio::time::timeout(super::PATIENCE, self.listener.accept()).await;
+        let accepted = tokio::time::timeout(super::patience::PATIENCE, self.listener.accept()).await;
         accepted.expect("a connection should come").unwrap().0
     }
 }

@@ -31,10 +31,14 @@ pub(crate) enum Release {
 
 /// One ZooKeeper server and its data, gone when dropped.
 pub(crate) struct Server {
-    pub(crate) port: u16,
+    port: u16,
+    /// All settings but the port.
+    settings: String,
     folder: PathBuf,
     class_path: String,
     process: Option<Child>,
+    /// Kills the process when this one dies without dropping anything: it waits for the end of its input.
+    guard: Option<Child>,
 }
 
 /// A server alone, or several that form an ensemble; all gone when dropped.
@@ -80,12 +84,12 @@ impl ZooKeeper {
             fs::write(folder.join("data/myid"), (number + 1).to_string()).unwrap();
             let data = folder.join("data");
             let settings = format!(
-                "tickTime=200\ndataDir={}\nclientPort={port}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
+                "tickTime=200\ndataDir={}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
                  admin.enableServer=false\n4lw.commands.whitelist=*\nminSessionTimeout=1000\nmaxSessionTimeout=60000\n{peers}",
                 data.display()
             );
-            fs::write(folder.join("zoo.cfg"), settings).unwrap();
-            let mut server = Server { port, folder, class_path: class_path.clone(), process: None };
+            let mut server =
+                Server { port, settings, folder, class_path: class_path.clone(), process: None, guard: None };
             server.start();
             servers.push(server);
         }
@@ -126,6 +130,8 @@ impl Server {
 
     /// Starts the server with the data it has; [`Server::ready`] waits for it.
     pub(crate) fn start(&mut self) {
+        let settings = format!("clientPort={}\n{}", self.port, self.settings);
+        fs::write(self.folder.join("zoo.cfg"), settings).unwrap();
         let log = fs::File::options().create(true).append(true).open(self.folder.join("log")).unwrap();
         let process = Command::new("java")
             .args([
@@ -147,7 +153,13 @@ impl Server {
             .stdout(log.try_clone().unwrap())
             .stderr(log)
             .spawn();
-        self.process = Some(process.unwrap_or_else(|error| panic!("cannot run java: {error}; {CURE}")));
+        let process = process.unwrap_or_else(|error| panic!("cannot run java: {error}; {CURE}"));
+        let guard = Command::new("sh")
+            .args(["-c", "cat; kill -9 \"$1\"", "guard", &process.id().to_string()])
+            .stdin(Stdio::piped())
+            .spawn();
+        self.guard = Some(guard.unwrap());
+        self.process = Some(process);
     }
 
     /// Waits until the server serves.
@@ -161,9 +173,21 @@ impl Server {
         }
     }
 
+    /// Moves the server to another port, from its next start on. Gives the one it had.
+    pub(crate) fn move_to(&mut self, port: Option<u16>) -> u16 {
+        std::mem::replace(&mut self.port, port.unwrap_or_else(|| free_ports()[0]))
+    }
+
+    /// Deletes what the server has written: its data, and its sessions.
+    pub(crate) fn forget(&mut self) {
+        fs::remove_dir_all(self.folder.join("data")).unwrap();
+        fs::create_dir_all(self.folder.join("data")).unwrap();
+    }
+
     /// kill -9.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut process) = self.process.take() {
+        // The guard first: once the process is waited for, its number may be another's.
+        for mut process in self.guard.take().into_iter().chain(self.process.take()) {
             process.kill().ok();
             process.wait().ok();
         }
@@ -193,6 +217,12 @@ impl Server {
         let mut answer = String::new();
         stream.read_to_string(&mut answer).ok()?;
         Some(answer)
+    }
+
+    /// Recursive watches in force, of all clients.
+    pub(crate) fn watches(&self) -> i64 {
+        // The server keeps each among those of data, and among those of children.
+        self.number("zk_watch_count") / 2
     }
 
     /// A number of `mntr`.

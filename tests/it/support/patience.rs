@@ -1,0 +1,41 @@
+//! Waiting for what is to come, with a limit.
+
+use std::time::{Duration, Instant};
+
+/// Waits until a condition gives something, at most for `limit`.
+///
+/// # Panics
+/// When the time is over, with `what` was waited for.
+#[track_caller]
+pub(crate) fn eventually<T>(
+    limit: Duration,
+    what: &str,
+    mut condition: impl FnMut() -> Option<T>,
+) -> impl Future<Output = T> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + limit;
+        loop {
+            if let Some(value) = condition() {
+                return value;
+            }
+            assert!(Instant::now() < deadline, "{caller}: not within {limit:?}: {what}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+}
+
+/// How long anything on loopback may take before a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Repeats something until it succeeds, at most for [`PATIENCE`].
+///
+/// # Panics
+/// When the time is over, with `what` was tried.
+pub(crate) async fn at_last(what: &str, mut tried: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !tried().await {
+        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::task::yield_now().await;
+    }
+}
