@@ -7,8 +7,6 @@ pub mod snapshot;
 pub mod status;
 mod subscription;
 pub mod subset;
-#[cfg(test)]
-mod tests;
 mod watcher;
 
 use std::collections::{BTreeSet, HashMap};
@@ -305,3 +303,6 @@ impl Catalog {
         *self.registry.borrow() == RegistryState::Up
     }
 }
+
+#[cfg(test)]
+mod tests;

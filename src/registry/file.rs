@@ -19,14 +19,14 @@
 mod alarm;
 mod content;
 mod sources;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until, timeout};
 
 use super::url::UrlError;
 use super::{Listing, Registry, RegistryError, Report, Reports, View, Wanted, Watch};
@@ -102,14 +102,13 @@ impl Files {
         loop {
             let armed = alarm.arm(path);
             if sources.read(path, false).await {
-                tokio::time::sleep(VANISHED).await;
+                sleep_until(Instant::now() + VANISHED).await;
                 sources.read(path, true).await;
             }
             loop {
                 told.tell(&sources, &mut wanted).await?;
                 tokio::select! {
-                    () = alarm.rung() => break,
-                    () = tokio::time::sleep(if armed { POLL } else { POLL_MISSING }) => break,
+                    _ = timeout(if armed { POLL } else { POLL_MISSING }, alarm.rung()) => break,
                     changed = wanted.changed() => changed.map_err(|_| RegistryError::Abandoned)?,
                 }
             }
@@ -167,3 +166,6 @@ impl Told {
 fn listing(service: &ServiceName, view: View) -> Listing {
     Listing { service: service.clone(), view, changed_at: None, revision: None, reads: 1 }
 }
+
+#[cfg(test)]
+mod tests;
