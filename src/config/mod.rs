@@ -1,28 +1,27 @@
 //! The configuration: a file, flags and environment become values that are valid by construction.
 
+mod announced;
 mod effective;
 mod error;
 mod file;
 mod overrides;
 mod reader;
-mod registry;
 mod resolve;
 mod routes;
 mod value;
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{ConfigError, Mistake, Mistakes, Place};
 pub use overrides::{Given, Overrides};
-pub use registry::RegistrySettings;
 
+use crate::balance::Policy;
 use crate::catalog::Claim;
 use crate::telemetry::{access, log};
-use crate::{catalog, proxy, route, upstream};
+use crate::{admin, catalog, proxy, registry, route, upstream};
 use file::{Entry, Node};
 use reader::Reader;
 
@@ -37,16 +36,18 @@ pub struct Config {
     pub lame_duck: Duration,
     /// The addresses on which requests are taken; at least one.
     pub listeners: Vec<proxy::ListenerSettings>,
-    /// The address of admin; `None` when it is off.
-    pub admin: Option<SocketAddr>,
+    /// Where operators ask.
+    pub admin: admin::Settings,
     /// The registry that is followed.
-    pub registry: RegistrySettings,
+    pub registry: registry::kinds::Settings,
     /// How services are followed.
     pub catalog: catalog::Settings,
     /// Where requests go.
-    pub routes: Arc<route::Table>,
-    /// What is followed from the start and never dropped: declared services, and those of routes and listeners.
+    pub table: route::Table,
+    /// The services declared by name, each once: in sections of their own, and by listeners bound to them.
     pub declared: Vec<Claim>,
+    /// How a provider is chosen for a service that nothing is declared of.
+    pub policy: Policy,
     /// How requests are taken and bounded.
     pub proxy: proxy::Settings,
     /// How endpoints are reached.
@@ -59,6 +60,17 @@ pub struct Config {
 }
 
 impl Config {
+    /// What is followed from the start and never dropped, each claim once: what is declared, and what routes claim.
+    pub fn followed(&self) -> Vec<Claim> {
+        let mut followed = self.declared.clone();
+        for route in self.table.routes() {
+            if !followed.contains(&route.claim) {
+                followed.push(route.claim.clone());
+            }
+        }
+        followed
+    }
+
     /// The configuration in force as TOML, defaults, flags and environment included, without secrets.
     pub fn to_toml(&self) -> &str {
         &self.text

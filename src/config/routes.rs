@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
+use super::announced::Known;
 use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
 use super::resolve::{POLICY, REPLAY, RETRIES, SERVICE, SOME_TIME, shorter_than_request};
-use super::value::{Flag, List, Map, Parsed, Problems, Shape, parsed, quoted, text};
+use super::value::{ANY_TEXT, Flag, List, Map, Parsed, Problems, Shape, parsed, quoted, text};
 use crate::balance::Policy;
 use crate::catalog::{Claim, Subset};
 use crate::provider::ServiceName;
@@ -28,10 +29,11 @@ impl Services {
     }
 
     /// Reads one `[[service]]`.
-    pub(super) fn declare(&mut self, section: &mut Section<'_>) {
+    pub(super) fn declare(&mut self, section: &mut Section<'_>, known: &Known) {
         let name = section.required("name", &SERVICE, "write the name that the registry has");
         let policy = section.optional("policy", &POLICY, "as in [services]").unwrap_or(self.policy);
         let subset = subset(section, "any", "any").unwrap_or_default();
+        known.check(section, "name", name.as_ref());
         let Some(service) = name else { return };
         let claim = Claim { service: service.clone(), subset, policy };
         if self.claims.insert(service.clone(), claim).is_some() {
@@ -47,23 +49,15 @@ impl Services {
         declared.unwrap_or_else(|| Claim::on(service.clone(), self.policy))
     }
 
-    /// Everything that is followed from the start, each claim once.
-    pub(super) fn followed<'s>(
-        &self,
-        routes: &[Route],
-        bound: impl Iterator<Item = &'s ServiceName>,
-    ) -> Vec<Claim> {
-        let declared = self.claims.values().cloned();
-        let all = declared
-            .chain(routes.iter().map(|route| route.claim.clone()))
-            .chain(bound.map(|name| self.claim(name)));
-        let mut followed = Vec::new();
-        for claim in all {
-            if !followed.contains(&claim) {
-                followed.push(claim);
+    /// What is declared of services by name: in sections of their own, and by listeners bound to them.
+    pub(super) fn declared<'s>(&self, bound: impl Iterator<Item = &'s ServiceName>) -> Vec<Claim> {
+        let mut declared: Vec<Claim> = self.claims.values().cloned().collect();
+        for name in bound {
+            if !declared.iter().any(|claim| claim.service == *name) {
+                declared.push(self.claim(name));
             }
         }
-        followed
+        declared
     }
 
     /// What is declared, by name.
@@ -73,12 +67,18 @@ impl Services {
 }
 
 /// Reads every `[[route]]`; `None` where one has no value for a mistake that was noted.
-pub(super) fn routes(top: &mut Section<'_>, services: &Services, limits: &Limits) -> Option<Vec<Route>> {
+pub(super) fn routes(
+    top: &mut Section<'_>,
+    services: &Services,
+    known: &Known,
+    limits: &Limits,
+) -> Option<Vec<Route>> {
     let mut earlier: Vec<Route> = Vec::new();
     let mut number = 0;
     let read = top.sections("route", |section| {
         number += 1;
         let route = route(section, number, services, limits)?;
+        known.check(section, "service", Some(&route.claim.service));
         if let Some(same) = earlier.iter().find(|other| other.name == route.name) {
             section
                 .wrong("name", format!("{} is the name of another route; write a different one", same.name));
@@ -172,7 +172,6 @@ const HOST: Parsed<HostPattern> = parsed("a host", "api.example.org");
 const PATH: Parsed<PathPrefix> = parsed("a path prefix", "/api");
 const METHOD: Parsed<Method> = Parsed::new("a method", "GET", method, Method::to_string);
 const NAME: Parsed<String> = Parsed::new("a name", "api", name, String::clone);
-const ANY_TEXT: Parsed<String> = Parsed::new("a text", "blue", |text| Ok(text.to_owned()), String::clone);
 const REPLACEMENT: Parsed<String> = Parsed::new("a path", "/v2", replacement, String::clone);
 const REWRITE_HOST: Parsed<HeaderValue> = Parsed::new("a host", "api.example.org:8080", authority, shown);
 

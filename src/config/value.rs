@@ -49,6 +49,10 @@ pub(super) struct List<S>(pub(super) S);
 /// A table of free keys.
 pub(super) struct Map<S>(pub(super) S);
 
+/// Any text at all.
+pub(super) const ANY_TEXT: Parsed<String> =
+    Parsed::new("a text", "blue", |text| Ok(text.to_owned()), String::clone);
+
 /// A text in TOML.
 pub(super) fn quoted(text: &str) -> String {
     toml::Value::String(text.to_owned()).to_string()

@@ -91,7 +91,10 @@ async fn a_server_without_recursive_watches_is_followed_all_the_same() {
     eventually(SOON, "the loss is reported", || watching.disconnected_since(count)).await;
     zookeeper.server().start();
     zookeeper.server().ready().await;
-    Writer::connect(&zookeeper.addresses()).await.put("/micro-registry/greeter/d", record("d", "10.0.0.5:80")).await;
+    Writer::connect(&zookeeper.addresses())
+        .await
+        .put("/micro-registry/greeter/d", record("d", "10.0.0.5:80"))
+        .await;
     eventually(SOON, "the change after the return is seen", || watching.has("greeter", &["b", "d"])).await;
     assert!(watching.failures().len() <= 1, "{:?}", watching.failures());
 }

@@ -246,7 +246,8 @@ static V3_4_JARS: LazyLock<Vec<PathBuf>> = LazyLock::new(|| {
     let said = String::from_utf8_lossy(&run.stderr).into_owned();
     assert!(run.status.success(), "{} zookeeper-3.4 {}: {said}", script.display(), folder.display());
     let own = folder.join("usr/share/java/zookeeper.jar");
-    let beside = ["slf4j-api.jar", "slf4j-simple.jar", "log4j-1.2.jar"].map(|jar| Path::new("/usr/share/java").join(jar));
+    let beside = ["slf4j-api.jar", "slf4j-simple.jar", "log4j-1.2.jar"]
+        .map(|jar| Path::new("/usr/share/java").join(jar));
     [own].into_iter().chain(beside).collect()
 });
 
