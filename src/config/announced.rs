@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::error::nearest;
 use super::file::{Entry, Node};
 use super::reader::Section;
-use super::value::{ANY_TEXT, List, Map, Problems, Shape, quoted};
+use super::value::{List, Map, Problems, Shape, TEXTS, quoted};
 use crate::provider::{Protocol, Provider, ServiceName, Weight};
 use crate::registry::kinds::Settings;
 use crate::registry::zookeeper::Auth;
@@ -19,7 +19,7 @@ const ADVICE: &str = "write one such as url = \"zookeeper://127.0.0.1:2181\", or
 
 /// Reads `[registry]`; `None` where a mistake was noted that leaves no value.
 pub(super) fn registry(section: &mut Section<'_>) -> Option<Settings> {
-    let services = section.optional("services", &Map(List(WrittenProvider)), "none");
+    let services = section.optional("services", &Map(service_name, List(WrittenProvider)), "none");
     let url = section.required_unless(section.has("services"), "url", &Url, ADVICE);
     let auth = section.secret("auth", &Credentials, "none");
     if section.has("url") && section.has("services") {
@@ -27,7 +27,7 @@ pub(super) fn registry(section: &mut Section<'_>) -> Option<Settings> {
     }
     let settings = match (url, services) {
         (Some((_, settings)), _) => settings,
-        (None, Some(services)) if !section.has("url") => Settings::Fixed(fixed_services(section, services)?),
+        (None, Some(services)) if !section.has("url") => Settings::Fixed(fixed_services(services)),
         (None, _) => return None,
     };
     with_auth(section, settings, auth)
@@ -44,21 +44,15 @@ fn with_auth(section: &Section<'_>, settings: Settings, auth: Option<Auth>) -> O
     }
 }
 
-fn fixed_services(
-    section: &Section<'_>,
-    written: BTreeMap<String, Vec<Arc<Provider>>>,
-) -> Option<fixed::Settings> {
-    let mut services = BTreeMap::new();
-    for (name, providers) in written {
-        match name.parse::<ServiceName>() {
-            Ok(name) => drop(services.insert(name, providers)),
-            Err(error) => {
-                section.wrong("services", format!("{error}; write the name that requests ask for"));
-                return None;
-            }
-        }
-    }
-    Some(fixed::Settings { services })
+/// What is wrong with a name that a service is to have, if anything is.
+fn service_name(text: &str) -> Option<String> {
+    let error = text.parse::<ServiceName>().err()?;
+    Some(format!("{text:?} is not a service name: {error}; write one such as \"greeter\""))
+}
+
+fn fixed_services(written: BTreeMap<String, Vec<Arc<Provider>>>) -> fixed::Settings {
+    let named = |(name, providers): (String, _)| Some((name.parse::<ServiceName>().ok()?, providers));
+    fixed::Settings { services: written.into_iter().filter_map(named).collect() }
 }
 
 /// The services that a registry can ever have, where that is known.
@@ -179,7 +173,7 @@ impl Shape for WrittenProvider {
             pairs.push(format!("weight = {}", provider.weight));
         }
         if !provider.metadata.is_empty() {
-            pairs.push(format!("metadata = {}", Map(ANY_TEXT).write(&provider.metadata)));
+            pairs.push(format!("metadata = {}", TEXTS.write(&provider.metadata)));
         }
         if pairs.is_empty() {
             quoted(&address)

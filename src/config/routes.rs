@@ -10,7 +10,7 @@ use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
 use super::resolve::{POLICY, REPLAY, RETRIES, SERVICE, SOME_TIME, shorter_than_request};
-use super::value::{ANY_TEXT, Flag, List, Map, Parsed, Problems, Shape, parsed, quoted, text};
+use super::value::{Flag, List, Parsed, Problems, Shape, TEXTS, parsed, quoted, text};
 use crate::balance::Policy;
 use crate::catalog::{Claim, Subset};
 use crate::provider::ServiceName;
@@ -127,7 +127,7 @@ fn subset(
     any_metadata: &'static str,
 ) -> Option<Subset> {
     let version = section.optional("version", &text("a version", "1.2.0"), any_version);
-    let metadata = section.optional("metadata", &Map(ANY_TEXT), any_metadata);
+    let metadata = section.optional("metadata", &TEXTS, any_metadata);
     if version.is_none() && metadata.is_none() {
         return None;
     }
