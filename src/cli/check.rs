@@ -59,13 +59,13 @@ pub(super) fn refused(error: &ConfigError) -> ExitCode {
 fn summary(config: &Config) -> String {
     let listeners: Vec<String> =
         config.listeners.iter().map(|listener| listener.address.to_string()).collect();
-    let routes = match config.table.routes().len() {
+    let routes = match config.routes.routes().len() {
         1 => "1 route".to_owned(),
         count => format!("{count} routes"),
     };
     format!(
         "listens on {}, {routes}, {} followed from the start",
         listeners.join(", "),
-        config.followed().len()
+        config.declared.len()
     )
 }

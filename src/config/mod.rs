@@ -18,7 +18,6 @@ use std::time::Duration;
 pub use error::{ConfigError, Mistake, Mistakes, Place};
 pub use overrides::{Given, Overrides};
 
-use crate::balance::Policy;
 use crate::catalog::Claim;
 use crate::telemetry::{access, log};
 use crate::{admin, catalog, proxy, registry, route, upstream};
@@ -42,12 +41,11 @@ pub struct Config {
     pub registry: registry::kinds::Settings,
     /// How services are followed.
     pub catalog: catalog::Settings,
-    /// Where requests go.
-    pub table: route::Table,
-    /// The services declared by name, each once: in sections of their own, and by listeners bound to them.
+    /// Where requests go. Its naming holds what is declared of services, and the policy of all others.
+    pub routes: Arc<route::Table>,
+    /// What is followed from the start and never dropped, each claim once: declared services, and those of routes and
+    /// listeners. One service may be there with several subsets.
     pub declared: Vec<Claim>,
-    /// How a provider is chosen for a service that nothing is declared of.
-    pub policy: Policy,
     /// How requests are taken and bounded.
     pub proxy: proxy::Settings,
     /// How endpoints are reached.
@@ -60,17 +58,6 @@ pub struct Config {
 }
 
 impl Config {
-    /// What is followed from the start and never dropped, each claim once: what is declared, and what routes claim.
-    pub fn followed(&self) -> Vec<Claim> {
-        let mut followed = self.declared.clone();
-        for route in self.table.routes() {
-            if !followed.contains(&route.claim) {
-                followed.push(route.claim.clone());
-            }
-        }
-        followed
-    }
-
     /// The configuration in force as TOML, defaults, flags and environment included, without secrets.
     pub fn to_toml(&self) -> &str {
         &self.text

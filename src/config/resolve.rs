@@ -84,7 +84,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
     let routes = routes?;
     let bound = listeners.iter().filter_map(|listener| listener.service.as_ref());
-    let declared = services.declared(bound);
+    let declared = services.followed(&routes, bound);
     naming.limits = Arc::new(limits);
     naming.declared = services.into_claims();
     let config = Config {
@@ -95,9 +95,8 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         admin,
         registry: registry?,
         catalog,
-        table: Table::new(routes, naming),
+        routes: Arc::new(Table::new(routes, naming)),
         declared,
-        policy,
         proxy,
         upstream,
         log,
@@ -110,7 +109,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
 
 /// What several sections have to agree on.
 fn held_together(top: &Section<'_>, config: &Config) {
-    let (followed, most) = (config.followed().len(), config.catalog.services_max);
+    let (followed, most) = (config.declared.len(), config.catalog.services_max);
     if followed > most {
         let message = format!(
             "{followed} services are followed from the start, but max is {most}; write max = {followed} or more"

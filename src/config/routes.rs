@@ -49,15 +49,21 @@ impl Services {
         declared.unwrap_or_else(|| Claim::on(service.clone(), self.policy))
     }
 
-    /// What is declared of services by name: in sections of their own, and by listeners bound to them.
-    pub(super) fn declared<'s>(&self, bound: impl Iterator<Item = &'s ServiceName>) -> Vec<Claim> {
-        let mut declared: Vec<Claim> = self.claims.values().cloned().collect();
-        for name in bound {
-            if !declared.iter().any(|claim| claim.service == *name) {
-                declared.push(self.claim(name));
+    /// Everything that is followed from the start, each claim once.
+    pub(super) fn followed<'s>(
+        &self,
+        routes: &[Route],
+        bound: impl Iterator<Item = &'s ServiceName>,
+    ) -> Vec<Claim> {
+        let declared = self.claims.values().cloned();
+        let routed = routes.iter().map(|route| route.claim.clone());
+        let mut followed = Vec::new();
+        for claim in declared.chain(routed).chain(bound.map(|name| self.claim(name))) {
+            if !followed.contains(&claim) {
+                followed.push(claim);
             }
         }
-        declared
+        followed
     }
 
     /// What is declared, by name.
