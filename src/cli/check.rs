@@ -15,9 +15,9 @@ use crate::config::{self, Config, ConfigError};
 /// wrong, and 2 when it cannot be read.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Check {
-    /// The file
+    /// The file [env: WAYSIDE_CONFIG]
     #[arg(value_name = "FILE")]
-    file: PathBuf,
+    file: Option<PathBuf>,
     /// Show the configuration in force: defaults and environment included, without secrets
     #[arg(long)]
     show: bool,
@@ -25,9 +25,14 @@ pub(super) struct Check {
 
 impl Check {
     pub(super) fn run(&self, variable: &dyn Fn(&str) -> Option<String>) -> ExitCode {
-        match config::load(Some(&self.file), &Flags::default().overrides(variable)) {
+        let flags = Flags::default();
+        let Some(file) = self.file.clone().or_else(|| flags.file(variable)) else {
+            complain("wayside: there is no file to check; give one: wayside check wayside.toml");
+            return ExitCode::from(USAGE);
+        };
+        match config::load(Some(&file), &flags.overrides(variable)) {
             Ok(config) if self.show => say(config.to_toml().trim_end()),
-            Ok(config) => say(format!("{} is good: {}", self.file.display(), summary(&config))),
+            Ok(config) => say(format!("{} is good: {}", file.display(), summary(&config))),
             Err(error) => return refused(&error),
         }
         ExitCode::SUCCESS

@@ -30,7 +30,8 @@ enum Command {
 
 /// Does what the arguments of this process ask for.
 pub fn start() -> ExitCode {
-    start_with(std::env::args_os(), &|name| std::env::var(name).ok())
+    // What is not Unicode is kept, so that it is found wrong rather than passed over.
+    start_with(std::env::args_os(), &|name| Some(std::env::var_os(name)?.to_string_lossy().into_owned()))
 }
 
 /// Does what arguments (the first is the program) and variables of the environment ask for.

@@ -1,11 +1,11 @@
 //! The configuration: a file, flags and environment become values that are valid by construction.
 
+mod announced;
 mod effective;
 mod error;
 mod file;
 mod overrides;
 mod reader;
-mod registry;
 mod resolve;
 mod routes;
 mod value;
@@ -17,11 +17,10 @@ use std::time::Duration;
 
 pub use error::{ConfigError, Mistake, Mistakes, Place};
 pub use overrides::{Given, Overrides};
-pub use registry::RegistrySettings;
 
 use crate::catalog::Claim;
 use crate::telemetry::{access, log};
-use crate::{admin, catalog, proxy, route, upstream};
+use crate::{admin, catalog, proxy, registry, route, upstream};
 use file::{Entry, Node};
 use reader::Reader;
 
@@ -39,12 +38,13 @@ pub struct Config {
     /// Where operators ask; `None` when that is off.
     pub admin: Option<admin::Settings>,
     /// The registry that is followed.
-    pub registry: RegistrySettings,
+    pub registry: registry::kinds::Settings,
     /// How services are followed.
     pub catalog: catalog::Settings,
-    /// Where requests go.
+    /// Where requests go. Its naming holds what is declared of services, and the policy of all others.
     pub routes: Arc<route::Table>,
-    /// What is followed from the start and never dropped: declared services, and those of routes and listeners.
+    /// What is followed from the start and never dropped, each claim once: declared services, and those of routes and
+    /// listeners. One service may be there with several subsets.
     pub declared: Vec<Claim>,
     /// How requests are taken and bounded.
     pub proxy: proxy::Settings,

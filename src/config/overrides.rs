@@ -53,6 +53,12 @@ impl Overrides {
                 tree.put(path, given.entry());
             }
         }
+        if self.registry.is_some()
+            && let Some(Entry { node: Node::Table(entries), .. }) = tree.child("registry")
+        {
+            // Another registry has other services.
+            entries.retain(|(key, _)| key.text != "services");
+        }
         if let Some(admin) = &self.admin {
             let is_on = admin.text != "off";
             tree.put(&["admin", "enabled"], Entry::given(admin.origin, Node::Flag(is_on)));

@@ -134,8 +134,19 @@ impl<'r> Section<'r> {
         shape: &S,
         advice: &str,
     ) -> Option<S::Out> {
+        self.required_unless(false, key, shape, advice)
+    }
+
+    /// The value of a key that must be there unless it is excused, as by another key in its place.
+    pub(super) fn required_unless<S: Shape>(
+        &mut self,
+        is_excused: bool,
+        key: &'static str,
+        shape: &S,
+        advice: &str,
+    ) -> Option<S::Out> {
         let value = self.look(key, shape);
-        if !self.has(key) {
+        if !self.has(key) && !is_excused {
             self.reader.wrong(self.place, self.path_of(key), format!("this key is missing; {advice}"));
         }
         self.note(key, value.as_ref().map(|value| shape.write(value)), Absence::Required);

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Config;
+use super::announced::{Known, registry};
 use super::reader::Section;
-use super::registry::registry;
 use super::routes::{self, Services};
 use super::value::{Auto, Bytes, Flag, List, Listen, Number, Parsed, Time, Word, parsed, text};
 use crate::balance::Policy;
@@ -51,9 +51,11 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     });
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
     let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
+    let registry = top.section("registry", registry);
+    let known = Known::of(registry.as_ref());
     let mut taken = Vec::new();
     let listeners: Vec<Option<ListenerSettings>> =
-        top.sections("listener", |section| listener(section, &mut taken));
+        top.sections("listener", |section| listener(section, &mut taken, &known));
     if listeners.is_empty() && top.is_empty_list("listener") {
         top.wrong(
             "listener",
@@ -61,12 +63,11 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         );
     }
     let admin = top.section("admin", |section| admin(section, &taken));
-    let registry = top.section("registry", registry);
     let (catalog, policy) = top.section("services", services);
     let mut naming = top.section("naming", naming);
     naming.policy = policy;
     let mut services = Services::new(policy);
-    top.sections("service", |section| services.declare(section));
+    top.sections("service", |section| services.declare(section, &known));
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
     let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
@@ -74,7 +75,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     top.section("limits", |section| limits_of(section, &mut proxy));
     top.section("retries", |section| retries(section, &mut limits));
     top.section("headers", |section| headers(section, &mut proxy));
-    let routes = routes::routes(top, &services, &limits);
+    let routes = routes::routes(top, &services, &known, &limits);
     let log = top.section("log", log);
     let access = top.section("access_log", access);
 
@@ -82,10 +83,9 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let routes = routes?;
     let bound = listeners.iter().filter_map(|listener| listener.service.as_ref());
     let declared = services.followed(&routes, bound);
-    held_together(top, &catalog, declared.len());
     naming.limits = Arc::new(limits);
     naming.declared = services.into_claims();
-    Some(Config {
+    let config = Config {
         workers,
         drain_timeout,
         lame_duck,
@@ -100,19 +100,21 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         log,
         access,
         text: Arc::from(""),
-    })
+    };
+    held_together(top, &config);
+    Some(config)
 }
 
 /// What several sections have to agree on.
-fn held_together(top: &Section<'_>, catalog: &catalog::Settings, declared: usize) {
-    let most = catalog.services_max;
-    if declared > most {
-        top.wrong(
-            "services",
-            format!("{declared} services are declared, but max is {most}; write max = {declared} or more"),
+fn held_together(top: &Section<'_>, config: &Config) {
+    let (followed, most) = (config.declared.len(), config.catalog.services_max);
+    if followed > most {
+        let message = format!(
+            "{followed} services are followed from the start, but max is {most}; write max = {followed} or more"
         );
+        top.wrong("services", message);
     }
-    if declared == 0 && !catalog.on_demand {
+    if followed == 0 && !config.catalog.on_demand {
         let message =
             "on_demand is off and no service is declared, so no request can be answered; write a [[service]]";
         top.wrong("services", message);
@@ -120,9 +122,14 @@ fn held_together(top: &Section<'_>, catalog: &catalog::Settings, declared: usize
 }
 
 /// A listener, if its address is free; and the service it is bound to.
-fn listener(section: &mut Section<'_>, taken: &mut Vec<SocketAddr>) -> Option<ListenerSettings> {
+fn listener(
+    section: &mut Section<'_>,
+    taken: &mut Vec<SocketAddr>,
+    known: &Known,
+) -> Option<ListenerSettings> {
     let address = section.sound("address", &Listen, LISTEN);
     let service = section.optional("service", &SERVICE, "what the request names");
+    known.check(section, "service", service.as_ref());
     let address = address?;
     if let Some(other) = taken.iter().find(|other| overlap(**other, address)) {
         section.wrong("address", format!("{address} is taken by the listener {other}; write another port"));
@@ -134,13 +141,16 @@ fn listener(section: &mut Section<'_>, taken: &mut Vec<SocketAddr>) -> Option<Li
 fn admin(section: &mut Section<'_>, taken: &[SocketAddr]) -> Option<admin::Settings> {
     let is_enabled = section.get("enabled", &Flag, true);
     let default = admin::Settings::default();
-    let hosts = section.get("hosts", &List(text("a host name", "sidecar.example")), default.hosts);
+    let hosts = section.get("hosts", &List(HOST), default.hosts);
     let address = section.sound("address", &Listen, default.address).filter(|_| is_enabled)?;
     if let Some(other) = taken.iter().find(|other| overlap(**other, address)) {
         section.wrong("address", format!("{address} is taken by the listener {other}; write another port"));
     }
     Some(admin::Settings { address, hosts })
 }
+
+/// A host name as it is asked for.
+const HOST: Parsed<String> = Parsed::new("a host name", "wayside.internal", domain, String::clone);
 
 /// Whether two addresses cannot be listened on side by side. Port 0 is a free one each time.
 fn overlap(one: SocketAddr, other: SocketAddr) -> bool {

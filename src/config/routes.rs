@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
+use super::announced::Known;
 use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
 use super::resolve::{POLICY, RETRIES, SERVICE, SOME_TIME, shorter_than_request};
-use super::value::{Flag, List, Map, Parsed, Problems, Shape, parsed, quoted, text};
+use super::value::{Flag, List, Parsed, Problems, Shape, TEXTS, parsed, quoted, text};
 use crate::balance::Policy;
 use crate::catalog::{Claim, Subset};
 use crate::provider::ServiceName;
@@ -28,10 +29,11 @@ impl Services {
     }
 
     /// Reads one `[[service]]`.
-    pub(super) fn declare(&mut self, section: &mut Section<'_>) {
+    pub(super) fn declare(&mut self, section: &mut Section<'_>, known: &Known) {
         let name = section.required("name", &SERVICE, "write the name that the registry has");
         let policy = section.optional("policy", &POLICY, "as in [services]").unwrap_or(self.policy);
         let subset = subset(section, "any", "any").unwrap_or_default();
+        known.check(section, "name", name.as_ref());
         let Some(service) = name else { return };
         let claim = Claim { service: service.clone(), subset, policy };
         if self.claims.insert(service.clone(), claim).is_some() {
@@ -54,11 +56,9 @@ impl Services {
         bound: impl Iterator<Item = &'s ServiceName>,
     ) -> Vec<Claim> {
         let declared = self.claims.values().cloned();
-        let all = declared
-            .chain(routes.iter().map(|route| route.claim.clone()))
-            .chain(bound.map(|name| self.claim(name)));
+        let routed = routes.iter().map(|route| route.claim.clone());
         let mut followed = Vec::new();
-        for claim in all {
+        for claim in declared.chain(routed).chain(bound.map(|name| self.claim(name))) {
             if !followed.contains(&claim) {
                 followed.push(claim);
             }
@@ -73,12 +73,18 @@ impl Services {
 }
 
 /// Reads every `[[route]]`; `None` where one has no value for a mistake that was noted.
-pub(super) fn routes(top: &mut Section<'_>, services: &Services, limits: &Limits) -> Option<Vec<Route>> {
+pub(super) fn routes(
+    top: &mut Section<'_>,
+    services: &Services,
+    known: &Known,
+    limits: &Limits,
+) -> Option<Vec<Route>> {
     let mut earlier: Vec<Route> = Vec::new();
     let mut number = 0;
     let read = top.sections("route", |section| {
         number += 1;
         let route = route(section, number, services, limits)?;
+        known.check(section, "service", Some(&route.claim.service));
         if let Some(same) = earlier.iter().find(|other| other.name == route.name) {
             section
                 .wrong("name", format!("{} is the name of another route; write a different one", same.name));
@@ -127,7 +133,7 @@ fn subset(
     any_metadata: &'static str,
 ) -> Option<Subset> {
     let version = section.optional("version", &text("a version", "1.2.0"), any_version);
-    let metadata = section.optional("metadata", &Map(ANY_TEXT), any_metadata);
+    let metadata = section.optional("metadata", &TEXTS, any_metadata);
     if version.is_none() && metadata.is_none() {
         return None;
     }
@@ -169,7 +175,6 @@ const HOST: Parsed<HostPattern> = parsed("a host", "api.example.org");
 const PATH: Parsed<PathPrefix> = parsed("a path prefix", "/api");
 const METHOD: Parsed<Method> = Parsed::new("a method", "GET", method, Method::to_string);
 const NAME: Parsed<String> = Parsed::new("a name", "api", name, String::clone);
-const ANY_TEXT: Parsed<String> = Parsed::new("a text", "blue", |text| Ok(text.to_owned()), String::clone);
 const REPLACEMENT: Parsed<String> = Parsed::new("a path", "/v2", replacement, String::clone);
 const REWRITE_HOST: Parsed<HeaderValue> = Parsed::new("a host", "api.example.org:8080", authority, shown);
 

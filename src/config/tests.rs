@@ -3,9 +3,10 @@
 mod broken;
 mod reference;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
-use std::net::SocketAddr;
+use proptest::prelude::*;
 
 use super::*;
 
@@ -68,9 +69,12 @@ fn flags_win_over_the_file() {
 
 #[test]
 fn the_configuration_in_force_reads_back_as_itself() {
-    let text = include_str!("../../config/reference.toml");
-    for text in [text.to_owned(), reference::everything(text)] {
-        let config = read(None, &text, &Overrides::default()).unwrap();
+    let reference = include_str!("../../config/reference.toml");
+    let is_other_registry = |line: &&str| !line.starts_with("url =") && !line.starts_with("auth =");
+    let everything = reference::everything(reference);
+    let fixed = everything.lines().filter(is_other_registry).collect::<Vec<_>>().join("\n");
+    for text in [reference, &fixed] {
+        let config = read(None, text, &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
         let again = read(None, config.to_toml(), &Overrides::default()).unwrap();
         assert_eq!(again.to_toml(), config.to_toml());
         assert_eq!(again.declared, config.declared);
@@ -125,4 +129,29 @@ fn a_file_that_cannot_be_read_is_named() {
     let missing = Path::new("no-such-folder/wayside.toml");
     let error = load(Some(missing), &Overrides::default()).unwrap_err();
     assert_eq!(error.to_string(), "cannot read no-such-folder/wayside.toml");
+}
+
+proptest! {
+    #[test]
+    fn no_text_breaks_the_reader(text in "\\PC{0,60}|([a-z_.]{1,8} ?= ?[\\[\\]{}\"'0-9a-z,]{0,8}\n|\\[{1,2}[a-z.]{1,10}\\]{1,2}\n){0,8}") {
+        if let Err(mistakes) = read(Some("w.toml"), &text, &Overrides::default()) {
+            prop_assert!(!mistakes.list().is_empty());
+        }
+    }
+
+    #[test]
+    fn a_reference_with_something_cut_out_is_good_or_told(at in 0.0..1.0_f64, length in 1..40_usize, put in "[\\[\\]{}=\"',.#\n0-9a-z]{0,3}") {
+        let text = reference::everything(include_str!("../../config/reference.toml"));
+        let characters: Vec<char> = text.chars().collect();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place within a text")]
+        let at = (at * characters.len() as f64) as usize;
+        let end = (at + length).min(characters.len());
+        let cut: String = characters[..at].iter().copied().chain(put.chars()).chain(characters[end..].iter().copied()).collect();
+        if let Err(mistakes) = read(Some("w.toml"), &cut, &Overrides::default()) {
+            prop_assert!(!mistakes.list().is_empty());
+            for line in mistakes.to_string().lines() {
+                prop_assert!(line.starts_with("w.toml:"), "{}", line);
+            }
+        }
+    }
 }

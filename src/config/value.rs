@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::error::{Place, nearest};
-use super::file::{Entry, Node};
+use super::file::{Entry, Key, Node};
 
 /// What is wrong with a value, where, and what to write instead.
 pub(super) type Problems = Vec<(Place, String)>;
@@ -46,8 +46,14 @@ pub(super) struct Parsed<T> {
 }
 /// A list, or a single item in place of a list of one.
 pub(super) struct List<S>(pub(super) S);
-/// A table of free keys.
-pub(super) struct Map<S>(pub(super) S);
+/// A table of free keys: what is wrong with a key and what to write instead, if anything is, and what each holds.
+pub(super) struct Map<S>(pub(super) fn(&str) -> Option<String>, pub(super) S);
+
+/// A table of any texts.
+pub(super) const TEXTS: Map<Parsed<String>> = Map(|_| None, ANY_TEXT);
+
+/// Any text at all.
+const ANY_TEXT: Parsed<String> = Parsed::new("a text", "blue", |text| Ok(text.to_owned()), String::clone);
 
 /// A text in TOML.
 pub(super) fn quoted(text: &str) -> String {
@@ -353,12 +359,20 @@ impl<S: Shape> Shape for Map<S> {
                 .push((entry.place, format!("{shown} is no table; write one such as {{ key = \"value\" }}")));
             return None;
         };
-        entries.iter().map(|(key, entry)| Some((key.text.clone(), self.0.read(entry, problems)?))).collect()
+        let read = |(key, entry): &(Key, Entry)| {
+            let wrong = (self.0)(&key.text);
+            let is_wrong = wrong.is_some();
+            problems.extend(wrong.map(|wrong| (key.place, wrong)));
+            let value = self.1.read(entry, problems)?;
+            (!is_wrong).then(|| (key.text.clone(), value))
+        };
+        let pairs: Vec<Option<(String, S::Out)>> = entries.iter().map(read).collect();
+        pairs.into_iter().collect()
     }
 
     fn write(&self, value: &Self::Out) -> String {
         let pair =
-            |(key, value): (&String, &S::Out)| format!("{} = {}", written_key(key), self.0.write(value));
+            |(key, value): (&String, &S::Out)| format!("{} = {}", written_key(key), self.1.write(value));
         let pairs: Vec<String> = value.iter().map(pair).collect();
         if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
     }

@@ -3,8 +3,17 @@
 use super::*;
 
 /// Each with a good registry before it, unless it says `registry` itself.
-const BROKEN: [&str; 44] = [
+const BROKEN: [&str; 53] = [
     "[registry]",
+    "[registry]\nurl = \"127.0.0.1:2181\"",
+    "[registry]\nurl = \"zk://127.0.0.1:2181\"",
+    "[registry]\nurl = \"zookeeper://user:secret@127.0.0.1:2181\"\nauth = \"secret\"",
+    "[registry]\nurl = \"zookeeper://127.0.0.1:2181?session_timout=5s\"",
+    "[registry]\nurl = \"fixed:greeter\"",
+    "[registry]\nurl = \"fixed:greeter=127.0.0.1:1\"\nauth = \"a:b\"",
+    "[registry]\nurl = \"fixed:greeter=127.0.0.1:1;users=127.0.0.1:2\"\n[[listener]]\nservice = \"greter\"\n[[route]]\nservice = \"billing\"",
+    "[registry]\nurl = \"file:x.toml\"\n[registry.services]\ngreeter = [\"127.0.0.1:1\"]",
+    "[registry.services]\n\"a b\" = []\ngreeter = [\"127.0.0.1\", 5, { address = \"h:1\", wait = 1 }, { address = \"h:1\", weight = -1 }]",
     "workers = 0",
     "workers = \"many\"",
     "workrs = 2",

@@ -65,7 +65,8 @@ impl Raw {
     /// Everything heard so far, once it ends with this text.
     pub(crate) async fn hear_until(&mut self, end: &str) -> String {
         while !self.heard.ends_with(end.as_bytes()) {
-            let read = tokio::time::timeout(super::patience::PATIENCE, self.stream.read_buf(&mut self.heard)).await;
+            let read =
+                tokio::time::timeout(super::patience::PATIENCE, self.stream.read_buf(&mut self.heard)).await;
             let heard = String::from_utf8_lossy(&self.heard);
             assert!(
                 read.unwrap_or_else(|_| panic!("nothing more than {heard:?}")).unwrap() > 0,
@@ -79,7 +80,8 @@ impl Raw {
     pub(crate) async fn hear_all(&mut self) -> String {
         let read = self.stream.read_to_end(&mut self.heard);
         // A reset ends it as well as a close does.
-        let _ = tokio::time::timeout(super::patience::PATIENCE, read).await.expect("the other side should end");
+        let _ =
+            tokio::time::timeout(super::patience::PATIENCE, read).await.expect("the other side should end");
         String::from_utf8(std::mem::take(&mut self.heard)).unwrap()
     }
 }
