@@ -28,6 +28,7 @@
 //! the code to it.
 
 pub mod admin;
+pub mod alarm;
 pub mod app;
 pub mod balance;
 pub mod body;

@@ -1,29 +1,125 @@
-//! Control: the thread beside the traffic, on which the registry is followed.
+//! Control: the thread beside the traffic, on which the registry is followed, operators are answered, and the end begins.
 
 use std::io;
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::runtime::Builder;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
+use super::Surroundings;
+use super::reload::Reloader;
+use crate::admin::{self, Readiness};
+use crate::config::Config;
 use crate::drain::Drain;
 use crate::proxy::Shared;
 use crate::registry::Registry;
 
-/// Starts the control thread.
-///
-/// # Errors
-/// When it or its runtime cannot be made.
-pub(super) fn start(
-    registry: Arc<dyn Registry>,
-    shared: Arc<Shared>,
-    control: Drain,
-) -> io::Result<JoinHandle<()>> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
-    std::thread::Builder::new().name("control".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            let catalog = Arc::clone(&shared.catalog);
-            catalog.follow(registry, control.clone()).await;
-        });
-    })
+/// How long operators' connections may take to end, once the traffic has.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// What the control thread takes care of.
+pub(super) struct Control {
+    pub(super) config: Config,
+    pub(super) registry: Arc<dyn Registry>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) admin: Option<(TcpListener, admin::Settings)>,
+    pub(super) surroundings: Surroundings,
+    pub(super) leave: CancellationToken,
+    pub(super) readiness: Arc<Readiness>,
+}
+
+impl Control {
+    /// Starts the control thread.
+    ///
+    /// # Errors
+    /// When it or its runtime cannot be made.
+    pub(super) fn start(self) -> io::Result<JoinHandle<()>> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        std::thread::Builder::new().name("control".to_owned()).spawn(move || runtime.block_on(self.run()))
+    }
+
+    async fn run(self) {
+        let Self { config, registry, shared, admin, surroundings, leave, readiness } = self;
+        let Surroundings { log, reload, signals } = surroundings;
+        // What runs here outlasts the traffic, so that operators can watch its end.
+        let control = Drain::new();
+        let traffic = shared.drain.clone();
+        let text = Arc::new(ArcSwap::from_pointee(config.to_toml().to_owned()));
+        control.spawn("registry", shared.catalog.follow(registry, control.clone()));
+        if let Some((listener, settings)) = admin {
+            let state = admin::State {
+                catalog: Arc::clone(&shared.catalog),
+                metrics: Arc::clone(&shared.metrics),
+                readiness: Arc::clone(&readiness),
+                config_text: Arc::clone(&text),
+                log: log.clone(),
+                clock: shared.clock,
+            };
+            let router = admin::router(&settings, state);
+            match tokio::net::TcpListener::from_std(listener) {
+                Ok(listener) => control.spawn("admin", admin::serve(listener, router, control.clone())),
+                Err(error) => tracing::error!(%error, "operators cannot be answered"),
+            }
+        }
+        let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
+        if let Some(reload) = reload {
+            let reloader = Reloader { reload, config, text, shared: Arc::clone(&shared), log };
+            control.spawn("reload", reloader.run());
+        }
+        readiness.listening();
+        let mut orders = if signals { Orders::of_process() } else { Orders::default() };
+        tokio::select! {
+            () = leave.cancelled() => {}
+            () = orders.next() => {}
+            () = traffic.stopped() => {}
+        }
+        readiness.leaving();
+        tokio::select! {
+            () = finish(&traffic, lame_duck, drain_timeout) => {}
+            () = orders.next() => tracing::warn!("told twice to stop; dropping what still runs"),
+            () = traffic.stopped() => {}
+        }
+        traffic.stop();
+        control.finish(LAST_ANSWERS).await;
+    }
+}
+
+/// Serves on while others learn that it is not ready, then drains.
+async fn finish(traffic: &Drain, lame_duck: Duration, drain_timeout: Duration) {
+    tracing::info!(?lame_duck, ?drain_timeout, "stopping: draining");
+    tokio::time::sleep(lame_duck).await;
+    let left = traffic.finish(drain_timeout).await;
+    if left > 0 {
+        tracing::warn!(left, "tasks were dropped that did not finish in time");
+    }
+    tracing::info!("stopped");
+}
+
+/// The signals by which a process is told to stop; never any if they are not for this proxy.
+#[derive(Default)]
+struct Orders(Option<(Signal, Signal)>);
+
+impl Orders {
+    fn of_process() -> Self {
+        let pair =
+            || Ok::<_, io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?));
+        Self(pair().inspect_err(|error| tracing::error!(%error, "signals cannot be heard")).ok())
+    }
+
+    async fn next(&mut self) {
+        match &mut self.0 {
+            Some((terminate, interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
+            None => std::future::pending().await,
+        }
+    }
 }

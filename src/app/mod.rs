@@ -1,17 +1,20 @@
 //! The app: everything built from a configuration, run on its threads, drained at its end.
 
 mod control;
+mod reload;
 mod worker;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
 use rand::RngExt as _;
 use thiserror::Error;
+use tokio_util::sync::CancellationToken;
 
+use crate::admin::{self, Readiness};
 use crate::catalog::{Catalog, SubscribeError};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -19,7 +22,9 @@ use crate::drain::Drain;
 use crate::proxy::{self, Pseudonym, Shared};
 use crate::registry::Registry;
 use crate::telemetry::access::{AccessLog, OpenError};
+use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
+pub use reload::Reload;
 
 /// A proxy that is built and bound, but does not run yet. Until it runs, connections wait in the listeners.
 #[derive(Debug)]
@@ -27,11 +32,22 @@ pub struct App {
     config: Config,
     registry: Arc<dyn Registry>,
     shared: Arc<Shared>,
-    /// What runs beside the traffic: the registry, admin. It outlasts the traffic.
-    control: Drain,
     /// For each worker its listeners, in the order of the configuration.
-    listeners: Vec<Vec<std::net::TcpListener>>,
+    listeners: Vec<Vec<TcpListener>>,
     addresses: Vec<SocketAddr>,
+    admin: Option<(TcpListener, SocketAddr, admin::Settings)>,
+    surroundings: Surroundings,
+}
+
+/// What a process gives to the proxy that runs in it; nothing when it is one of several, as in tests.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// The log, so that admin can change its level.
+    pub log: Option<log::Control>,
+    /// How the configuration is read again.
+    pub reload: Option<Reload>,
+    /// Whether the signals of the process are meant for this proxy: TERM and INT drain it, HUP reloads.
+    pub signals: bool,
 }
 
 /// Why a proxy could not be built.
@@ -47,7 +63,7 @@ pub enum StartError {
         source: io::Error,
     },
     /// A thread or its runtime could not be started.
-    #[error("cannot start a worker")]
+    #[error("cannot start a thread")]
     Thread(#[source] io::Error),
     /// More services are declared than may be followed.
     #[error("cannot follow declared service {service}")]
@@ -66,14 +82,16 @@ pub enum StartError {
 /// A proxy that runs. Dropping it stops it at once.
 #[derive(Debug)]
 pub struct Running {
-    /// The addresses bound, in the order of the configuration.
+    /// The addresses on which requests are taken, in the order of the configuration.
     pub listeners: Vec<SocketAddr>,
+    /// The address on which operators ask.
+    pub admin: Option<SocketAddr>,
     /// What is known of services.
     pub catalog: Arc<Catalog>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    leave: CancellationToken,
     traffic: Drain,
-    control: Drain,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -81,7 +99,11 @@ pub struct Running {
 ///
 /// # Errors
 /// When any of that fails.
-pub fn build(config: Config, registry: Arc<dyn Registry>) -> Result<App, StartError> {
+pub fn build(
+    config: Config,
+    registry: Arc<dyn Registry>,
+    surroundings: Surroundings,
+) -> Result<App, StartError> {
     let clock = Clock::start();
     let metrics = Metrics::new();
     let seed = rand::rng().random();
@@ -92,6 +114,8 @@ pub fn build(config: Config, registry: Arc<dyn Registry>) -> Result<App, StartEr
             StartError::Declare { service, source }
         })?;
     }
+    let (listeners, addresses) = bind(&config)?;
+    let admin = config.admin.as_ref().map(bind_admin).transpose()?;
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
         upstream: config.upstream.clone(),
@@ -104,27 +128,39 @@ pub fn build(config: Config, registry: Arc<dyn Registry>) -> Result<App, StartEr
         seed,
         pseudonym: Pseudonym::random(rand::rng().random()),
     });
-    let (listeners, addresses) = bind(&config)?;
-    Ok(App { config, registry, shared, control: Drain::new(), listeners, addresses })
+    Ok(App { config, registry, shared, listeners, addresses, admin, surroundings })
 }
 
-type Bound = (Vec<Vec<std::net::TcpListener>>, Vec<SocketAddr>);
+type Bound = (Vec<Vec<TcpListener>>, Vec<SocketAddr>);
 
 fn bind(config: &Config) -> Result<Bound, StartError> {
     let mut by_worker: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
     let mut addresses = Vec::new();
     for settings in &config.listeners {
+        // Sharing a port with another process would take a part of its connections: that must be an error.
+        drop(TcpListener::bind(settings.address).map_err(failed(settings.address))?);
         // A free port is chosen by the first worker; the others take the same.
         let mut address = settings.address;
         for listeners in &mut by_worker {
-            let failed = |source| StartError::Bind { address, source };
-            let listener = proxy::bind(address).map_err(failed)?;
-            address = listener.local_addr().map_err(failed)?;
+            let listener = proxy::bind(address).map_err(failed(address))?;
+            address = listener.local_addr().map_err(failed(address))?;
             listeners.push(listener);
         }
         addresses.push(address);
     }
     Ok((by_worker, addresses))
+}
+
+fn bind_admin(settings: &admin::Settings) -> Result<(TcpListener, SocketAddr, admin::Settings), StartError> {
+    let failed = failed(settings.address);
+    let listener = TcpListener::bind(settings.address).map_err(&failed)?;
+    listener.set_nonblocking(true).map_err(&failed)?;
+    let address = listener.local_addr().map_err(&failed)?;
+    Ok((listener, address, settings.clone()))
+}
+
+fn failed(address: SocketAddr) -> impl Fn(io::Error) -> StartError {
+    move |source| StartError::Bind { address, source }
 }
 
 impl App {
@@ -133,13 +169,14 @@ impl App {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(self) -> Result<Running, StartError> {
-        let Self { config, registry, shared, control, listeners, addresses } = self;
+        let Self { config, registry, shared, listeners, addresses, admin, surroundings } = self;
         let mut running = Running {
             listeners: addresses,
+            admin: admin.as_ref().map(|(_, address, _)| *address),
             catalog: Arc::clone(&shared.catalog),
             metrics: Arc::clone(&shared.metrics),
+            leave: CancellationToken::new(),
             traffic: shared.drain.clone(),
-            control: control.clone(),
             threads: Vec::new(),
         };
         for (number, listeners) in listeners.into_iter().enumerate() {
@@ -147,36 +184,45 @@ impl App {
             let thread = worker::start(number, Arc::clone(&shared), listeners);
             running.threads.push(thread.map_err(StartError::Thread)?);
         }
-        let thread = control::start(registry, shared, control).map_err(StartError::Thread)?;
-        running.threads.push(thread);
+        let control = control::Control {
+            config,
+            registry,
+            shared,
+            admin: admin.map(|(listener, _, settings)| (listener, settings)),
+            surroundings,
+            leave: running.leave.clone(),
+            readiness: Arc::new(Readiness::default()),
+        };
+        running.threads.push(control.start().map_err(StartError::Thread)?);
         Ok(running)
     }
 }
 
 impl Running {
+    /// Begins to leave: not ready any more, then draining, then gone. [`Running::wait`] waits for it.
+    pub fn leave(&self) {
+        self.leave.cancel();
+    }
+
     /// Waits until the proxy has ended.
     pub fn wait(mut self) {
+        self.join();
+    }
+
+    fn join(&mut self) {
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the proxy panicked; please report this");
             }
         }
     }
-
-    /// Ends the proxy at once: what runs is dropped.
-    pub fn stop(&self) {
-        self.traffic.stop();
-        self.control.stop();
-    }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.threads.is_empty() {
-            self.stop();
-            for thread in self.threads.drain(..) {
-                let _ = thread.join();
-            }
+            self.traffic.stop();
+            self.join();
         }
     }
 }

@@ -16,7 +16,6 @@
 //!
 //! To withdraw all providers of a service, leave it an empty list. A service that no file names is absent.
 
-mod alarm;
 mod content;
 mod sources;
 
@@ -30,8 +29,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::url::UrlError;
 use super::{Listing, Registry, RegistryError, Report, Reports, View, Wanted, Watch};
+use crate::alarm::Alarm;
 use crate::provider::ServiceName;
-use alarm::Alarm;
 use sources::Sources;
 
 /// How often files are read although nothing is said to have changed: watches miss changes on network file systems.

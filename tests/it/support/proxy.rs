@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use wayside::app::{self, Running};
+use wayside::app::{self, Running, Surroundings};
 use wayside::config::{Config, Overrides};
 use wayside::proxy::ListenerSettings;
 use wayside::registry::Registry;
@@ -29,7 +29,7 @@ pub(crate) fn loopback() -> SocketAddr {
 
 /// Starts a proxy that follows a registry.
 pub(crate) fn start(config: Config, registry: Arc<dyn Registry>) -> Running {
-    app::build(config, registry).unwrap().start().unwrap()
+    app::build(config, registry, Surroundings::default()).unwrap().start().unwrap()
 }
 
 /// Starts an ordinary proxy and a client of it.

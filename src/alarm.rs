@@ -20,7 +20,7 @@ const SWAPPED_LINK: &str = "..data";
 ///
 /// Folders are watched, never files: a file that is replaced takes its watch with it, a folder keeps it.
 #[derive(Debug)]
-pub(super) struct Alarm {
+pub struct Alarm {
     bells: Arc<Bells>,
     /// None when the operating system gives no watches; then only polling is left.
     watcher: Option<RecommendedWatcher>,
@@ -47,8 +47,15 @@ struct Scope {
     names: BTreeSet<OsString>,
 }
 
+impl Default for Alarm {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Alarm {
-    pub(super) fn new() -> Self {
+    /// An alarm that watches nothing yet.
+    pub fn new() -> Self {
         let bells = Arc::<Bells>::default();
         let ringing = Arc::clone(&bells);
         let watcher = notify::recommended_watcher(move |event| ringing.hear(event));
@@ -59,7 +66,7 @@ impl Alarm {
 
     /// Watches what has to be watched for this path now. To be called before it is read, so that no change falls between.
     /// True when all of it is watched.
-    pub(super) fn arm(&mut self, path: &Path) -> bool {
+    pub fn arm(&mut self, path: &Path) -> bool {
         let mut scope = Scope::default();
         let mut folders = BTreeSet::new();
         // The path as written, and where it leads to.
@@ -107,7 +114,7 @@ impl Alarm {
     }
 
     /// Waits until it rings. One that is being written rings when it is closed, or after a fixed time.
-    pub(super) async fn rung(&self) {
+    pub async fn rung(&self) {
         tokio::select! {
             biased;
             () = self.bells.now.notified() => {}

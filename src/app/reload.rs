@@ -1,0 +1,163 @@
+//! Reload: a changed configuration is read again, checked whole, and as much of it applied as can be while running.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::alarm::Alarm;
+use crate::config::Config;
+use crate::proxy::Shared;
+use crate::telemetry::log;
+
+/// How often the file is looked at even though nothing told of a change: some file systems never do.
+const POLL: Duration = Duration::from_secs(30);
+
+/// What takes effect at once; everything else waits for the next start.
+const AT_ONCE: [&str; 8] = [
+    "route",
+    "service",
+    "naming",
+    "retries",
+    "timeouts.request",
+    "timeouts.attempt",
+    "services.policy",
+    "log.level",
+];
+
+/// How the configuration is read again.
+pub struct Reload {
+    /// The file, which is followed for changes.
+    pub file: PathBuf,
+    /// Reads it, under the same flags and environment as at the start; the error is complete and ready to be shown.
+    pub load: Box<dyn Fn() -> Result<Config, String> + Send>,
+}
+
+impl fmt::Debug for Reload {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reload").field("file", &self.file).finish_non_exhaustive()
+    }
+}
+
+/// Follows the file and applies what changed.
+pub(super) struct Reloader {
+    pub(super) reload: Reload,
+    /// What is in force.
+    pub(super) config: Config,
+    pub(super) text: Arc<ArcSwap<String>>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) log: Option<log::Control>,
+}
+
+impl Reloader {
+    /// Runs for ever.
+    pub(super) async fn run(mut self) {
+        let mut alarm = Alarm::new();
+        let mut hangup = signal(SignalKind::hangup())
+            .inspect_err(|error| tracing::error!(%error, "HUP is not heard"))
+            .ok();
+        let mut seen = std::fs::read(&self.reload.file).ok();
+        loop {
+            alarm.arm(&self.reload.file);
+            let asked = tokio::select! {
+                () = alarm.rung() => false,
+                () = tokio::time::sleep(POLL) => false,
+                Some(()) = async { hangup.as_mut()?.recv().await } => true,
+            };
+            let now = std::fs::read(&self.reload.file).ok();
+            if asked || now != seen {
+                seen = now;
+                self.apply();
+            }
+        }
+    }
+
+    fn apply(&mut self) {
+        let config = match (self.reload.load)() {
+            Ok(config) => config,
+            Err(mistakes) => {
+                tracing::error!("the configuration is wrong; the one in force stays\n{mistakes}");
+                return;
+            }
+        };
+        let changes = changed_lines(self.config.to_toml(), config.to_toml());
+        if changes.is_empty() {
+            tracing::info!("the configuration was read again; nothing changed");
+            return;
+        }
+        let waiting = waiting(self.config.to_toml(), config.to_toml());
+        for claim in &config.declared {
+            if let Err(error) = self.shared.catalog.declare(claim) {
+                tracing::error!(service = %claim.service, %error, "a declared service cannot be followed");
+            }
+        }
+        self.shared.table.store(Arc::clone(&config.routes));
+        if let Some(log) = &self.log {
+            log.set_level(config.log.level);
+        }
+        self.text.store(Arc::new(config.to_toml().to_owned()));
+        tracing::info!("the configuration changed:\n{changes}");
+        if !waiting.is_empty() {
+            tracing::warn!(keys = waiting.join(", "), "these changes take effect at the next start");
+        }
+        self.config = config;
+    }
+}
+
+/// The lines that went, with `-`, and those that came, with `+`.
+fn changed_lines(old: &str, new: &str) -> String {
+    let missing = |from: &str, other: &str, sign: char| {
+        let lines = from.lines().filter(|line| !line.is_empty() && !other.lines().any(|kept| kept == *line));
+        lines.map(|line| format!("{sign} {line}\n")).collect::<String>()
+    };
+    missing(old, new, '-') + &missing(new, old, '+')
+}
+
+/// The keys that differ and do not take effect at once.
+fn waiting(old: &str, new: &str) -> Vec<String> {
+    let (old, new) = (keys(old), keys(new));
+    let differing = old.iter().chain(&new).filter(|(key, _)| old.get(*key) != new.get(*key));
+    let mut waiting: Vec<String> =
+        differing.map(|(key, _)| key.clone()).filter(|key| !AT_ONCE.contains(&key.as_str())).collect();
+    waiting.sort();
+    waiting.dedup();
+    waiting
+}
+
+/// The keys of a configuration: those of its sections with the section's name before them, lists of sections as one.
+fn keys(text: &str) -> BTreeMap<String, toml::Value> {
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let mut keys = BTreeMap::new();
+    for (name, value) in table {
+        match value {
+            toml::Value::Table(section) => {
+                keys.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+            }
+            value => drop(keys.insert(name, value)),
+        }
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_needs_a_restart_is_named() {
+        let old = "workers = 1\n[timeouts]\nrequest = \"1s\"\nconnect = \"1s\"\n[[route]]\nservice = \"a\"\n";
+        let new = "workers = 2\n[timeouts]\nrequest = \"2s\"\nconnect = \"2s\"\n[[route]]\nservice = \"b\"\n";
+        assert_eq!(waiting(old, new), ["timeouts.connect", "workers"]);
+        assert_eq!(waiting(old, old), [""; 0]);
+    }
+
+    #[test]
+    fn a_change_is_told_by_its_lines() {
+        assert_eq!(changed_lines("a = 1\nb = 2\n", "a = 1\nb = 3\n"), "- b = 2\n+ b = 3\n");
+        assert_eq!(changed_lines("a = 1\n", "a = 1\n"), "");
+    }
+}
