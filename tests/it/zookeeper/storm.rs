@@ -32,7 +32,7 @@ async fn write_until(stop: Arc<AtomicBool>, cluster: String) {
         if matches!(written, Err(_) | Ok(Err(zookeeper_client::Error::SessionExpired))) {
             writer = Writer::connect(&cluster).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
+        pass(Duration::from_millis(5)).await;
     }
 }
 
