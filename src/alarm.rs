@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use notify::event::{AccessKind, AccessMode, Event, EventKind, ModifyKind};
+use notify::event::{AccessKind, AccessMode, CreateKind, Event, EventKind, ModifyKind};
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::Notify;
 
@@ -31,10 +32,10 @@ pub struct Alarm {
 
 #[derive(Debug, Default)]
 struct Bells {
-    /// Something is in place: read it.
-    now: Notify,
-    /// Something is being written.
-    soon: Notify,
+    /// Something changed.
+    changed: Notify,
+    /// Whether something is being written that was not closed since. Set by the watching thread, cleared by both.
+    writing: AtomicBool,
     /// The names and folders that matter. Written when folders are armed, read by the watching thread.
     scope: Mutex<Scope>,
 }
@@ -115,34 +116,42 @@ impl Alarm {
 
     /// Waits until it rings. One that is being written rings when it is closed, or after a fixed time.
     pub async fn rung(&self) {
-        tokio::select! {
-            biased;
-            () = self.bells.now.notified() => {}
-            () = self.bells.soon.notified() => {
-                let _ = tokio::time::timeout(WRITING, self.bells.now.notified()).await;
+        self.bells.changed.notified().await;
+        let closed = async {
+            while self.bells.writing.load(Ordering::Acquire) {
+                self.bells.changed.notified().await;
             }
+        };
+        if tokio::time::timeout(WRITING, closed).await.is_err() {
+            self.bells.writing.store(false, Ordering::Release);
         }
     }
 }
 
 impl Bells {
     fn hear(&self, event: notify::Result<Event>) {
-        let Ok(event) = event else { return self.now.notify_one() };
+        let Ok(event) = event else { return self.changed.notify_one() };
         if !event.need_rescan() && !event.paths.is_empty() && !self.concerns(&event) {
             return;
         }
         match event.kind {
             // Reading what changed opens files, which must not ring again.
             EventKind::Access(access) => {
-                if access == AccessKind::Close(AccessMode::Write) {
-                    self.now.notify_one();
+                if access != AccessKind::Close(AccessMode::Write) {
+                    return;
                 }
+                self.writing.store(false, Ordering::Release);
             }
-            EventKind::Create(_) | EventKind::Modify(ModifyKind::Data(_)) => self.soon.notify_one(),
-            EventKind::Any | EventKind::Modify(_) | EventKind::Remove(_) | EventKind::Other => {
-                self.now.notify_one();
+            EventKind::Create(CreateKind::File) | EventKind::Modify(ModifyKind::Data(_)) => {
+                self.writing.store(true, Ordering::Release);
             }
+            EventKind::Any
+            | EventKind::Create(_)
+            | EventKind::Modify(_)
+            | EventKind::Remove(_)
+            | EventKind::Other => {}
         }
+        self.changed.notify_one();
     }
 
     fn concerns(&self, event: &Event) -> bool {

@@ -37,8 +37,8 @@ use sources::Sources;
 const POLL: Duration = Duration::from_secs(5);
 /// The same while there is nothing to watch yet.
 const POLL_MISSING: Duration = Duration::from_secs(1);
-/// How long after a file vanished it has to be missing still.
-const VANISHED: Duration = Duration::from_millis(100);
+/// How long a file that was good has to be gone or broken until that counts.
+const DOUBT: Duration = Duration::from_millis(100);
 
 /// Where the files are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,7 +101,7 @@ impl Files {
         loop {
             let armed = alarm.arm(path);
             if sources.read(path, false).await {
-                sleep_until(Instant::now() + VANISHED).await;
+                sleep_until(Instant::now() + DOUBT).await;
                 sources.read(path, true).await;
             }
             loop {

@@ -1,6 +1,6 @@
 //! The files that providers are read from, each with the last content that was good.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +23,7 @@ pub(super) struct Sources {
 /// One file.
 #[derive(Debug, Default)]
 struct Source {
-    /// What was read last.
+    /// The text of the last good content, while it is what was read last.
     text: Option<String>,
     /// The last content that was good; none when there never was any.
     good: Option<Content>,
@@ -32,30 +32,42 @@ struct Source {
 }
 
 impl Sources {
-    /// Reads all files at a path: the file itself, or those in the folder. A file that vanished from a folder is forgotten
-    /// if `believe` says so; otherwise the answer is true, and whoever asks may read again a little later, since some
-    /// editors remove a file before they put another one in its place.
+    /// Reads all files at a path: the file itself, or those in the folder. What was good and is gone or broken now counts
+    /// only if `believe` says so; otherwise the answer is true, and whoever asks should read again a little later: files are
+    /// removed before others are put in their place, and emptied before they are written.
     pub(super) async fn read(&mut self, path: &Path, believe: bool) -> bool {
-        let found = match list(path).await {
-            Ok(found) => found,
-            Err(missing) => {
-                let news = self.missing.is_none() && !self.files.is_empty();
-                if believe || !news {
-                    self.missing = Some(missing);
+        let mut doubtful = false;
+        let mut gone = self.files.keys().cloned().collect::<BTreeSet<_>>();
+        let missing = match list(path).await {
+            Ok(found) => {
+                let mut read = 0;
+                for file in &found {
+                    let text = match read_text(file).await {
+                        Ok(text) => Ok(text),
+                        Err(Unread::Broken(broken)) => Err(broken),
+                        // It went after it was found.
+                        Err(Unread::Gone) => continue,
+                    };
+                    read += 1;
+                    gone.remove(file);
+                    doubtful |= self.files.entry(file.clone()).or_default().take(file, text, believe);
                 }
-                return news;
+                (read == 0).then(|| does_not_exist(found.first().map_or(path, PathBuf::as_path)))
             }
+            Err(missing) => Some(missing),
         };
-        self.missing = None;
-        let vanished = self.files.keys().any(|known| !found.contains(known));
-        if vanished && believe {
-            self.files.retain(|known, _| found.contains(known));
+        let is_news = self.missing.is_none() && !self.files.is_empty();
+        if missing.is_some() && is_news && !believe {
+            return true;
         }
-        for file in found {
-            let text = read_text(&file).await;
-            self.files.entry(file.clone()).or_default().take(&file, text);
+        if missing.is_none() && !gone.is_empty() {
+            doubtful = true;
+            if believe {
+                self.files.retain(|known, _| !gone.contains(known));
+            }
         }
-        vanished
+        self.missing = missing;
+        doubtful
     }
 
     /// Why nothing can be read at present; what was good is then no longer fresh.
@@ -95,39 +107,38 @@ impl Sources {
     /// The number of files, and of the services they name.
     pub(super) fn size(&self) -> (usize, usize) {
         let services = self.files.values().filter_map(|source| source.good.as_ref());
-        let services: std::collections::BTreeSet<&ServiceName> =
-            services.flat_map(|content| content.services.keys()).collect();
+        let services: BTreeSet<&ServiceName> = services.flat_map(|content| content.services.keys()).collect();
         (self.files.len(), services.len())
     }
 }
 
 impl Source {
-    /// Takes over what was read, unless it is what was read before.
-    fn take(&mut self, path: &Path, text: Result<String, Skipped>) {
-        let text = match text {
-            Ok(text) => text,
-            Err(broken) => {
-                self.text = None;
-                self.note(Some(broken));
-                return;
-            }
-        };
-        if self.text.as_ref() == Some(&text) {
-            return;
+    /// Takes over what was read, unless it is what was read before. True when it is not good, what was there before is,
+    /// and that is not to be believed yet.
+    fn take(&mut self, path: &Path, text: Result<String, Skipped>, believe: bool) -> bool {
+        if self.text.is_some() && self.text.as_ref() == text.as_ref().ok() {
+            return false;
         }
-        let read = content::read(&name_of(path), syntax(path).unwrap_or(Syntax::Toml), &text);
-        self.text = Some(text);
+        let syntax = syntax(path).unwrap_or(Syntax::Toml);
+        let read =
+            text.and_then(|text| content::read(&name_of(path), syntax, &text).map(|read| (text, read)));
+        if read.is_err() && !believe && self.good.is_some() && self.broken.is_none() {
+            return true;
+        }
+        self.text = None;
         match read {
-            Ok(content) => {
+            Ok((text, content)) => {
                 let before = self.good.as_ref().map(|good| good.remarks.as_slice()).unwrap_or_default();
                 for remark in content.remarks.iter().filter(|remark| !before.contains(remark)).take(8) {
                     tracing::warn!(file = %path.display(), "{remark}");
                 }
+                self.text = Some(text);
                 self.good = Some(content);
                 self.note(None);
             }
             Err(broken) => self.note(Some(broken)),
         }
+        false
     }
 
     fn note(&mut self, broken: Option<Skipped>) {
@@ -145,7 +156,7 @@ async fn list(path: &Path) -> Result<Vec<PathBuf>, String> {
     let shown = path.display();
     let unreadable = |error: std::io::Error| {
         if error.kind() == ErrorKind::NotFound {
-            format!("{shown} does not exist; waiting for it")
+            does_not_exist(path)
         } else {
             format!("{shown} cannot be read: {error}")
         }
@@ -171,13 +182,27 @@ async fn list(path: &Path) -> Result<Vec<PathBuf>, String> {
     Ok(files)
 }
 
-async fn read_text(path: &Path) -> Result<String, Skipped> {
-    let broken = |detail: String| Skipped { record: name_of(path), reason: Reason::Malformed, detail };
-    let size = tokio::fs::metadata(path).await.map_err(|error| broken(error.to_string()))?.len();
+fn does_not_exist(path: &Path) -> String {
+    format!("{} does not exist; waiting for it", path.display())
+}
+
+/// Why a file has no text.
+enum Unread {
+    Gone,
+    Broken(Skipped),
+}
+
+async fn read_text(path: &Path) -> Result<String, Unread> {
+    let broken =
+        |detail: String| Unread::Broken(Skipped { record: name_of(path), reason: Reason::Malformed, detail });
+    let unread = |error: std::io::Error| {
+        if error.kind() == ErrorKind::NotFound { Unread::Gone } else { broken(error.to_string()) }
+    };
+    let size = tokio::fs::metadata(path).await.map_err(unread)?.len();
     if size > FILE_BYTES_MAX {
         return Err(broken(format!("the file has {size} bytes, more than {FILE_BYTES_MAX}")));
     }
-    let bytes = tokio::fs::read(path).await.map_err(|error| broken(error.to_string()))?;
+    let bytes = tokio::fs::read(path).await.map_err(unread)?;
     String::from_utf8(bytes).map_err(|_| broken("the file is not UTF-8".to_owned()))
 }
 
