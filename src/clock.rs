@@ -1,5 +1,6 @@
 //! Time as a number: coarse instants that fit an atomic and are handed to pure code as `now`.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 /// Milliseconds since this process began to count, never 0.
@@ -55,7 +56,42 @@ impl Clock {
 
     /// The present moment.
     pub fn now(&self) -> Moment {
-        Moment::from_millis(u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.at(tokio::time::Instant::now())
+    }
+
+    /// The moment of an instant.
+    pub fn at(&self, instant: tokio::time::Instant) -> Moment {
+        let since = instant.saturating_duration_since(self.start);
+        Moment::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The time as one thread last looked: as exact as it looks often, and free to read.
+#[derive(Debug)]
+pub struct Tick {
+    clock: Clock,
+    last: Cell<Moment>,
+}
+
+impl Tick {
+    /// A tick that shows the present.
+    pub fn new(clock: Clock) -> Self {
+        Self { clock, last: Cell::new(clock.now()) }
+    }
+
+    /// Looks at the clock.
+    pub fn advance(&self) {
+        self.last.set(self.clock.now());
+    }
+
+    /// The time of the last look.
+    pub fn now(&self) -> Moment {
+        self.last.get()
+    }
+
+    /// The clock it looks at.
+    pub const fn clock(&self) -> Clock {
+        self.clock
     }
 }
 

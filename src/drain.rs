@@ -21,36 +21,44 @@ pub struct Drain {
     panics: Arc<AtomicU64>,
 }
 
+async fn caught(name: &'static str, panics: Arc<AtomicU64>, task: impl Future<Output = ()>) {
+    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
+        panics.fetch_add(1, Ordering::Relaxed);
+        tracing::error!(task = name, "a task panicked and was dropped; please report this");
+    }
+}
+
+/// Runs the parts of an HTTP/2 connection as tasks of this thread.
+#[derive(Clone, Debug)]
+pub struct LocalTasks(pub Drain);
+
+impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalTasks {
+    fn execute(&self, task: F) {
+        self.0.spawn_local("http2 stream", task);
+    }
+}
+
 impl Drain {
     /// Nothing runs yet, and nothing ends.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Runs a task on this thread's local runtime until it ends or all is stopped; a panic in it is caught, counted and logged.
+    /// Runs a task on this thread's local runtime until it ends or the runtime does; a panic in it is caught, counted and logged.
     pub fn spawn_local(&self, name: &'static str, task: impl Future<Output = ()> + 'static) {
-        drop(self.tasks.spawn_local(self.watched(name, task)));
+        // Local tasks end with their runtime, so they need not be told that everything is stopped.
+        let panics = Arc::clone(&self.panics);
+        drop(self.tasks.spawn_local(caught(name, panics, task)));
     }
 
     /// Runs a task on this runtime until it ends or all is stopped; a panic in it is caught, counted and logged.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
-        drop(self.tasks.spawn(self.watched(name, task)));
-    }
-
-    fn watched<F: Future<Output = ()>>(
-        &self,
-        name: &'static str,
-        task: F,
-    ) -> impl Future<Output = ()> + use<F> {
         let stopped = self.stopped.clone();
         let panics = Arc::clone(&self.panics);
-        async move {
-            let task = AssertUnwindSafe(stopped.run_until_cancelled(task)).catch_unwind();
-            if task.await.is_err() {
-                panics.fetch_add(1, Ordering::Relaxed);
-                tracing::error!(task = name, "a task panicked and was dropped; please report this");
-            }
-        }
+        let task = async move {
+            stopped.run_until_cancelled(task).await;
+        };
+        drop(self.tasks.spawn(caught(name, panics, task)));
     }
 
     /// Begins to drain; calling it again changes nothing.

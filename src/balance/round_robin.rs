@@ -17,7 +17,7 @@ use schedule::Schedule;
 
 /// One after the other: every pick, of whichever worker, draws the next ticket, and the ticket says whose turn it is.
 ///
-/// With equal weights the turns follow the order of addresses. With unequal ones they follow a [`schedule`] in which
+/// With equal weights the turns follow the order of addresses. With unequal ones they follow a `schedule` in which
 /// everyone is at any time less than one turn away from its share. A candidate that cannot be used costs its ticket and
 /// nothing else: whoever asks draws the next one, so the share of an endpoint that is out is spread over all others and
 /// does not fall to its successor.

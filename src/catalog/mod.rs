@@ -163,6 +163,11 @@ impl Catalog {
     }
 
     fn claim(&self, claim: &Claim, declared: bool) -> Result<Arc<Subscription>, SubscribeError> {
+        let refused = |_: &SubscribeError| self.metrics.catalog.subscriptions_refused_total.inc();
+        self.find_or_follow(claim, declared).inspect_err(refused)
+    }
+
+    fn find_or_follow(&self, claim: &Claim, declared: bool) -> Result<Arc<Subscription>, SubscribeError> {
         let now = self.clock.now();
         let state = &mut *self.state.lock();
         if !state.services.contains_key(&claim.service) {
@@ -179,11 +184,12 @@ impl Catalog {
         Ok(subscription)
     }
 
-    /// Lets go of one service that can be spared, as [`spare`] ranks them.
+    /// Lets go of one service that can be spared, as [`Catalog::spare`] ranks them.
     fn make_room(&self, state: &mut State, now: Moment) -> Result<(), SubscribeError> {
-        let spared = state.services.iter().filter_map(|(name, service)| {
-            spare(&self.settings, service, now).map(|rank| (rank, service.used(), name))
-        });
+        let spared = state
+            .services
+            .iter()
+            .filter_map(|(name, service)| self.spare(service, now).map(|rank| (rank, service.used(), name)));
         let max = self.settings.services_max;
         let name = spared.min().map(|(_, _, name)| name.clone()).ok_or(SubscribeError::TooMany { max })?;
         self.remove(state, &name);
@@ -215,8 +221,9 @@ impl Catalog {
         let now = self.clock.now();
         let state = &mut *self.state.lock();
         for service in state.services.values_mut() {
-            let limit = idle_limit(&self.settings, service);
-            service.drop_idle(|subscription| now.since(subscription.used()) >= limit);
+            if let Some(limit) = self.idle_limit(service) {
+                service.drop_idle(|subscription| now.since(subscription.used()) >= limit);
+            }
         }
         let unused = state.services.iter().filter(|(_, service)| service.claims.is_empty());
         for name in unused.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
@@ -266,24 +273,36 @@ impl Catalog {
         names.sort();
         names
     }
-}
 
-/// How long a service may be without requests: one that nobody ever saw is soon forgotten, so that typing errors cost little.
-const fn idle_limit(settings: &Settings, service: &Service) -> Duration {
-    if service.absent || !service.was_listed() { settings.absent_idle } else { settings.idle }
-}
+    /// How long a service may be without requests: one that nobody ever saw is soon forgotten, so that typing errors cost
+    /// little. While the registry does not answer, nothing that is known is given up, since it could not be learnt again.
+    fn idle_limit(&self, service: &Service) -> Option<Duration> {
+        if service.absent || !service.was_listed() {
+            Some(self.settings.absent_idle)
+        } else {
+            self.is_up().then_some(self.settings.idle)
+        }
+    }
 
-/// Whether a service can be spared when there is no room, and how soon: first those the registry does not know, then those
-/// it never listed and nobody waits for, then those without a request for a while.
-fn spare(settings: &Settings, service: &Service, now: Moment) -> Option<u8> {
-    let unused = now.since(service.used());
-    if service.is_declared() {
-        None
-    } else if service.absent {
-        Some(0)
-    } else if !service.was_listed() {
-        (unused >= settings.first_list_timeout).then_some(1)
-    } else {
-        (unused >= settings.absent_idle).then_some(2)
+    /// Whether a service can be spared when there is no room, and how soon: first those the registry does not know, then
+    /// those it never listed and nobody waits for, then those without a request for a while.
+    fn spare(&self, service: &Service, now: Moment) -> Option<u8> {
+        let unused = now.since(service.used());
+        if service.is_declared() {
+            None
+        } else if service.absent {
+            Some(0)
+        } else if !service.was_listed() {
+            (unused >= self.settings.first_list_timeout).then_some(1)
+        } else {
+            (unused >= self.settings.absent_idle && self.is_up()).then_some(2)
+        }
+    }
+
+    fn is_up(&self) -> bool {
+        *self.registry.borrow() == RegistryState::Up
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -123,3 +123,124 @@ fn duplicate_of(winner: &Provider, loser: &Provider) -> Skipped {
         detail: format!("{} is announced by {:?} too, which is used instead", loser.address, winner.id),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::provider::Weight;
+
+    fn provider(id: &str, port: u16, version: &str) -> Arc<Provider> {
+        let mut provider = Provider::new(id, format!("10.0.0.1:{port}").parse().unwrap());
+        provider.version = version.into();
+        Arc::new(provider)
+    }
+
+    fn first(providers: Vec<Arc<Provider>>) -> Reconciled {
+        let mut number = 0;
+        reconcile(&[], providers, || {
+            number += 1;
+            number
+        })
+    }
+
+    fn ids(endpoints: &[Endpoint]) -> Vec<&str> {
+        endpoints.iter().map(|endpoint| &*endpoint.provider.id).collect()
+    }
+
+    #[test]
+    fn an_equal_list_changes_nothing_in_whatever_order() {
+        let before = first(vec![provider("a", 1, ""), provider("b", 2, "")]);
+        let after =
+            reconcile(&before.endpoints, vec![provider("b", 2, ""), provider("a", 1, "")], || unreachable!());
+        assert!(after.is_unchanged());
+        for (before, after) in before.endpoints.iter().zip(&after.endpoints) {
+            assert!(Arc::ptr_eq(&before.provider, &after.provider));
+            assert!(Arc::ptr_eq(&before.memory, &after.memory));
+        }
+    }
+
+    #[test]
+    fn memory_stays_with_the_address_while_it_is_announced() {
+        let one = first(vec![provider("a", 1, ""), provider("b", 2, ""), provider("c", 3, "")]);
+        let two = reconcile(
+            &one.endpoints,
+            vec![provider("a", 1, "v2"), provider("new-b", 2, ""), provider("d", 4, "")],
+            || 9,
+        );
+        assert_eq!(ids(&two.endpoints), ["a", "new-b", "d"]);
+        assert_eq!((ids(&two.added), ids(&two.retired), two.changed), (vec!["d"], vec!["c"], 2));
+        assert_eq!(ids(&two.restarted), ["new-b"]);
+        assert_eq!(
+            two.endpoints.iter().map(|endpoint| endpoint.memory.number).collect::<Vec<_>>(),
+            [1, 2, 9]
+        );
+        let three = reconcile(&two.endpoints, vec![provider("c", 3, "")], || 10);
+        assert_eq!(three.endpoints[0].memory.number, 10, "who returns begins anew");
+        assert_eq!(three.retired.len(), 3);
+    }
+
+    #[test]
+    fn of_two_records_with_one_address_the_newer_version_then_the_greater_id_wins() {
+        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
+            let records = [provider("x", 1, "1.9"), provider("b", 1, "1.10"), provider("c", 1, "1.10")];
+            let result = first(order.map(|index| Arc::clone(&records[index])).to_vec());
+            assert_eq!(ids(&result.endpoints), ["c"]);
+            let mut lost: Vec<&str> =
+                result.duplicates.iter().map(|skipped| skipped.record.as_str()).collect();
+            lost.sort_unstable();
+            assert_eq!(lost, ["b", "x"]);
+            assert_eq!(
+                result.duplicates[0].detail,
+                "10.0.0.1:1 is announced by \"c\" too, which is used instead"
+            );
+        }
+    }
+
+    #[test]
+    fn versions_are_ordered_as_people_do() {
+        let mut versions = ["latest", "v1.10", "1.2", "v1.9", "", "1.2.1", "01.2", "v1.10-rc1"];
+        versions.sort_by(|a, b| natural(a, b));
+        assert_eq!(versions, ["", "01.2", "1.2", "1.2.1", "latest", "v1.9", "v1.10", "v1.10-rc1"]);
+    }
+
+    fn lists() -> impl Strategy<Value = Vec<(u16, u32, u8)>> {
+        prop::collection::vec((1_u16..12, 0_u32..3, 0_u8..3), 0..15)
+    }
+
+    proptest! {
+        #[test]
+        fn any_list_after_any_other(before in lists(), after in lists()) {
+            let provide = |list: &[(u16, u32, u8)]| -> Vec<Arc<Provider>> {
+                let one = |(port, weight, id): &(u16, u32, u8)| {
+                    let mut provider = Provider::clone(&provider(&format!("id-{id}"), *port, ""));
+                    provider.weight = Weight::from_hundredths(*weight);
+                    Arc::new(provider)
+                };
+                list.iter().map(one).collect()
+            };
+            let one = first(provide(&before));
+            let mut number = 100;
+            let two = reconcile(&one.endpoints, provide(&after), || { number += 1; number });
+            let old: BTreeMap<_, _> =
+                one.endpoints.iter().map(|known| (known.memory.address.clone(), known.memory.number)).collect();
+            let now: BTreeSet<_> = after.iter().map(|(port, ..)| *port).collect();
+            let ports: Vec<u16> = two.endpoints.iter().map(|known| known.provider.address.port()).collect();
+            prop_assert_eq!(ports, now.iter().copied().collect::<Vec<_>>(), "each once, in order");
+            for endpoint in &two.endpoints {
+                prop_assert_eq!(&endpoint.provider.address, &endpoint.memory.address);
+                match old.get(&endpoint.memory.address) {
+                    Some(number) => prop_assert_eq!(*number, endpoint.memory.number),
+                    None => prop_assert!(endpoint.memory.number > 100),
+                }
+            }
+            prop_assert_eq!(two.retired.len() + two.endpoints.len() - two.added.len(), old.len());
+            prop_assert_eq!(two.duplicates.len(), after.len() - now.len());
+            let again = reconcile(&two.endpoints, provide(&after), || unreachable!());
+            prop_assert!(again.is_unchanged() || after.len() > now.len());
+        }
+    }
+}

@@ -1,6 +1,7 @@
 //! What the catalog tells an operator: plain values, made when asked for.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -30,6 +31,22 @@ pub struct RegistryStatus {
     pub detail: Option<String>,
     /// Why it is down.
     pub cause: Option<String>,
+}
+
+impl fmt::Display for RegistryStatus {
+    /// Such as `zookeeper 127.0.0.1:2181 is down for 3s: no server answers`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let since = Duration::from_secs(self.for_ms / 1000);
+        write!(
+            f,
+            "{} {} is {} for {}",
+            self.kind,
+            self.location,
+            self.state,
+            humantime::format_duration(since)
+        )?;
+        self.cause.as_ref().map_or(Ok(()), |cause| write!(f, ": {cause}"))
+    }
 }
 
 /// One service.

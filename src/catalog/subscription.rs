@@ -51,6 +51,17 @@ pub enum Freshness {
     Absent,
 }
 
+impl fmt::Display for Freshness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pending => f.write_str("pending"),
+            Self::Live => f.write_str("live"),
+            Self::Stale { cause, .. } => write!(f, "stale ({cause})"),
+            Self::Absent => f.write_str("absent"),
+        }
+    }
+}
+
 /// Whether the registry answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistryState {

@@ -1,7 +1,25 @@
 //! Requests: from a connection of the app to an answer of a provider.
 
+mod answer;
+mod client;
+mod directory;
+mod error;
+mod headers;
+mod http;
+mod layer;
+mod listener;
+mod record;
+mod request;
+mod stack;
+mod takeover;
+mod traits;
+mod worker;
+
 use std::net::SocketAddr;
 use std::time::Duration;
+
+pub use listener::{bind, listen};
+pub use worker::{Pseudonym, Shared, Worker};
 
 use crate::provider::ServiceName;
 

@@ -5,9 +5,12 @@
 //! between two calls, and knows nothing of staleness: that is written once, in the catalog. Cancelling is dropping the
 //! future.
 
+pub mod file;
+pub mod fixed;
 pub mod format;
 pub mod kinds;
 pub mod url;
+pub mod written;
 pub mod zookeeper;
 
 use std::collections::BTreeSet;

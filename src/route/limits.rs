@@ -8,15 +8,14 @@ pub struct Limits {
     /// How long the whole request may take, all attempts together, until the answer's head; the caller's own deadline
     /// may only shorten it.
     pub request_timeout: Duration,
-    /// How long one attempt may take until the answer's head; `None`: as long as the request.
+    /// How long one attempt may take until the answer's head; `None`: as long as the request. What is idempotent and has
+    /// no body is then tried elsewhere.
     pub attempt_timeout: Option<Duration>,
     /// Attempts after the first, each on another provider, for what provably never reached one.
     pub retries: u8,
-    /// Whether an idempotent request (RFC 9110, 9.2.2) whose reused connection died before any byte of an answer counts
-    /// as never arrived.
+    /// Whether an idempotent request (RFC 9110, 9.2.2) without a body is sent again when its connection ended before an
+    /// answer.
     pub retry_idempotent: bool,
-    /// Bytes of a request body kept to send them again; a larger body is sent again only if none of it was read.
-    pub replay_bytes: usize,
 }
 
 impl Default for Limits {
@@ -26,7 +25,6 @@ impl Default for Limits {
             attempt_timeout: None,
             retries: 3,
             retry_idempotent: true,
-            replay_bytes: 64 * 1024,
         }
     }
 }

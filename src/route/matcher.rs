@@ -57,10 +57,10 @@ pub struct HeaderPattern {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PatternError {
     /// A host with a port.
-    #[error("ports are ignored when hosts are compared; leave it out")]
+    #[error("ports are ignored when hosts are compared; leave the port out")]
     Port,
     /// Neither a host nor `*.` and a domain.
-    #[error("it is not a host; write a name, an IP address, or *. and a domain")]
+    #[error("a host is a name, an IP address, or *. and a domain")]
     Host,
     /// A path that does not begin with a slash.
     #[error("a path begins with /")]

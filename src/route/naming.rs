@@ -1,6 +1,7 @@
 //! Naming: how a request that no route is for names its service.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::header::CONTENT_TYPE;
@@ -11,6 +12,9 @@ use thiserror::Error;
 use super::host::Host;
 use super::limits::Limits;
 use super::table::{Asked, Via};
+use crate::balance::Policy;
+use crate::catalog::{Claim, Subset};
+use crate::provider::ServiceName;
 
 /// The ways in which a request may name its service, in this order. Each can be turned off.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +34,10 @@ pub struct Naming {
     pub strip_path: bool,
     /// The limits of requests that are named so.
     pub limits: Arc<Limits>,
+    /// How a provider is chosen for a service that nothing is declared of.
+    pub policy: Policy,
+    /// What is declared of services, by their name.
+    pub declared: BTreeMap<ServiceName, Claim>,
 }
 
 impl Default for Naming {
@@ -42,6 +50,8 @@ impl Default for Naming {
             path: true,
             strip_path: true,
             limits: Arc::default(),
+            policy: Policy::default(),
+            declared: BTreeMap::new(),
         }
     }
 }
@@ -112,6 +122,14 @@ pub(super) struct Named<'a> {
 }
 
 impl Naming {
+    /// The claim of a service that is named: as declared, else all its providers by the default policy.
+    pub fn claim(&self, service: ServiceName) -> Claim {
+        match self.declared.get(&service) {
+            Some(claim) => claim.clone(),
+            None => Claim { service, subset: Subset::default(), policy: self.policy },
+        }
+    }
+
     /// The service that a request names.
     pub(super) fn name<'a>(&self, asked: &Asked<'a>, host: Host<'a>) -> Result<Named<'a>, Unroutable> {
         if self.headers

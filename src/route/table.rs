@@ -122,7 +122,7 @@ impl Table {
 
 impl Found<'_> {
     /// The path to send upstream, for the path that was asked with: without what is stripped, and with what a route puts
-    /// in its place. Always begins with `/` when the path did.
+    /// in its place. It begins with `/` if the path did or was empty.
     pub fn path<'p>(&self, path: &'p str) -> Cow<'p, str> {
         let rest = path.get(self.strip..).unwrap_or(path);
         let prefix = match &self.target {

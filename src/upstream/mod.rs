@@ -1,6 +1,14 @@
 //! Reach: connections to endpoints, kept in pools of their own per endpoint and worker.
 
+mod connect;
+mod connection;
+mod pool;
+
 use std::time::Duration;
+
+pub use connect::{ConnectError, connect};
+pub use connection::{Arrival, SendCause, SendError, spare};
+pub use pool::{Pools, Reuse};
 
 /// How endpoints are reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,6 +21,8 @@ pub struct Settings {
     pub idle_max: usize,
     /// Connections per endpoint and worker.
     pub connections_max: usize,
+    /// Bytes of a response head.
+    pub header_bytes_max: usize,
 }
 
 impl Default for Settings {
@@ -22,6 +32,7 @@ impl Default for Settings {
             idle_timeout: Duration::from_secs(4),
             idle_max: 1024,
             connections_max: 1024,
+            header_bytes_max: 64 * 1024,
         }
     }
 }

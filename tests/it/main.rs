@@ -1,7 +1,7 @@
-//! The whole program, against real servers and stand-ins.
+//! The program against real registries, providers and clients: one binary, one module per subject.
 
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to stop it")]
 
+mod forwarding;
 mod support;
-
 mod zookeeper;

@@ -1,7 +1,7 @@
 //! Words that must not be written in some places, compared token by token.
 
 use super::Complaint;
-use super::rules::Rules;
+use super::rules::{Rules, Scope};
 use super::source::{Source, Token};
 
 /// Every place where something is written that must be absent there.
@@ -9,8 +9,12 @@ pub(crate) fn check(rules: &Rules, sources: &[Source]) -> Vec<Complaint> {
     let mut complaints = Vec::new();
     for absence in &rules.absences {
         for source in sources.iter().filter(|it| it.is_in(&absence.places) && !it.is_in(&absence.except)) {
-            let tokens: Vec<&Token> =
-                source.tokens.iter().filter(|token| absence.and_tests || !token.test).collect();
+            let concerned = |token: &&Token| match absence.scope {
+                Scope::Code => !token.test,
+                Scope::CodeAndTests => true,
+                Scope::Tests => token.test,
+            };
+            let tokens: Vec<&Token> = source.tokens.iter().filter(concerned).collect();
             for word in &absence.words {
                 let pattern = pattern(word);
                 let lines = tokens.windows(pattern.len()).filter(|window| matches(window, &pattern));
@@ -78,5 +82,11 @@ mod tests {
     fn tests_are_free_unless_the_table_says_so() {
         assert_eq!(count("src/base.rs", "#[cfg(test)] mod tests { fn f() { Instant::now(); } }"), 0);
         assert_eq!(count("src/left.rs", "#[cfg(test)] mod tests { fn f() { x.unwrap(); } }"), 1);
+    }
+
+    #[test]
+    fn some_words_are_for_code_and_not_for_tests() {
+        assert_eq!(count("src/left.rs", "fn f() { std::thread::sleep(pause); }"), 0);
+        assert_eq!(count("src/left.rs", "#[test] fn f() { std::thread::sleep(pause); }"), 1);
     }
 }

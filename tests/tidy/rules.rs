@@ -21,10 +21,18 @@ pub(crate) struct Rules {
 #[derive(Clone, Debug)]
 pub(crate) struct Absence {
     pub(crate) places: Vec<String>,
-    pub(crate) and_tests: bool,
+    pub(crate) scope: Scope,
     pub(crate) except: Vec<String>,
     pub(crate) words: Vec<String>,
     pub(crate) because: String,
+}
+
+/// Which code of its places an absence is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Code,
+    CodeAndTests,
+    Tests,
 }
 
 impl Rules {
@@ -64,9 +72,15 @@ impl Rules {
 
 impl Absence {
     fn from_row(row: &[String]) -> Self {
+        let scope = match row[0].rsplit('`').next().unwrap_or_default().trim() {
+            "" => Scope::Code,
+            "and tests" => Scope::CodeAndTests,
+            "tests only" => Scope::Tests,
+            other => panic!("{other:?} is no scope of an absence"),
+        };
         Self {
             places: words(&row[0]),
-            and_tests: row[0].ends_with("and tests"),
+            scope,
             except: words(&row[1]),
             words: words(&row[2]),
             because: row[3].clone(),
@@ -120,6 +134,7 @@ pub(crate) const SAMPLE: &str = "# A
 |---|---|---|---|
 | `src/base` | | `Instant::now` | pure |
 | `src` and tests | `src/top` | `.unwrap()` `\"name_` `#[ignore` | so |
+| `src` tests only | | `thread::sleep` | so |
 ## Sizes (held)
 | what | most lines |
 |---|---|
@@ -144,7 +159,8 @@ mod tests {
         assert_eq!(rules.floors["left"], 2);
         assert_eq!(rules.floors.len(), 4);
         assert_eq!(rules.absences[1].words, [".unwrap()", "\"name_", "#[ignore"]);
-        assert!(rules.absences[1].and_tests && !rules.absences[0].and_tests);
+        let scopes: Vec<Scope> = rules.absences.iter().map(|absence| absence.scope).collect();
+        assert_eq!(scopes, [Scope::Code, Scope::CodeAndTests, Scope::Tests]);
         assert_eq!((rules.file_lines, rules.function_lines), (10, 3));
         assert_eq!(rules.ratchet["src/base.rs::long"], 5);
         assert_eq!(rules.empty_names, ["utils", "manager"]);

@@ -93,10 +93,10 @@ fn turns_each(weights: &[u32]) -> Vec<u64> {
     if total <= longest {
         return weights;
     }
-    // Whoever gets its one turn by grace has no part in what is left.
     let mut turns: Vec<u64> =
         weights.iter().map(|weight| (weight * longest / total).max(u64::from(*weight > 0))).collect();
     let left = longest.saturating_sub(turns.iter().sum());
+    // Whoever gets its one turn by grace has no part in what is left.
     let mut by_remainder: Vec<usize> =
         (0..weights.len()).filter(|index| weights[*index] * longest >= total).collect();
     by_remainder.sort_by_key(|index| Reverse(weights[*index] * longest % total));
@@ -109,31 +109,41 @@ fn turns_each(weights: &[u32]) -> Vec<u64> {
 /// Lays out the turns: the k-th of `n` turns of an endpoint falls within the k-th of `n` equal parts of the cycle, and of
 /// those that may come, the one that has to come soonest comes first (earliest deadline first, which finds an order that
 /// keeps all these bounds because one exists: Baruah, Cohen, Plaxton, Varvel, "Proportionate progress", 1996).
+///
+/// Who may come is a heap by deadline; who may not yet stands in a list at the time from which it may, each in one only.
 fn cycle(turns_each: &[u64]) -> Box<[u32]> {
+    /// The end of a list.
+    const END: u32 = u32::MAX;
     let length: u64 = turns_each.iter().sum();
-    let part = |index: usize, turn: u64| {
-        let turns = turns_each[index];
-        (turn * length / turns, ((turn + 1) * length).div_ceil(turns))
-    };
-    // Those who may come, by deadline; those who may not yet, by the time from which they may.
-    let mut ready = BinaryHeap::new();
-    let mut waiting = BinaryHeap::new();
-    for (index, _) in turns_each.iter().enumerate().filter(|(_, turns)| **turns > 0) {
-        ready.push(Reverse((part(index, 0).1, index, 0)));
-    }
-    let mut cycle = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
-    for now in 0..length {
-        while let Some(Reverse((begin, index, turn))) = waiting.peek().copied()
-            && begin <= now
-        {
-            waiting.pop();
-            ready.push(Reverse((part(index, turn).1, index, turn)));
+    let mut had = vec![0_u64; turns_each.len()];
+    let mut ready: BinaryHeap<Reverse<(u64, u32)>> = (0..)
+        .zip(turns_each)
+        .filter(|(_, turns)| **turns > 0)
+        .map(|(index, turns)| Reverse((length.div_ceil(*turns), index)))
+        .collect();
+    let mut from = vec![END; usize::try_from(length).unwrap_or_default()];
+    let mut behind = vec![END; turns_each.len()];
+    let mut cycle = Vec::with_capacity(from.len());
+    for now in 0..from.len() {
+        let mut begins = from[now];
+        while begins != END {
+            let index = begins as usize;
+            ready.push(Reverse((((had[index] + 1) * length).div_ceil(turns_each[index]), begins)));
+            begins = behind[index];
         }
         // Of n parts that make up the whole cycle, one has begun and is not served; else the bounds could not be kept.
-        let Some(Reverse((_, index, turn))) = ready.pop() else { break };
-        cycle.push(u32::try_from(index).unwrap_or(u32::MAX));
-        if turn + 1 < turns_each[index] {
-            waiting.push(Reverse((part(index, turn + 1).0, index, turn + 1)));
+        let Some(Reverse((_, next))) = ready.pop() else { break };
+        cycle.push(next);
+        let index = next as usize;
+        had[index] += 1;
+        if had[index] < turns_each[index] {
+            // No part but the last may begin when the cycle is over, and none before its forerunner was served and over.
+            let begin = usize::try_from(had[index] * length / turns_each[index]).unwrap_or_default();
+            if begin <= now {
+                ready.push(Reverse((((had[index] + 1) * length).div_ceil(turns_each[index]), next)));
+            } else {
+                behind[index] = std::mem::replace(&mut from[begin], next);
+            }
         }
     }
     cycle.into()

@@ -24,7 +24,7 @@ pub struct CatalogMetrics {
     pub subscriptions_refused_total: IntCounter,
     /// Snapshots replaced.
     pub swaps_total: IntCounter,
-    /// From the registry's word of a change to the snapshot that shows it, in seconds.
+    /// From a change in the registry, by its clock, to the snapshot that shows it, in seconds.
     pub change_to_swap_seconds: Histogram,
     skipped: IntCounterVec,
 }
@@ -52,7 +52,7 @@ impl CatalogMetrics {
             swaps_total: counter("snapshot_swaps_total", "Snapshots replaced."),
             change_to_swap_seconds: names.histogram(
                 "change_to_swap_seconds",
-                "From the registry's word of a change to the snapshot that shows it.",
+                "From a change in the registry, by its clock, to the snapshot that shows it.",
                 &SWAP_BUCKETS,
             ),
             skipped: names.counters(

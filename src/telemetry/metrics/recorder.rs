@@ -29,7 +29,7 @@ impl Requests {
         Self {
             total: names.counters(
                 "requests_total",
-                "Requests answered, by class of status; the reason is empty unless this proxy made the answer.",
+                "Requests answered, by class of status; the reason is empty unless this proxy made the answer or broke it off.",
                 &["service", "class", "reason"],
             ),
             seconds: names.histograms(

@@ -1,6 +1,10 @@
-//! What the tests stand on.
+//! What the tests stand on: real servers, a registry they steer, providers they script, and waiting for what is to come.
 
+pub(crate) mod client;
 pub(crate) mod gate;
 pub(crate) mod patience;
+pub(crate) mod provider;
+pub(crate) mod proxy;
+pub(crate) mod registry;
 pub(crate) mod watching;
 pub(crate) mod zookeeper;

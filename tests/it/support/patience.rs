@@ -24,3 +24,18 @@ pub(crate) fn eventually<T>(
         }
     }
 }
+
+/// How long anything on loopback may take before a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Repeats something until it succeeds, at most for [`PATIENCE`].
+///
+/// # Panics
+/// When the time is over, with `what` was tried.
+pub(crate) async fn at_last(what: &str, mut tried: impl AsyncFnMut() -> bool) {
+    let begun = Instant::now();
+    while !tried().await {
+        assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+        tokio::task::yield_now().await;
+    }
+}

@@ -1,0 +1,20 @@
+# syntax=docker/dockerfile:1
+# Wayside as a container: built in one stage, and little but the program in the other.
+#
+#   docker build -t wayside .
+#   docker run --rm --network host wayside run --registry zookeeper://127.0.0.1:2181
+
+FROM rust:1.95-slim-bookworm AS build
+WORKDIR /build
+COPY . .
+RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
+    cargo build --release --locked && cp target/release/wayside /wayside
+
+# The C library and a user without rights; no shell.
+FROM gcr.io/distroless/cc-debian12:nonroot
+COPY --from=build /wayside /usr/local/bin/wayside
+COPY config /etc/wayside
+# For documentation: both are bound to localhost, which the application shares when it shares the network.
+EXPOSE 4140 4141
+ENTRYPOINT ["/usr/local/bin/wayside"]
+CMD ["run"]

@@ -1,0 +1,166 @@
+//! Answers to operators: JSON for programs, with the cause and the cure where something is refused.
+
+use axum::Json;
+use axum::extract::{Path, State as From};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+use super::{PATHS, State};
+use crate::catalog::status::{EndpointStatus, FreshnessStatus};
+use crate::catalog::{Freshness, RegistryStatus, ServiceStatus};
+use crate::clock::Moment;
+use crate::endpoint::ReachState;
+use crate::telemetry::log::Level;
+use crate::telemetry::metrics::{CONTENT_TYPE as METRICS_TYPE, EndpointSample, ServiceSample};
+
+/// A request that is not answered: why, and what to ask instead.
+#[derive(Debug, Serialize)]
+pub(super) struct Refusal {
+    #[serde(skip)]
+    status: StatusCode,
+    error: String,
+    cure: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    known: Vec<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>, cure: impl Into<String>) -> Self {
+        Self { status, error: error.into(), cure: cure.into(), known: Vec::new() }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        (self.status, Json(self)).into_response()
+    }
+}
+
+/// What `/services` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Overview {
+    registry: RegistryStatus,
+    services: Vec<Summary>,
+}
+
+/// A service in one line.
+#[derive(Debug, Serialize)]
+struct Summary {
+    name: String,
+    declared: bool,
+    freshness: FreshnessStatus,
+    endpoints: usize,
+    available: usize,
+    in_flight: u64,
+    attempts: u64,
+    failures: u64,
+    skipped: usize,
+}
+
+impl Summary {
+    fn of(service: ServiceStatus) -> Self {
+        let sum = |count: fn(&EndpointStatus) -> u64| service.endpoints.iter().map(count).sum();
+        Self {
+            declared: service.declared,
+            endpoints: service.endpoints.len(),
+            available: service.endpoints.iter().filter(|endpoint| endpoint.state == "available").count(),
+            in_flight: sum(|endpoint| endpoint.in_flight.into()),
+            attempts: sum(|endpoint| endpoint.attempts),
+            failures: sum(|endpoint| endpoint.failures),
+            skipped: service.skipped_count,
+            freshness: service.freshness,
+            name: service.name,
+        }
+    }
+}
+
+pub(super) async fn services(From(state): From<State>) -> Json<Overview> {
+    Json(Overview {
+        registry: state.catalog.registry_status(),
+        services: state.catalog.services().into_iter().map(Summary::of).collect(),
+    })
+}
+
+pub(super) async fn service(
+    From(state): From<State>,
+    Path(name): Path<String>,
+) -> Result<Json<ServiceStatus>, Refusal> {
+    state.catalog.service(&name).map(Json).ok_or_else(|| {
+        let cure = "names are exact, case included; a service is known from its first request on, or when it is declared";
+        let known = state.catalog.known().into_iter().map(|known| known.service.to_string()).collect();
+        let error = format!("no service {name:?} is followed");
+        Refusal { known, ..Refusal::new(StatusCode::NOT_FOUND, error, cure) }
+    })
+}
+
+pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {
+    let now = state.clock.now();
+    let samples: Vec<ServiceSample> = state
+        .catalog
+        .known()
+        .into_iter()
+        .map(|known| ServiceSample {
+            service: known.service,
+            stale: stale_for(&known.freshness, now),
+            endpoints: known.endpoints.iter().map(|endpoint| sample(endpoint, now)).collect(),
+        })
+        .collect();
+    ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render(&samples))
+}
+
+fn stale_for(freshness: &Freshness, now: Moment) -> std::time::Duration {
+    match freshness {
+        Freshness::Stale { since, .. } => now.since(*since),
+        Freshness::Pending | Freshness::Live | Freshness::Absent => std::time::Duration::ZERO,
+    }
+}
+
+fn sample(endpoint: &crate::endpoint::Endpoint, now: Moment) -> EndpointSample {
+    let memory = &endpoint.memory;
+    EndpointSample {
+        address: endpoint.provider.address.clone(),
+        state: match memory.reach.state(now) {
+            ReachState::Reachable => "available",
+            ReachState::Unreachable { .. } => "unreachable",
+        },
+        attempts: memory.attempts(),
+        failures: memory.failures(),
+        in_flight: memory.in_flight(),
+    }
+}
+
+pub(super) async fn config(From(state): From<State>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "text/plain; charset=utf-8")], state.config_text.load().as_str().to_owned())
+}
+
+/// What `PUT /log-level` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct LevelSet {
+    level: &'static str,
+}
+
+pub(super) async fn set_log_level(From(state): From<State>, word: String) -> Result<Json<LevelSet>, Refusal> {
+    let level: Level = word.trim().parse().map_err(|error: crate::telemetry::log::UnknownLevel| {
+        let cure = "send the word as the body: curl -X PUT -d debug http://127.0.0.1:4141/log-level";
+        Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), cure)
+    })?;
+    let control = state.log.ok_or_else(|| {
+        let cure = "the program that runs this proxy as a library has a log of its own: change it there";
+        Refusal::new(StatusCode::NOT_FOUND, "this proxy does not own the log", cure)
+    })?;
+    control.set_level(level);
+    tracing::info!(%level, "the level of the log was changed");
+    Ok(Json(LevelSet { level: level.as_str() }))
+}
+
+pub(super) async fn unknown_path(uri: Uri) -> Refusal {
+    let error = format!("there is nothing at {:?}", uri.path());
+    Refusal::new(StatusCode::NOT_FOUND, error, format!("ask one of: {}", PATHS.join(", ")))
+}
+
+pub(super) async fn unknown_method(method: Method, uri: Uri) -> Refusal {
+    let error = format!("{:?} does not take {method}", uri.path());
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, error, format!("ask one of: {}", PATHS.join(", ")))
+}

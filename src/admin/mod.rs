@@ -1,0 +1,120 @@
+//! Operators: what they may ask of a running proxy, over HTTP on a port of its own.
+
+mod answer;
+mod guard;
+mod ready;
+mod server;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use axum::Router;
+use axum::http::HeaderValue;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::middleware::{from_fn, map_response};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::{get, put};
+
+pub use ready::Readiness;
+pub use server::serve;
+
+use crate::catalog::Catalog;
+use crate::clock::Clock;
+use crate::telemetry::log;
+use crate::telemetry::metrics::Metrics;
+
+/// Where operators ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// The address to bind; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Names other than `localhost` under which this port is asked. Every IP address is answered anyway.
+    pub hosts: Vec<String>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { address: SocketAddr::from(([127, 0, 0, 1], 4141)), hosts: Vec::new() }
+    }
+}
+
+/// What answers are made from. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// What is known now.
+    pub catalog: Arc<Catalog>,
+    /// What was counted.
+    pub metrics: Arc<Metrics>,
+    /// Whether requests are welcome.
+    pub readiness: Arc<Readiness>,
+    /// The configuration in force, as a file would say it and without secrets. Replaced at each reload.
+    pub config_text: Arc<ArcSwap<String>>,
+    /// What changes the level of the log, where there is one.
+    pub log: Option<log::Control>,
+    /// The clock that the catalog goes by.
+    pub clock: Clock,
+}
+
+/// Everything that can be asked, as `GET /` and the answer to an unknown path list it.
+const PATHS: [&str; 8] = [
+    "GET /",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /services",
+    "GET /services/{name}",
+    "GET /config",
+    "PUT /log-level",
+];
+
+/// What the page may do: nothing but what comes from here.
+const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// What answers operators.
+pub fn router(settings: &Settings, state: State) -> Router {
+    let router = Router::new()
+        .route("/", get(async || page("text/html", include_str!("page/index.html"))))
+        .route("/page/style.css", get(async || page("text/css", include_str!("page/style.css"))))
+        .route("/page/page.js", get(async || page("text/javascript", include_str!("page/page.js"))))
+        .route("/healthz", get(async || "ok\n"))
+        .route("/readyz", get(ready::readyz))
+        .route("/metrics", get(answer::metrics))
+        .route("/services", get(answer::services))
+        .route("/services/{*name}", get(answer::service))
+        .route("/config", get(answer::config))
+        .route("/log-level", put(answer::set_log_level))
+        .fallback(answer::unknown_path)
+        .method_not_allowed_fallback(answer::unknown_method)
+        .with_state(state);
+    guarded(router, &settings.hosts)
+}
+
+/// A router that answers programs and people of this machine, and no page of a stranger in their browser: asked by IP
+/// address, as localhost, or by one of these names.
+pub fn guarded(router: Router, names: &[String]) -> Router {
+    let guard = guard::Guard::new(names);
+    router
+        .layer(from_fn(move |request, next| guard::check(guard.clone(), request, next)))
+        .layer(map_response(with_safe_headers))
+}
+
+fn page(kind: &'static str, text: &'static str) -> Response {
+    ([(CONTENT_TYPE, format!("{kind}; charset=utf-8"))], text).into_response()
+}
+
+/// Nothing is kept by a browser, guessed at, or shown inside another page.
+async fn with_safe_headers(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    response
+}
+
+#[cfg(test)]
+mod tests;

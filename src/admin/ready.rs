@@ -1,0 +1,100 @@
+//! Whether requests are welcome, and why not.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State as From;
+use axum::http::StatusCode;
+use serde::Serialize;
+
+use super::State;
+use crate::catalog::{Catalog, Freshness, RegistryStatus};
+
+/// How long a registry that answers may take to list the declared services before we are ready without.
+const LISTING_PATIENCE: Duration = Duration::from_secs(10);
+
+const STARTING: u8 = 0;
+const LISTENING: u8 = 1;
+const WELCOME: u8 = 2;
+const LEAVING: u8 = 3;
+
+/// Where in its life the process is. Moves forward only.
+///
+/// Readiness is about the start: once ready, a registry that fails does not take it back, since known providers stay in
+/// use, and a registry's outage must not take every instance of every application out of rotation at once.
+#[derive(Debug, Default)]
+pub struct Readiness {
+    /// One of the four constants above. Written by the app and by `/readyz`, read by `/readyz`.
+    phase: AtomicU8,
+}
+
+impl Readiness {
+    /// The listeners take connections.
+    pub fn listening(&self) {
+        self.advance(LISTENING);
+    }
+
+    /// The process is about to stop: whoever asks is told to send requests elsewhere.
+    pub fn leaving(&self) {
+        self.advance(LEAVING);
+    }
+
+    fn advance(&self, phase: u8) {
+        self.phase.fetch_max(phase, Ordering::Relaxed);
+    }
+
+    /// What keeps requests from being welcome; nothing when they are.
+    fn obstacles(&self, registry: &RegistryStatus, pending: &[String], catalog: &Catalog) -> Vec<String> {
+        match self.phase.load(Ordering::Relaxed) {
+            STARTING => vec!["the listeners are not bound yet".to_owned()],
+            LEAVING => vec!["this proxy is stopping".to_owned()],
+            WELCOME => Vec::new(),
+            _ => {
+                let obstacles = first_obstacles(registry, pending, catalog);
+                if obstacles.is_empty() {
+                    self.advance(WELCOME);
+                }
+                obstacles
+            }
+        }
+    }
+}
+
+fn first_obstacles(registry: &RegistryStatus, pending: &[String], catalog: &Catalog) -> Vec<String> {
+    let up = registry.state == "up";
+    let mut obstacles = Vec::new();
+    let knows_nothing = || catalog.known().iter().all(|known| known.freshness == Freshness::Pending);
+    if registry.kind.is_empty() {
+        obstacles.push("no registry is followed yet".to_owned());
+    } else if !up && knows_nothing() {
+        let cause = registry.cause.as_deref().unwrap_or("it was not reached yet");
+        let RegistryStatus { kind, location, .. } = registry;
+        obstacles.push(format!("the {kind} registry at {location} does not answer: {cause}"));
+    }
+    let waited_long = up && Duration::from_millis(registry.for_ms) >= LISTING_PATIENCE;
+    if !pending.is_empty() && !waited_long {
+        obstacles.push(format!("the first list is awaited of {}", pending.join(", ")));
+    }
+    obstacles
+}
+
+/// What `/readyz` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Answer {
+    ready: bool,
+    /// Why not.
+    why: Vec<String>,
+    registry: RegistryStatus,
+    /// Declared services without a first list.
+    pending: Vec<String>,
+}
+
+pub(super) async fn readyz(From(state): From<State>) -> (StatusCode, Json<Answer>) {
+    let registry = state.catalog.registry_status();
+    let pending: Vec<String> = state.catalog.declared_pending().iter().map(ToString::to_string).collect();
+    let why = state.readiness.obstacles(&registry, &pending, &state.catalog);
+    let ready = why.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Answer { ready, why, registry, pending }))
+}

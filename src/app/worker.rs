@@ -1,0 +1,60 @@
+//! A worker: one thread, one runtime, its own listeners; a request never leaves it.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio::time::MissedTickBehavior;
+
+use crate::proxy::{ListenerSettings, Shared, Worker, listen};
+
+/// How often a worker cleans up: as exact as its idle times are.
+const SWEEP: Duration = Duration::from_secs(1);
+
+/// How often it does while it drains, since the end waits for it.
+const SWEEP_DRAINING: Duration = Duration::from_millis(50);
+
+/// Starts a worker on these listeners.
+///
+/// # Errors
+/// When its thread or runtime cannot be made.
+pub(super) fn start(
+    number: usize,
+    shared: Arc<Shared>,
+    listeners: Vec<(std::net::TcpListener, ListenerSettings)>,
+) -> io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default());
+        match runtime {
+            Ok(runtime) => runtime.block_on(run(number, shared, listeners)),
+            Err(error) => tracing::error!(%error, "a worker has no runtime"),
+        }
+    })
+}
+
+async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<(std::net::TcpListener, ListenerSettings)>) {
+    let drain = shared.drain.clone();
+    let worker = Worker::new(shared, number as u64);
+    for (listener, settings) in listeners {
+        match TcpListener::from_std(listener) {
+            Ok(listener) => drain.spawn_local("listener", listen(Rc::clone(&worker), listener, settings)),
+            Err(error) => tracing::error!(address = %settings.address, %error, "cannot listen"),
+        }
+    }
+    let mut ticks = tokio::time::interval(SWEEP);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => worker.sweep(),
+            () = drain.begun(), if ticks.period() == SWEEP => {
+                ticks = tokio::time::interval(SWEEP_DRAINING);
+            }
+            () = drain.stopped() => break,
+        }
+    }
+    worker.sweep();
+}

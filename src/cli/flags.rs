@@ -1,0 +1,72 @@
+//! Flags and variables of the environment that say what a configuration says.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use crate::config::{Given, Overrides};
+
+/// What `wayside run` can be told without a file. Flags win over variables, and both over the file.
+#[derive(Clone, Debug, Default, Args)]
+pub(super) struct Flags {
+    /// Read the configuration from this file [env: WAYSIDE_CONFIG]
+    #[arg(long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Follow this registry: zookeeper://HOST:PORT,…/CHROOT, file:PATH or fixed:NAME=HOST:PORT,… [env: WAYSIDE_REGISTRY]
+    #[arg(long, value_name = "URL")]
+    registry: Option<String>,
+    /// Take requests on this address; can be repeated [env: WAYSIDE_LISTEN, joined by commas] [default: 127.0.0.1:4140]
+    #[arg(long, value_name = "ADDR")]
+    listen: Vec<String>,
+    /// Answer operators on this address, or not at all with "off" [env: WAYSIDE_ADMIN] [default: 127.0.0.1:4141]
+    #[arg(long, value_name = "ADDR")]
+    admin: Option<String>,
+    /// Serve requests with this many threads [env: WAYSIDE_WORKERS] [default: auto: 2, or 1 on a single core]
+    #[arg(long, value_name = "N")]
+    workers: Option<String>,
+    /// Choose providers by this policy: round-robin or random [env: WAYSIDE_POLICY] [default: round-robin]
+    #[arg(long, value_name = "NAME")]
+    policy: Option<String>,
+    /// Send every request to this service, whatever it names [env: WAYSIDE_SERVICE]
+    #[arg(long, value_name = "NAME")]
+    service: Option<String>,
+    /// Log from this level on: off, error, warn, info, debug or trace [env: WAYSIDE_LOG_LEVEL] [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+}
+
+impl Flags {
+    /// The file to read, if one is given.
+    pub(super) fn file(&self, variable: &dyn Fn(&str) -> Option<String>) -> Option<PathBuf> {
+        self.config.clone().or_else(|| set("WAYSIDE_CONFIG", variable).map(|given| given.text.into()))
+    }
+
+    /// What flags and variables say in place of the file.
+    pub(super) fn overrides(&self, variable: &dyn Fn(&str) -> Option<String>) -> Overrides {
+        let given = |flag: &'static str, value: &Option<String>, name: &'static str| {
+            let flag = value.clone().map(|text| Given { origin: flag, text });
+            flag.or_else(|| set(name, variable))
+        };
+        let flagged = self.listen.iter().map(|text| Given { origin: "--listen", text: text.clone() });
+        let mut listen: Vec<Given> = flagged.collect();
+        if let Some(Given { origin, text }) = set("WAYSIDE_LISTEN", variable).filter(|_| listen.is_empty()) {
+            listen = text.split(',').map(|text| Given { origin, text: text.trim().to_owned() }).collect();
+        }
+        Overrides {
+            registry: given("--registry", &self.registry, "WAYSIDE_REGISTRY"),
+            // Not a flag: command lines are seen by everybody on the machine.
+            registry_auth: set("WAYSIDE_REGISTRY_AUTH", variable),
+            listen,
+            admin: given("--admin", &self.admin, "WAYSIDE_ADMIN"),
+            workers: given("--workers", &self.workers, "WAYSIDE_WORKERS"),
+            policy: given("--policy", &self.policy, "WAYSIDE_POLICY"),
+            service: given("--service", &self.service, "WAYSIDE_SERVICE"),
+            log_level: given("--log-level", &self.log_level, "WAYSIDE_LOG_LEVEL"),
+        }
+    }
+}
+
+/// A variable of the environment; one that is set to nothing counts as unset.
+fn set(origin: &'static str, variable: &dyn Fn(&str) -> Option<String>) -> Option<Given> {
+    variable(origin).filter(|text| !text.is_empty()).map(|text| Given { origin, text })
+}

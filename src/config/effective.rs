@@ -1,0 +1,24 @@
+//! The configuration in force, written as TOML again.
+
+use super::error::Place;
+use super::reader::Asked;
+
+/// What was asked for as TOML, in that order: every key that has a value, and the flag or variable that gave it.
+pub(super) fn toml(asked: &[Asked]) -> String {
+    let mut text =
+        String::from("# What is in force: file, flags, environment and defaults. Secrets are left out.\n");
+    let mut section = (String::new(), 0);
+    for asked in asked {
+        if (&asked.section, asked.number) != (&section.0, section.1) {
+            section = (asked.section.clone(), asked.number);
+            text.push_str(&format!("\n{}\n", asked.section));
+        }
+        let Some(value) = &asked.value else { continue };
+        text.push_str(&format!("{} = {value}", asked.key));
+        if let Some(Place::Given(origin)) = asked.place {
+            text.push_str(&format!("  # {origin}"));
+        }
+        text.push('\n');
+    }
+    text
+}

@@ -1,0 +1,117 @@
+//! The configuration: a file, flags and environment become values that are valid by construction.
+
+mod announced;
+mod effective;
+mod error;
+mod file;
+mod overrides;
+mod reader;
+mod resolve;
+mod routes;
+mod value;
+
+use std::fmt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use error::{ConfigError, Mistake, Mistakes, Place};
+pub use overrides::{Given, Overrides};
+
+use crate::catalog::Claim;
+use crate::telemetry::{access, log};
+use crate::{admin, catalog, proxy, registry, route, upstream};
+use file::{Entry, Node};
+use reader::Reader;
+
+/// Everything this proxy is told: valid by construction.
+#[derive(Clone)]
+pub struct Config {
+    /// Threads that serve requests, each with a runtime of its own.
+    pub workers: usize,
+    /// How long what runs may take to finish once the proxy was told to stop.
+    pub drain_timeout: Duration,
+    /// How long requests are still accepted once the proxy was told to stop and says it is not ready.
+    pub lame_duck: Duration,
+    /// The addresses on which requests are taken; at least one.
+    pub listeners: Vec<proxy::ListenerSettings>,
+    /// Where operators ask; `None` when that is off.
+    pub admin: Option<admin::Settings>,
+    /// The registry that is followed.
+    pub registry: registry::kinds::Settings,
+    /// How services are followed.
+    pub catalog: catalog::Settings,
+    /// Where requests go. Its naming holds what is declared of services, and the policy of all others.
+    pub routes: Arc<route::Table>,
+    /// What is followed from the start and never dropped, each claim once: declared services, and those of routes and
+    /// listeners. One service may be there with several subsets.
+    pub declared: Vec<Claim>,
+    /// How requests are taken and bounded.
+    pub proxy: proxy::Settings,
+    /// How endpoints are reached.
+    pub upstream: upstream::Settings,
+    /// What is logged, and how.
+    pub log: log::Settings,
+    /// How requests are logged.
+    pub access: access::Settings,
+    text: Arc<str>,
+}
+
+impl Config {
+    /// The configuration in force as TOML, defaults, flags and environment included, without secrets.
+    pub fn to_toml(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config").field("text", &self.text).finish_non_exhaustive()
+    }
+}
+
+/// The configuration of a file, if there is one, under what flags and environment say.
+///
+/// # Errors
+/// When the file cannot be read, and with every mistake at once when something in it or them is wrong.
+pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, ConfigError> {
+    let Some(path) = file else { return Ok(read(None, "", overrides)?) };
+    let name = path.display().to_string();
+    let unreadable = |source| ConfigError::Unreadable { file: name.clone(), source };
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    Ok(read(Some(&name), &text, overrides)?)
+}
+
+/// The configuration that a text says, under what flags and environment say; `name` stands for it in messages.
+///
+/// # Errors
+/// With every mistake at once when something is wrong.
+pub fn read(name: Option<&str>, text: &str, overrides: &Overrides) -> Result<Config, Mistakes> {
+    let (mut tree, mistakes) = file::parse(text);
+    if !mistakes.is_empty() {
+        // What was recovered of a broken file would be found wrong for reasons that are not the user's.
+        return Err(Mistakes::new(name, mistakes));
+    }
+    let reader = Reader::default();
+    let config = understand(&mut tree, &reader, overrides);
+    let (asked, mistakes) = reader.into_parts();
+    match config {
+        Some(mut config) if mistakes.is_empty() => {
+            config.text = effective::toml(&asked).into();
+            Ok(config)
+        }
+        Some(_) | None => Err(Mistakes::new(name, mistakes)),
+    }
+}
+
+/// Reads a tree with defaults and overrides laid into it.
+fn understand(tree: &mut Entry, reader: &Reader, overrides: &Overrides) -> Option<Config> {
+    if tree.child("listener").is_none() {
+        tree.put(&["listener"], Entry { place: Place::Missing, node: Node::List(vec![Entry::empty()]) });
+    }
+    overrides.lay_over(tree);
+    reader.read(tree, resolve::config)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,84 @@
+//! Overrides: what flags and the environment say, laid over the file.
+
+use super::file::{Entry, Node};
+
+/// What flags and the environment say; it wins over the file. What is absent leaves the file as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Overrides {
+    /// The URL of the registry.
+    pub registry: Option<Given>,
+    /// The credentials for the registry.
+    pub registry_auth: Option<Given>,
+    /// The addresses to listen on, in place of all listeners of the file.
+    pub listen: Vec<Given>,
+    /// The address of admin, or `off`.
+    pub admin: Option<Given>,
+    /// The number of workers, or `auto`.
+    pub workers: Option<Given>,
+    /// The policy of services that nothing is declared of.
+    pub policy: Option<Given>,
+    /// The service that every request goes to, on every listener.
+    pub service: Option<Given>,
+    /// The level of the log.
+    pub log_level: Option<Given>,
+}
+
+/// A text that a flag or a variable gives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// The flag or variable, for messages: `--workers`, `WAYSIDE_WORKERS`.
+    pub origin: &'static str,
+    /// What it gives.
+    pub text: String,
+}
+
+impl Given {
+    fn entry(&self) -> Entry {
+        Entry::given(self.origin, Node::Text(self.text.clone()))
+    }
+}
+
+impl Overrides {
+    /// Lays these over a tree.
+    pub(super) fn lay_over(&self, tree: &mut Entry) {
+        let single = [
+            (&self.registry, ["registry", "url"].as_slice()),
+            (&self.registry_auth, &["registry", "auth"]),
+            (&self.workers, &["workers"]),
+            (&self.policy, &["services", "policy"]),
+            (&self.log_level, &["log", "level"]),
+        ];
+        for (given, path) in single {
+            if let Some(given) = given {
+                tree.put(path, given.entry());
+            }
+        }
+        if self.registry.is_some()
+            && let Some(Entry { node: Node::Table(entries), .. }) = tree.child("registry")
+        {
+            // Another registry has other services.
+            entries.retain(|(key, _)| key.text != "services");
+        }
+        if let Some(admin) = &self.admin {
+            let is_on = admin.text != "off";
+            tree.put(&["admin", "enabled"], Entry::given(admin.origin, Node::Flag(is_on)));
+            if is_on {
+                tree.put(&["admin", "address"], admin.entry());
+            }
+        }
+        if let Some(first) = self.listen.first() {
+            let listeners = self
+                .listen
+                .iter()
+                .map(|given| Entry::given_table(given.origin, vec![("address", given.entry())]));
+            tree.put(&["listener"], Entry::given(first.origin, Node::List(listeners.collect())));
+        }
+        if let Some(service) = &self.service
+            && let Some(Entry { node: Node::List(listeners), .. }) = tree.child("listener")
+        {
+            for listener in listeners {
+                listener.put(&["service"], service.entry());
+            }
+        }
+    }
+}

@@ -1,0 +1,288 @@
+//! Sections become the settings of each room, and are held against each other.
+
+use std::net::SocketAddr;
+use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Config;
+use super::announced::{Known, registry};
+use super::reader::Section;
+use super::routes::{self, Services};
+use super::value::{Auto, Bytes, Flag, List, Listen, Number, Parsed, Time, Word, parsed, text};
+use crate::balance::Policy;
+use crate::provider::ServiceName;
+use crate::proxy::ListenerSettings;
+use crate::route::{Limits, Naming, Table};
+use crate::telemetry::{LineFormat, access, log};
+use crate::{admin, catalog, proxy, upstream};
+
+/// The address of the proxy where none is given.
+const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4140);
+/// Threads that serve requests where the number is left to us: on two cores the rest belongs to the app beside us.
+const WORKERS_AUTO: usize = 2;
+/// More threads than any machine has use for.
+const WORKERS_MAX: usize = 256;
+
+/// A day: no duration is longer.
+pub(super) const DAY: Duration = Duration::from_hours(24);
+const fn ms(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+/// Durations that may be none at all.
+pub(super) const ANY_TIME: Time = Time(Duration::ZERO..=DAY);
+/// Durations that bound something, and so must let something happen.
+pub(super) const SOME_TIME: Time = Time(ms(1)..=DAY);
+/// Numbers that bound something.
+const COUNT: RangeInclusive<usize> = 1..=1_000_000;
+/// Attempts after the first.
+pub(super) const RETRIES: Number<u8> = Number(0..=7);
+/// A policy.
+pub(super) const POLICY: Word<Policy> = Word(&Policy::ALL, |policy| policy.as_str());
+/// The name of a service.
+pub(super) const SERVICE: Parsed<ServiceName> = parsed("a service name", "greeter");
+
+/// Reads everything; `None` where a mistake was noted that leaves no value.
+pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
+    let workers = top.get("workers", &Auto(1..=WORKERS_MAX), None).unwrap_or_else(|| {
+        std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_AUTO)
+    });
+    let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
+    let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
+    let registry = top.section("registry", registry);
+    let known = Known::of(registry.as_ref());
+    let mut taken = Vec::new();
+    let listeners: Vec<Option<ListenerSettings>> =
+        top.sections("listener", |section| listener(section, &mut taken, &known));
+    if listeners.is_empty() && top.is_empty_list("listener") {
+        top.wrong(
+            "listener",
+            "there is no listener; write [[listener]] with an address, or leave the key out",
+        );
+    }
+    let admin = top.section("admin", |section| admin(section, &taken));
+    let (catalog, policy) = top.section("services", services);
+    let mut naming = top.section("naming", naming);
+    naming.policy = policy;
+    let mut services = Services::new(policy);
+    top.sections("service", |section| services.declare(section, &known));
+    let mut proxy = proxy::Settings::default();
+    let mut limits = Limits::default();
+    let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
+    let upstream = top.section("upstream", |section| upstream(section, connect_timeout));
+    top.section("limits", |section| limits_of(section, &mut proxy));
+    top.section("retries", |section| retries(section, &mut limits));
+    top.section("headers", |section| headers(section, &mut proxy));
+    let routes = routes::routes(top, &services, &known, &limits);
+    let log = top.section("log", log);
+    let access = top.section("access_log", access);
+
+    let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
+    let routes = routes?;
+    let bound = listeners.iter().filter_map(|listener| listener.service.as_ref());
+    let declared = services.followed(&routes, bound);
+    naming.limits = Arc::new(limits);
+    naming.declared = services.into_claims();
+    let config = Config {
+        workers,
+        drain_timeout,
+        lame_duck,
+        listeners,
+        admin,
+        registry: registry?,
+        catalog,
+        routes: Arc::new(Table::new(routes, naming)),
+        declared,
+        proxy,
+        upstream,
+        log,
+        access,
+        text: Arc::from(""),
+    };
+    held_together(top, &config);
+    Some(config)
+}
+
+/// What several sections have to agree on.
+fn held_together(top: &Section<'_>, config: &Config) {
+    let (followed, most) = (config.declared.len(), config.catalog.services_max);
+    if followed > most {
+        let message = format!(
+            "{followed} services are followed from the start, but max is {most}; write max = {followed} or more"
+        );
+        top.wrong("services", message);
+    }
+    if followed == 0 && !config.catalog.on_demand {
+        let message =
+            "on_demand is off and no service is declared, so no request can be answered; write a [[service]]";
+        top.wrong("services", message);
+    }
+}
+
+/// A listener, if its address is free; and the service it is bound to.
+fn listener(
+    section: &mut Section<'_>,
+    taken: &mut Vec<SocketAddr>,
+    known: &Known,
+) -> Option<ListenerSettings> {
+    let address = section.sound("address", &Listen, LISTEN);
+    let service = section.optional("service", &SERVICE, "what the request names");
+    known.check(section, "service", service.as_ref());
+    let address = address?;
+    if let Some(other) = taken.iter().find(|other| overlap(**other, address)) {
+        section.wrong("address", format!("{address} is taken by the listener {other}; write another port"));
+    }
+    taken.push(address);
+    Some(ListenerSettings { address, service })
+}
+
+fn admin(section: &mut Section<'_>, taken: &[SocketAddr]) -> Option<admin::Settings> {
+    let is_enabled = section.get("enabled", &Flag, true);
+    let default = admin::Settings::default();
+    let hosts = section.get("hosts", &List(HOST), default.hosts);
+    let address = section.sound("address", &Listen, default.address).filter(|_| is_enabled)?;
+    if let Some(other) = taken.iter().find(|other| overlap(**other, address)) {
+        section.wrong("address", format!("{address} is taken by the listener {other}; write another port"));
+    }
+    Some(admin::Settings { address, hosts })
+}
+
+/// A host name as it is asked for.
+const HOST: Parsed<String> = Parsed::new("a host name", "wayside.internal", domain, String::clone);
+
+/// Whether two addresses cannot be listened on side by side. Port 0 is a free one each time.
+fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
+    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
+    let same_family = one.is_ipv4() == other.is_ipv4();
+    one.port() == other.port() && one.port() != 0 && (one.ip() == other.ip() || is_any && same_family)
+}
+
+fn services(section: &mut Section<'_>) -> (catalog::Settings, Policy) {
+    let default = catalog::Settings::default();
+    let policy = section.get("policy", &POLICY, Policy::default());
+    let settings = catalog::Settings {
+        on_demand: section.get("on_demand", &Flag, default.on_demand),
+        services_max: section.get("max", &Number(COUNT), default.services_max),
+        idle: section.get("idle", &SOME_TIME, default.idle),
+        absent_idle: section.get("absent_idle", &SOME_TIME, default.absent_idle),
+        first_list_timeout: section.get("first_list_timeout", &ANY_TIME, default.first_list_timeout),
+        settle: section.get("settle", &Time(Duration::ZERO..=ms(10_000)), default.settle),
+        stale_warning: section.get("stale_warning", &SOME_TIME, default.stale_warning),
+    };
+    (settings, policy)
+}
+
+fn naming(section: &mut Section<'_>) -> Naming {
+    let default = Naming::default();
+    let suffix = section.optional("host_suffix", &HOST_SUFFIX, "none");
+    Naming {
+        headers: section.get("headers", &Flag, default.headers),
+        host: section.get("host", &Flag, default.host),
+        host_suffix: suffix.map(Arc::from),
+        grpc_path: section.get("grpc_path", &Flag, default.grpc_path),
+        path: section.get("path", &Flag, default.path),
+        strip_path: section.get("strip_path", &Flag, default.strip_path),
+        ..default
+    }
+}
+
+/// A domain as it stands at the end of host names.
+const HOST_SUFFIX: Parsed<String> = Parsed::new("a domain", "svc.local", domain, String::clone);
+
+fn domain(text: &str) -> Result<String, String> {
+    if text.starts_with('.') {
+        return Err(format!("the dot before it is understood; write {:?}", text.trim_start_matches('.')));
+    }
+    // A domain is what a name may be followed by, so a name of it reads as an address.
+    match crate::provider::Address::new(text, 1) {
+        Ok(_) => Ok(text.trim_end_matches('.').to_ascii_lowercase()),
+        Err(_) => Err("it is no host name".to_owned()),
+    }
+}
+
+fn timeouts(section: &mut Section<'_>, proxy: &mut proxy::Settings, limits: &mut Limits) -> Duration {
+    limits.request_timeout = section.get("request", &SOME_TIME, limits.request_timeout);
+    limits.attempt_timeout = section.optional("attempt", &SOME_TIME, "as long as the request");
+    let connect = section.get("connect", &SOME_TIME, upstream::Settings::default().connect_timeout);
+    proxy.header_timeout = section.get("header", &SOME_TIME, proxy.header_timeout);
+    proxy.stream_idle_timeout = section.get("stream_idle", &SOME_TIME, proxy.stream_idle_timeout);
+    proxy.client_idle_timeout = section.get("client_idle", &SOME_TIME, proxy.client_idle_timeout);
+    proxy.go_micro_keep = section.get("go_micro_keep", &ANY_TIME, proxy.go_micro_keep);
+    for (key, time) in [("attempt", limits.attempt_timeout), ("connect", Some(connect))] {
+        shorter_than_request(section, key, time, limits.request_timeout);
+    }
+    connect
+}
+
+/// A part of a request that may take longer than the whole never times out.
+pub(super) fn shorter_than_request(
+    section: &Section<'_>,
+    key: &str,
+    part: Option<Duration>,
+    request: Duration,
+) {
+    // What was not written there is simply cut short by the whole.
+    if let Some(part) = part.filter(|part| *part > request && section.has(key)) {
+        let (part, request) = (Time::shown(part), Time::shown(request));
+        section
+            .wrong(key, format!("{part} is longer than the whole request may take; write {request} or less"));
+    }
+}
+
+fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::Settings {
+    let default = upstream::Settings::default();
+    let connections_max = section.get("connections_max", &Number(COUNT), default.connections_max);
+    let idle_default = default.idle_max.min(connections_max);
+    let idle_max = section.get("idle_max", &Number(0..=*COUNT.end()), idle_default);
+    let idle_timeout = section.get("idle_timeout", &ANY_TIME, default.idle_timeout);
+    if idle_max > connections_max {
+        let message = format!("{idle_max} is more than connections_max; write {connections_max} or less");
+        section.wrong("idle_max", message);
+    }
+    // The HTTP library reads at least 8 KiB at a time.
+    let header_bytes_max =
+        section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), default.header_bytes_max);
+    upstream::Settings { connect_timeout, idle_timeout, idle_max, connections_max, header_bytes_max }
+}
+
+fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
+    proxy.connections_max = section.get("connections", &Number(COUNT), proxy.connections_max);
+    proxy.requests_max = section.get("requests", &Number(COUNT), proxy.requests_max);
+    // The HTTP library reads at least 8 KiB at a time.
+    proxy.header_bytes_max =
+        section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), proxy.header_bytes_max);
+    proxy.headers_max = section.get("headers", &Number(1..=1000), proxy.headers_max);
+    proxy.uri_bytes_max = section.get("uri_bytes", &Bytes(256..=64 * 1024), proxy.uri_bytes_max);
+}
+
+fn retries(section: &mut Section<'_>, limits: &mut Limits) {
+    limits.retries = section.get("max", &RETRIES, limits.retries);
+    limits.retry_idempotent = section.get("idempotent", &Flag, limits.retry_idempotent);
+}
+
+fn headers(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
+    proxy.forwarded_headers = section.get("forwarded", &Flag, proxy.forwarded_headers);
+    proxy.request_id = section.get("request_id", &Flag, proxy.request_id);
+}
+
+const LINE_FORMAT: Word<LineFormat> = Word(&LineFormat::ALL, |format| format.as_str());
+
+fn log(section: &mut Section<'_>) -> log::Settings {
+    let default = log::Settings::default();
+    log::Settings {
+        level: section.get("level", &Word(&log::Level::ALL, |level| level.as_str()), default.level),
+        format: section.get("format", &LINE_FORMAT, default.format),
+    }
+}
+
+fn access(section: &mut Section<'_>) -> access::Settings {
+    let default = access::Settings::default();
+    let enabled = section.get("enabled", &Flag, default.enabled);
+    let format = section.get("format", &LINE_FORMAT, default.format);
+    let path = section.optional("path", &text("the path of a file", "access.log"), "standard output");
+    let destination = path.map_or(default.destination, |path| access::Destination::File(PathBuf::from(path)));
+    let queue = section.get("queue", &Number(COUNT), default.queue);
+    access::Settings { enabled, format, destination, queue }
+}

@@ -1,0 +1,274 @@
+//! Declared services and routes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Method};
+
+use super::announced::Known;
+use super::error::Place;
+use super::file::{Entry, Node};
+use super::reader::Section;
+use super::resolve::{POLICY, RETRIES, SERVICE, SOME_TIME, shorter_than_request};
+use super::value::{Flag, List, Parsed, Problems, Shape, TEXTS, parsed, quoted, text};
+use crate::balance::Policy;
+use crate::catalog::{Claim, Subset};
+use crate::provider::ServiceName;
+use crate::route::{HeaderPattern, HostPattern, Limits, Matcher, PathPrefix, Rewrite, Route};
+
+/// What is declared of services.
+pub(super) struct Services {
+    policy: Policy,
+    claims: BTreeMap<ServiceName, Claim>,
+}
+
+impl Services {
+    /// Nothing yet; others are claimed by this policy.
+    pub(super) const fn new(policy: Policy) -> Self {
+        Self { policy, claims: BTreeMap::new() }
+    }
+
+    /// Reads one `[[service]]`.
+    pub(super) fn declare(&mut self, section: &mut Section<'_>, known: &Known) {
+        let name = section.required("name", &SERVICE, "write the name that the registry has");
+        let policy = section.optional("policy", &POLICY, "as in [services]").unwrap_or(self.policy);
+        let subset = subset(section, "any", "any").unwrap_or_default();
+        known.check(section, "name", name.as_ref());
+        let Some(service) = name else { return };
+        let claim = Claim { service: service.clone(), subset, policy };
+        if self.claims.insert(service.clone(), claim).is_some() {
+            let message = format!(
+                "{service} is declared already; write one [[service]] for it, and a [[route]] for each subset"
+            );
+            section.wrong("name", message);
+        }
+    }
+
+    fn claim(&self, service: &ServiceName) -> Claim {
+        let declared = self.claims.get(service).cloned();
+        declared.unwrap_or_else(|| Claim::on(service.clone(), self.policy))
+    }
+
+    /// Everything that is followed from the start, each claim once.
+    pub(super) fn followed<'s>(
+        &self,
+        routes: &[Route],
+        bound: impl Iterator<Item = &'s ServiceName>,
+    ) -> Vec<Claim> {
+        let declared = self.claims.values().cloned();
+        let routed = routes.iter().map(|route| route.claim.clone());
+        let mut followed = Vec::new();
+        for claim in declared.chain(routed).chain(bound.map(|name| self.claim(name))) {
+            if !followed.contains(&claim) {
+                followed.push(claim);
+            }
+        }
+        followed
+    }
+
+    /// What is declared, by name.
+    pub(super) fn into_claims(self) -> BTreeMap<ServiceName, Claim> {
+        self.claims
+    }
+}
+
+/// Reads every `[[route]]`; `None` where one has no value for a mistake that was noted.
+pub(super) fn routes(
+    top: &mut Section<'_>,
+    services: &Services,
+    known: &Known,
+    limits: &Limits,
+) -> Option<Vec<Route>> {
+    let mut earlier: Vec<Route> = Vec::new();
+    let mut number = 0;
+    let read = top.sections("route", |section| {
+        number += 1;
+        let route = route(section, number, services, limits)?;
+        known.check(section, "service", Some(&route.claim.service));
+        if let Some(same) = earlier.iter().find(|other| other.name == route.name) {
+            section
+                .wrong("name", format!("{} is the name of another route; write a different one", same.name));
+        }
+        if let Some(wide) = earlier.iter().find(|other| other.matcher.covers(&route.matcher)) {
+            let message = format!(
+                "{0} never gets a request, since {1} before it takes all of them; put {0} before {1}",
+                route.name, wide.name
+            );
+            section.wrong_here(message);
+        }
+        earlier.push(route);
+        Some(())
+    });
+    read.into_iter().collect::<Option<Vec<()>>>().map(|_| earlier)
+}
+
+fn route(section: &mut Section<'_>, number: usize, services: &Services, limits: &Limits) -> Option<Route> {
+    let name = section.optional("name", &NAME, "route-1, route-2 and so on, by its place");
+    let service = section.required("service", &SERVICE, "write the service that its requests go to");
+    let hosts = section.get("hosts", &List(HOST), Vec::new());
+    let path = section.optional("path", &PATH, "any");
+    let methods = section.get("methods", &List(METHOD), Vec::new());
+    let headers = section.get("headers", &Headers, Vec::new());
+    let policy = section.optional("policy", &POLICY, "as declared of the service");
+    let subset = subset(section, "as declared of the service", "as declared of the service");
+    let rewrite = rewrite(section, path.is_some());
+    let limits = route_limits(section, limits);
+
+    let mut claim = services.claim(&service?);
+    claim.subset = subset.unwrap_or(claim.subset);
+    claim.policy = policy.unwrap_or(claim.policy);
+    Some(Route {
+        name: name.unwrap_or_else(|| format!("route-{number}")).into(),
+        matcher: Matcher { hosts, path, methods, headers },
+        claim,
+        rewrite,
+        limits: Arc::new(limits),
+    })
+}
+
+/// The subset that a section says, if it says one.
+fn subset(
+    section: &mut Section<'_>,
+    any_version: &'static str,
+    any_metadata: &'static str,
+) -> Option<Subset> {
+    let version = section.optional("version", &text("a version", "1.2.0"), any_version);
+    let metadata = section.optional("metadata", &TEXTS, any_metadata);
+    if version.is_none() && metadata.is_none() {
+        return None;
+    }
+    Some(Subset { version: version.map(Arc::from), metadata: metadata.unwrap_or_default() })
+}
+
+fn rewrite(section: &mut Section<'_>, has_path: bool) -> Rewrite {
+    let strip = section.get("strip_prefix", &Flag, false);
+    let replace = section.optional("replace_prefix", &REPLACEMENT, "the path stays as it is");
+    let host = section.optional("rewrite_host", &REWRITE_HOST, "the host stays as it is");
+    if strip && replace.is_some() {
+        section.wrong("strip_prefix", "replace_prefix takes the prefix off too; leave strip_prefix out");
+    }
+    for (key, is_on) in [("strip_prefix", strip), ("replace_prefix", replace.is_some())] {
+        if is_on && !has_path {
+            section.wrong(key, "the route has no path whose prefix it could be; write path too");
+        }
+    }
+    let stripped = strip.then(String::new);
+    Rewrite { prefix: replace.or(stripped).map(Arc::from), host }
+}
+
+fn route_limits(section: &mut Section<'_>, default: &Limits) -> Limits {
+    let request = section.optional("request_timeout", &SOME_TIME, "as in [timeouts]");
+    let attempt = section.optional("attempt_timeout", &SOME_TIME, "as in [timeouts]");
+    let limits = Limits {
+        request_timeout: request.unwrap_or(default.request_timeout),
+        attempt_timeout: attempt.or(default.attempt_timeout),
+        retries: section.optional("retries", &RETRIES, "as in [retries]").unwrap_or(default.retries),
+        retry_idempotent: section
+            .optional("retry_idempotent", &Flag, "as in [retries]")
+            .unwrap_or(default.retry_idempotent),
+    };
+    shorter_than_request(section, "attempt_timeout", attempt, limits.request_timeout);
+    limits
+}
+
+const HOST: Parsed<HostPattern> = parsed("a host", "api.example.org");
+const PATH: Parsed<PathPrefix> = parsed("a path prefix", "/api");
+const METHOD: Parsed<Method> = Parsed::new("a method", "GET", method, Method::to_string);
+const NAME: Parsed<String> = Parsed::new("a name", "api", name, String::clone);
+const REPLACEMENT: Parsed<String> = Parsed::new("a path", "/v2", replacement, String::clone);
+const REWRITE_HOST: Parsed<HeaderValue> = Parsed::new("a host", "api.example.org:8080", authority, shown);
+
+fn method(text: &str) -> Result<Method, String> {
+    let method =
+        Method::from_bytes(text.as_bytes()).map_err(|_| "it has characters that no method has".to_owned())?;
+    if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        return Err(format!("methods are upper case; write {:?}", text.to_ascii_uppercase()));
+    }
+    Ok(method)
+}
+
+/// Names stand in logs and metrics.
+fn name(text: &str) -> Result<String, String> {
+    let is_fine = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    if text.is_empty() || text.len() > 64 || !text.bytes().all(is_fine) {
+        return Err("it has 1 to 64 letters, digits, -, _ and .".to_owned());
+    }
+    Ok(text.to_owned())
+}
+
+fn replacement(text: &str) -> Result<String, String> {
+    let path: PathPrefix = text.parse().map_err(|error: crate::route::PatternError| error.to_string())?;
+    match path.as_str() {
+        "/" => Err("it would only take the prefix off; write strip_prefix = true".to_owned()),
+        path => Ok(path.to_owned()),
+    }
+}
+
+fn authority(text: &str) -> Result<HeaderValue, String> {
+    let authority: http::uri::Authority = text.parse().map_err(|_| "it is no host".to_owned())?;
+    if authority.as_str().contains('@') {
+        return Err("a host has no user".to_owned());
+    }
+    HeaderValue::from_str(text).map_err(|_| "it is no host".to_owned())
+}
+
+fn shown(value: &HeaderValue) -> String {
+    String::from_utf8_lossy(value.as_bytes()).into_owned()
+}
+
+/// A table of headers and the value of each, or `true` for any.
+struct Headers;
+
+impl Shape for Headers {
+    type Out = Vec<HeaderPattern>;
+
+    fn read(&self, entry: &Entry, problems: &mut Problems) -> Option<Vec<HeaderPattern>> {
+        let Some(entries) = entry.node.as_table() else {
+            let shown = entry.node.shown();
+            problems.push((
+                entry.place,
+                format!("{shown} is no table; write one such as {{ x-stage = \"canary\" }}"),
+            ));
+            return None;
+        };
+        let read = |name: &str, place: Place, value: &Entry| {
+            let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
+                return Err((place, format!("{name:?} is no header; write a name such as x-stage")));
+            };
+            if matches!(value.node, Node::Flag(true)) {
+                return Ok(HeaderPattern { name, value: None });
+            }
+            let Some(text) = value.node.as_text() else {
+                let shown = value.node.shown();
+                let cure = format!("write a text in quotes, or true for any value of {name}");
+                return Err((value.place, format!("{shown} is no value; {cure}")));
+            };
+            match HeaderValue::from_str(text) {
+                Ok(value) => Ok(HeaderPattern { name, value: Some(value) }),
+                Err(_) => {
+                    let message =
+                        format!("{text:?} cannot be the value of a header; leave control characters out");
+                    Err((value.place, message))
+                }
+            }
+        };
+        let mut patterns = Vec::new();
+        for (key, value) in entries {
+            match read(&key.text, key.place, value) {
+                Ok(pattern) => patterns.push(pattern),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        Some(patterns)
+    }
+
+    fn write(&self, value: &Vec<HeaderPattern>) -> String {
+        let pair = |pattern: &HeaderPattern| {
+            let value =
+                pattern.value.as_ref().map_or_else(|| "true".to_owned(), |value| quoted(&shown(value)));
+            format!("{} = {value}", pattern.name)
+        };
+        let pairs: Vec<String> = value.iter().map(pair).collect();
+        if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
+    }
+}

@@ -1,0 +1,97 @@
+//! What is said of broken configurations, word for word.
+
+use super::*;
+
+/// Each with a good registry before it, unless it says `registry` itself.
+const BROKEN: [&str; 53] = [
+    "[registry]",
+    "[registry]\nurl = \"127.0.0.1:2181\"",
+    "[registry]\nurl = \"zk://127.0.0.1:2181\"",
+    "[registry]\nurl = \"zookeeper://user:secret@127.0.0.1:2181\"\nauth = \"secret\"",
+    "[registry]\nurl = \"zookeeper://127.0.0.1:2181?session_timout=5s\"",
+    "[registry]\nurl = \"fixed:greeter\"",
+    "[registry]\nurl = \"fixed:greeter=127.0.0.1:1\"\nauth = \"a:b\"",
+    "[registry]\nurl = \"fixed:greeter=127.0.0.1:1;users=127.0.0.1:2\"\n[[listener]]\nservice = \"greter\"\n[[route]]\nservice = \"billing\"",
+    "[registry]\nurl = \"file:x.toml\"\n[registry.services]\ngreeter = [\"127.0.0.1:1\"]",
+    "[registry.services]\n\"a b\" = []\ngreeter = [\"127.0.0.1\", 5, { address = \"h:1\", wait = 1 }, { address = \"h:1\", weight = -1 }]",
+    "workers = 0",
+    "workers = \"many\"",
+    "workrs = 2",
+    "drain_timeout = 30",
+    "drain_timeout = \"30\"",
+    "drain_timeout = \"soon\"",
+    "drain_timeout = \"2days\"",
+    "drain-timeout = \"5s\"\nlame_duk = \"1s\"\nzzz = 1",
+    "[listener]\naddress = \"127.0.0.1:1\"",
+    "[[listener]]\naddress = 4140",
+    "[[listener]]\naddress = \":4140\"\n[[listener]]\naddress = \"localhost:80\"\n[[listener]]\naddress = \"*:80\"",
+    "[[listener]]\naddress = \"127.0.0.1\"",
+    "[[listener]]\naddress = \"127.0.0.1:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"",
+    "[[listener]]\naddress = \"0.0.0.0:4141\"",
+    "[[listener]]\nadress = \"127.0.0.1:1\"\nservice = \"go micro\"",
+    "listener = []",
+    "listener = \"127.0.0.1:4140\"",
+    "[[admin]]\nenabled = true",
+    "admin = \"off\"",
+    "[admin]\nenabled = \"yes\"",
+    "[timeouts]\nrequst = \"1s\"\nconect = \"1s\"",
+    "[timeouts]\nconnect_timeout = \"1s\"",
+    "[timeouts]\nrequest = \"1s\"\nattempt = \"2s\"\nconnect = \"0s\"",
+    "[limits]\nheader_bytes = \"64K\"\nuri_bytes = 100000\nheaders = \"100\"\nconnections = -1",
+    "[upstream]\nconnections_max = 10\nidle_max = 20",
+    "[upstream]\nidle_max = 99999999999999999999",
+    "[services]\npolicy = \"roundrobin\"",
+    "[services]\npolicy = \"least-request\"",
+    "[services]\non_demand = false",
+    "[services]\nmax = 1\n[[service]]\nname = \"a\"\n[[service]]\nname = \"b\"",
+    "[naming]\nhost_suffix = \".svc.local\"\npath = 1",
+    "[[service]]\npolicy = \"random\"",
+    "[[service]]\nname = \"a\"\n[[service]]\nname = \"a\"\nversion = 2",
+    "[[route]]\npath = \"api\"",
+    "[[route]]\nservice = \"a\"\npath = \"/a/../b\"\nmethods = [\"get\", \"PO ST\", 1]\nhosts = [\"a:80\", \"a b\"]",
+    "[[route]]\nservice = \"a\"\nheaders = { \"x y\" = \"1\", x-a = 1, x-b = \"a\\nb\" }\nname = \"a b\"",
+    "[[route]]\nservice = \"a\"\nstrip_prefix = true\nreplace_prefix = \"/\"",
+    "[[route]]\nname = \"x\"\nservice = \"a\"\npath = \"/a\"\n[[route]]\nname = \"x\"\nservice = \"b\"\npath = \"/a/b\"",
+    "[[route]]\nservice = \"a\"\nrequest_timeout = \"1s\"\nattempt_timeout = \"5s\"\nretries = 8",
+    "[log]\nlevel = \"verbose\"\nformat = \"jsn\"",
+    "[access_log]\nenabled = true\npath = \"\"\nqueue = 1979-05-27",
+    "workers = \nadmin = {\n[log\nlevel = 'info'",
+    "[log]\nlevel = \"info\"\nlevel = \"debug\"\n[log]\n",
+];
+
+/// A broken configuration with a good registry: what belongs to the top stays before the first section.
+fn with_registry(broken: &str) -> String {
+    if broken.contains("registry") {
+        return broken.to_owned();
+    }
+    let at = if broken.starts_with('[') { Some(0) } else { broken.find("\n[").map(|at| at + 1) };
+    let (top, sections) = broken.split_at(at.unwrap_or(broken.len()));
+    format!("{top}\n{sections}\n{REGISTRY}")
+}
+
+#[test]
+fn every_mistake_is_told_with_its_place_and_cure() {
+    let mut said = String::new();
+    for broken in BROKEN {
+        let text = with_registry(broken);
+        let mistakes = read(Some("w.toml"), &text, &Overrides::default()).expect_err(broken);
+        let shown: String = broken.lines().map(|line| format!("    {line}\n")).collect();
+        said.push_str(&format!("{shown}{mistakes}\n\n"));
+    }
+    insta::assert_snapshot!(said);
+}
+
+#[test]
+fn flags_are_named_in_place_of_a_line() {
+    let overrides = Overrides {
+        listen: vec![given("--listen", "127.0.0.1:4141"), given("--listen", "localhost")],
+        admin: Some(given("WAYSIDE_ADMIN", "of")),
+        workers: Some(given("--workers", "-1")),
+        policy: Some(given("--policy", "fastest")),
+        service: Some(given("--service", "..")),
+        log_level: Some(given("WAYSIDE_LOG_LEVEL", "INFO")),
+        ..Overrides::default()
+    };
+    let mistakes = read(None, "", &overrides).unwrap_err();
+    insta::assert_snapshot!(mistakes);
+}

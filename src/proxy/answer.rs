@@ -1,0 +1,154 @@
+//! An error as the caller understands it: for people, for programs, for Go Micro, for gRPC.
+
+use std::fmt::Write as _;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::{Response, StatusCode};
+use serde_json::json;
+
+use super::error::{ProxyError, Telling};
+use super::headers::X_REQUEST_ID;
+use super::record::Record;
+use super::traits::Traits;
+use super::worker::Worker;
+use crate::body::Body;
+
+const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
+const MICRO_ERROR: HeaderName = HeaderName::from_static("micro-error");
+const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
+const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// In which form a caller wants to hear of errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A line of text.
+    Text,
+    /// A JSON object.
+    Json,
+    /// A Go Micro client: status 200 and a `Micro-Error`; any other status is opaque to it.
+    GoMicro,
+    /// A gRPC client: status 200 and a `grpc-status`.
+    Grpc,
+}
+
+impl Form {
+    /// The form that a request asks for.
+    pub const fn of(traits: Traits) -> Self {
+        if traits.has(Traits::GO_MICRO) {
+            Self::GoMicro
+        } else if traits.has(Traits::GRPC) {
+            Self::Grpc
+        } else if traits.has(Traits::JSON) {
+            Self::Json
+        } else {
+            Self::Text
+        }
+    }
+
+    /// The answer that tells an error in this form.
+    pub fn tell(self, error: &ProxyError, record: &Record, worker: &Worker) -> Response<Body> {
+        let telling = error.telling();
+        let detail = detail(error, record, worker);
+        let mut response = match self {
+            Self::Text => whole(telling.status, "text/plain; charset=utf-8", format!("{detail}\n")),
+            Self::Json => {
+                let service = record.bound.borrow().as_ref().map(|bound| bound.service().to_string());
+                let object = json!({
+                    "error": telling.reason, "status": telling.status.as_u16(), "service": service, "detail": detail,
+                });
+                whole(telling.status, "application/json", object.to_string())
+            }
+            Self::GoMicro => go_micro(telling, &detail),
+            Self::Grpc => grpc(telling, &detail),
+        };
+        let headers = response.headers_mut();
+        let name = &worker.shared.pseudonym.name;
+        let status = format!("{name}; error={}; details=\"{}\"", telling.proxy_status, telling.reason);
+        insert(headers, PROXY_STATUS, &status);
+        if let Some(id) = record.request_id.borrow().as_ref() {
+            headers.insert(X_REQUEST_ID, id.clone());
+        }
+        response
+    }
+}
+
+fn whole(status: StatusCode, kind: &'static str, text: String) -> Response<Body> {
+    let mut response = Response::new(Body::from(Bytes::from(text)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    response
+}
+
+/// Go Micro knows few codes: 408 is one that its clients take for a timeout; the others pass as they are.
+fn go_micro(telling: Telling, detail: &str) -> Response<Body> {
+    let status = if telling.status == StatusCode::GATEWAY_TIMEOUT {
+        StatusCode::REQUEST_TIMEOUT
+    } else {
+        telling.status
+    };
+    let object = json!({
+        "id": "wayside",
+        "code": status.as_u16(),
+        "detail": detail,
+        "status": status.canonical_reason().unwrap_or_default(),
+    });
+    let mut response = Response::new(Body::empty());
+    insert(response.headers_mut(), MICRO_ERROR, &object.to_string());
+    response
+}
+
+/// Codes as gRPC maps HTTP statuses ("HTTP to gRPC Status Code Mapping"), but for deadlines, which have a code of their own.
+fn grpc(telling: Telling, detail: &str) -> Response<Body> {
+    let code = match telling.status {
+        StatusCode::GATEWAY_TIMEOUT => "4",
+        StatusCode::NOT_FOUND => "12",
+        StatusCode::BAD_REQUEST => "13",
+        _ => "14",
+    };
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+    headers.insert(GRPC_STATUS, HeaderValue::from_static(code));
+    let message = percent_encoding::utf8_percent_encode(detail, percent_encoding::CONTROLS).to_string();
+    insert(headers, GRPC_MESSAGE, &message);
+    response
+}
+
+/// Inserts a text made from what a caller sent: what a header cannot carry becomes `?`.
+fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
+    let visible = |character: char| if matches!(character, ' '..='~') { character } else { '?' };
+    let text: String = text.chars().map(visible).collect();
+    if let Ok(value) = HeaderValue::try_from(text) {
+        headers.insert(name, value);
+    }
+}
+
+/// The error, and how things stand with its service: enough to know where to look next.
+fn detail(error: &ProxyError, record: &Record, worker: &Worker) -> String {
+    let mut detail = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(deeper) = cause {
+        detail.push_str(": ");
+        detail.push_str(&deeper.to_string());
+        cause = deeper.source();
+    }
+    let bound = record.bound.borrow();
+    let Some(bound) = bound.as_ref() else { return detail };
+    let (known, wanted, available) = bound.look(|snapshot| {
+        let available = snapshot.endpoints.iter().filter(|endpoint| endpoint.is_available()).count();
+        (snapshot.known, snapshot.endpoints.len(), available)
+    });
+    let registry = worker.shared.catalog.registry_status();
+    let _ = write!(
+        detail,
+        "; service {}: {known} known, {wanted} wanted here, {available} reachable, {}",
+        bound.service(),
+        bound.subscription.freshness(),
+    );
+    let _ = write!(detail, "; registry {registry}");
+    if record.attempts.get() > 0 {
+        let _ = write!(detail, "; attempts: {}", record.attempts.get());
+    }
+    detail
+}

@@ -1,0 +1,246 @@
+//! One client connection: who it is, what it is doing, and what it is told to do next.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Buf as _, Bytes};
+use http::HeaderValue;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use super::Settings;
+use super::takeover::Takeover;
+use crate::clock::{Moment, Tick};
+use crate::gather::Gather;
+use crate::provider::ServiceName;
+use crate::upstream::Pools;
+
+/// One client connection, as its requests and the worker's clean-up see it. Everything here belongs to one thread.
+pub struct Client {
+    /// The client's address.
+    pub peer: SocketAddr,
+    /// The client's IP address as `X-Forwarded-For` wants it.
+    pub forwarded_for: HeaderValue,
+    /// The service that this listener is bound to.
+    pub bound: Option<ServiceName>,
+    /// Connections that must not be shared with other clients: those to Go Micro servers.
+    pub private: Rc<Pools>,
+    /// The raw bytes' way on, once HTTP is over on this connection.
+    pub takeover: RefCell<Option<Takeover>>,
+    tick: Rc<Tick>,
+    accepted: Moment,
+    /// The last time bytes moved.
+    active: Cell<Moment>,
+    /// When the first byte of a request head arrived that is not complete yet.
+    head_since: Cell<Option<Moment>>,
+    /// Requests in flight, their bodies included.
+    requests: Cell<u32>,
+    go_micro: Cell<bool>,
+    /// What measures the deadline of its requests, kept from one to the next: moving a timer on costs less than making one.
+    timer: Cell<Option<Pin<Box<Sleep>>>>,
+    order: Cell<Option<Order>>,
+    waker: RefCell<Option<Waker>>,
+}
+
+/// What a connection is told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Finish the requests in flight, politely take no more.
+    Drain,
+    /// Say that the request's head took too long, then close.
+    Timeout,
+    /// Close at once.
+    Close,
+}
+
+impl Client {
+    /// A connection just accepted.
+    pub fn new(peer: SocketAddr, bound: Option<ServiceName>, private: Rc<Pools>, tick: Rc<Tick>) -> Rc<Self> {
+        let forwarded_for = HeaderValue::from_str(&peer.ip().to_string())
+            .expect("an IP address is written with visible ASCII characters");
+        let now = tick.now();
+        Rc::new(Self {
+            peer,
+            forwarded_for,
+            bound,
+            private,
+            takeover: RefCell::default(),
+            tick,
+            accepted: now,
+            active: Cell::new(now),
+            head_since: Cell::new(None),
+            requests: Cell::new(0),
+            go_micro: Cell::new(false),
+            timer: Cell::new(None),
+            order: Cell::new(None),
+            waker: RefCell::default(),
+        })
+    }
+
+    /// Notes that the head of a request is complete.
+    pub fn begin_request(&self) {
+        self.head_since.set(None);
+        self.requests.set(self.requests.get() + 1);
+    }
+
+    /// Notes that a request is over.
+    pub fn end_request(&self) {
+        self.requests.set(self.requests.get().saturating_sub(1));
+    }
+
+    /// Notes that the client is a Go Micro one, whose pool keeps a connection for a minute and does not survive its close.
+    pub fn set_go_micro(&self) {
+        self.go_micro.set(true);
+    }
+
+    /// A timer that runs out at a deadline; give it back with [`Client::keep_timer`].
+    pub fn timer(&self, deadline: Instant) -> Pin<Box<Sleep>> {
+        match self.timer.take() {
+            Some(mut timer) => {
+                timer.as_mut().reset(deadline);
+                timer
+            }
+            None => Box::pin(sleep_until(deadline)),
+        }
+    }
+
+    /// Keeps a timer for the next request. It is not cancelled: it may wake the connection once for nothing.
+    pub fn keep_timer(&self, timer: Pin<Box<Sleep>>) {
+        self.timer.set(Some(timer));
+    }
+
+    /// What the clean-up should tell this connection, if anything.
+    pub fn due(&self, settings: &Settings, draining: bool) -> Option<Order> {
+        let now = self.tick.now();
+        let age = now.since(self.accepted);
+        let idle = now.since(self.active.get());
+        let kept_by_go_micro = self.go_micro.get() && age < settings.go_micro_keep;
+        if self.requests.get() > 0 {
+            let stalled = idle >= settings.stream_idle_timeout;
+            return if stalled { Some(Order::Close) } else { draining.then_some(Order::Drain) };
+        }
+        if self.head_since.get().is_some_and(|since| now.since(since) >= settings.header_timeout) {
+            return Some(Order::Timeout);
+        }
+        if kept_by_go_micro {
+            return None;
+        }
+        let limit = if self.go_micro.get() { GO_MICRO_IDLE } else { settings.client_idle_timeout };
+        if idle >= limit { Some(Order::Close) } else { draining.then_some(Order::Drain) }
+    }
+
+    /// Gives the connection an order and wakes it.
+    pub fn tell(&self, order: Order) {
+        self.order.set(Some(order));
+        if let Some(waker) = self.waker.borrow().as_ref() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// The order given since the last call; registers the task that is to be woken by the next.
+    pub fn take_order(&self, cx: &Context<'_>) -> Option<Order> {
+        let mut waker = self.waker.borrow_mut();
+        match waker.as_mut() {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+        self.order.take()
+    }
+
+    fn moved(&self) {
+        self.active.set(self.tick.now());
+    }
+
+    fn heard(&self) {
+        self.moved();
+        if self.requests.get() == 0 && self.head_since.get().is_none() {
+            self.head_since.set(Some(self.tick.now()));
+        }
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// How long a Go Micro connection may idle once it is old enough that its client no longer uses it.
+const GO_MICRO_IDLE: Duration = Duration::from_secs(5);
+
+/// The client's socket: notes when bytes move, and gives back bytes that were read too early.
+#[derive(Debug)]
+pub struct ClientStream {
+    socket: Gather<TcpStream>,
+    client: Rc<Client>,
+    early: Bytes,
+}
+
+impl ClientStream {
+    /// The socket of a client.
+    pub const fn new(socket: TcpStream, client: Rc<Client>) -> Self {
+        Self { socket: Gather(socket), client, early: Bytes::new() }
+    }
+
+    /// The same stream, from which these bytes will be read first.
+    #[must_use]
+    pub fn rewound(self, early: Bytes) -> Self {
+        Self { early, ..self }
+    }
+}
+
+impl AsyncRead for ClientStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.early.is_empty() {
+            let count = self.early.len().min(buffer.remaining());
+            buffer.put_slice(&self.early[..count]);
+            self.early.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.client.heard();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for ClientStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.client.moved();
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.client.moved();
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.socket.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}

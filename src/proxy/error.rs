@@ -1,0 +1,181 @@
+//! Why a request is not answered by a provider: one cause, one word, one status.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use thiserror::Error;
+
+use crate::catalog::SubscribeError;
+use crate::provider::{ServiceName, ServiceNameError};
+use crate::route::Unroutable;
+use crate::upstream::{ConnectError, SendCause};
+
+/// Why a request is not answered by a provider.
+#[derive(Debug, Error)]
+pub enum ProxyError {
+    /// The request is not one that may be forwarded.
+    #[error("{0}")]
+    BadRequest(&'static str),
+    /// The request's target is too long.
+    #[error("the request target is longer than {limit} bytes")]
+    UriTooLong {
+        /// The bound.
+        limit: usize,
+    },
+    /// A tunnel was asked for.
+    #[error(
+        "CONNECT is not allowed here: this is no forward proxy, it only reaches services of the registry"
+    )]
+    ConnectRefused,
+    /// The request was here before.
+    #[error("the request came back to this proxy: its service leads here again")]
+    Loop,
+    /// The request does not say which service it is for.
+    #[error(transparent)]
+    Unroutable(#[from] Unroutable),
+    /// The name cannot be a service's.
+    #[error("{name:?} cannot be the name of a service: {cause}")]
+    BadService {
+        /// The name.
+        name: String,
+        /// The cause.
+        cause: ServiceNameError,
+    },
+    /// The catalog takes no further service.
+    #[error(transparent)]
+    Subscribe(#[from] SubscribeError),
+    /// The registry has not told of the service yet.
+    #[error("the registry has not told of service {service} yet")]
+    NotListed {
+        /// The service.
+        service: ServiceName,
+    },
+    /// The registry knows no such service.
+    #[error("the registry knows no service {service}")]
+    Absent {
+        /// The service.
+        service: ServiceName,
+    },
+    /// The service has no provider, or none that the route wants.
+    #[error("service {service} has no provider{}", if *.known > 0 { " that this route wants" } else { "" })]
+    NoProvider {
+        /// The service.
+        service: ServiceName,
+        /// Providers that the registry knows.
+        known: usize,
+    },
+    /// As many requests as allowed are in flight.
+    #[error("{limit} requests are in flight already, as many as allowed")]
+    Overloaded {
+        /// The bound.
+        limit: usize,
+    },
+    /// The time limit passed.
+    #[error("no answer within {limit:?}")]
+    Deadline {
+        /// The limit.
+        limit: Duration,
+    },
+    /// One attempt took too long.
+    #[error("no answer of this provider within {limit:?}")]
+    AttemptTimeout {
+        /// The limit.
+        limit: Duration,
+    },
+    /// The message could not be delivered or was not answered.
+    #[error(transparent)]
+    Send(#[from] SendCause),
+    /// The provider wanted to speak another protocol unasked, or failed to switch.
+    #[error("the provider could not switch protocols")]
+    Switch,
+    /// The first message of a stream is too large to be held.
+    #[error("the first message of a stream has more than {limit} bytes")]
+    StreamTooLarge {
+        /// The bound.
+        limit: usize,
+    },
+}
+
+/// How one kind of error is told: everything but its message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Telling {
+    /// One word, used alike as metric label, in the access log and in the answer.
+    pub reason: &'static str,
+    /// The status.
+    pub status: StatusCode,
+    /// The error type of RFC 9209, section 2.3.
+    pub proxy_status: &'static str,
+}
+
+const fn telling(reason: &'static str, status: StatusCode, proxy_status: &'static str) -> Telling {
+    Telling { reason, status, proxy_status }
+}
+
+impl ProxyError {
+    /// One word for it.
+    pub const fn reason(&self) -> &'static str {
+        self.telling().reason
+    }
+
+    /// How it is told.
+    pub const fn telling(&self) -> Telling {
+        use StatusCode as S;
+        match self {
+            Self::BadRequest(_) => telling("bad_request", S::BAD_REQUEST, "http_request_error"),
+            Self::UriTooLong { .. } => telling("uri_too_long", S::URI_TOO_LONG, "http_request_error"),
+            Self::ConnectRefused => telling("connect_refused", S::METHOD_NOT_ALLOWED, "http_request_denied"),
+            Self::Loop => telling("loop", S::LOOP_DETECTED, "proxy_loop_detected"),
+            Self::Unroutable(_) => telling("unroutable", S::NOT_FOUND, "destination_not_found"),
+            Self::BadService { .. } => telling("bad_service", S::BAD_REQUEST, "destination_not_found"),
+            Self::Subscribe(SubscribeError::TooMany { .. }) => {
+                telling("too_many_services", S::SERVICE_UNAVAILABLE, "proxy_configuration_error")
+            }
+            Self::Subscribe(SubscribeError::NotDeclared) => {
+                telling("not_declared", S::NOT_FOUND, "destination_not_found")
+            }
+            Self::NotListed { .. } => {
+                telling("not_listed", S::SERVICE_UNAVAILABLE, "destination_unavailable")
+            }
+            Self::Absent { .. } => telling("absent", S::SERVICE_UNAVAILABLE, "destination_not_found"),
+            Self::NoProvider { .. } => {
+                telling("no_provider", S::SERVICE_UNAVAILABLE, "destination_unavailable")
+            }
+            Self::Overloaded { .. } => {
+                telling("overloaded", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
+            }
+            Self::Deadline { .. } => telling("deadline", S::GATEWAY_TIMEOUT, "http_response_timeout"),
+            Self::AttemptTimeout { .. } => {
+                telling("attempt_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout")
+            }
+            Self::Switch => telling("upgrade_failed", S::BAD_GATEWAY, "http_upgrade_failed"),
+            Self::StreamTooLarge { .. } => {
+                telling("stream_too_large", S::PAYLOAD_TOO_LARGE, "http_request_error")
+            }
+            Self::Send(cause) => cause_telling(cause),
+        }
+    }
+}
+
+const fn cause_telling(cause: &SendCause) -> Telling {
+    use StatusCode as S;
+    match cause {
+        SendCause::Connect(ConnectError::Refused { .. }) => {
+            telling("connection_refused", S::BAD_GATEWAY, "connection_refused")
+        }
+        SendCause::Connect(ConnectError::Timeout { .. }) => {
+            telling("connection_timeout", S::GATEWAY_TIMEOUT, "connection_timeout")
+        }
+        SendCause::Connect(ConnectError::Resolve { .. } | ConnectError::NoAddress { .. }) => {
+            telling("dns", S::BAD_GATEWAY, "dns_error")
+        }
+        SendCause::Connect(ConnectError::Failed { .. } | ConnectError::Handshake { .. }) => {
+            telling("unreachable", S::BAD_GATEWAY, "destination_ip_unroutable")
+        }
+        SendCause::Full { .. } => {
+            telling("connections_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
+        }
+        SendCause::Closed { .. } => telling("connection_closed", S::BAD_GATEWAY, "connection_terminated"),
+        SendCause::Malformed { .. } => telling("bad_response", S::BAD_GATEWAY, "http_protocol_error"),
+        SendCause::RequestBody { .. } => telling("request_broken", S::BAD_REQUEST, "http_request_error"),
+    }
+}

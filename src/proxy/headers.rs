@@ -1,0 +1,195 @@
+//! What of a message's headers belongs to one connection only, and what a proxy adds (RFC 9110, 7.6; RFC 7230, 5.7).
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE,
+    TRANSFER_ENCODING, UPGRADE, VIA,
+};
+use http::{Version, request, response};
+
+use super::error::ProxyError;
+use super::request::Exchange;
+use super::traits::Traits;
+use super::worker::Pseudonym;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Go Micro's mark of a stream.
+pub const MICRO_STREAM: HeaderName = HeaderName::from_static("micro-stream");
+/// Go Micro's deadline, in nanoseconds.
+pub const MICRO_TIMEOUT: HeaderName = HeaderName::from_static("timeout");
+/// gRPC's deadline.
+pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// The id of a request.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Whether a request asks to speak another protocol on its connection.
+pub fn wants_upgrade(parts: &request::Parts, traits: Traits) -> bool {
+    traits.has(Traits::UPGRADE) && parts.version == Version::HTTP_11 && names(&parts.headers, "upgrade")
+}
+
+/// Refuses a request that was here before.
+///
+/// # Errors
+/// [`ProxyError::Loop`].
+pub fn refuse_loop(headers: &HeaderMap, traits: Traits, own: &Pseudonym) -> Result<(), ProxyError> {
+    if !traits.has(Traits::VIA) {
+        return Ok(());
+    }
+    let ours = |value: &HeaderValue| {
+        let listed = value.to_str().unwrap_or_default();
+        listed.split(',').any(|hop| hop.split_whitespace().nth(1) == Some(&own.name))
+    };
+    if headers.get_all(VIA).iter().any(ours) { Err(ProxyError::Loop) } else { Ok(()) }
+}
+
+/// Takes out of a request what ends at this proxy.
+pub fn clean_request(headers: &mut HeaderMap, traits: Traits, exchange: Exchange) {
+    if exchange != Exchange::Plain {
+        headers.remove(EXPECT);
+    }
+    if !traits.has(Traits::HOP) {
+        return;
+    }
+    let trailers = headers.get(TE).is_some_and(|value| lists(value, "trailers"));
+    let upgrade = if exchange == Exchange::Upgrade { headers.remove(UPGRADE) } else { None };
+    clean(headers);
+    headers.remove(PROXY_AUTHORIZATION);
+    headers.remove(HTTP2_SETTINGS);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+    if let Some(protocol) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, protocol);
+    }
+}
+
+/// Takes out of a response what ends at this proxy, and says that it came through here.
+pub fn clean_response(parts: &mut response::Parts, exchange: Exchange, own: &Pseudonym) {
+    let switching = parts.status == http::StatusCode::SWITCHING_PROTOCOLS && exchange == Exchange::Upgrade;
+    let upgrade = if switching { parts.headers.remove(UPGRADE) } else { None };
+    if Traits::of(&parts.headers).has(Traits::HOP) {
+        clean(&mut parts.headers);
+    }
+    if let Some(protocol) = upgrade {
+        parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        parts.headers.insert(UPGRADE, protocol);
+    }
+    parts.headers.append(VIA, own.via(parts.version));
+}
+
+/// Says in a request whom it comes from and what host it asked for.
+pub fn add_forwarded(headers: &mut HeaderMap, traits: Traits, client: &HeaderValue) {
+    let chain = if traits.has(Traits::FORWARDED_FOR) { chained(headers, client) } else { None };
+    headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| client.clone()));
+    if !traits.has(Traits::FORWARDED_PROTO) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+    if !traits.has(Traits::FORWARDED_HOST)
+        && let Some(host) = headers.get(HOST).cloned()
+    {
+        headers.insert(X_FORWARDED_HOST, host);
+    }
+}
+
+/// All addresses that `X-Forwarded-For` names already, in however many fields, and the client's.
+fn chained(headers: &HeaderMap, client: &HeaderValue) -> Option<HeaderValue> {
+    let before = headers.get_all(X_FORWARDED_FOR).iter().chain([client]).map(HeaderValue::as_bytes);
+    HeaderValue::from_bytes(&before.collect::<Vec<_>>().join(&b", "[..])).ok()
+}
+
+/// Takes out the fields that concern one connection: those RFC 9110, 7.6.1 lists, and those `Connection` names.
+fn clean(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let named: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .filter_map(|name| name.trim().parse().ok())
+            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+            .collect();
+        for name in named {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in [KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+fn names(headers: &HeaderMap, option: &str) -> bool {
+    headers.get_all(CONNECTION).iter().any(|value| lists(value, option))
+}
+
+fn lists(value: &HeaderValue, option: &str) -> bool {
+    let listed = value.to_str().unwrap_or_default();
+    listed.split(',').any(|one| one.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(option))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn what_concerns_one_connection_goes_no_further() {
+        let mut headers = map(&[
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("proxy-authorization", "secret"),
+            ("te", "gzip, trailers"),
+            ("transfer-encoding", "chunked"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAA"),
+            ("authorization", "kept"),
+        ]);
+        let traits = Traits::of(&headers);
+        clean_request(&mut headers, traits, Exchange::Plain);
+        assert_eq!(headers, map(&[("te", "trailers"), ("authorization", "kept")]));
+    }
+
+    #[test]
+    fn an_upgrade_keeps_what_it_needs() {
+        let mut headers = map(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
+        let traits = Traits::of(&headers);
+        clean_request(&mut headers, traits, Exchange::Upgrade);
+        assert_eq!(headers, map(&[("connection", "upgrade"), ("upgrade", "websocket")]));
+    }
+
+    #[test]
+    fn forwarding_appends() {
+        let mut headers = map(&[("x-forwarded-for", "10.1.1.1"), ("host", "greeter")]);
+        let traits = Traits::of(&headers);
+        add_forwarded(&mut headers, traits, &HeaderValue::from_static("127.0.0.1"));
+        assert_eq!(headers["x-forwarded-for"], "10.1.1.1, 127.0.0.1");
+        assert_eq!(headers["x-forwarded-host"], "greeter");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+    }
+
+    #[test]
+    fn own_name_in_via_is_a_loop() {
+        let own = Pseudonym::random(7);
+        let refused = |fields| {
+            let headers = map(fields);
+            refuse_loop(&headers, Traits::of(&headers), &own).is_err()
+        };
+        assert!(!refused(&[("via", "1.1 wayside-00000008, 1.0 other")]));
+        assert!(refused(&[("via", "1.0 other"), ("via", "1.1 x, 1.1 wayside-00000007")]));
+    }
+}

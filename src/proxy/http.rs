@@ -1,0 +1,164 @@
+//! HTTP on one client connection: requests one by one, until it ends or its bytes are taken over raw.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt as _;
+
+use super::Settings;
+use super::client::{Client, ClientStream, Order};
+use super::layer::Answer;
+use super::layer::observe::Arrived;
+use super::stack::Stack;
+use super::worker::Worker;
+use crate::body::Body;
+use crate::drain::LocalTasks;
+
+/// Streams that one HTTP/2 client may have open at once.
+const STREAMS_MAX: u32 = 250;
+
+/// What a client is told whose request head took too long.
+const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+/// Hands requests of one client to the stack.
+#[derive(Clone, Debug)]
+struct Entrance<S> {
+    stack: S,
+    client: Rc<Client>,
+}
+
+impl<S: Stack> hyper::service::Service<Request<Incoming>> for Entrance<S> {
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = Answer<Response<Body>, Infallible>;
+
+    fn call(&self, message: Request<Incoming>) -> Self::Future {
+        self.stack.clone().call(Arrived { message, client: Rc::clone(&self.client) })
+    }
+}
+
+/// How HTTP/1 on a connection came to its end.
+enum Ended {
+    /// As HTTP has it.
+    Done,
+    /// The client speaks HTTP/2.
+    Http2,
+    /// Its bytes go elsewhere from now on.
+    TakenOver,
+    /// The head of a request took too long.
+    Late,
+    /// It was told to close.
+    Closed,
+}
+
+/// Serves a client connection until it ends.
+pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, client: Rc<Client>) {
+    let entrance = Entrance { stack, client: Rc::clone(&client) };
+    let settings = &worker.shared.settings;
+    let mut connection = http1_builder(settings).serve_connection(TokioIo::new(stream), entrance.clone());
+    let ended = std::future::poll_fn(|cx| poll_http1(&mut connection, &client, cx)).await;
+    if matches!(ended, Ended::Closed) {
+        return;
+    }
+    let parts = connection.into_parts();
+    let mut stream = parts.io.into_inner();
+    let early: Bytes = parts.read_buf;
+    let takeover = client.takeover.take();
+    match (ended, takeover) {
+        (Ended::Http2, _) => serve_http2(worker, entrance, stream.rewound(early), &client).await,
+        (_, Some(takeover)) => {
+            let orders = std::future::poll_fn(|cx| poll_close(&client, cx));
+            tokio::select! {
+                () = takeover.run(stream.rewound(early)) => {}
+                () = orders => {}
+            }
+        }
+        (Ended::Late, None) => {
+            let _ = stream.write_all(LATE).await;
+            let _ = stream.shutdown().await;
+        }
+        (Ended::Done | Ended::TakenOver | Ended::Closed, None) => {
+            let _ = stream.shutdown().await;
+        }
+    }
+}
+
+fn http1_builder(settings: &Settings) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        // The worker's clean-up watches the time, for all connections at once.
+        .header_read_timeout(None)
+        .max_headers(settings.headers_max)
+        .max_header_size(settings.header_bytes_max);
+    builder
+}
+
+fn poll_http1<S: Stack>(
+    connection: &mut http1::Connection<TokioIo<ClientStream>, Entrance<S>>,
+    client: &Client,
+    cx: &mut Context<'_>,
+) -> Poll<Ended> {
+    match client.take_order(cx) {
+        Some(Order::Drain) => Pin::new(&mut *connection).graceful_shutdown(),
+        Some(Order::Timeout) => return Poll::Ready(Ended::Late),
+        Some(Order::Close) => return Poll::Ready(Ended::Closed),
+        None => {}
+    }
+    match connection.poll_without_shutdown(cx) {
+        Poll::Ready(Ok(())) => Poll::Ready(Ended::Done),
+        Poll::Ready(Err(error)) if error.is_parse_version_h2() => Poll::Ready(Ended::Http2),
+        Poll::Ready(Err(error)) => {
+            tracing::debug!(client = %client.peer, %error, "a client connection ended");
+            Poll::Ready(Ended::Done)
+        }
+        Poll::Pending if client.takeover.borrow().as_ref().is_some_and(|takeover| takeover.is_due()) => {
+            Poll::Ready(Ended::TakenOver)
+        }
+        Poll::Pending => Poll::Pending,
+    }
+}
+
+/// Serves HTTP/2 by prior knowledge, as gRPC clients speak it.
+async fn serve_http2<S: Stack>(
+    worker: &Worker,
+    entrance: Entrance<S>,
+    stream: ClientStream,
+    client: &Client,
+) {
+    let settings = &worker.shared.settings;
+    let mut builder = http2::Builder::new(LocalTasks(worker.shared.drain.clone()));
+    builder
+        .timer(TokioTimer::new())
+        .adaptive_window(true)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX));
+    let mut connection = builder.serve_connection(TokioIo::new(stream), entrance);
+    std::future::poll_fn(|cx| {
+        match client.take_order(cx) {
+            Some(Order::Drain) => Pin::new(&mut connection).graceful_shutdown(),
+            Some(Order::Timeout | Order::Close) => return Poll::Ready(()),
+            None => {}
+        }
+        Pin::new(&mut connection).poll(cx).map(|ended| {
+            if let Err(error) = ended {
+                tracing::debug!(client = %client.peer, %error, "an HTTP/2 client connection ended");
+            }
+        })
+    })
+    .await;
+}
+
+/// Ready once the connection is told to close; what runs raw cannot be drained.
+fn poll_close(client: &Client, cx: &mut Context<'_>) -> Poll<()> {
+    match client.take_order(cx) {
+        Some(Order::Close) => Poll::Ready(()),
+        Some(Order::Drain | Order::Timeout) | None => Poll::Pending,
+    }
+}

@@ -1,0 +1,125 @@
+//! Forward: sends one attempt to its endpoint, in the form that the endpoint's protocol asks for.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::header::{EXPECT, HOST, HeaderValue};
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{Response, StatusCode, Uri, Version};
+use tower::Service;
+
+use super::{Answer, always_ready};
+use crate::body::Body;
+use crate::provider::Protocol;
+use crate::proxy::error::ProxyError;
+use crate::proxy::headers;
+use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
+use crate::proxy::takeover::{Hold, Takeover, begin_stream};
+use crate::proxy::worker::Worker;
+use crate::upstream::{Arrival, SendCause, SendError, spare};
+
+/// Sends attempts.
+#[derive(Clone, Debug)]
+pub struct Forward {
+    /// Whose connections.
+    pub worker: Rc<Worker>,
+}
+
+impl Service<Attempt> for Forward {
+    type Response = Response<Body>;
+    type Error = Failure<Returned>;
+    type Future = Answer<Response<Body>, Failure<Returned>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<Returned>>> {
+        always_ready(cx)
+    }
+
+    fn call(&mut self, attempt: Attempt) -> Self::Future {
+        let worker = Rc::clone(&self.worker);
+        let protocol = attempt.endpoint.provider.protocol;
+        if attempt.exchange == Exchange::MicroStream && protocol == Protocol::Mucp {
+            return Box::pin(async move { begin_stream(attempt, &worker).await });
+        }
+        Box::pin(async move {
+            let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, limit } = attempt;
+            shape(&mut message, protocol);
+            // A Go Micro server answers with the headers of its connection's first request, and takes
+            // every client's ids for the same: its connections are never shared between clients.
+            let pools = if protocol == Protocol::Mucp { &client.private } else { &worker.pools };
+            let spare = limit.and_then(|_| spare(&message));
+            let sent = pools.send(&endpoint, message, reuse, record.moment());
+            let mut response = match limit {
+                None => sent.await.map_err(failed)?,
+                Some(limit) => match tokio::time::timeout(limit, sent).await {
+                    Ok(sent) => sent.map_err(failed)?,
+                    Err(_) => return Err(late(limit, spare)),
+                },
+            };
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                if exchange != Exchange::Upgrade {
+                    return Err(ProxyError::Switch.into());
+                }
+                let upstream = hyper::upgrade::on(&mut response);
+                let hold = Hold { guard, record };
+                client.takeover.replace(Some(Takeover::Upgrade { upstream, hold }));
+            }
+            let (mut parts, body) = response.into_parts();
+            headers::clean_response(&mut parts, exchange, &worker.shared.pseudonym);
+            parts.version = Version::HTTP_11;
+            Ok(Response::from_parts(parts, body))
+        })
+    }
+}
+
+fn failed(error: SendError) -> Failure<Returned> {
+    let SendError { cause, arrival, request } = error;
+    let again = request.map(|message| {
+        let never_arrived = arrival == Arrival::Never;
+        let elsewhere = matches!(cause, SendCause::Connect(_) | SendCause::Full { .. });
+        Returned { message, elsewhere, never_arrived }
+    });
+    Failure { error: cause.into(), again }
+}
+
+/// An attempt that took too long: what can be repeated is tried elsewhere.
+fn late(limit: Duration, spare: Option<http::Request<Body>>) -> Failure<Returned> {
+    let again =
+        spare.map(|message| Returned { message: Box::new(message), elsewhere: true, never_arrived: false });
+    Failure { error: ProxyError::AttemptTimeout { limit }, again }
+}
+
+/// Puts a request into the form that a protocol asks for; one that was shaped for another before is reshaped.
+fn shape(message: &mut http::Request<Body>, protocol: Protocol) {
+    match protocol {
+        Protocol::Http1 | Protocol::Mucp => {
+            *message.version_mut() = Version::HTTP_11;
+            if let Some(authority) = message.uri().authority() {
+                let host = HeaderValue::from_str(authority.as_str()).ok();
+                let target = message.uri().path_and_query().cloned();
+                *message.uri_mut() = target.map(Uri::from).unwrap_or_default();
+                if let Some(host) = host {
+                    message.headers_mut().insert(HOST, host);
+                }
+            }
+            if protocol == Protocol::Mucp {
+                message.headers_mut().remove(EXPECT);
+            }
+        }
+        Protocol::H2c => {
+            *message.version_mut() = Version::HTTP_2;
+            let host = message.headers_mut().remove(HOST);
+            let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+            if let Some(authority) = authority {
+                let target = message.uri().path_and_query().cloned();
+                let mut parts = http::uri::Parts::default();
+                parts.scheme = Some(Scheme::HTTP);
+                parts.authority = Some(authority);
+                parts.path_and_query = Some(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
+                if let Ok(uri) = Uri::from_parts(parts) {
+                    *message.uri_mut() = uri;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Route: finds which subscription a request goes to, and puts the request into the form in which it will be sent.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use http::header::HOST;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method, Response, Uri, Version};
+use tower::{Layer, Service};
+
+use super::{Answer, always_ready};
+use crate::body::Body;
+use crate::provider::ServiceName;
+use crate::proxy::directory::Bound;
+use crate::proxy::error::ProxyError;
+use crate::proxy::headers::{self, X_REQUEST_ID};
+use crate::proxy::request::{Exchange, Request, Routed};
+use crate::proxy::traits::Traits;
+use crate::proxy::worker::Worker;
+use crate::route::{Asked, Limits, Target};
+use crate::upstream::Reuse;
+
+/// Finds where requests go.
+#[derive(Clone, Debug)]
+pub struct RouteLayer {
+    /// Whose table and services.
+    pub worker: Rc<Worker>,
+}
+
+impl<S> Layer<S> for RouteLayer {
+    type Service = Route<S>;
+
+    fn layer(&self, inner: S) -> Route<S> {
+        Route { inner, worker: Rc::clone(&self.worker) }
+    }
+}
+
+/// See [`RouteLayer`].
+#[derive(Clone, Debug)]
+pub struct Route<S> {
+    inner: S,
+    worker: Rc<Worker>,
+}
+
+/// Where a request goes, and what is changed before.
+struct Destination {
+    bound: Rc<Bound>,
+    limits: Arc<Limits>,
+    path: Option<PathAndQuery>,
+    host: Option<HeaderValue>,
+}
+
+impl<S> Service<Request> for Route<S>
+where
+    S: Service<
+            Routed,
+            Response = Response<Body>,
+            Error = ProxyError,
+            Future = Answer<Response<Body>, ProxyError>,
+        > + Clone
+        + 'static,
+{
+    type Response = Response<Body>;
+    type Error = ProxyError;
+    type Future = Answer<Response<Body>, ProxyError>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        always_ready(cx)
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let routed = match prepare(request, &self.worker) {
+            Ok(routed) => routed,
+            Err(error) => return Box::pin(std::future::ready(Err(error))),
+        };
+        if routed.bound.look(|snapshot| snapshot.listed) {
+            return self.inner.call(routed);
+        }
+        // The first requests for a service wait for its first list, unless the registry is known to be away.
+        let mut inner = self.inner.clone();
+        let limit = self.worker.shared.catalog.settings().first_list_timeout;
+        Box::pin(async move {
+            routed.bound.subscription.listed(limit).await;
+            inner.call(routed).await
+        })
+    }
+}
+
+fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
+    let Request { message, traits, client, record } = request;
+    let shared = &worker.shared;
+    check(&message, traits, worker)?;
+    let go_micro = traits.has(Traits::GO_MICRO);
+    if go_micro {
+        client.set_go_micro();
+    }
+    let found = find(&message, client.bound.as_ref(), worker);
+    let (Destination { bound, limits, path, host }, via) = found?;
+    bound.subscription.touch(record.moment());
+    record.via.set(Some(via));
+    record.bound.replace(Some(Rc::clone(&bound)));
+
+    let (mut parts, body) = message.into_parts();
+    let exchange = if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && parts.version == Version::HTTP_11
+    {
+        Exchange::MicroStream
+    } else if headers::wants_upgrade(&parts, traits) && body.is_empty() {
+        Exchange::Upgrade
+    } else {
+        Exchange::Plain
+    };
+    headers::clean_request(&mut parts.headers, traits, exchange);
+    set_target(&mut parts, path, host)?;
+    if shared.settings.forwarded_headers {
+        headers::add_forwarded(&mut parts.headers, traits, &client.forwarded_for);
+    }
+    if shared.settings.request_id {
+        let id = parts.headers.entry(X_REQUEST_ID).or_insert_with(|| new_id(worker));
+        record.request_id.replace(Some(id.clone()));
+    }
+    parts.headers.append(http::header::VIA, shared.pseudonym.via(parts.version));
+    let message = http::Request::from_parts(parts, body);
+    let (tried, reuse) = (arrayvec::ArrayVec::new(), Reuse::Idle);
+    Ok(Routed { message, traits, client, record, bound, limits, exchange, tried, reuse })
+}
+
+/// Refuses what must not be forwarded, whatever its destination.
+fn check(message: &http::Request<Body>, traits: Traits, worker: &Worker) -> Result<(), ProxyError> {
+    if message.method() == Method::CONNECT {
+        return Err(ProxyError::ConnectRefused);
+    }
+    let limit = worker.shared.settings.uri_bytes_max;
+    if message.uri().path_and_query().is_some_and(|target| target.as_str().len() > limit) {
+        return Err(ProxyError::UriTooLong { limit });
+    }
+    if traits.has(Traits::HOSTS) {
+        return Err(ProxyError::BadRequest("more than one Host; send exactly one"));
+    }
+    if !traits.has(Traits::HOST) && message.version() == Version::HTTP_11 {
+        return Err(ProxyError::BadRequest("no Host; send exactly one"));
+    }
+    headers::refuse_loop(message.headers(), traits, &worker.shared.pseudonym)
+}
+
+fn find(
+    message: &http::Request<Body>,
+    bound: Option<&ServiceName>,
+    worker: &Worker,
+) -> Result<(Destination, &'static str), ProxyError> {
+    let shared = &worker.shared;
+    let mut table = worker.table.borrow_mut();
+    let table = table.load();
+    let uri = message.uri();
+    let authority = uri.authority().map(http::uri::Authority::as_str);
+    let host = authority.or_else(|| message.headers().get(HOST).and_then(|host| host.to_str().ok()));
+    let asked = Asked { method: message.method(), host, path: uri.path(), headers: message.headers(), bound };
+    let found = table.find(&asked)?;
+    let (catalog, metrics) = (&shared.catalog, &shared.metrics);
+    let (bound, host) = match &found.target {
+        Target::Route(route) => {
+            (worker.directory.claimed(&route.claim, catalog, metrics)?, route.rewrite.host.clone())
+        }
+        Target::Named(name) => {
+            let bound = match worker.directory.named(name) {
+                Some(bound) => bound,
+                None => {
+                    let service = name
+                        .parse()
+                        .map_err(|cause| ProxyError::BadService { name: name.clone().into_owned(), cause })?;
+                    worker.directory.subscribe(&table.naming().claim(service), catalog, metrics)?
+                }
+            };
+            (bound, None)
+        }
+    };
+    let path = found.path(uri.path());
+    let path = (path != uri.path()).then(|| with_query(&path, uri.query())).flatten();
+    Ok((Destination { bound, limits: Arc::clone(found.limits), path, host }, found.via.as_str()))
+}
+
+fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {
+    match query {
+        Some(query) => format!("{path}?{query}").try_into().ok(),
+        None => path.try_into().ok(),
+    }
+}
+
+/// Sets path and `Host`: an absolute-form target gives way to its path, its authority to `Host` (RFC 9112, 3.2.2).
+fn set_target(
+    parts: &mut http::request::Parts,
+    path: Option<PathAndQuery>,
+    host: Option<HeaderValue>,
+) -> Result<(), ProxyError> {
+    let asked = parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    if let Some(host) = host.or(asked) {
+        parts.headers.insert(HOST, host);
+    }
+    if path.is_some() || parts.uri.authority().is_some() {
+        let old = std::mem::take(&mut parts.uri).into_parts();
+        let target = path.or(old.path_and_query).unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let mut new = http::uri::Parts::default();
+        new.path_and_query = Some(target);
+        parts.uri =
+            Uri::from_parts(new).map_err(|_| ProxyError::BadRequest("the request target is malformed"))?;
+    }
+    Ok(())
+}
+
+fn new_id(worker: &Worker) -> HeaderValue {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let luck = worker.random_id();
+    let id: [u8; 32] = std::array::from_fn(|at| DIGITS[usize::from((luck >> (4 * at)) as u8 & 15)]);
+    HeaderValue::from_bytes(&id).expect("hex digits are visible ASCII characters")
+}

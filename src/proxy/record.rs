@@ -1,0 +1,172 @@
+//! The record of one request: filled in on its way, counted and written down when its last part is over.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use http::{HeaderValue, Method, Request, Uri};
+use tokio::time::Instant;
+
+use super::client::Client;
+use super::directory::Bound;
+use super::worker::Worker;
+use crate::body::End;
+use crate::clock::Moment;
+use crate::endpoint::Memory;
+use crate::telemetry::access::AccessLine;
+
+/// The record of one request. Shared by all that takes part in it; the last to let go ends the request.
+#[derive(Debug)]
+pub struct Record {
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+    begun: Instant,
+    moment: Moment,
+    /// Which service, once that is known. Written by `route`.
+    pub bound: RefCell<Option<Rc<Bound>>>,
+    /// What led to the service. Written by `route`.
+    pub via: Cell<Option<&'static str>>,
+    /// The last endpoint tried. Written by `select`.
+    pub endpoint: RefCell<Option<Arc<Memory>>>,
+    /// Attempts begun. Written by `select`.
+    pub attempts: Cell<u8>,
+    /// One word for what went wrong, if this proxy knows. Written by `rescue`.
+    pub reason: Cell<Option<&'static str>>,
+    /// The status the client is answered with; 0 until there is an answer. Written by `observe`.
+    pub status: Cell<u16>,
+    /// The id of the request, kept or made. Written by `route`.
+    pub request_id: RefCell<Option<HeaderValue>>,
+    /// When the head of the answer was ready, after `begun`. Written by `observe`.
+    answered: Cell<Option<Instant>>,
+    /// How the body of the answer ended. Written by the body.
+    end: Cell<Option<End>>,
+    /// Bytes of the request's body. Written by the body.
+    received: Cell<u64>,
+    /// What only an access log wants to know.
+    line: Option<Box<Line>>,
+}
+
+#[derive(Debug)]
+struct Line {
+    at: SystemTime,
+    method: Method,
+    target: Uri,
+    host: Option<HeaderValue>,
+}
+
+/// The status written down when the client went away before there was an answer, as nginx has it.
+const CLIENT_GONE: u16 = 499;
+
+impl Record {
+    /// Begins a request.
+    pub fn begin<B>(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request<B>) -> Rc<Self> {
+        client.begin_request();
+        worker.shared.metrics.proxy.requests_in_flight.inc();
+        let line = worker.shared.access.is_on().then(|| {
+            Box::new(Line {
+                at: SystemTime::now(),
+                method: request.method().clone(),
+                target: request.uri().clone(),
+                host: request.headers().get(http::header::HOST).cloned(),
+            })
+        });
+        let begun = Instant::now();
+        Rc::new(Self {
+            worker: Rc::clone(worker),
+            client: Rc::clone(client),
+            begun,
+            moment: worker.shared.clock.at(begun),
+            bound: RefCell::default(),
+            via: Cell::new(None),
+            endpoint: RefCell::default(),
+            attempts: Cell::new(0),
+            reason: Cell::new(None),
+            status: Cell::new(0),
+            request_id: RefCell::default(),
+            answered: Cell::new(None),
+            end: Cell::new(None),
+            received: Cell::new(0),
+            line,
+        })
+    }
+
+    /// When the head of the request was complete.
+    pub const fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// The same as a moment: the time by which this request is judged, read from the clock once.
+    pub const fn moment(&self) -> Moment {
+        self.moment
+    }
+
+    /// Notes the answer's status.
+    pub fn answer(&self, status: u16) {
+        self.status.set(status);
+        if self.line.is_some() {
+            self.answered.set(Some(Instant::now()));
+        }
+    }
+
+    /// Notes how the answer's body ended.
+    pub fn ended(&self, end: End) {
+        self.end.set(Some(end));
+    }
+
+    /// Notes how the request's body ended.
+    pub fn received(&self, end: End) {
+        self.received.set(end.bytes);
+    }
+
+    /// Whether anybody wants to know more than what is counted.
+    pub const fn is_written_down(&self) -> bool {
+        self.line.is_some()
+    }
+
+    fn write_line(&self, line: &Line, status: u16, reason: Option<&'static str>) {
+        let bound = self.bound.borrow();
+        let endpoint = self.endpoint.borrow();
+        let request_id = self.request_id.borrow();
+        let target = line.target.path_and_query().map_or("*", http::uri::PathAndQuery::as_str);
+        self.worker.shared.access.write(&AccessLine {
+            at: line.at,
+            client: self.client.peer,
+            method: line.method.as_str(),
+            target,
+            host: line.host.as_ref().and_then(|host| host.to_str().ok()),
+            service: bound.as_ref().map(|bound| bound.service().as_str()),
+            via: self.via.get(),
+            endpoint: endpoint.as_ref().map(|memory| &memory.address),
+            status,
+            reason,
+            attempts: self.attempts.get(),
+            duration: self.begun.elapsed(),
+            first_byte: self.answered.get().map(|answered| answered - self.begun),
+            bytes_sent: self.end.get().map_or(0, |end| end.bytes),
+            bytes_received: self.received.get(),
+            request_id: request_id.as_ref().and_then(|id| id.to_str().ok()),
+        });
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.client.end_request();
+        self.worker.shared.metrics.proxy.requests_in_flight.dec();
+        let (status, mut reason) = match self.status.get() {
+            0 => (CLIENT_GONE, Some("client_gone")),
+            status => (status, self.reason.get()),
+        };
+        if reason.is_none() && self.end.get().is_some_and(|end| !end.complete) {
+            reason = Some("body_broken");
+        }
+        match self.bound.borrow().as_ref() {
+            Some(bound) => bound.recorder.record(status, reason, self.begun.elapsed()),
+            None => self.worker.unrouted.record(status, reason, self.begun.elapsed()),
+        }
+        if let Some(line) = &self.line {
+            self.write_line(line, status, reason);
+        }
+    }
+}

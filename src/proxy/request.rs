@@ -1,0 +1,114 @@
+//! A request at its three stages: as it arrived, routed to a subscription, and on one attempt at one endpoint.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrayvec::ArrayVec;
+
+use super::client::Client;
+use super::directory::Bound;
+use super::error::ProxyError;
+use super::record::Record;
+use super::traits::Traits;
+use crate::body::Body;
+use crate::endpoint::{Endpoint, LoadGuard};
+use crate::route::Limits;
+use crate::upstream::Reuse;
+
+/// The most attempts one request can have.
+pub const ATTEMPTS_MAX: usize = 8;
+
+/// A request as it arrived.
+#[derive(Debug)]
+pub struct Request {
+    /// The message.
+    pub message: http::Request<Body>,
+    /// What its headers are like.
+    pub traits: Traits,
+    /// Who sent it.
+    pub client: Rc<Client>,
+    /// What becomes of it.
+    pub record: Rc<Record>,
+}
+
+/// A request whose destination and limits are known, in the form in which it will be sent.
+#[derive(Debug)]
+pub struct Routed {
+    /// The message.
+    pub message: http::Request<Body>,
+    /// What its headers were like when it arrived.
+    pub traits: Traits,
+    /// Who sent it.
+    pub client: Rc<Client>,
+    /// What becomes of it.
+    pub record: Rc<Record>,
+    /// The subscription it goes to.
+    pub bound: Rc<Bound>,
+    /// How long, how often.
+    pub limits: Arc<Limits>,
+    /// What kind of exchange it begins.
+    pub exchange: Exchange,
+    /// Endpoints it must not go to any more, by their numbers.
+    pub tried: ArrayVec<u64, ATTEMPTS_MAX>,
+    /// Whether an idle connection will do.
+    pub reuse: Reuse,
+}
+
+/// One attempt at one endpoint.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The message.
+    pub message: http::Request<Body>,
+    /// Who sent it.
+    pub client: Rc<Client>,
+    /// What becomes of it.
+    pub record: Rc<Record>,
+    /// Where it goes.
+    pub endpoint: Endpoint,
+    /// Its share of the endpoint's load.
+    pub guard: Rc<LoadGuard>,
+    /// What kind of exchange it begins.
+    pub exchange: Exchange,
+    /// Whether an idle connection will do.
+    pub reuse: Reuse,
+    /// How long it may take until the head of the answer, if it must not take as long as the request.
+    pub limit: Option<Duration>,
+}
+
+/// What kind of exchange a request begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exchange {
+    /// One request, one response.
+    Plain,
+    /// A request to speak another protocol on this connection (RFC 9110, 7.8).
+    Upgrade,
+    /// The first message of a Go Micro stream: what follows are raw bytes both ways.
+    MicroStream,
+}
+
+/// Why an attempt came to nothing, and what may be done about it.
+#[derive(Debug)]
+pub struct Failure<R> {
+    /// Why.
+    pub error: ProxyError,
+    /// What may be sent again.
+    pub again: Option<R>,
+}
+
+/// A failed attempt whose message may be sent again.
+#[derive(Debug)]
+pub struct Returned {
+    /// The message.
+    pub message: Box<http::Request<Body>>,
+    /// Whether another endpoint should be tried: true unless only an idle connection proved stale.
+    pub elsewhere: bool,
+    /// Whether it provably never arrived.
+    pub never_arrived: bool,
+}
+
+impl<R> From<ProxyError> for Failure<R> {
+    fn from(error: ProxyError) -> Self {
+        Self { error, again: None }
+    }
+}

@@ -1,0 +1,156 @@
+//! Takeover: what happens to a client connection once HTTP is over on it and raw bytes go both ways.
+
+use std::fmt::Write as _;
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, copy_bidirectional, split};
+use tokio::net::TcpStream;
+
+use super::client::ClientStream;
+use super::error::ProxyError;
+use super::headers::MICRO_STREAM;
+use super::record::Record;
+use super::request::{Attempt, Failure, Returned};
+use super::worker::Worker;
+use crate::body::Body;
+use crate::endpoint::LoadGuard;
+use crate::upstream::{SendCause, connect};
+
+/// Bytes of the first message of a Go Micro stream: its messages are single calls, 4 MiB is gRPC's usual bound for such.
+const FIRST_MESSAGE_MAX: usize = 4 * 1024 * 1024;
+
+/// Where raw bytes go from now on.
+#[derive(Debug)]
+pub enum Takeover {
+    /// To the provider that agreed to switch protocols, once its connection is free.
+    Upgrade {
+        /// The provider's side.
+        upstream: OnUpgrade,
+        /// What lasts as long as the bytes flow.
+        hold: Hold,
+    },
+    /// To the Go Micro server that a stream was opened to.
+    MicroStream {
+        /// The provider's side.
+        upstream: TcpStream,
+        /// What lasts as long as the bytes flow.
+        hold: Hold,
+    },
+}
+
+/// What lasts as long as the bytes flow: the endpoint's load and the record of the request that began it.
+#[derive(Debug)]
+pub struct Hold {
+    /// The load.
+    pub guard: Rc<LoadGuard>,
+    /// The record.
+    pub record: Rc<Record>,
+}
+
+impl Takeover {
+    /// Whether the connection is to be taken at once, rather than when HTTP is done with it.
+    pub const fn is_due(&self) -> bool {
+        match self {
+            Self::Upgrade { .. } => false,
+            Self::MicroStream { .. } => true,
+        }
+    }
+
+    /// Passes bytes both ways until it is over.
+    pub async fn run(self, mut client: ClientStream) {
+        match self {
+            Self::Upgrade { upstream, hold } => {
+                let _hold = hold;
+                match upstream.await {
+                    Ok(upstream) => {
+                        // Each side's end of sending is passed on; the other may still have something to say.
+                        let mut upstream = TokioIo::new(upstream);
+                        let result = copy_bidirectional(&mut client, &mut upstream).await;
+                        tracing::debug!(?result, "an upgraded connection ended");
+                    }
+                    Err(error) => tracing::debug!(%error, "the provider's side of an upgrade is gone"),
+                }
+            }
+            Self::MicroStream { upstream, hold } => {
+                let _hold = hold;
+                relay(client, upstream).await;
+            }
+        }
+    }
+}
+
+/// Passes bytes both ways until either side has ended: a Go Micro server must not see a half-closed connection.
+async fn relay(client: impl AsyncRead + AsyncWrite, upstream: impl AsyncRead + AsyncWrite) {
+    let (mut from_client, mut to_client) = split(client);
+    let (mut from_upstream, mut to_upstream) = split(upstream);
+    tokio::select! {
+        _ = copy(&mut from_client, &mut to_upstream) => {}
+        _ = copy(&mut from_upstream, &mut to_client) => {}
+    }
+}
+
+/// Opens a Go Micro stream: its first message, sent on a connection of its own, hands the client's connection over to raw
+/// bytes. On success the future never resolves: the connection is taken from under it.
+///
+/// # Errors
+/// While nothing was sent: when the message is too large or breaks off, or no connection comes about.
+pub async fn begin_stream(
+    attempt: Attempt,
+    worker: &Worker,
+) -> Result<http::Response<Body>, Failure<Returned>> {
+    let Attempt { message, client, record, endpoint, guard, .. } = attempt;
+    let (parts, body) = message.into_parts();
+    let first = whole(body).await?;
+    let address = &endpoint.memory.address;
+    let failed = |cause: SendCause, parts, first: Bytes| {
+        let message = Box::new(http::Request::from_parts(parts, Body::from(first)));
+        let again = Some(Returned { message, elsewhere: true, never_arrived: true });
+        Failure { error: cause.into(), again }
+    };
+    let mut upstream = match connect(address, worker.shared.upstream.connect_timeout).await {
+        Ok(upstream) => upstream,
+        Err(cause) => return Err(failed(cause.into(), parts, first)),
+    };
+    endpoint.memory.reach.succeed();
+    if let Err(error) = upstream.write_all(&serialize(&parts, &first)).await {
+        tracing::debug!(%error, "a stream's first message could not be written");
+        return Err(ProxyError::Switch.into());
+    }
+    record.answer(http::StatusCode::OK.as_u16());
+    client.takeover.replace(Some(Takeover::MicroStream { upstream, hold: Hold { guard, record } }));
+    std::future::pending().await
+}
+
+async fn whole(body: Body) -> Result<Bytes, ProxyError> {
+    match Limited::new(body, FIRST_MESSAGE_MAX).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(ProxyError::StreamTooLarge { limit: FIRST_MESSAGE_MAX })
+        }
+        Err(_) => Err(ProxyError::BadRequest("the first message of the stream broke off")),
+    }
+}
+
+/// The message as HTTP/1.1 writes it.
+fn serialize(parts: &http::request::Parts, body: &Bytes) -> Vec<u8> {
+    debug_assert!(parts.headers.contains_key(MICRO_STREAM));
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    let mut head = String::new();
+    let _ = write!(head, "{} {target} HTTP/1.1\r\n", parts.method);
+    let mut bytes = head.into_bytes();
+    for (name, value) in &parts.headers {
+        if name != http::header::CONTENT_LENGTH {
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+    }
+    bytes.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+    bytes.extend_from_slice(body);
+    bytes
+}

@@ -1,0 +1,181 @@
+//! What the requests of one worker share: its pools, its services, its luck, and what all workers have in common.
+
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use http::{HeaderValue, Version};
+use rand::rngs::SmallRng;
+use rand::{Rng as _, RngExt as _};
+
+use super::Settings;
+use super::client::Client;
+use super::directory::Directory;
+use crate::balance::rng;
+use crate::catalog::Catalog;
+use crate::clock::{Clock, Tick};
+use crate::drain::Drain;
+use crate::route::Table;
+use crate::telemetry::access::AccessLog;
+use crate::telemetry::metrics::{Metrics, Recorder};
+use crate::upstream::{self, Pools};
+
+/// What all workers have in common. Written at start, but for the table, which a reload replaces.
+#[derive(Debug)]
+pub struct Shared {
+    /// How requests are taken and bounded.
+    pub settings: Settings,
+    /// How endpoints are reached.
+    pub upstream: upstream::Settings,
+    /// Where requests go.
+    pub table: ArcSwap<Table>,
+    /// What is known of services.
+    pub catalog: Arc<Catalog>,
+    /// What is counted.
+    pub metrics: Arc<Metrics>,
+    /// Where requests are written down, if they are.
+    pub access: AccessLog,
+    /// What time it is.
+    pub clock: Clock,
+    /// How it ends.
+    pub drain: Drain,
+    /// Where all luck comes from.
+    pub seed: u64,
+    /// This process in `Via`, such as `wayside-1f2e3d4c`: of its own, so that a request that comes back is recognised.
+    pub pseudonym: Pseudonym,
+}
+
+/// The name of this process in `Via`.
+#[derive(Clone, Debug)]
+pub struct Pseudonym {
+    /// The name alone.
+    pub name: Arc<str>,
+    via_1_1: HeaderValue,
+    via_1_0: HeaderValue,
+    via_2: HeaderValue,
+}
+
+impl Pseudonym {
+    /// A name that no other process has, by all odds.
+    pub fn random(luck: u32) -> Self {
+        let name = format!("wayside-{luck:08x}");
+        let via = |version: &str| {
+            HeaderValue::from_str(&format!("{version} {name}"))
+                .expect("hex digits are visible ASCII characters")
+        };
+        Self { via_1_1: via("1.1"), via_1_0: via("1.0"), via_2: via("2.0"), name: name.as_str().into() }
+    }
+
+    /// The field value for a message received over that version of HTTP.
+    pub fn via(&self, received: Version) -> HeaderValue {
+        match received {
+            Version::HTTP_2 => self.via_2.clone(),
+            Version::HTTP_10 => self.via_1_0.clone(),
+            _ => self.via_1_1.clone(),
+        }
+    }
+}
+
+/// Leads a cache to the table.
+#[derive(Debug)]
+pub struct LatestTable(Arc<Shared>);
+
+impl std::ops::Deref for LatestTable {
+    type Target = ArcSwap<Table>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0.table
+    }
+}
+
+/// What the requests of one worker share. Everything here belongs to one thread.
+#[derive(Debug)]
+pub struct Worker {
+    /// What it has in common with the others.
+    pub shared: Arc<Shared>,
+    /// Connections to endpoints.
+    pub pools: Rc<Pools>,
+    /// The services its requests asked for.
+    pub directory: Directory,
+    /// Counts requests that never got as far as a service.
+    pub unrouted: Recorder,
+    /// The coarse time.
+    pub tick: Rc<Tick>,
+    /// Where requests go: one atomic load when that has not changed.
+    pub table: RefCell<Cache<LatestTable, Arc<Table>>>,
+    luck: RefCell<SmallRng>,
+    clients: RefCell<Vec<Weak<Client>>>,
+}
+
+impl Worker {
+    /// A worker with nothing to do yet; its number makes its luck differ from its siblings'.
+    pub fn new(shared: Arc<Shared>, number: u64) -> Rc<Self> {
+        let tick = Rc::new(Tick::new(shared.clock));
+        let pools = Pools::new(
+            shared.upstream.clone(),
+            Rc::clone(&tick),
+            shared.drain.clone(),
+            Arc::clone(&shared.metrics),
+        );
+        Rc::new(Self {
+            pools,
+            directory: Directory::default(),
+            unrouted: shared.metrics.recorder_without_service(),
+            tick,
+            luck: RefCell::new(rng::for_worker(shared.seed, number)),
+            clients: RefCell::default(),
+            table: RefCell::new(Cache::new(LatestTable(Arc::clone(&shared)))),
+            shared,
+        })
+    }
+
+    /// Runs something that needs randomness.
+    pub fn with_luck<T>(&self, run: impl FnOnce(&mut SmallRng) -> T) -> T {
+        run(&mut self.luck.borrow_mut())
+    }
+
+    /// A number from 0 up to but not including 1.
+    pub fn luck(&self) -> f64 {
+        self.with_luck(|rng| rng.random())
+    }
+
+    /// A 128-bit number, for a request id.
+    pub fn random_id(&self) -> u128 {
+        self.with_luck(|rng| (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64()))
+    }
+
+    /// Connections for one client alone.
+    pub fn private_pools(&self) -> Rc<Pools> {
+        let settings = upstream::Settings {
+            // They end with the client's connection; its servers never close them.
+            idle_timeout: std::time::Duration::MAX,
+            ..self.shared.upstream.clone()
+        };
+        let shared = &self.shared;
+        Pools::new(settings, Rc::clone(&self.tick), shared.drain.clone(), Arc::clone(&shared.metrics))
+    }
+
+    /// Follows a client connection until it ends.
+    pub fn adopt(&self, client: &Rc<Client>) {
+        self.clients.borrow_mut().push(Rc::downgrade(client));
+    }
+
+    /// The clean-up, about once a second: idle and late connections, closed services, counted requests.
+    pub fn sweep(&self) {
+        self.tick.advance();
+        let draining = self.shared.drain.has_begun();
+        self.clients.borrow_mut().retain(|client| {
+            let Some(client) = client.upgrade() else { return false };
+            if let Some(order) = client.due(&self.shared.settings, draining) {
+                client.tell(order);
+            }
+            client.private.sweep();
+            true
+        });
+        self.pools.sweep();
+        self.directory.sweep();
+        self.unrouted.flush();
+    }
+}

@@ -1,0 +1,194 @@
+//! The files that providers are read from, each with the last content that was good.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::content::{self, Content, Syntax};
+use crate::provider::ServiceName;
+use crate::registry::format::Reason;
+use crate::registry::{Skipped, View};
+
+/// The largest file that is read, in bytes: ten thousand providers take about one megabyte.
+const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+
+/// The files that providers are read from.
+#[derive(Debug, Default)]
+pub(super) struct Sources {
+    files: BTreeMap<PathBuf, Source>,
+    /// Why there is no file at all at present.
+    missing: Option<String>,
+}
+
+/// One file.
+#[derive(Debug, Default)]
+struct Source {
+    /// What was read last.
+    text: Option<String>,
+    /// The last content that was good; none when there never was any.
+    good: Option<Content>,
+    /// Why what was read last is not good.
+    broken: Option<Skipped>,
+}
+
+impl Sources {
+    /// Reads all files at a path: the file itself, or those in the folder. A file that vanished from a folder is forgotten
+    /// if `believe` says so; otherwise the answer is true, and whoever asks may read again a little later, since some
+    /// editors remove a file before they put another one in its place.
+    pub(super) async fn read(&mut self, path: &Path, believe: bool) -> bool {
+        let found = match list(path).await {
+            Ok(found) => found,
+            Err(missing) => {
+                let news = self.missing.is_none() && !self.files.is_empty();
+                if believe || !news {
+                    self.missing = Some(missing);
+                }
+                return news;
+            }
+        };
+        self.missing = None;
+        let vanished = self.files.keys().any(|known| !found.contains(known));
+        if vanished && believe {
+            self.files.retain(|known, _| found.contains(known));
+        }
+        for file in found {
+            let text = read_text(&file).await;
+            self.files.entry(file.clone()).or_default().take(&file, text);
+        }
+        vanished
+    }
+
+    /// Why nothing can be read at present; what was good is then no longer fresh.
+    pub(super) fn down(&self) -> Option<String> {
+        if let Some(missing) = &self.missing {
+            return Some(missing.clone());
+        }
+        let usable = self.files.values().any(|source| source.broken.is_none());
+        let first = self.files.values().find_map(|source| source.broken.as_ref());
+        first.filter(|_| !usable).map(|broken| format!("{}: {}", broken.record, broken.detail))
+    }
+
+    /// What all files together say of a service; `None` when it is in none of them, but one was never good.
+    pub(super) fn view(&self, service: &ServiceName) -> Option<View> {
+        let (mut providers, mut skipped) = (Vec::new(), Vec::new());
+        let mut is_named = false;
+        for source in self.files.values() {
+            let Some(listed) = source.good.as_ref().and_then(|content| content.services.get(service)) else {
+                continue;
+            };
+            is_named = true;
+            providers.extend(listed.providers.iter().cloned());
+            skipped.extend(listed.skipped.iter().cloned());
+            skipped.extend(source.broken.as_ref().map(|broken| Skipped {
+                detail: format!("{}; the last good content of the file stays in use", broken.detail),
+                ..broken.clone()
+            }));
+        }
+        let complete = self.files.values().all(|source| source.good.is_some());
+        match (is_named, complete) {
+            (true, _) => Some(View::Present { providers, skipped }),
+            (false, true) if !self.files.is_empty() => Some(View::Absent),
+            (false, _) => None,
+        }
+    }
+
+    /// The number of files, and of the services they name.
+    pub(super) fn size(&self) -> (usize, usize) {
+        let services = self.files.values().filter_map(|source| source.good.as_ref());
+        let services: std::collections::BTreeSet<&ServiceName> =
+            services.flat_map(|content| content.services.keys()).collect();
+        (self.files.len(), services.len())
+    }
+}
+
+impl Source {
+    /// Takes over what was read, unless it is what was read before.
+    fn take(&mut self, path: &Path, text: Result<String, Skipped>) {
+        let text = match text {
+            Ok(text) => text,
+            Err(broken) => {
+                self.text = None;
+                self.note(Some(broken));
+                return;
+            }
+        };
+        if self.text.as_ref() == Some(&text) {
+            return;
+        }
+        let read = content::read(&name_of(path), syntax(path).unwrap_or(Syntax::Toml), &text);
+        self.text = Some(text);
+        match read {
+            Ok(content) => {
+                let before = self.good.as_ref().map(|good| good.remarks.as_slice()).unwrap_or_default();
+                for remark in content.remarks.iter().filter(|remark| !before.contains(remark)).take(8) {
+                    tracing::warn!(file = %path.display(), "{remark}");
+                }
+                self.good = Some(content);
+                self.note(None);
+            }
+            Err(broken) => self.note(Some(broken)),
+        }
+    }
+
+    fn note(&mut self, broken: Option<Skipped>) {
+        // A file that was good once has services to bear the cause; of one that never was, only the log can tell.
+        let news = broken.as_ref().filter(|news| self.good.is_none() && self.broken.as_ref() != Some(*news));
+        if let Some(news) = news {
+            tracing::warn!("{}: {}", news.record, news.detail);
+        }
+        self.broken = broken;
+    }
+}
+
+/// The files at a path.
+async fn list(path: &Path) -> Result<Vec<PathBuf>, String> {
+    let shown = path.display();
+    let unreadable = |error: std::io::Error| {
+        if error.kind() == ErrorKind::NotFound {
+            format!("{shown} does not exist; waiting for it")
+        } else {
+            format!("{shown} cannot be read: {error}")
+        }
+    };
+    if !tokio::fs::metadata(path).await.map_err(unreadable)?.is_dir() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let mut entries = tokio::fs::read_dir(path).await.map_err(unreadable)?;
+    let mut files = Vec::new();
+    while let Some(entry) = entries.next_entry().await.map_err(unreadable)? {
+        let file = entry.path();
+        let hidden = entry.file_name().to_string_lossy().starts_with('.');
+        // Follows symbolic links, which mounted configuration consists of.
+        if !hidden && syntax(&file).is_some() && tokio::fs::metadata(&file).await.is_ok_and(|at| at.is_file())
+        {
+            files.push(file);
+        }
+    }
+    if files.is_empty() {
+        return Err(format!("there is no .toml or .json file in {shown}; waiting for one"));
+    }
+    files.sort();
+    Ok(files)
+}
+
+async fn read_text(path: &Path) -> Result<String, Skipped> {
+    let broken = |detail: String| Skipped { record: name_of(path), reason: Reason::Malformed, detail };
+    let size = tokio::fs::metadata(path).await.map_err(|error| broken(error.to_string()))?.len();
+    if size > FILE_BYTES_MAX {
+        return Err(broken(format!("the file has {size} bytes, more than {FILE_BYTES_MAX}")));
+    }
+    let bytes = tokio::fs::read(path).await.map_err(|error| broken(error.to_string()))?;
+    String::from_utf8(bytes).map_err(|_| broken("the file is not UTF-8".to_owned()))
+}
+
+fn syntax(path: &Path) -> Option<Syntax> {
+    match path.extension()?.to_str()? {
+        "toml" => Some(Syntax::Toml),
+        "json" => Some(Syntax::Json),
+        _ => None,
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+}

@@ -1,0 +1,209 @@
+//! One connection on which requests are sent, whichever HTTP it speaks, and what became of a request that failed on it.
+
+use std::fmt;
+use std::rc::Rc;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use thiserror::Error;
+use tokio::net::TcpStream;
+
+use super::{ConnectError, Settings};
+use crate::body::Body;
+use crate::drain::{Drain, LocalTasks};
+use crate::gather::Gather;
+use crate::provider::{Address, Protocol};
+
+/// Streams in flight on one HTTP/2 connection before another is made.
+const STREAMS_MAX: u32 = 100;
+
+/// A request that came back without a response.
+#[derive(Debug)]
+pub struct SendError {
+    /// What happened.
+    pub cause: SendCause,
+    /// Whether the provider can have seen it.
+    pub arrival: Arrival,
+    /// The request, where it may be sent again: it never arrived, or repeating it is harmless.
+    pub request: Option<Box<Request<Body>>>,
+}
+
+/// Whether the provider can have seen a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Provably not.
+    Never,
+    /// Perhaps, in part or in whole.
+    Unknown,
+}
+
+/// Why there is no response.
+#[derive(Debug, Error)]
+pub enum SendCause {
+    /// No connection came about.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// As many connections as allowed are in use.
+    #[error("all {limit} connections to {address} are in use")]
+    Full {
+        /// The provider's address.
+        address: Address,
+        /// The bound.
+        limit: usize,
+    },
+    /// The connection ended before a response came.
+    #[error("{address} closed the connection before it answered")]
+    Closed {
+        /// The provider's address.
+        address: Address,
+        /// hyper's words.
+        #[source]
+        source: hyper::Error,
+    },
+    /// What came back is not HTTP.
+    #[error("{address} answered with something that is not a valid HTTP response")]
+    Malformed {
+        /// The provider's address.
+        address: Address,
+        /// hyper's words.
+        #[source]
+        source: hyper::Error,
+    },
+    /// The body of the request broke off on its way in.
+    #[error("the request body broke off")]
+    RequestBody {
+        /// hyper's words.
+        #[source]
+        source: hyper::Error,
+    },
+}
+
+/// The sending half of a connection; the connection itself runs as a task of its own.
+pub(super) enum Sender {
+    Http1(http1::SendRequest<Body>),
+    Http2 { sender: http2::SendRequest<Body>, streams: Rc<()> },
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Http1(_) => "http1",
+            Self::Http2 { .. } => "http2",
+        })
+    }
+}
+
+impl Sender {
+    /// Begins HTTP on a new connection and runs it; `alive` is dropped when the connection ends.
+    pub(super) async fn begin(
+        stream: TcpStream,
+        protocol: Protocol,
+        address: &Address,
+        settings: &Settings,
+        drain: &Drain,
+        alive: impl Sized + 'static,
+    ) -> Result<Self, ConnectError> {
+        let io = TokioIo::new(Gather(stream));
+        let failed = |source| ConnectError::Handshake { address: address.clone(), source };
+        match protocol {
+            Protocol::Http1 | Protocol::Mucp => {
+                let (sender, connection) = http1::Builder::new()
+                    .max_header_size(settings.header_bytes_max)
+                    .handshake(io)
+                    .await
+                    .map_err(failed)?;
+                let connection = connection.with_upgrades();
+                drain.spawn_local("upstream connection", async move {
+                    let _alive = alive;
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "an upstream connection ended");
+                    }
+                });
+                Ok(Self::Http1(sender))
+            }
+            Protocol::H2c => {
+                let (sender, connection) = http2::Builder::new(LocalTasks(drain.clone()))
+                    .timer(TokioTimer::new())
+                    .adaptive_window(true)
+                    .handshake(io)
+                    .await
+                    .map_err(failed)?;
+                drain.spawn_local("upstream connection", async move {
+                    let _alive = alive;
+                    if let Err(error) = connection.await {
+                        tracing::debug!(%error, "an upstream connection ended");
+                    }
+                });
+                Ok(Self::Http2 { sender, streams: Rc::new(()) })
+            }
+        }
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_closed(),
+            Self::Http2 { sender, .. } => sender.is_closed(),
+        }
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        match self {
+            Self::Http1(sender) => sender.is_ready(),
+            Self::Http2 { sender, streams } => {
+                sender.is_ready() && Rc::strong_count(streams) <= STREAMS_MAX as usize
+            }
+        }
+    }
+
+    /// Another sender on the same connection, where the protocol carries several requests at once.
+    pub(super) fn share(&self) -> Option<Self> {
+        match self {
+            Self::Http1(_) => None,
+            Self::Http2 { sender, streams } => {
+                Some(Self::Http2 { sender: sender.clone(), streams: Rc::clone(streams) })
+            }
+        }
+    }
+
+    pub(super) async fn send(
+        &mut self,
+        request: Request<Body>,
+        address: &Address,
+    ) -> Result<Response<Incoming>, SendError> {
+        let spare = spare(&request);
+        let sent = match self {
+            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http2 { sender, .. } => sender.try_send_request(request).await,
+        };
+        sent.map_err(|mut failure| {
+            let returned = failure.take_message();
+            let arrival = if returned.is_some() { Arrival::Never } else { Arrival::Unknown };
+            let source = failure.into_error();
+            let address = address.clone();
+            let request = returned.or(spare).map(Box::new);
+            if source.is_parse() {
+                SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
+            } else if source.is_user() || source.is_body_write_aborted() {
+                SendError { cause: SendCause::RequestBody { source }, arrival, request: None }
+            } else {
+                SendError { cause: SendCause::Closed { address, source }, arrival, request }
+            }
+        })
+    }
+}
+
+/// A copy of a request that can be sent again wherever its connection broke: its repetition is harmless (RFC 9110, 9.2.2),
+/// and it has no body.
+pub fn spare(request: &Request<Body>) -> Option<Request<Body>> {
+    if !request.method().is_idempotent() || !request.body().is_empty() {
+        return None;
+    }
+    let mut copy = Request::new(Body::empty());
+    *copy.method_mut() = request.method().clone();
+    *copy.uri_mut() = request.uri().clone();
+    *copy.version_mut() = request.version();
+    *copy.headers_mut() = request.headers().clone();
+    Some(copy)
+}

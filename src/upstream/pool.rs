@@ -1,0 +1,232 @@
+//! The connections of one worker: a bounded pool per endpoint, newest first, gone with its endpoint.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::{Request, Response};
+use tokio::sync::Mutex;
+
+use super::connection::{SendCause, Sender};
+use super::{Arrival, ConnectError, SendError, Settings, connect};
+use crate::body::Body;
+use crate::clock::{Moment, Tick};
+use crate::drain::Drain;
+use crate::endpoint::{Endpoint, Memory};
+use crate::provider::Protocol;
+use crate::telemetry::metrics::Metrics;
+
+/// Whether an idle connection will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// An idle connection if there is one.
+    Idle,
+    /// A new connection, since an idle one has just proved stale.
+    Fresh,
+}
+
+/// The connections of one worker, or of one client where they must not be shared.
+#[derive(Debug)]
+pub struct Pools {
+    settings: Settings,
+    /// A connection that has idled is judged by the time of the last look at the clock, which makes it seem older than
+    /// it is by a second at most, and never younger.
+    tick: Rc<Tick>,
+    drain: Drain,
+    metrics: Arc<Metrics>,
+    by_endpoint: RefCell<HashMap<u64, Rc<Pool>>>,
+}
+
+/// The connections to one endpoint.
+#[derive(Debug)]
+struct Pool {
+    memory: Arc<Memory>,
+    /// Connections that exist, in use or idle.
+    open: Rc<Cell<usize>>,
+    /// Connections on which a request can be sent; the newest last. HTTP/2 ones stay here while in use.
+    ready: RefCell<Vec<Idle>>,
+    /// Held while an HTTP/2 connection is made, so that requests that come together share it.
+    dialling: Mutex<()>,
+}
+
+#[derive(Debug)]
+struct Idle {
+    sender: Sender,
+    since: Moment,
+}
+
+impl Pools {
+    /// No connections yet.
+    pub fn new(settings: Settings, tick: Rc<Tick>, drain: Drain, metrics: Arc<Metrics>) -> Rc<Self> {
+        Rc::new(Self { settings, tick, drain, metrics, by_endpoint: RefCell::default() })
+    }
+
+    /// Sends a request to an endpoint at a moment and waits for the head of the response. Dropping the future takes the request back.
+    ///
+    /// # Errors
+    /// When no connection comes about, or the connection ends before a response. The error says whether the request can
+    /// have arrived, and brings it back where it may be sent again.
+    pub async fn send(
+        &self,
+        endpoint: &Endpoint,
+        request: Request<Body>,
+        reuse: Reuse,
+        now: Moment,
+    ) -> Result<Response<Body>, SendError> {
+        let pool = self.pool(endpoint);
+        let ready = match reuse {
+            Reuse::Idle => pool.take(now, &self.settings),
+            Reuse::Fresh => None,
+        };
+        let sender = match ready {
+            Some(sender) => Ok(sender),
+            None => self.dial(&pool, endpoint.provider.protocol).await,
+        };
+        let mut sender = match sender {
+            Ok(sender) => sender,
+            Err(cause) => {
+                let request = Some(Box::new(request));
+                return Err(SendError { cause, arrival: Arrival::Never, request });
+            }
+        };
+        let response = sender.send(request, &pool.memory.address).await?;
+        let tick = Rc::clone(&self.tick);
+        let idle_max = self.settings.idle_max;
+        let mut response = response.map(Body::from);
+        response.body_mut().on_end(move |end| {
+            if end.complete {
+                pool.give_back(sender, tick.now(), idle_max);
+            }
+        });
+        Ok(response)
+    }
+
+    /// Closes what idles too long and lets go of withdrawn endpoints; called about once a second.
+    pub fn sweep(&self) {
+        let now = self.tick.now();
+        self.by_endpoint.borrow_mut().retain(|_, pool| {
+            let mut ready = pool.ready.borrow_mut();
+            if pool.memory.is_retired() {
+                ready.clear();
+                return pool.open.get() > 0;
+            }
+            ready.retain(|idle| {
+                let busy = matches!(idle.sender, Sender::Http2 { .. });
+                !idle.sender.is_closed() && (busy || now.since(idle.since) < self.settings.idle_timeout)
+            });
+            pool.open.get() > 0
+        });
+    }
+
+    /// Endpoints to which a connection exists.
+    pub fn endpoints(&self) -> usize {
+        self.by_endpoint.borrow().len()
+    }
+
+    fn pool(&self, endpoint: &Endpoint) -> Rc<Pool> {
+        let mut pools = self.by_endpoint.borrow_mut();
+        let pool = pools.entry(endpoint.memory.number).or_insert_with(|| {
+            Rc::new(Pool {
+                memory: Arc::clone(&endpoint.memory),
+                open: Rc::default(),
+                ready: RefCell::default(),
+                dialling: Mutex::new(()),
+            })
+        });
+        Rc::clone(pool)
+    }
+
+    async fn dial(&self, pool: &Pool, protocol: Protocol) -> Result<Sender, SendCause> {
+        match protocol {
+            Protocol::Http1 | Protocol::Mucp => self.open(pool, protocol).await,
+            Protocol::H2c => {
+                let _turn = pool.dialling.lock().await;
+                if let Some(sender) = pool.take(self.tick.now(), &self.settings) {
+                    return Ok(sender);
+                }
+                let sender = self.open(pool, protocol).await?;
+                if let Some(shared) = sender.share() {
+                    pool.ready.borrow_mut().push(Idle { sender: shared, since: self.tick.now() });
+                }
+                Ok(sender)
+            }
+        }
+    }
+
+    async fn open(&self, pool: &Pool, protocol: Protocol) -> Result<Sender, SendCause> {
+        let address = &pool.memory.address;
+        let limit = self.settings.connections_max;
+        if pool.open.get() >= limit {
+            return Err(SendCause::Full { address: address.clone(), limit });
+        }
+        let alive = Alive::new(Rc::clone(&pool.open), &self.metrics);
+        self.metrics.proxy.upstream_dials_total.inc();
+        let made = async {
+            let stream = connect(address, self.settings.connect_timeout).await?;
+            Sender::begin(stream, protocol, address, &self.settings, &self.drain, alive).await
+        };
+        made.await.map_err(|error: ConnectError| {
+            self.metrics.proxy.upstream_dial_failures_total.inc();
+            error.into()
+        })
+    }
+}
+
+impl Pool {
+    fn take(&self, now: Moment, settings: &Settings) -> Option<Sender> {
+        let mut ready = self.ready.borrow_mut();
+        let mut at = ready.len();
+        while at > 0 {
+            at -= 1;
+            let idle = &ready[at];
+            if idle.sender.is_closed() {
+                ready.remove(at);
+            } else if let Some(shared) = idle.sender.share() {
+                if idle.sender.is_ready() {
+                    return Some(shared);
+                }
+            } else if now.since(idle.since) >= settings.idle_timeout {
+                // The newest come last, so all before this one are too old as well.
+                ready.drain(..=at);
+                return None;
+            } else if idle.sender.is_ready() {
+                return Some(ready.remove(at).sender);
+            }
+        }
+        None
+    }
+
+    fn give_back(&self, sender: Sender, now: Moment, idle_max: usize) {
+        let shared = matches!(sender, Sender::Http2 { .. });
+        if shared || sender.is_closed() || self.memory.is_retired() {
+            return;
+        }
+        let mut ready = self.ready.borrow_mut();
+        if ready.len() >= idle_max {
+            ready.remove(0);
+        }
+        ready.push(Idle { sender, since: now });
+    }
+}
+
+/// Counts a connection for as long as it exists.
+struct Alive {
+    open: Rc<Cell<usize>>,
+    metrics: Arc<Metrics>,
+}
+
+impl Alive {
+    fn new(open: Rc<Cell<usize>>, metrics: &Arc<Metrics>) -> Self {
+        open.set(open.get() + 1);
+        metrics.proxy.upstream_connections_open.inc();
+        Self { open, metrics: Arc::clone(metrics) }
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.open.set(self.open.get().saturating_sub(1));
+        self.metrics.proxy.upstream_connections_open.dec();
+    }
+}

@@ -1,0 +1,87 @@
+//! A client on one connection: well-behaved HTTP, or raw bytes.
+
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::client::conn::http1::SendRequest;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+
+/// A well-behaved HTTP/1.1 client on one connection.
+pub(crate) struct Client {
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection.with_upgrades());
+        Self { sender }
+    }
+
+    /// Sends a request and reads the whole answer.
+    pub(crate) async fn send(&mut self, request: Request<Full<Bytes>>) -> Response<Bytes> {
+        let response = self.begin(request).await;
+        let (parts, body) = response.into_parts();
+        Response::from_parts(parts, body.collect().await.unwrap().to_bytes())
+    }
+
+    /// Sends a request and waits for the head of the answer.
+    pub(crate) async fn begin(&mut self, request: Request<Full<Bytes>>) -> Response<hyper::body::Incoming> {
+        self.sender.ready().await.unwrap();
+        self.sender.send_request(request).await.unwrap()
+    }
+
+    /// Asks a service for a path.
+    pub(crate) async fn get(&mut self, service: &str, path: &str) -> Response<Bytes> {
+        self.send(Request::get(path).header("host", service).body(Full::default()).unwrap()).await
+    }
+}
+
+/// A connection on which a test says what it likes.
+pub(crate) struct Raw {
+    stream: TcpStream,
+    heard: Vec<u8>,
+}
+
+impl Raw {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        Self { stream: TcpStream::connect(address).await.unwrap(), heard: Vec::new() }
+    }
+
+    pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).await.unwrap();
+    }
+
+    /// Ends this side of the connection.
+    pub(crate) async fn finish(&mut self) {
+        self.stream.shutdown().await.unwrap();
+    }
+
+    /// Everything heard so far, once it ends with this text.
+    pub(crate) async fn hear_until(&mut self, end: &str) -> String {
+        while !self.heard.ends_with(end.as_bytes()) {
+            let read =
+                tokio::time::timeout(super::patience::PATIENCE, self.stream.read_buf(&mut self.heard)).await;
+            let heard = String::from_utf8_lossy(&self.heard);
+            assert!(
+                read.unwrap_or_else(|_| panic!("nothing more than {heard:?}")).unwrap() > 0,
+                "ended: {heard:?}"
+            );
+        }
+        String::from_utf8(std::mem::take(&mut self.heard)).unwrap()
+    }
+
+    /// Everything heard until the other side ended.
+    pub(crate) async fn hear_all(&mut self) -> String {
+        let read = self.stream.read_to_end(&mut self.heard);
+        // A reset ends it as well as a close does.
+        let _ =
+            tokio::time::timeout(super::patience::PATIENCE, read).await.expect("the other side should end");
+        String::from_utf8(std::mem::take(&mut self.heard)).unwrap()
+    }
+}

@@ -1,0 +1,138 @@
+//! Providers: an echo that tells what it was asked, and raw ones that a test scripts.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use wayside::provider::Address;
+
+/// A provider that answers each request with what it was asked, as JSON.
+pub(crate) struct Echo {
+    address: SocketAddr,
+    /// Requests answered.
+    requests: Arc<AtomicUsize>,
+    /// Connections accepted.
+    connections: Arc<AtomicUsize>,
+    tasks: JoinSet<()>,
+}
+
+impl Echo {
+    pub(crate) async fn start() -> Self {
+        Self::at("127.0.0.1:0".parse().unwrap()).await
+    }
+
+    pub(crate) async fn at(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (requests, connections) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, Arc::clone(&requests), Arc::clone(&connections)));
+        Self { address, requests, connections, tasks }
+    }
+
+    pub(crate) async fn several(count: usize) -> Vec<Self> {
+        let mut echoes = Vec::new();
+        for _ in 0..count {
+            echoes.push(Self::start().await);
+        }
+        echoes
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.address.into()
+    }
+
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn connections(&self) -> usize {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    /// Ends it as `kill -9` does: its port and all its connections close.
+    pub(crate) async fn kill(mut self) {
+        self.tasks.shutdown().await;
+    }
+}
+
+async fn serve(listener: TcpListener, requests: Arc<AtomicUsize>, connections: Arc<AtomicUsize>) {
+    let port = listener.local_addr().unwrap().port();
+    let mut open = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        connections.fetch_add(1, Ordering::Relaxed);
+        let requests = Arc::clone(&requests);
+        open.spawn(async move {
+            let service = hyper::service::service_fn(move |request| {
+                requests.fetch_add(1, Ordering::Relaxed);
+                echo(port, request)
+            });
+            let _ = auto::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
+        });
+    }
+}
+
+async fn echo(port: u16, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?;
+    let trailers = body.trailers().map(|trailers| format!("{trailers:?}"));
+    let headers: Vec<(String, String)> = parts
+        .headers
+        .iter()
+        .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect();
+    let told = json!({
+        "port": port,
+        "method": parts.method.as_str(),
+        "target": parts.uri.to_string(),
+        "version": format!("{:?}", parts.version),
+        "headers": headers,
+        "body": String::from_utf8_lossy(&body.to_bytes()),
+        "trailers": trailers,
+    });
+    Ok(Response::new(Full::from(told.to_string())))
+}
+
+/// What an echo told.
+pub(crate) fn told(response: &Response<Bytes>) -> Value {
+    serde_json::from_slice(response.body()).unwrap_or_else(|_| panic!("no echo: {response:?}"))
+}
+
+/// The values of a header that an echo was sent.
+pub(crate) fn told_header(told: &Value, name: &str) -> Vec<String> {
+    let headers = told["headers"].as_array().unwrap();
+    let values = headers.iter().filter(|header| header[0] == name);
+    values.map(|header| header[1].as_str().unwrap().to_owned()).collect()
+}
+
+/// A provider whose every connection a test plays itself.
+pub(crate) struct Script {
+    listener: TcpListener,
+}
+
+impl Script {
+    pub(crate) async fn start() -> Self {
+        Self { listener: TcpListener::bind("127.0.0.1:0").await.unwrap() }
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        self.listener.local_addr().unwrap().into()
+    }
+
+    pub(crate) async fn accept(&self) -> TcpStream {
+        let accepted = tokio::time::timeout(super::patience::PATIENCE, self.listener.accept()).await;
+        accepted.expect("a connection should come").unwrap().0
+    }
+}
