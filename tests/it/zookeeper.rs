@@ -140,6 +140,7 @@ async fn services_come_and_go_and_are_wanted_and_let_go() {
     eventually(SOON, "what is wanted later is listed", || watching.has("more", &["c"])).await;
     let server = &zookeeper.servers[0];
     eventually(SOON, "only what is wanted is watched", || (server.watches() == 2).then_some(())).await;
+    assert_eq!(server.number("zk_global_sessions"), 2, "one for the writer, and one for all that is watched");
     let count = watching.count();
     announce(&writer, "first", "d", "10.0.0.4:80").await;
     announce(&writer, "stranger", "e", "10.0.0.5:80").await;

@@ -58,7 +58,7 @@ mod tests {
     fn batch(events: impl IntoIterator<Item = WatchedEvent>) -> Batch {
         let mut batch = Batch::default();
         for event in events {
-            batch.add("/root/greeter", event);
+            batch.add("/services/greeter", event);
         }
         batch
     }
@@ -71,15 +71,15 @@ mod tests {
     fn an_event_marks_the_child_it_is_about() {
         use EventType::{NodeCreated, NodeDataChanged, NodeDeleted};
         for (event, path, child) in [
-            (NodeCreated, "/root/greeter/a", Some("a")),
-            (NodeDataChanged, "/root/greeter/a", Some("a")),
-            (NodeDeleted, "/root/greeter/a", Some("a")),
-            (NodeCreated, "/root/greeter/a/x", Some("a")),
-            (NodeDataChanged, "/root/greeter/a/x", None),
-            (NodeDeleted, "/root/greeter/a/x/y", None),
-            (NodeCreated, "/root/greeter2/a", None),
-            (NodeCreated, "/root/gree", None),
-            (NodeCreated, "/root", None),
+            (NodeCreated, "/services/greeter/a", Some("a")),
+            (NodeDataChanged, "/services/greeter/a", Some("a")),
+            (NodeDeleted, "/services/greeter/a", Some("a")),
+            (NodeCreated, "/services/greeter/a/x", Some("a")),
+            (NodeDataChanged, "/services/greeter/a/x", None),
+            (NodeDeleted, "/services/greeter/a/x/y", None),
+            (NodeCreated, "/services/greeter2/a", None),
+            (NodeCreated, "/services/gree", None),
+            (NodeCreated, "/services", None),
         ] {
             let batch = node(event, path);
             assert_eq!(batch.children.first().map(String::as_str), child, "{event} {path}");
@@ -89,9 +89,9 @@ mod tests {
 
     #[test]
     fn the_folder_itself_comes_and_goes() {
-        assert!(node(EventType::NodeCreated, "/root/greeter").folder);
-        assert!(node(EventType::NodeDeleted, "/root/greeter").folder);
-        assert!(!node(EventType::NodeDataChanged, "/root/greeter").folder);
+        assert!(node(EventType::NodeCreated, "/services/greeter").folder);
+        assert!(node(EventType::NodeDeleted, "/services/greeter").folder);
+        assert!(!node(EventType::NodeDataChanged, "/services/greeter").folder);
     }
 
     #[test]

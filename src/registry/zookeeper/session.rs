@@ -140,10 +140,12 @@ impl<'a> Session<'a> {
     fn fault(&self, error: Error, doing: &str, path: &str) -> Fault {
         match error {
             Error::NoNode => Fault::Missing,
-            Error::ConnectionLoss => Fault::Lost,
+            // Calls on their way share the connection's error: custom ones tell of its sockets and timeouts.
+            Error::ConnectionLoss | Error::Custom(_) => Fault::Lost,
             Error::NoAuth => Fault::Denied,
             Error::BadArguments(_) => Fault::Unthinkable,
             Error::Unimplemented => Fault::Unknown,
+            _ if self.client.state() == SessionState::Disconnected => Fault::Lost,
             error => Fault::Failed(self.unreachable(format!("could not {doing} {path}"), error)),
         }
     }

@@ -94,6 +94,11 @@ impl Watching {
         self.seen.lock().reports.len()
     }
 
+    /// How long ago the last report came.
+    pub(crate) fn quiet(&self) -> Duration {
+        self.seen.lock().reports.last().map(|(at, _)| at.elapsed()).unwrap_or_default()
+    }
+
     /// Reports from the one with that number on.
     pub(crate) fn since(&self, count: usize) -> Vec<(Instant, Report)> {
         self.seen.lock().reports[count..].to_vec()

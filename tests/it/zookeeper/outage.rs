@@ -22,8 +22,9 @@ async fn a_watch_is_set_again_after_each_reconnect() {
         zookeeper.server().ready().await;
         eventually(LATER, "the return is reported", || watching.connected_since(count)).await;
         eventually(SOON, "the service is listed anew", || watching.lists_since(count, "greeter").pop()).await;
-        // Late enough for everything that follows a reconnect to be over: only a watch can tell of this one.
-        pass(Duration::from_millis(500)).await;
+        // What follows a reconnect is over then: only a watch can tell of the next change.
+        let quiet = || (watching.quiet() >= Duration::from_millis(500)).then_some(());
+        eventually(SOON, "nothing more is reported", quiet).await;
         let writer = zookeeper.writer().await;
         let count = watching.count();
         announce(&writer, "greeter", id, "10.0.0.2:80").await;

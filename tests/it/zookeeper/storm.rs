@@ -14,6 +14,7 @@ const LATER: Duration = Duration::from_secs(60);
 async fn write_until(stop: Arc<AtomicBool>, cluster: String) {
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
     let mut writer = Writer::connect(&cluster).await;
+    let mut pace = tokio::time::interval(Duration::from_millis(5));
     for number in 0_usize.. {
         if stop.load(Ordering::Relaxed) {
             return;
@@ -32,7 +33,7 @@ async fn write_until(stop: Arc<AtomicBool>, cluster: String) {
         if matches!(written, Err(_) | Ok(Err(zookeeper_client::Error::SessionExpired))) {
             writer = Writer::connect(&cluster).await;
         }
-        pass(Duration::from_millis(5)).await;
+        pace.tick().await;
     }
 }
 
