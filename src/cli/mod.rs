@@ -2,6 +2,7 @@
 
 mod check;
 mod flags;
+mod run;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -25,6 +26,7 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Run(run::Run),
     Check(check::Check),
 }
 
@@ -50,6 +52,7 @@ fn start_with(
         }
     };
     match arguments.command {
+        Command::Run(run) => run.run(variable),
         Command::Check(check) => check.run(variable),
     }
 }

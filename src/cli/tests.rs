@@ -22,6 +22,7 @@ fn help(of: &[&str]) -> String {
 #[test]
 fn help_says_what_there_is() {
     insta::assert_snapshot!("help", help(&[]));
+    insta::assert_snapshot!("help-run", help(&["run"]));
     insta::assert_snapshot!("help-check", help(&["check"]));
 }
 
@@ -50,6 +51,10 @@ fn exit_codes_tell_good_wrong_and_unreadable_apart() {
     assert_eq!(code(&["check", &folder.path().join("none.toml").display().to_string()]), exit(USAGE));
     assert_eq!(code(&["check"]), exit(USAGE));
     assert_eq!(code(&["chekc", &good]), exit(USAGE));
+    assert_eq!(code(&["run"]), exit(USAGE));
+    assert_eq!(code(&["run", "--config", &wrong]), exit(FAILED));
+    assert_eq!(code(&["run", "--registry", "zookeper://127.0.0.1"]), exit(FAILED));
+    assert_eq!(code(&["run", "--workers"]), exit(USAGE));
     assert_eq!(code(&["--version"]), exit(0));
     assert_eq!(code(&["check", "--help"]), exit(0));
 }

@@ -1,0 +1,75 @@
+//! `wayside run`: the proxy, until it is told to stop.
+
+use std::process::ExitCode;
+
+use clap::Args;
+
+use super::check::refused;
+use super::flags::Flags;
+use super::{FAILED, USAGE, complain, told};
+use crate::app::{self, App};
+use crate::config::{self, Config};
+use crate::telemetry::log;
+
+/// What is said where nothing tells which registry to follow.
+const NO_REGISTRY: &str = "\
+wayside: there is no registry to follow; give one, or a file that names one:
+    wayside run --registry zookeeper://127.0.0.1:2181
+    wayside run --registry fixed:greeter=127.0.0.1:8080,127.0.0.1:8081
+    wayside run --config wayside.toml
+or see it at work with nothing installed: wayside demo";
+
+/// Follow a registry, and send requests to the providers that live
+///
+/// Flags win over the environment, and the environment over the file. Credentials for the registry are given by the variable
+/// WAYSIDE_REGISTRY_AUTH, as user:password. SIGTERM lets what runs finish; SIGHUP reads the file again.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Run {
+    #[command(flatten)]
+    flags: Flags,
+}
+
+impl Run {
+    pub(super) fn run(&self, variable: &dyn Fn(&str) -> Option<String>) -> ExitCode {
+        match self.config(variable) {
+            Ok(config) => serve(config),
+            Err(code) => code,
+        }
+    }
+
+    /// What file, flags and environment say together; the exit code when that is nothing good.
+    fn config(&self, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config, ExitCode> {
+        let file = self.flags.file(variable);
+        let overrides = self.flags.overrides(variable);
+        if file.is_none() && overrides.registry.is_none() {
+            complain(NO_REGISTRY);
+            return Err(ExitCode::from(USAGE));
+        }
+        config::load(file.as_deref(), &overrides).map_err(|error| refused(&error))
+    }
+}
+
+/// Runs the proxy until it has ended; the exit code for how.
+fn serve(config: Config) -> ExitCode {
+    // Kept until the end: what waits to be written is written when it goes.
+    let _log = match log::init(&config.log) {
+        Ok(log) => log,
+        Err(error) => return failed(&error),
+    };
+    let registry = config.registry.clone().open();
+    match app::build(config, registry).and_then(App::start) {
+        Ok(running) => {
+            for address in &running.listeners {
+                tracing::info!(%address, "requests are taken");
+            }
+            running.wait();
+            ExitCode::SUCCESS
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    complain(format!("wayside: {}", told(error)));
+    ExitCode::from(FAILED)
+}
