@@ -116,13 +116,15 @@ pub fn build(
     }
     let (listeners, addresses) = bind(&config)?;
     let admin = config.admin.as_ref().map(bind_admin).transpose()?;
+    let access = AccessLog::open(&config.access)?;
+    metrics.watch_dropped_lines("access_log", access.dropped_lines());
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
         upstream: config.upstream.clone(),
         table: ArcSwap::new(Arc::clone(&config.routes)),
         catalog,
         metrics,
-        access: AccessLog::open(&config.access)?,
+        access,
         clock,
         drain: Drain::new(),
         seed,

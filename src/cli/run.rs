@@ -1,5 +1,6 @@
 //! `wayside run`: the proxy, until it is told to stop.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
@@ -7,8 +8,8 @@ use clap::Args;
 use super::check::refused;
 use super::flags::Flags;
 use super::{FAILED, USAGE, complain, told};
-use crate::app::{self, App};
-use crate::config::{self, Config};
+use crate::app::{self, App, Reload, Surroundings};
+use crate::config::{self, Config, Overrides};
 use crate::telemetry::log;
 
 /// What is said where nothing tells which registry to follow.
@@ -31,34 +32,38 @@ pub(super) struct Run {
 
 impl Run {
     pub(super) fn run(&self, variable: &dyn Fn(&str) -> Option<String>) -> ExitCode {
-        match self.config(variable) {
-            Ok(config) => serve(config),
-            Err(code) => code,
-        }
-    }
-
-    /// What file, flags and environment say together; the exit code when that is nothing good.
-    fn config(&self, variable: &dyn Fn(&str) -> Option<String>) -> Result<Config, ExitCode> {
         let file = self.flags.file(variable);
         let overrides = self.flags.overrides(variable);
         if file.is_none() && overrides.registry.is_none() {
             complain(NO_REGISTRY);
-            return Err(ExitCode::from(USAGE));
+            return ExitCode::from(USAGE);
         }
-        config::load(file.as_deref(), &overrides).map_err(|error| refused(&error))
+        match config::load(file.as_deref(), &overrides) {
+            Ok(config) => serve(config, file.map(|file| reload(file, overrides))),
+            Err(error) => refused(&error),
+        }
     }
 }
 
+/// Reads the file again, under what flags and environment said at the start.
+fn reload(file: PathBuf, overrides: Overrides) -> Reload {
+    let path = file.clone();
+    let load = move || config::load(Some(&path), &overrides).map_err(|error| error.to_string());
+    Reload { file, load: Box::new(load) }
+}
+
 /// Runs the proxy until it has ended; the exit code for how.
-fn serve(config: Config) -> ExitCode {
+fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
     // Kept until the end: what waits to be written is written when it goes.
-    let _log = match log::init(&config.log) {
+    let log = match log::init(&config.log) {
         Ok(log) => log,
         Err(error) => return failed(&error),
     };
     let registry = config.registry.clone().open();
-    match app::build(config, registry).and_then(App::start) {
+    let surroundings = Surroundings { log: Some(log.control()), reload, signals: true };
+    match app::build(config, registry, surroundings).and_then(App::start) {
         Ok(running) => {
+            running.metrics.watch_dropped_lines("log", log.dropped_lines());
             for address in &running.listeners {
                 tracing::info!(%address, "requests are taken");
             }

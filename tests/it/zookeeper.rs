@@ -14,7 +14,7 @@ use wayside::registry::format::Reason;
 use wayside::registry::{Registry, Skipped, View, kinds, zookeeper};
 use zookeeper_client::{Acls, CreateMode};
 
-use crate::support::patience::{eventually, pass};
+use crate::support::patience::eventually;
 use crate::support::watching::Watching;
 use crate::support::zookeeper::{Writer, ZooKeeper};
 

@@ -39,9 +39,3 @@ pub(crate) async fn at_last(what: &str, mut tried: impl AsyncFnMut() -> bool) {
         tokio::task::yield_now().await;
     }
 }
-
-/// Lets time pass where that is the subject: the pace of a load, or a while in which nothing may come. Nothing that is to
-/// come is waited for like this.
-pub(crate) async fn pass(time: Duration) {
-    tokio::time::sleep(time).await;
-}
