@@ -133,11 +133,10 @@ fn keys(text: &str) -> BTreeMap<String, toml::Value> {
     let table: toml::Table = text.parse().unwrap_or_default();
     let mut keys = BTreeMap::new();
     for (name, value) in table {
-        match value {
-            toml::Value::Table(section) => {
-                keys.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
-            }
-            value => drop(keys.insert(name, value)),
+        if let toml::Value::Table(section) = value {
+            keys.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
+        } else {
+            keys.insert(name, value);
         }
     }
     keys

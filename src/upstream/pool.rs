@@ -102,12 +102,13 @@ impl Pools {
         Ok(response)
     }
 
-    /// Closes what idles too long and lets go of withdrawn endpoints; called about once a second.
+    /// Closes what idles too long, or at all while draining, and lets go of withdrawn endpoints; called about once a second.
     pub fn sweep(&self) {
         let now = self.tick.now();
+        let over = self.drain.has_begun();
         self.by_endpoint.borrow_mut().retain(|_, pool| {
             let mut ready = pool.ready.borrow_mut();
-            if pool.memory.is_retired() {
+            if over || pool.memory.is_retired() {
                 ready.clear();
                 return pool.open.get() > 0;
             }
