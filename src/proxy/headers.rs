@@ -4,7 +4,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE,
     TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use http::{Version, request, response};
+use http::{Request, Version, response};
 
 use super::error::ProxyError;
 use super::request::Exchange;
@@ -28,8 +28,10 @@ pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Whether a request asks to speak another protocol on its connection.
-pub fn wants_upgrade(parts: &request::Parts, traits: Traits) -> bool {
-    traits.has(Traits::UPGRADE) && parts.version == Version::HTTP_11 && names(&parts.headers, "upgrade")
+pub fn wants_upgrade<B>(request: &Request<B>, traits: Traits) -> bool {
+    traits.has(Traits::UPGRADE)
+        && request.version() == Version::HTTP_11
+        && names(request.headers(), "upgrade")
 }
 
 /// Refuses a request that was here before.

@@ -22,8 +22,8 @@ pub const ATTEMPTS_MAX: usize = 8;
 /// A request as it arrived.
 #[derive(Debug)]
 pub struct Request {
-    /// The message.
-    pub message: http::Request<Body>,
+    /// The message; boxed, since every layer hands it on, and half a kilobyte is dear to move.
+    pub message: Box<http::Request<Body>>,
     /// What its headers are like.
     pub traits: Traits,
     /// Who sent it.
@@ -36,7 +36,7 @@ pub struct Request {
 #[derive(Debug)]
 pub struct Routed {
     /// The message.
-    pub message: http::Request<Body>,
+    pub message: Box<http::Request<Body>>,
     /// What its headers were like when it arrived.
     pub traits: Traits,
     /// Who sent it.
@@ -59,7 +59,7 @@ pub struct Routed {
 #[derive(Debug)]
 pub struct Attempt {
     /// The message.
-    pub message: http::Request<Body>,
+    pub message: Box<http::Request<Body>>,
     /// Who sent it.
     pub client: Rc<Client>,
     /// What becomes of it.

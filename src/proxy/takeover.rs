@@ -103,7 +103,7 @@ pub async fn begin_stream(
     worker: &Worker,
 ) -> Result<http::Response<Body>, Failure<Returned>> {
     let Attempt { message, client, record, endpoint, guard, .. } = attempt;
-    let (parts, body) = message.into_parts();
+    let (parts, body) = (*message).into_parts();
     let first = whole(body).await?;
     let address = &endpoint.memory.address;
     let failed = |cause: SendCause, parts, first: Bytes| {

@@ -70,7 +70,7 @@ impl Pools {
     pub async fn send(
         &self,
         endpoint: &Endpoint,
-        request: Request<Body>,
+        request: Box<Request<Body>>,
         reuse: Reuse,
         now: Moment,
     ) -> Result<Response<Body>, SendError> {
@@ -86,11 +86,11 @@ impl Pools {
         let mut sender = match sender {
             Ok(sender) => sender,
             Err(cause) => {
-                let request = Some(Box::new(request));
+                let request = Some(request);
                 return Err(SendError { cause, arrival: Arrival::Never, request });
             }
         };
-        let response = sender.send(request, &pool.memory.address).await?;
+        let response = sender.send(*request, &pool.memory.address).await?;
         let tick = Rc::clone(&self.tick);
         let idle_max = self.settings.idle_max;
         let mut response = response.map(Body::from);

@@ -47,7 +47,7 @@ impl Service<Attempt> for Forward {
             // A Go Micro server answers with the headers of its connection's first request, and takes
             // every client's ids for the same: its connections are never shared between clients.
             let pools = if protocol == Protocol::Mucp { &client.private } else { &worker.pools };
-            let spare = limit.and_then(|_| spare(&message));
+            let spare = limit.and_then(|_| spare(&message)).map(Box::new);
             let sent = pools.send(&endpoint, message, reuse, record.moment());
             let mut response = match limit {
                 None => sent.await.map_err(failed)?,
@@ -83,9 +83,8 @@ fn failed(error: SendError) -> Failure<Returned> {
 }
 
 /// An attempt that took too long: what can be repeated is tried elsewhere.
-fn late(limit: Duration, spare: Option<http::Request<Body>>) -> Failure<Returned> {
-    let again =
-        spare.map(|message| Returned { message: Box::new(message), elsewhere: true, never_arrived: false });
+fn late(limit: Duration, spare: Option<Box<http::Request<Body>>>) -> Failure<Returned> {
+    let again = spare.map(|message| Returned { message, elsewhere: true, never_arrived: false });
     Failure { error: ProxyError::AttemptTimeout { limit }, again }
 }
 

@@ -63,7 +63,7 @@ where
     fn call(&mut self, arrived: Arrived) -> Self::Future {
         let Arrived { message, client } = arrived;
         let record = Record::begin(&self.worker, &client, &message);
-        let mut message = message.map(Body::from);
+        let mut message = Box::new(message.map(Body::from));
         if record.is_written_down() {
             let record = Rc::clone(&record);
             message.body_mut().on_end(move |end| record.received(end));

@@ -88,7 +88,7 @@ where
 }
 
 fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
-    let Request { message, traits, client, record } = request;
+    let Request { mut message, traits, client, record } = request;
     let shared = &worker.shared;
     check(&message, traits, worker)?;
     let go_micro = traits.has(Traits::GO_MICRO);
@@ -101,26 +101,25 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     record.via.set(Some(via));
     record.bound.replace(Some(Rc::clone(&bound)));
 
-    let (mut parts, body) = message.into_parts();
-    let exchange = if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && parts.version == Version::HTTP_11
-    {
+    let received = message.version();
+    let exchange = if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && received == Version::HTTP_11 {
         Exchange::MicroStream
-    } else if headers::wants_upgrade(&parts, traits) && body.is_empty() {
+    } else if headers::wants_upgrade(&message, traits) && message.body().is_empty() {
         Exchange::Upgrade
     } else {
         Exchange::Plain
     };
-    headers::clean_request(&mut parts.headers, traits, exchange);
-    set_target(&mut parts, path, host)?;
+    headers::clean_request(message.headers_mut(), traits, exchange);
+    set_target(&mut message, path, host)?;
+    let fields = message.headers_mut();
     if shared.settings.forwarded_headers {
-        headers::add_forwarded(&mut parts.headers, traits, &client.forwarded_for);
+        headers::add_forwarded(fields, traits, &client.forwarded_for);
     }
     if shared.settings.request_id {
-        let id = parts.headers.entry(X_REQUEST_ID).or_insert_with(|| new_id(worker));
+        let id = fields.entry(X_REQUEST_ID).or_insert_with(|| new_id(worker));
         record.request_id.replace(Some(id.clone()));
     }
-    parts.headers.append(http::header::VIA, shared.pseudonym.via(parts.version));
-    let message = http::Request::from_parts(parts, body);
+    fields.append(http::header::VIA, shared.pseudonym.via(received));
     let (tried, reuse) = (arrayvec::ArrayVec::new(), Reuse::Idle);
     Ok(Routed { message, traits, client, record, bound, limits, exchange, tried, reuse })
 }
@@ -188,20 +187,21 @@ fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {
 
 /// Sets path and `Host`: an absolute-form target gives way to its path, its authority to `Host` (RFC 9112, 3.2.2).
 fn set_target(
-    parts: &mut http::request::Parts,
+    message: &mut http::Request<Body>,
     path: Option<PathAndQuery>,
     host: Option<HeaderValue>,
 ) -> Result<(), ProxyError> {
-    let asked = parts.uri.authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    let asked =
+        message.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
     if let Some(host) = host.or(asked) {
-        parts.headers.insert(HOST, host);
+        message.headers_mut().insert(HOST, host);
     }
-    if path.is_some() || parts.uri.authority().is_some() {
-        let old = std::mem::take(&mut parts.uri).into_parts();
+    if path.is_some() || message.uri().authority().is_some() {
+        let old = std::mem::take(message.uri_mut()).into_parts();
         let target = path.or(old.path_and_query).unwrap_or_else(|| PathAndQuery::from_static("/"));
         let mut new = http::uri::Parts::default();
         new.path_and_query = Some(target);
-        parts.uri =
+        *message.uri_mut() =
             Uri::from_parts(new).map_err(|_| ProxyError::BadRequest("the request target is malformed"))?;
     }
     Ok(())

@@ -68,35 +68,35 @@ where
         always_ready(cx)
     }
 
-    fn call(&mut self, mut routed: Routed) -> Self::Future {
+    fn call(&mut self, routed: Routed) -> Self::Future {
         let endpoint = match self.pick(&routed) {
             Ok(endpoint) => endpoint,
             Err(error) => return Box::pin(std::future::ready(Err(error.into()))),
         };
-        let record = &routed.record;
+        let Routed { message, traits, client, record, bound, limits, exchange, mut tried, reuse } = routed;
         record.attempts.set(record.attempts.get().saturating_add(1));
         record.endpoint.replace(Some(endpoint.memory.clone()));
         let number = endpoint.memory.number;
         let answer = self.inner.call(Attempt {
-            message: std::mem::take(&mut routed.message),
-            client: Rc::clone(&routed.client),
-            record: Rc::clone(record),
+            message,
+            client: Rc::clone(&client),
+            record: Rc::clone(&record),
             guard: Rc::new(endpoint.memory.begin()),
             endpoint,
-            exchange: routed.exchange,
-            reuse: routed.reuse,
-            limit: routed.limits.attempt_timeout,
+            exchange,
+            reuse,
+            limit: limits.attempt_timeout,
         });
         Box::pin(async move {
             answer.await.map_err(|Failure { error, again }| {
                 let again = again.and_then(|returned| {
-                    let repeatable = returned.never_arrived || routed.limits.retry_idempotent;
-                    if returned.elsewhere && routed.tried.try_push(number).is_err() {
+                    let Returned { message, elsewhere, never_arrived } = returned;
+                    let repeatable = never_arrived || limits.retry_idempotent;
+                    if !repeatable || (elsewhere && tried.try_push(number).is_err()) {
                         return None;
                     }
-                    routed.reuse = if returned.elsewhere { Reuse::Idle } else { Reuse::Fresh };
-                    routed.message = *returned.message;
-                    repeatable.then_some(routed)
+                    let reuse = if elsewhere { Reuse::Idle } else { Reuse::Fresh };
+                    Some(Routed { message, traits, client, record, bound, limits, exchange, tried, reuse })
                 });
                 Failure { error, again }
             })
