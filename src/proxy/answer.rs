@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http::{Response, StatusCode};
 use serde_json::json;
 
@@ -66,6 +66,10 @@ impl Form {
         let name = &worker.shared.pseudonym.name;
         let status = format!("{name}; error={}; details=\"{}\"", telling.proxy_status, telling.reason);
         insert(headers, PROXY_STATUS, &status);
+        if matches!(error, ProxyError::BadRequest(_)) {
+            // Who was misunderstood once is not listened to any longer.
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         if let Some(id) = record.request_id.borrow().as_ref() {
             headers.insert(X_REQUEST_ID, id.clone());
         }

@@ -42,7 +42,12 @@ pub struct Client {
     head_since: Cell<Option<Moment>>,
     /// Requests in flight, their bodies included.
     requests: Cell<u32>,
+    /// Those of them whose answer is awaited under a deadline.
+    awaited: Cell<u32>,
     go_micro: Cell<bool>,
+    http2: Cell<bool>,
+    /// Whether the body of a request was not read to its end.
+    unread: Cell<bool>,
     /// What measures the deadline of its requests, kept from one to the next: moving a timer on costs less than making one.
     timer: Cell<Option<Pin<Box<Sleep>>>>,
     order: Cell<Option<Order>>,
@@ -77,7 +82,10 @@ impl Client {
             active: Cell::new(now),
             head_since: Cell::new(None),
             requests: Cell::new(0),
+            awaited: Cell::new(0),
             go_micro: Cell::new(false),
+            http2: Cell::new(false),
+            unread: Cell::new(false),
             timer: Cell::new(None),
             order: Cell::new(None),
             waker: RefCell::default(),
@@ -98,6 +106,28 @@ impl Client {
     /// Notes that the client is a Go Micro one, whose pool keeps a connection for a minute and does not survive its close.
     pub fn set_go_micro(&self) {
         self.go_micro.set(true);
+    }
+
+    /// Notes that HTTP/2 is spoken: what comes between two requests begins none, such as the answer to a ping.
+    pub fn set_http2(&self) {
+        self.http2.set(true);
+        self.head_since.set(None);
+    }
+
+    /// Notes that the body of a request was not read to its end.
+    pub fn set_unread(&self) {
+        self.unread.set(true);
+    }
+
+    /// Whether bytes of a request may still be on their way that nobody wants.
+    pub fn is_unread(&self) -> bool {
+        self.unread.get()
+    }
+
+    /// Begins to wait for an answer under a deadline. Until that is dropped, the deadline alone says how long is too long.
+    pub fn await_answer(self: &Rc<Self>) -> Awaited {
+        self.awaited.set(self.awaited.get() + 1);
+        Awaited(Rc::clone(self))
     }
 
     /// A timer that runs out at a deadline; give it back with [`Client::keep_timer`].
@@ -123,7 +153,7 @@ impl Client {
         let idle = now.since(self.active.get());
         let kept_by_go_micro = self.go_micro.get() && age < settings.go_micro_keep;
         if self.requests.get() > 0 {
-            let stalled = idle >= settings.stream_idle_timeout;
+            let stalled = self.awaited.get() == 0 && idle >= settings.stream_idle_timeout;
             return if stalled { Some(Order::Close) } else { draining.then_some(Order::Drain) };
         }
         if self.head_since.get().is_some_and(|since| now.since(since) >= settings.header_timeout) {
@@ -160,7 +190,7 @@ impl Client {
 
     fn heard(&self) {
         self.moved();
-        if self.requests.get() == 0 && self.head_since.get().is_none() {
+        if self.requests.get() == 0 && !self.http2.get() && self.head_since.get().is_none() {
             self.head_since.set(Some(self.tick.now()));
         }
     }
@@ -169,6 +199,17 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client").field("peer", &self.peer).finish_non_exhaustive()
+    }
+}
+
+/// The wait for an answer, on whose account its connection may lie still.
+#[derive(Debug)]
+pub struct Awaited(Rc<Client>);
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        self.0.awaited.set(self.0.awaited.get().saturating_sub(1));
+        self.0.moved();
     }
 }
 
@@ -193,6 +234,14 @@ impl ClientStream {
     #[must_use]
     pub fn rewound(self, early: Bytes) -> Self {
         Self { early, ..self }
+    }
+
+    /// A write that cannot go on moves nothing, however often it is tried.
+    fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.client.moved();
+        }
+        written
     }
 }
 
@@ -219,8 +268,8 @@ impl AsyncRead for ClientStream {
 
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.client.moved();
-        Pin::new(&mut self.socket).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        self.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -228,8 +277,8 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.client.moved();
-        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -242,5 +291,91 @@ impl AsyncWrite for ClientStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::drain::Drain;
+    use crate::telemetry::metrics::Metrics;
+    use crate::upstream;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn client() -> (Rc<Client>, Rc<Tick>, Settings) {
+        let tick = Rc::new(Tick::new(Clock::start()));
+        let private =
+            Pools::new(upstream::Settings::default(), Rc::clone(&tick), Drain::new(), Metrics::new());
+        let client = Client::new(SocketAddr::from(([127, 0, 0, 1], 1)), None, private, Rc::clone(&tick));
+        (client, tick, Settings::default())
+    }
+
+    async fn pass(tick: &Tick, time: Duration) {
+        advance(time).await;
+        tick.advance();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deadline_alone_says_how_long_an_answer_may_take() {
+        let (client, tick, settings) = client();
+        client.heard();
+        client.begin_request();
+        let awaited = client.await_answer();
+        pass(&tick, settings.stream_idle_timeout * 3).await;
+        assert_eq!(client.due(&settings, false), None, "the provider is still thinking");
+        drop(awaited);
+        pass(&tick, settings.stream_idle_timeout - SECOND).await;
+        assert_eq!(client.due(&settings, false), None);
+        pass(&tick, SECOND).await;
+        assert_eq!(client.due(&settings, false), Some(Order::Close), "the body stalls");
+        client.moved();
+        assert_eq!(client.due(&settings, false), None);
+        assert_eq!(client.due(&settings, true), Some(Order::Drain));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_head_has_its_time_and_an_idle_connection_its_own() {
+        let (client, tick, settings) = client();
+        client.heard();
+        pass(&tick, settings.header_timeout - SECOND).await;
+        client.heard();
+        assert_eq!(client.due(&settings, false), None);
+        pass(&tick, SECOND).await;
+        assert_eq!(client.due(&settings, false), Some(Order::Timeout), "later bytes do not give it more");
+        client.begin_request();
+        client.end_request();
+        pass(&tick, settings.client_idle_timeout - 2 * SECOND).await;
+        assert_eq!(client.due(&settings, false), None);
+        pass(&tick, 2 * SECOND).await;
+        assert_eq!(client.due(&settings, false), Some(Order::Close));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_ping_between_requests_is_no_late_head() {
+        let (client, tick, settings) = client();
+        client.heard();
+        client.set_http2();
+        client.heard();
+        client.begin_request();
+        client.end_request();
+        client.heard();
+        pass(&tick, settings.header_timeout * 2).await;
+        assert_eq!(client.due(&settings, false), None);
+        pass(&tick, settings.client_idle_timeout).await;
+        assert_eq!(client.due(&settings, false), Some(Order::Close));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_go_micro_connection_outlives_the_pool_of_its_client() {
+        let (client, tick, settings) = client();
+        client.set_go_micro();
+        pass(&tick, settings.go_micro_keep - SECOND).await;
+        assert_eq!(client.due(&settings, true), None, "not even a drain ends it");
+        pass(&tick, SECOND).await;
+        assert_eq!(client.due(&settings, false), Some(Order::Close));
     }
 }

@@ -49,6 +49,22 @@ pub fn refuse_loop(headers: &HeaderMap, traits: Traits, own: &Pseudonym) -> Resu
     if headers.get_all(VIA).iter().any(ours) { Err(ProxyError::Loop) } else { Ok(()) }
 }
 
+/// Refuses a body in a transfer coding that ends at this proxy and is not undone here: the provider could not read it.
+///
+/// # Errors
+/// [`ProxyError::BadRequest`].
+pub fn refuse_codings(headers: &HeaderMap, traits: Traits) -> Result<(), ProxyError> {
+    if !traits.has(Traits::HOP) {
+        return Ok(());
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let chunked = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    if codings.next().is_none_or(chunked) && codings.next().is_none() {
+        return Ok(());
+    }
+    Err(ProxyError::BadRequest("a transfer coding that is not understood; send chunked, or a length"))
+}
+
 /// Takes out of a request what ends at this proxy.
 pub fn clean_request(headers: &mut HeaderMap, traits: Traits, exchange: Exchange) {
     if exchange != Exchange::Plain {
@@ -164,6 +180,18 @@ mod tests {
         let traits = Traits::of(&headers);
         clean_request(&mut headers, traits, Exchange::Plain);
         assert_eq!(headers, map(&[("te", "trailers"), ("authorization", "kept")]));
+    }
+
+    #[test]
+    fn only_chunked_is_undone_here() {
+        let refused = |fields| {
+            let headers = map(fields);
+            refuse_codings(&headers, Traits::of(&headers)).is_err()
+        };
+        assert!(!refused(&[("te", "trailers")]) && !refused(&[("transfer-encoding", " Chunked")]));
+        assert!(refused(&[("transfer-encoding", "gzip, chunked")]));
+        assert!(refused(&[("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")]));
+        assert!(refused(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]));
     }
 
     #[test]

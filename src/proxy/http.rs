@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -27,6 +28,9 @@ const STREAMS_MAX: u32 = 250;
 /// What a client is told whose request head took too long.
 const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
+/// How long to go on reading what a client sends after its last answer.
+const LINGER: Duration = Duration::from_secs(2);
+
 /// Hands requests of one client to the stack.
 #[derive(Clone, Debug)]
 struct Entrance<S> {
@@ -48,6 +52,8 @@ impl<S: Stack> hyper::service::Service<Request<Incoming>> for Entrance<S> {
 enum Ended {
     /// As HTTP has it.
     Done,
+    /// The client went away, or sent what is no HTTP.
+    Broken,
     /// The client speaks HTTP/2.
     Http2,
     /// Its bytes go elsewhere from now on.
@@ -64,30 +70,45 @@ pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, cl
     let settings = &worker.shared.settings;
     let mut connection = http1_builder(settings).serve_connection(TokioIo::new(stream), entrance.clone());
     let ended = std::future::poll_fn(|cx| poll_http1(&mut connection, &client, cx)).await;
+    // Whatever becomes of it: as long as it lies there, it and the client hold each other.
+    let takeover = client.takeover.take();
     if matches!(ended, Ended::Closed) {
         return;
     }
-    let parts = connection.into_parts();
-    let mut stream = parts.io.into_inner();
-    let early: Bytes = parts.read_buf;
-    let takeover = client.takeover.take();
-    match (ended, takeover) {
-        (Ended::Http2, _) => serve_http2(worker, entrance, stream.rewound(early), &client).await,
-        (_, Some(takeover)) => {
-            let orders = std::future::poll_fn(|cx| poll_close(&client, cx));
-            tokio::select! {
-                () = takeover.run(stream.rewound(early)) => {}
-                () = orders => {}
+    // Boxed, so that the many connections that speak HTTP/1 have no room for what few of them come to.
+    let next = async {
+        let parts = connection.into_parts();
+        let mut stream = parts.io.into_inner();
+        let early: Bytes = parts.read_buf;
+        match (ended, takeover) {
+            (Ended::Http2, _) => serve_http2(worker, entrance, stream.rewound(early), &client).await,
+            (_, Some(takeover)) => {
+                let orders = std::future::poll_fn(|cx| poll_close(&client, cx));
+                tokio::select! {
+                    () = takeover.run(stream.rewound(early)) => {}
+                    () = orders => {}
+                }
+            }
+            (Ended::Late, None) => {
+                let _ = stream.write_all(LATE).await;
+                let _ = stream.shutdown().await;
+            }
+            (Ended::Broken, None) => linger(stream).await,
+            (Ended::Done, None) if client.is_unread() => linger(stream).await,
+            (Ended::Done | Ended::TakenOver | Ended::Closed, None) => {
+                let _ = stream.shutdown().await;
             }
         }
-        (Ended::Late, None) => {
-            let _ = stream.write_all(LATE).await;
-            let _ = stream.shutdown().await;
-        }
-        (Ended::Done | Ended::TakenOver | Ended::Closed, None) => {
-            let _ = stream.shutdown().await;
-        }
-    }
+    };
+    Box::pin(next).await;
+}
+
+/// Ends this side, and for a while takes what still comes: closing at once would reset the connection, and the client,
+/// busy with sending, might never see the answer.
+async fn linger(mut stream: ClientStream) {
+    let _ = stream.shutdown().await;
+    let rest = async { tokio::io::copy(&mut stream, &mut tokio::io::sink()).await };
+    let _ = tokio::time::timeout(LINGER, rest).await;
 }
 
 fn http1_builder(settings: &Settings) -> http1::Builder {
@@ -116,7 +137,7 @@ fn poll_http1<S: Stack>(
         Poll::Ready(Err(error)) if error.is_parse_version_h2() => Poll::Ready(Ended::Http2),
         Poll::Ready(Err(error)) => {
             tracing::debug!(client = %client.peer, %error, "a client connection ended");
-            Poll::Ready(Ended::Done)
+            Poll::Ready(Ended::Broken)
         }
         Poll::Pending if client.takeover.borrow().as_ref().is_some_and(|takeover| takeover.is_due()) => {
             Poll::Ready(Ended::TakenOver)
@@ -132,6 +153,7 @@ async fn serve_http2<S: Stack>(
     stream: ClientStream,
     client: &Client,
 ) {
+    client.set_http2();
     let settings = &worker.shared.settings;
     let mut builder = http2::Builder::new(LocalTasks(worker.shared.drain.clone()));
     builder

@@ -117,11 +117,9 @@ impl Record {
     /// Notes how the request's body ended.
     pub fn received(&self, end: End) {
         self.received.set(end.bytes);
-    }
-
-    /// Whether anybody wants to know more than what is counted.
-    pub const fn is_written_down(&self) -> bool {
-        self.line.is_some()
+        if !end.complete {
+            self.client.set_unread();
+        }
     }
 
     fn write_line(&self, line: &Line, status: u16, reason: Option<&'static str>) {

@@ -58,6 +58,7 @@ where
         let limit = asked.unwrap_or(routed.limits.request_timeout);
         let mut timer = routed.client.timer(routed.record.begun() + limit);
         let client = Rc::clone(&routed.client);
+        let awaited = client.await_answer();
         let mut answer = self.inner.call(routed);
         Box::pin(async move {
             let result = tokio::select! {
@@ -65,6 +66,7 @@ where
                 result = &mut answer => result,
                 () = &mut timer => Err(ProxyError::Deadline { limit }),
             };
+            drop(awaited);
             client.keep_timer(timer);
             result
         })

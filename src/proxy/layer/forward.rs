@@ -4,9 +4,10 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::{EXPECT, HOST, HeaderValue};
+use http::header::{EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Response, StatusCode, Uri, Version};
+use http_body::Body as _;
 use tower::Service;
 
 use super::{Answer, always_ready};
@@ -103,6 +104,10 @@ fn shape(message: &mut http::Request<Body>, protocol: Protocol) {
             }
             if protocol == Protocol::Mucp {
                 message.headers_mut().remove(EXPECT);
+            }
+            if message.body().size_hint().exact().is_none() {
+                // Left to itself, hyper takes a GET to have no body.
+                message.headers_mut().insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
             }
         }
         Protocol::H2c => {

@@ -64,7 +64,8 @@ where
         let Arrived { message, client } = arrived;
         let record = Record::begin(&self.worker, &client, &message);
         let mut message = Box::new(message.map(Body::from));
-        if record.is_written_down() {
+        if !message.body().is_empty() {
+            // As long as its body comes in, a request is not over, not even when it is answered.
             let record = Rc::clone(&record);
             message.body_mut().on_end(move |end| record.received(end));
         }

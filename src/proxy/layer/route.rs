@@ -110,7 +110,9 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
         Exchange::Plain
     };
     headers::clean_request(message.headers_mut(), traits, exchange);
-    set_target(&mut message, path, host)?;
+    let unnamed =
+        || HeaderValue::from_str(bound.service().as_str()).ok().filter(|_| !traits.has(Traits::HOST));
+    set_target(&mut message, path, host, unnamed)?;
     let fields = message.headers_mut();
     if shared.settings.forwarded_headers {
         headers::add_forwarded(fields, traits, &client.forwarded_for);
@@ -139,6 +141,12 @@ fn check(message: &http::Request<Body>, traits: Traits, worker: &Worker) -> Resu
     if !traits.has(Traits::HOST) && message.version() == Version::HTTP_11 {
         return Err(ProxyError::BadRequest("no Host; send exactly one"));
     }
+    if message.uri().scheme().is_none() && message.uri().authority().is_some() {
+        return Err(ProxyError::BadRequest(
+            "the request target is no path; only CONNECT may name a host alone",
+        ));
+    }
+    headers::refuse_codings(message.headers(), traits)?;
     headers::refuse_loop(message.headers(), traits, &worker.shared.pseudonym)
 }
 
@@ -185,15 +193,17 @@ fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {
     }
 }
 
-/// Sets path and `Host`: an absolute-form target gives way to its path, its authority to `Host` (RFC 9112, 3.2.2).
+/// Sets path and `Host`: an absolute-form target gives way to its path, its authority to `Host` (RFC 9112, 3.2.2). What
+/// HTTP/1.0 may leave unnamed gets a `Host`, since it goes on as HTTP/1.1.
 fn set_target(
     message: &mut http::Request<Body>,
     path: Option<PathAndQuery>,
     host: Option<HeaderValue>,
+    unnamed: impl FnOnce() -> Option<HeaderValue>,
 ) -> Result<(), ProxyError> {
     let asked =
         message.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    if let Some(host) = host.or(asked) {
+    if let Some(host) = host.or(asked).or_else(unnamed) {
         message.headers_mut().insert(HOST, host);
     }
     if path.is_some() || message.uri().authority().is_some() {
