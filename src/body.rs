@@ -27,24 +27,27 @@ pub struct End {
 /// A body passed on as it comes, or one of our own.
 ///
 /// A request is over when its body is over: whatever must happen then rides along (see [`Body::on_end`]).
+///
+/// No larger than a pointer: messages are moved often on their way, and queued in blocks of many.
 #[derive(Default)]
-pub struct Body {
+pub struct Body(Option<Box<Content>>);
+
+/// What is still to be passed on, and what happens then.
+struct Content {
     source: Source,
     bytes: u64,
     endings: ArrayVec<Box<dyn FnOnce(End)>, ENDINGS_MAX>,
 }
 
-#[derive(Default)]
 enum Source {
-    #[default]
     Empty,
     Whole(Bytes),
     Stream(Incoming),
 }
 
 impl Body {
-    const fn new(source: Source) -> Self {
-        Self { source, bytes: 0, endings: ArrayVec::new_const() }
+    fn new(source: Source) -> Self {
+        Self(Some(Box::new(Content { source, bytes: 0, endings: ArrayVec::new_const() })))
     }
 
     /// No bytes at all.
@@ -56,18 +59,31 @@ impl Body {
     ///
     /// At most four endings; they run in the order given.
     pub fn on_end(&mut self, ending: impl FnOnce(End) + 'static) {
-        self.endings.push(Box::new(ending));
+        if self.0.is_none() {
+            *self = Self::new(Source::Empty);
+        }
+        if let Some(content) = &mut self.0 {
+            content.endings.push(Box::new(ending));
+        }
     }
 
     /// Whether there is nothing to be read from it at all.
     pub fn is_empty(&self) -> bool {
-        match &self.source {
-            Source::Empty => true,
-            Source::Whole(bytes) => bytes.is_empty(),
-            Source::Stream(incoming) => incoming.is_end_stream(),
+        self.0.as_ref().is_none_or(|content| content.source.is_empty())
+    }
+}
+
+impl Source {
+    fn is_empty(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Stream(incoming) => incoming.is_end_stream(),
         }
     }
+}
 
+impl Content {
     fn end(&mut self, complete: bool) {
         let end = End { complete, bytes: self.bytes };
         for ending in self.endings.drain(..) {
@@ -76,17 +92,22 @@ impl Body {
     }
 }
 
+impl Drop for Content {
+    fn drop(&mut self) {
+        let complete = self.source.is_empty();
+        self.end(complete);
+    }
+}
+
 impl From<Incoming> for Body {
     fn from(incoming: Incoming) -> Self {
-        let source = if incoming.is_end_stream() { Source::Empty } else { Source::Stream(incoming) };
-        Self::new(source)
+        if incoming.is_end_stream() { Self::empty() } else { Self::new(Source::Stream(incoming)) }
     }
 }
 
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
-        let source = if bytes.is_empty() { Source::Empty } else { Source::Whole(bytes) };
-        Self::new(source)
+        if bytes.is_empty() { Self::empty() } else { Self::new(Source::Whole(bytes)) }
     }
 }
 
@@ -98,22 +119,23 @@ impl HttpBody for Body {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let frame = match &mut self.source {
+        let Some(content) = &mut self.0 else { return Poll::Ready(None) };
+        let frame = match &mut content.source {
             Source::Empty => None,
             Source::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Source::Stream(incoming) => std::task::ready!(Pin::new(incoming).poll_frame(cx)),
         };
         match &frame {
             Some(Ok(frame)) => {
-                self.bytes += frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                content.bytes += frame.data_ref().map_or(0, |data| data.remaining() as u64);
                 // Not every reader asks for the frame after the last one.
-                if self.is_empty() {
-                    self.source = Source::Empty;
-                    self.end(true);
+                if content.source.is_empty() {
+                    content.source = Source::Empty;
+                    content.end(true);
                 }
             }
-            Some(Err(_)) => self.end(false),
-            None => self.end(true),
+            Some(Err(_)) => content.end(false),
+            None => content.end(true),
         }
         Poll::Ready(frame)
     }
@@ -123,29 +145,22 @@ impl HttpBody for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.source {
-            Source::Empty => SizeHint::with_exact(0),
-            Source::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Stream(incoming) => incoming.size_hint(),
+        match self.0.as_ref().map(|content| &content.source) {
+            None | Some(Source::Empty) => SizeHint::with_exact(0),
+            Some(Source::Whole(bytes)) => SizeHint::with_exact(bytes.len() as u64),
+            Some(Source::Stream(incoming)) => incoming.size_hint(),
         }
-    }
-}
-
-impl Drop for Body {
-    fn drop(&mut self) {
-        let complete = self.is_empty();
-        self.end(complete);
     }
 }
 
 impl fmt::Debug for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let source = match &self.source {
-            Source::Empty => "empty",
-            Source::Whole(_) => "whole",
-            Source::Stream(_) => "stream",
+        let source = match self.0.as_ref().map(|content| &content.source) {
+            None | Some(Source::Empty) => "empty",
+            Some(Source::Whole(_)) => "whole",
+            Some(Source::Stream(_)) => "stream",
         };
-        f.debug_struct("Body").field("source", &source).field("bytes", &self.bytes).finish_non_exhaustive()
+        f.debug_tuple("Body").field(&source).finish()
     }
 }
 
@@ -171,6 +186,11 @@ mod tests {
         let mut body = Box::pin(body);
         body.frame().await.unwrap().unwrap();
         assert_eq!(seen.get(), Some(End { complete: true, bytes: 5 }), "no one may ask for another frame");
+    }
+
+    #[test]
+    fn is_as_small_as_a_pointer() {
+        assert_eq!(size_of::<Body>(), size_of::<usize>());
     }
 
     #[test]

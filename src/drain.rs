@@ -21,11 +21,18 @@ pub struct Drain {
     panics: Arc<AtomicU64>,
 }
 
-async fn caught(name: &'static str, panics: Arc<AtomicU64>, task: impl Future<Output = ()>) {
-    if AssertUnwindSafe(task).catch_unwind().await.is_err() {
-        panics.fetch_add(1, Ordering::Relaxed);
-        tracing::error!(task = name, "a task panicked and was dropped; please report this");
-    }
+/// Built of combinators: an async function would have room for the task twice, as its argument and as what it awaits.
+fn caught(
+    name: &'static str,
+    panics: Arc<AtomicU64>,
+    task: impl Future<Output = ()>,
+) -> impl Future<Output = ()> {
+    AssertUnwindSafe(task).catch_unwind().map(move |ended| {
+        if ended.is_err() {
+            panics.fetch_add(1, Ordering::Relaxed);
+            tracing::error!(task = name, "a task panicked and was dropped; please report this");
+        }
+    })
 }
 
 /// Runs the parts of an HTTP/2 connection as tasks of this thread.

@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use arrayvec::ArrayVec;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Up to this many bytes, copying them together costs less than having the kernel gather them.
@@ -37,13 +38,11 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Gather<S> {
         if total > SMALL {
             return Pin::new(&mut self.0).poll_write_vectored(cx, slices);
         }
-        let mut whole = [0; SMALL];
-        let mut filled = 0;
+        let mut whole = ArrayVec::<u8, SMALL>::new();
         for slice in slices {
-            whole[filled..filled + slice.len()].copy_from_slice(slice);
-            filled += slice.len();
+            whole.try_extend_from_slice(slice).expect("all slices together are no longer than SMALL");
         }
-        Pin::new(&mut self.0).poll_write(cx, &whole[..filled])
+        Pin::new(&mut self.0).poll_write(cx, &whole)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::rc::Rc;
 
+use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
@@ -114,13 +115,7 @@ impl Sender {
                     .handshake(io)
                     .await
                     .map_err(failed)?;
-                let connection = connection.with_upgrades();
-                drain.spawn_local("upstream connection", async move {
-                    let _alive = alive;
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "an upstream connection ended");
-                    }
-                });
+                drain.spawn_local("upstream connection", connection.with_upgrades().map(ended(alive)));
                 Ok(Self::Http1(sender))
             }
             Protocol::H2c => {
@@ -130,12 +125,7 @@ impl Sender {
                     .handshake(io)
                     .await
                     .map_err(failed)?;
-                drain.spawn_local("upstream connection", async move {
-                    let _alive = alive;
-                    if let Err(error) = connection.await {
-                        tracing::debug!(%error, "an upstream connection ended");
-                    }
-                });
+                drain.spawn_local("upstream connection", connection.map(ended(alive)));
                 Ok(Self::Http2 { sender, streams: Rc::new(()) })
             }
         }
@@ -191,6 +181,16 @@ impl Sender {
                 SendError { cause: SendCause::Closed { address, source }, arrival, request }
             }
         })
+    }
+}
+
+/// What is done when a connection has ended.
+fn ended(alive: impl Sized + 'static) -> impl FnOnce(Result<(), hyper::Error>) {
+    move |result| {
+        drop(alive);
+        if let Err(error) = result {
+            tracing::debug!(%error, "an upstream connection ended");
+        }
     }
 }
 
