@@ -70,12 +70,12 @@ async fn a_refusal_reaches_a_client_that_is_still_sending() {
     client.say("POST /x HTTP/1.1\r\nhost: other\r\ncontent-length: 10000000\r\n\r\nhello").await;
     let heard = hear_answer(&mut client).await;
     assert!(status(&heard) == 503 && body(&heard).contains("other"), "{heard}");
+    assert_eq!(client.hear_all().await, "", "nothing more is to be said");
     // A reset would fail one of these, and a client that fails to send may never look for an answer.
     for _ in 0..16 {
         client.say([b'x'; 64 * 1024]).await;
     }
     client.finish().await;
-    assert_eq!(client.hear_all().await, "");
     played.settled().await;
 }
 
