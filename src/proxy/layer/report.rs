@@ -80,7 +80,11 @@ fn note(memory: &Arc<Memory>, error: &ProxyError, worker: &Worker) {
                 tracing::warn!(endpoint = %memory.address, %cause, "an endpoint cannot be reached; it is left alone for a while");
             }
         }
-        SendCause::Closed { .. } | SendCause::Malformed { .. } => memory.count_failure(),
+        SendCause::Closed { .. } => {
+            memory.count_failure();
+            worker.shared.metrics.proxy.upstream_resets_total.inc();
+        }
+        SendCause::Malformed { .. } => memory.count_failure(),
         SendCause::Full { .. } | SendCause::RequestBody { .. } => {}
     }
 }

@@ -76,6 +76,7 @@ where
 }
 
 #[cfg(test)]
+#[expect(clippy::result_large_err, reason = "a request that failed is given back whole, as the layers do")]
 mod tests {
     use super::*;
     use crate::proxy::layer::bed::{Bed, Played, answer};

@@ -55,6 +55,7 @@ async fn what_may_have_arrived_is_sent_again_only_if_that_is_harmless() {
     let heard = client.hear_head().await;
     assert_eq!(status(&heard), 502);
     assert!(line(&heard, "proxy-status").unwrap().contains("details=\"connection_closed\""), "{heard}");
+    assert_eq!(played.proxy.metrics.proxy.upstream_resets_total.get(), 2, "of a GET and of a POST");
     // The next connection that comes is the next request's.
     client.say(get("x-next: 1\r\n")).await;
     let mut provider = Raw::from(played.provider.accept().await);
@@ -115,5 +116,6 @@ async fn when_all_are_dead_that_is_said_at_once() {
         assert!(begun.elapsed() < PATIENCE / 10, "{:?}", begun.elapsed());
     }
     let dials = proxy.metrics.proxy.upstream_dials_total.get();
+    assert!(proxy.metrics.proxy.desperate_picks_total.get() > 0);
     assert!(dials <= 5 * 4, "{dials} connections were tried for five requests");
 }

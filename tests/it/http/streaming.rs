@@ -101,6 +101,8 @@ async fn a_client_that_goes_away_takes_its_request_along() {
     drop(client);
     provider.hear_all().await;
     played.settled().await;
+    // The third may be noticed by its body first, which breaks off.
+    assert!(played.proxy.metrics.proxy.requests_abandoned_total.get() >= 2);
     let closed = || (played.proxy.metrics.proxy.upstream_connections_open.get() == 0).then_some(());
     eventually(PATIENCE, "no connection is kept that broke off", closed).await;
 }
@@ -115,4 +117,6 @@ async fn what_a_provider_breaks_off_does_not_look_whole() {
         .await;
     assert!(body(&heard).contains("hello") && !body(&heard).ends_with("0\r\n\r\n"), "{heard}");
     played.settled().await;
+    assert_eq!(played.proxy.metrics.proxy.upstream_resets_total.get(), 2);
+    assert_eq!(played.proxy.metrics.proxy.requests_abandoned_total.get(), 0);
 }

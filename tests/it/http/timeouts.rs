@@ -46,7 +46,7 @@ async fn a_connection_has_its_time() {
 
 #[tokio::test]
 async fn a_request_has_its_time_and_its_provider_is_let_go() {
-    let played = Played::with(config_with("[timeouts]\nrequest = \"100ms\"")).await;
+    let played = Played::with(config_with("[timeouts]\nrequest = \"1s\"")).await;
     let (mut client, mut provider, _) = played.asked(&get("")).await;
     let heard = client.hear_head().await;
     assert_eq!(status(&heard), 504);
@@ -65,7 +65,7 @@ async fn a_request_has_its_time_and_its_provider_is_let_go() {
 
 #[tokio::test]
 async fn an_attempt_has_its_time_and_another_provider_its_turn() {
-    let config = config_with("[timeouts]\nattempt = \"100ms\"\n[retries]\nmax = 1");
+    let config = config_with("[timeouts]\nattempt = \"1s\"\n[retries]\nmax = 1");
     let played = Played::with(config).await;
     let (mut client, mut first, _) = played.asked(&get("")).await;
     let mut second = Raw::from(played.provider.accept().await);
