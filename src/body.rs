@@ -20,6 +20,8 @@ pub type BodyError = hyper::Error;
 pub struct End {
     /// Whether it was passed on to its last byte; otherwise it broke off, or its receiver went away.
     pub complete: bool,
+    /// Whether it broke off on its way in, so that its receiver could not have the rest.
+    pub broken: bool,
     /// Bytes of data passed on.
     pub bytes: u64,
 }
@@ -84,8 +86,8 @@ impl Source {
 }
 
 impl Content {
-    fn end(&mut self, complete: bool) {
-        let end = End { complete, bytes: self.bytes };
+    fn end(&mut self, complete: bool, broken: bool) {
+        let end = End { complete, broken, bytes: self.bytes };
         for ending in self.endings.drain(..) {
             ending(end);
         }
@@ -95,7 +97,7 @@ impl Content {
 impl Drop for Content {
     fn drop(&mut self) {
         let complete = self.source.is_empty();
-        self.end(complete);
+        self.end(complete, false);
     }
 }
 
@@ -131,11 +133,11 @@ impl HttpBody for Body {
                 // Not every reader asks for the frame after the last one.
                 if content.source.is_empty() {
                     content.source = Source::Empty;
-                    content.end(true);
+                    content.end(true, false);
                 }
             }
-            Some(Err(_)) => content.end(false),
-            None => content.end(true),
+            Some(Err(_)) => content.end(false, true),
+            None => content.end(true, false),
         }
         Poll::Ready(frame)
     }
@@ -185,7 +187,11 @@ mod tests {
         let (body, seen) = watched(Body::from(Bytes::from_static(b"hello")));
         let mut body = Box::pin(body);
         body.frame().await.unwrap().unwrap();
-        assert_eq!(seen.get(), Some(End { complete: true, bytes: 5 }), "no one may ask for another frame");
+        assert_eq!(
+            seen.get(),
+            Some(End { complete: true, broken: false, bytes: 5 }),
+            "no one may ask for another frame"
+        );
     }
 
     #[test]
@@ -197,7 +203,7 @@ mod tests {
     fn a_body_nobody_reads_ends_incomplete() {
         let (body, seen) = watched(Body::from(Bytes::from_static(b"hello")));
         drop(body);
-        assert_eq!(seen.get(), Some(End { complete: false, bytes: 0 }));
+        assert_eq!(seen.get(), Some(End { complete: false, broken: false, bytes: 0 }));
     }
 
     #[test]
@@ -205,6 +211,6 @@ mod tests {
         let (body, seen) = watched(Body::empty());
         assert!(body.is_empty());
         drop(body);
-        assert_eq!(seen.get(), Some(End { complete: true, bytes: 0 }));
+        assert_eq!(seen.get(), Some(End { complete: true, broken: false, bytes: 0 }));
     }
 }

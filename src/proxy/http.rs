@@ -21,6 +21,7 @@ use super::stack::Stack;
 use super::worker::Worker;
 use crate::body::Body;
 use crate::drain::LocalTasks;
+use crate::telemetry::metrics::ProxyMetrics;
 
 /// Streams that one HTTP/2 client may have open at once.
 const STREAMS_MAX: u32 = 250;
@@ -83,6 +84,7 @@ pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, cl
         match (ended, takeover) {
             (Ended::Http2, _) => serve_http2(worker, entrance, stream.rewound(early), &client).await,
             (_, Some(takeover)) => {
+                let _open = Open::begin(&worker.shared.metrics.proxy);
                 let orders = std::future::poll_fn(|cx| poll_close(&client, cx));
                 tokio::select! {
                     () = takeover.run(stream.rewound(early)) => {}
@@ -101,6 +103,22 @@ pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, cl
         }
     };
     Box::pin(next).await;
+}
+
+/// Counts a connection for as long as it is not HTTP any more.
+struct Open<'a>(&'a ProxyMetrics);
+
+impl<'a> Open<'a> {
+    fn begin(metrics: &'a ProxyMetrics) -> Self {
+        metrics.upgrades_open.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.upgrades_open.dec();
+    }
 }
 
 /// Ends this side, and for a while takes what still comes: closing at once would reset the connection, and the client,

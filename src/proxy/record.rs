@@ -58,6 +58,12 @@ struct Line {
 /// The status written down when the client went away before there was an answer, as nginx has it.
 const CLIENT_GONE: u16 = 499;
 
+/// The reason when the client went away before its answer had ended.
+const GONE: &str = "client_gone";
+
+/// The reason when the provider broke off its answer.
+const BROKEN: &str = "body_broken";
+
 impl Record {
     /// Begins a request.
     pub fn begin<B>(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request<B>) -> Rc<Self> {
@@ -153,11 +159,20 @@ impl Drop for Record {
         self.client.end_request();
         self.worker.shared.metrics.proxy.requests_in_flight.dec();
         let (status, mut reason) = match self.status.get() {
-            0 => (CLIENT_GONE, Some("client_gone")),
+            0 => (CLIENT_GONE, Some(GONE)),
             status => (status, self.reason.get()),
         };
-        if reason.is_none() && self.end.get().is_some_and(|end| !end.complete) {
-            reason = Some("body_broken");
+        if reason.is_none()
+            && let Some(end) = self.end.get()
+            && !end.complete
+        {
+            reason = Some(if end.broken { BROKEN } else { GONE });
+        }
+        let metrics = &self.worker.shared.metrics.proxy;
+        match reason {
+            Some(GONE) => metrics.requests_abandoned_total.inc(),
+            Some(BROKEN) => metrics.upstream_resets_total.inc(),
+            Some(_) | None => {}
         }
         match self.bound.borrow().as_ref() {
             Some(bound) => bound.recorder.record(status, reason, self.begun.elapsed()),

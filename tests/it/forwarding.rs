@@ -6,6 +6,7 @@ use http_body_util::Full;
 use wayside::provider::Address;
 
 use crate::support::client::{Client, Raw};
+use crate::support::patience::PATIENCE;
 use crate::support::provider::{Echo, Script, told, told_header};
 use crate::support::proxy::{config, proxied, start};
 use crate::support::registry::Told;
@@ -139,12 +140,15 @@ async fn an_upgraded_connection_carries_bytes_both_ways() {
     provider.read_exact(&mut ping).await.unwrap();
     provider.write_all(b"pong").await.unwrap();
     assert_eq!(raw.hear_until("pong").await, "pong");
+    assert_eq!(proxy.metrics.proxy.upgrades_open.get(), 1);
     // Half-closing passes through.
     raw.finish().await;
     assert_eq!(provider.read(&mut ping).await.unwrap(), 0);
     provider.write_all(b"bye").await.unwrap();
     drop(provider);
     assert_eq!(raw.hear_all().await, "bye");
+    let over = || (proxy.metrics.proxy.upgrades_open.get() == 0).then_some(());
+    crate::support::patience::eventually(PATIENCE, "the switch is over", over).await;
 }
 
 #[tokio::test]

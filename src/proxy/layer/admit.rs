@@ -60,3 +60,24 @@ where
         self.inner.call(routed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::Settings;
+    use crate::proxy::layer::bed::{Bed, Played, answer};
+
+    #[tokio::test]
+    async fn one_too_many_goes_no_further_and_room_is_made_by_the_end_of_another() {
+        let bed = Bed::with(Settings { requests_max: 2, ..Settings::default() });
+        let inner = Played::new();
+        let mut admit = AdmitLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        let (first, second) = (bed.get(), bed.get());
+        let third = admit.call(bed.get()).await.unwrap_err();
+        assert!(matches!(third, ProxyError::Overloaded { limit: 2 }), "{third}");
+        drop(first);
+        inner.then(|_| Ok(answer(200)));
+        assert_eq!(admit.call(second).await.unwrap().status(), 200);
+        assert_eq!(bed.metrics().proxy.requests_in_flight.get(), 0);
+    }
+}

@@ -106,8 +106,77 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
 #[cfg(test)]
 mod tests {
     use http::HeaderValue;
+    use tokio::time::{Instant, timeout};
 
     use super::*;
+    use crate::proxy::layer::bed::{Bed, Played, answer};
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_in_time_passes_and_a_late_one_is_given_up() {
+        let bed = Bed::new();
+        let inner = Played::new();
+        let mut deadline = DeadlineLayer.layer(inner.clone());
+        inner.then(|_| Ok(answer(200)));
+        assert_eq!(deadline.call(bed.get()).await.unwrap().status(), 200);
+        for _ in 0..2 {
+            let begun = Instant::now();
+            inner.then_never();
+            let error = deadline.call(bed.get()).await.unwrap_err();
+            assert!(matches!(error, ProxyError::Deadline { limit } if limit == bed.limits.request_timeout));
+            let passed = begun.elapsed();
+            assert!(passed >= bed.limits.request_timeout && passed.as_secs() == 15, "{passed:?}");
+            assert_eq!(bed.metrics().proxy.requests_in_flight.get(), 0, "the attempt is dropped");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_runs_from_the_head_of_the_request() {
+        let bed = Bed::new();
+        let inner = Played::new();
+        let routed = bed.get();
+        tokio::time::advance(Duration::from_secs(10)).await;
+        inner.then_never();
+        let begun = Instant::now();
+        DeadlineLayer.layer(inner).call(routed).await.unwrap_err();
+        assert_eq!(begun.elapsed().as_secs(), 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_deadline_of_the_caller_takes_the_place_of_ours() {
+        let bed = Bed::new();
+        for (timeout, seconds) in [("1000000000", 1), ("60000000000", 60), ("soon", 15)] {
+            let inner = Played::new();
+            inner.then_never();
+            let request = http::Request::get("/").header("micro-service", "svc").header("timeout", timeout);
+            let begun = Instant::now();
+            DeadlineLayer.layer(inner).call(bed.routed(request)).await.unwrap_err();
+            assert_eq!(begun.elapsed().as_secs(), seconds);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stream_has_none() {
+        let bed = Bed::new();
+        let inner = Played::new();
+        inner.then_never();
+        let routed = Routed { exchange: Exchange::MicroStream, ..bed.get() };
+        timeout(Duration::from_hours(1), DeadlineLayer.layer(inner).call(routed)).await.unwrap_err();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_does_not_stall_while_its_answer_has_time() {
+        let mut bed = Bed::new();
+        bed.limits.request_timeout = Duration::from_hours(1);
+        let inner = Played::new();
+        inner.then_never();
+        let call = DeadlineLayer.layer(inner).call(bed.get());
+        let settings = &bed.worker.shared.settings;
+        tokio::time::advance(settings.stream_idle_timeout * 2).await;
+        bed.worker.tick.advance();
+        assert_eq!(bed.client.due(settings, false), None);
+        drop(call);
+        assert_eq!(bed.client.due(settings, false), None, "the end of the wait is a sign of life");
+    }
 
     #[test]
     fn reads_what_grpc_clients_send() {

@@ -1,6 +1,8 @@
 //! The layers of the stack, one idea each; their order and its reasons stand in [`super::stack`].
 
 pub mod admit;
+#[cfg(test)]
+mod bed;
 pub mod deadline;
 pub mod forward;
 pub mod observe;

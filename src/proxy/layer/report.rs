@@ -80,7 +80,61 @@ fn note(memory: &Arc<Memory>, error: &ProxyError, worker: &Worker) {
                 tracing::warn!(endpoint = %memory.address, %cause, "an endpoint cannot be reached; it is left alone for a while");
             }
         }
-        SendCause::Closed { .. } | SendCause::Malformed { .. } => memory.count_failure(),
+        SendCause::Closed { .. } => {
+            memory.count_failure();
+            worker.shared.metrics.proxy.upstream_resets_total.inc();
+        }
+        SendCause::Malformed { .. } => memory.count_failure(),
         SendCause::Full { .. } | SendCause::RequestBody { .. } => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::proxy::layer::select::SelectLayer;
+    use crate::upstream::ConnectError;
+
+    type Inner = Played<Attempt, Failure<Returned>>;
+
+    async fn attempt(bed: &Bed, result: Result<Response<Body>, ProxyError>) -> Option<Response<Body>> {
+        let inner = Inner::new();
+        let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        inner.then(|_| result.map_err(Failure::from));
+        SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(bed.get()).await.ok()
+    }
+
+    #[tokio::test]
+    async fn an_attempt_is_in_flight_until_the_body_of_its_answer_has_ended() {
+        let bed = Bed::new();
+        let memory = Arc::clone(&bed.list(&[1])[0].memory);
+        let response = answer(200).map(|_| Body::from(bytes::Bytes::from_static(b"hello")));
+        let response = attempt(&bed, Ok(response)).await.unwrap();
+        assert_eq!((memory.in_flight(), memory.attempts(), memory.failures()), (1, 1, 0));
+        drop(response);
+        assert_eq!(memory.in_flight(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_failure_to_connect_puts_an_endpoint_aside_and_an_answer_brings_it_back() {
+        let bed = Bed::new();
+        let memory = Arc::clone(&bed.list(&[1])[0].memory);
+        let refused = ConnectError::Refused { address: memory.address.clone() };
+        attempt(&bed, Err(SendCause::from(refused).into())).await;
+        assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (false, 1, 0));
+        attempt(&bed, Ok(answer(500))).await.unwrap();
+        assert!(memory.reach.is_available(), "whatever it answers, it was reached");
+    }
+
+    #[tokio::test]
+    async fn what_is_not_its_fault_is_not_held_against_it() {
+        let bed = Bed::new();
+        let memory = Arc::clone(&bed.list(&[1])[0].memory);
+        let full = SendCause::Full { address: memory.address.clone(), limit: 1 };
+        for error in [full.into(), ProxyError::Switch, ProxyError::BadRequest("no")] {
+            attempt(&bed, Err(error)).await;
+        }
+        assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (true, 0, 0));
     }
 }

@@ -65,3 +65,32 @@ where
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::layer::bed::{Bed, Played, answer};
+
+    #[tokio::test]
+    async fn errors_become_answers_and_answers_stay() {
+        let bed = Bed::new();
+        let inner = Played::<Request, ProxyError>::new();
+        let mut rescue = RescueLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        for (answered, status, reason) in
+            [(Ok(answer(404)), 404, None), (Err(ProxyError::Loop), 508, Some("loop"))]
+        {
+            inner.then(|_| answered);
+            let routed = bed.get();
+            let record = Rc::clone(&routed.record);
+            let request = Request {
+                message: routed.message,
+                traits: routed.traits,
+                client: routed.client,
+                record: routed.record,
+            };
+            let response = rescue.call(request).await.unwrap();
+            assert_eq!((response.status().as_u16(), record.reason.get()), (status, reason));
+            assert_eq!(response.headers().contains_key("proxy-status"), reason.is_some());
+        }
+    }
+}

@@ -44,6 +44,11 @@ impl<S> Select<S> {
         let bound = &routed.bound;
         bound.look(|snapshot| {
             let picked = self.worker.with_luck(|rng| snapshot.pick(now, &routed.tried, rng));
+            if picked.is_ok_and(|endpoint| !endpoint.is_available())
+                && !snapshot.endpoints.iter().any(Endpoint::is_available)
+            {
+                self.worker.shared.metrics.proxy.desperate_picks_total.inc();
+            }
             picked.cloned().map_err(|why| match why {
                 NoEndpoint::NotListed => ProxyError::NotListed { service: bound.service().clone() },
                 NoEndpoint::Absent => ProxyError::Absent { service: bound.service().clone() },
@@ -101,5 +106,82 @@ where
                 Failure { error, again }
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::upstream::SendCause;
+
+    type Inner = Played<Attempt, Failure<Returned>>;
+
+    fn select(bed: &Bed) -> (Select<Inner>, Inner) {
+        let inner = Inner::new();
+        (SelectLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone()), inner)
+    }
+
+    /// An attempt that failed, with its message given back.
+    fn returned(attempt: Attempt, elsewhere: bool, never_arrived: bool) -> Failure<Returned> {
+        let cause = SendCause::Full { address: attempt.endpoint.memory.address.clone(), limit: 1 };
+        let message = Box::new(attempt.message);
+        Failure { error: cause.into(), again: Some(Returned { message, elsewhere, never_arrived }) }
+    }
+
+    #[tokio::test]
+    async fn each_attempt_goes_to_another_endpoint() {
+        let bed = Bed::new();
+        let endpoints = bed.list(&[1, 2, 3]);
+        let (mut select, inner) = select(&bed);
+        let mut routed = bed.routed(http::Request::get("/kept"));
+        for _ in 0..3 {
+            inner.then(|attempt| {
+                assert_eq!(attempt.message.uri(), "/kept");
+                Err(returned(attempt, true, true))
+            });
+            routed = select.call(routed).await.unwrap_err().again.unwrap();
+        }
+        assert!(endpoints.iter().all(|endpoint| endpoint.memory.attempts() == 1));
+        assert!(endpoints.iter().all(|endpoint| endpoint.memory.in_flight() == 0));
+        assert_eq!((routed.record.attempts.get(), routed.tried.len()), (3, 3));
+    }
+
+    #[tokio::test]
+    async fn a_stale_connection_is_no_reason_to_leave_its_endpoint() {
+        let bed = Bed::new();
+        bed.list(&[1]);
+        let (mut select, inner) = select(&bed);
+        inner.then(|attempt| Err(returned(attempt, false, true)));
+        let routed = select.call(bed.get()).await.unwrap_err().again.unwrap();
+        assert_eq!((routed.reuse, routed.tried.len()), (Reuse::Fresh, 0));
+        inner.then(|attempt| {
+            assert_eq!(attempt.reuse, Reuse::Fresh);
+            Ok(answer(200))
+        });
+        select.call(routed).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_may_have_arrived_is_given_back_only_where_that_is_allowed() {
+        for allowed in [true, false] {
+            let mut bed = Bed::new();
+            bed.limits.retry_idempotent = allowed;
+            bed.list(&[1]);
+            let (mut select, inner) = select(&bed);
+            inner.then(|attempt| Err(returned(attempt, true, false)));
+            assert_eq!(select.call(bed.get()).await.unwrap_err().again.is_some(), allowed);
+        }
+    }
+
+    #[tokio::test]
+    async fn without_an_endpoint_the_reason_is_told() {
+        let bed = Bed::new();
+        let (mut select, _) = select(&bed);
+        let reason = select.call(bed.get()).await.unwrap_err().error.reason();
+        assert_eq!(reason, "not_listed");
+        bed.list(&[]);
+        let failure = select.call(bed.get()).await.unwrap_err();
+        assert_eq!((failure.error.reason(), failure.again.is_some()), ("no_provider", false));
     }
 }

@@ -44,8 +44,14 @@ impl Client {
 
 /// A connection on which a test says what it likes.
 pub(crate) struct Raw {
-    stream: TcpStream,
+    pub(crate) stream: TcpStream,
     heard: Vec<u8>,
+}
+
+impl From<TcpStream> for Raw {
+    fn from(stream: TcpStream) -> Self {
+        Self { stream, heard: Vec::new() }
+    }
 }
 
 impl Raw {
@@ -64,7 +70,21 @@ impl Raw {
 
     /// Everything heard so far, once it ends with this text.
     pub(crate) async fn hear_until(&mut self, end: &str) -> String {
-        while !self.heard.ends_with(end.as_bytes()) {
+        self.hear(|heard| heard.ends_with(end.as_bytes())).await
+    }
+
+    /// What comes next, as much of it as there is.
+    pub(crate) async fn hear_some(&mut self) -> String {
+        self.hear(|heard| !heard.is_empty()).await
+    }
+
+    /// The next message up to its empty line, and everything heard after it so far.
+    pub(crate) async fn hear_head(&mut self) -> String {
+        self.hear(|heard| heard.windows(4).any(|bytes| bytes == b"\r\n\r\n")).await
+    }
+
+    async fn hear(&mut self, enough: impl Fn(&[u8]) -> bool) -> String {
+        while !enough(&self.heard) {
             let read =
                 tokio::time::timeout(super::patience::PATIENCE, self.stream.read_buf(&mut self.heard)).await;
             let heard = String::from_utf8_lossy(&self.heard);

@@ -15,7 +15,13 @@ const TEXT: &str = "[registry]\nurl = \"fixed:nothing=127.0.0.1:1\"";
 
 /// A proxy with one listener on a free port of loopback and nothing else out of the ordinary.
 pub(crate) fn config() -> Config {
-    let mut config = wayside::config::read(None, TEXT, &Overrides::default()).unwrap();
+    config_with("")
+}
+
+/// The same, with this in its file.
+pub(crate) fn config_with(sections: &str) -> Config {
+    let text = format!("{TEXT}\n{sections}");
+    let mut config = wayside::config::read(None, &text, &Overrides::default()).unwrap();
     config.listeners = vec![ListenerSettings { address: loopback(), service: None }];
     config.workers = 1;
     config.admin = None;

@@ -1,0 +1,167 @@
+//! What the layers are tested on: a worker without a registry, and requests of one client.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
+use super::*;
+use crate::balance::{Policy, rng};
+use crate::body::Body;
+use crate::catalog::{self, Catalog, Claim, Snapshot};
+use crate::clock::Clock;
+use crate::drain::Drain;
+use crate::endpoint::{Endpoint, Memory};
+use crate::provider::Provider;
+use crate::proxy::Settings;
+use crate::proxy::client::Client;
+use crate::proxy::record::Record;
+use crate::proxy::request::{Exchange, Routed};
+use crate::proxy::traits::Traits;
+use crate::proxy::worker::{Pseudonym, Shared, Worker};
+use crate::route::{Limits, Naming, Table};
+use crate::telemetry::access::{self, AccessLog};
+use crate::telemetry::metrics::Metrics;
+use crate::upstream::{self, Reuse};
+
+/// A worker whose catalog follows nothing.
+pub(super) struct Bed {
+    pub(super) worker: Rc<Worker>,
+    pub(super) client: Rc<Client>,
+    pub(super) limits: Limits,
+}
+
+impl Bed {
+    pub(super) fn new() -> Self {
+        Self::with(Settings::default())
+    }
+
+    pub(super) fn with(settings: Settings) -> Self {
+        let (clock, metrics) = (Clock::start(), Metrics::new());
+        let shared = Shared {
+            settings,
+            upstream: upstream::Settings::default(),
+            table: ArcSwap::from_pointee(Table::new(Vec::new(), Naming::default())),
+            catalog: Catalog::new(catalog::Settings::default(), Arc::clone(&metrics), clock, 1),
+            metrics,
+            access: AccessLog::open(&access::Settings::default()).unwrap(),
+            clock,
+            drain: Drain::new(),
+            seed: 1,
+            pseudonym: Pseudonym::random(1),
+        };
+        let worker = Worker::new(Arc::new(shared), 0);
+        let peer = ([127, 0, 0, 1], 1).into();
+        let client = Client::new(peer, None, worker.private_pools(), Rc::clone(&worker.tick));
+        Self { worker, client, limits: Limits::default() }
+    }
+
+    pub(super) fn metrics(&self) -> &Metrics {
+        &self.worker.shared.metrics
+    }
+
+    /// A request without a body, routed to `svc`.
+    pub(super) fn routed(&self, message: http::request::Builder) -> Routed {
+        let message = message.body(Body::empty()).unwrap();
+        let shared = &self.worker.shared;
+        let claim = Claim::on("svc".parse().unwrap(), Policy::RoundRobin);
+        let bound = self.worker.directory.claimed(&claim, &shared.catalog, &shared.metrics).unwrap();
+        let record = Record::begin(&self.worker, &self.client, &message);
+        record.bound.replace(Some(Rc::clone(&bound)));
+        Routed {
+            traits: Traits::of(message.headers()),
+            message,
+            client: Rc::clone(&self.client),
+            record,
+            bound,
+            limits: Arc::new(self.limits.clone()),
+            exchange: Exchange::Plain,
+            tried: arrayvec::ArrayVec::new(),
+            reuse: Reuse::Idle,
+        }
+    }
+
+    /// A plain GET, routed to `svc`.
+    pub(super) fn get(&self) -> Routed {
+        self.routed(http::Request::get("/"))
+    }
+
+    /// Lets `svc` have as many endpoints as there are ports.
+    pub(super) fn list(&self, ports: &[u16]) -> Vec<Endpoint> {
+        let endpoint = |port: &u16| {
+            let address = format!("127.0.0.1:{port}").parse().unwrap();
+            let provider = Provider::new(port.to_string(), address);
+            let memory = Arc::new(Memory::new(u64::from(*port), provider.address.clone()));
+            Endpoint { provider: Arc::new(provider), memory }
+        };
+        let endpoints: Vec<_> = ports.iter().map(endpoint).collect();
+        let before = Snapshot::not_listed();
+        let policy = Policy::RoundRobin;
+        let luck = &mut rng::for_worker(1, 1);
+        let snapshot = Snapshot::new(endpoints.clone().into(), ports.len(), false, policy, &before, luck);
+        self.get().bound.subscription.snapshot().store(Arc::new(snapshot));
+        endpoints
+    }
+}
+
+/// What an inner service answers, call by call; it keeps what it was called with.
+pub(super) struct Played<R, E> {
+    answers: Rc<RefCell<VecDeque<Play<R, E>>>>,
+}
+
+/// One answer, made of the request.
+type Play<R, E> = Box<dyn FnOnce(R) -> Answer<http::Response<Body>, E>>;
+
+impl<R, E> Clone for Played<R, E> {
+    fn clone(&self) -> Self {
+        Self { answers: Rc::clone(&self.answers) }
+    }
+}
+
+impl<R: 'static, E: 'static> Played<R, E> {
+    pub(super) fn new() -> Self {
+        Self { answers: Rc::default() }
+    }
+
+    /// The next call is answered at once by what this makes of its request.
+    pub(super) fn then(&self, make: impl FnOnce(R) -> Result<http::Response<Body>, E> + 'static) {
+        self.answers.borrow_mut().push_back(Box::new(|request| Box::pin(std::future::ready(make(request)))));
+    }
+
+    /// The next call is never answered.
+    pub(super) fn then_never(&self) {
+        self.answers.borrow_mut().push_back(Box::new(|request| {
+            Box::pin(async move {
+                let _held = request;
+                std::future::pending().await
+            })
+        }));
+    }
+
+    /// Calls that were expected and did not come.
+    pub(super) fn left(&self) -> usize {
+        self.answers.borrow().len()
+    }
+}
+
+impl<R: 'static, E: 'static> tower::Service<R> for Played<R, E> {
+    type Response = http::Response<Body>;
+    type Error = E;
+    type Future = Answer<http::Response<Body>, E>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
+        always_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> Self::Future {
+        let answer = self.answers.borrow_mut().pop_front().expect("this call should not come");
+        answer(request)
+    }
+}
+
+/// An answer with a status.
+pub(super) fn answer(status: u16) -> http::Response<Body> {
+    http::Response::builder().status(status).body(Body::empty()).unwrap()
+}
