@@ -133,7 +133,17 @@ impl Client {
             return None;
         }
         let limit = if self.go_micro.get() { GO_MICRO_IDLE } else { settings.client_idle_timeout };
-        if idle >= limit { Some(Order::Close) } else { draining.then_some(Order::Drain) }
+        if idle >= limit {
+            return Some(Order::Close);
+        }
+        // A request may be on its way to one that was busy a moment ago: that one is told with its answer.
+        let quiet = self.head_since.get().is_none() && idle >= QUIET;
+        (draining && quiet).then_some(Order::Drain)
+    }
+
+    /// Whether it may be told with an answer that no further one is given on this connection.
+    pub fn may_be_dismissed(&self) -> bool {
+        !self.go_micro.get()
     }
 
     /// Gives the connection an order and wakes it.
@@ -174,6 +184,10 @@ impl fmt::Debug for Client {
 
 /// How long a Go Micro connection may idle once it is old enough that its client no longer uses it.
 const GO_MICRO_IDLE: Duration = Duration::from_secs(5);
+
+/// How long a connection has to be silent before a drain closes it between two requests. More than the second between two
+/// looks of the clean-up, which is how coarse the time is before the drain.
+const QUIET: Duration = Duration::from_millis(1500);
 
 /// The client's socket: notes when bytes move, and gives back bytes that were read too early.
 #[derive(Debug)]

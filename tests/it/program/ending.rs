@@ -15,10 +15,9 @@ use crate::support::patience::at_last;
 use crate::support::program::{ANY, Program, get, text, whole};
 use crate::support::provider::{Echo, Script};
 
-/// Asks over and over on one connection, as a keep-alive client does, until that is closed between two requests.
+/// Asks over and over on one connection, as a keep-alive client does, until an answer says that it is the last.
 ///
-/// Only a request that was cut off after the other side began to answer, or answered with an error, has failed. One that
-/// crossed the close on its way was never begun; a client sends it again.
+/// Every request that was sent has to be answered whole: to a client, one that met a closed connection has failed.
 async fn ask_on(address: std::net::SocketAddr, answered: &AtomicUsize) -> Result<(), String> {
     let stream = TcpStream::connect(address).await.map_err(|error| error.to_string())?;
     let (mut sender, connection) =
@@ -26,7 +25,7 @@ async fn ask_on(address: std::net::SocketAddr, answered: &AtomicUsize) -> Result
     let driver = tokio::spawn(connection);
     while sender.ready().await.is_ok() {
         let request = Request::get("/").header("host", "greeter").body(Full::default()).unwrap();
-        let Ok(response) = sender.send_request(request).await else { break };
+        let response = sender.send_request(request).await.map_err(|error| format!("cut off: {error}"))?;
         let last = response.headers().get("connection").is_some_and(|value| value == "close");
         if response.status() != StatusCode::OK {
             return Err(format!("{response:?}"));
