@@ -15,7 +15,7 @@ use clap::Args;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Mutex;
 
 use super::run::failed;
@@ -104,6 +104,7 @@ impl Demo {
             Ok(log) => log,
             Err(error) => return failed(&error),
         };
+        let hangup = hangup();
         let fleet = match populate(folder).await {
             Ok(fleet) => Arc::new(Mutex::new(fleet)),
             Err(error) => {
@@ -133,7 +134,7 @@ impl Demo {
             has_keys: control::may_read_terminal(),
         }
         .to_string());
-        watch(&running, fleet).await;
+        watch(&running, fleet, hangup).await;
         tasks.finish(LAST_ANSWERS).await;
         running.wait();
         say("The demo has ended; nothing stays behind.");
@@ -159,29 +160,26 @@ async fn populate(folder: &TempDir) -> io::Result<Fleet> {
 }
 
 /// Obeys until the user has enough, or a signal says so; then waits until the last request is answered.
-async fn watch(running: &Running, fleet: Shared) {
+async fn watch(running: &Running, fleet: Shared, mut hangup: Option<Signal>) {
     tokio::select! {
         () = control::terminal(fleet, say) => {}
-        () = hung_up() => {}
+        Some(()) = async { hangup.as_mut()?.recv().await } => {}
         () = running.traffic_ended() => return,
     }
     running.leave();
     running.traffic_ended().await;
 }
 
-/// Waits until the terminal is gone; never ends where nobody is to hear of that, as under `nohup`.
-async fn hung_up() {
+/// The signal that the terminal is gone; none where nobody is to hear of that, as under `nohup`.
+fn hangup() -> Option<Signal> {
     // A mask in hexadecimal, of which the lowest bit is this signal, which has number 1.
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
-    if ignored.is_none_or(|mask| mask & 1 == 0)
-        && let Ok(mut hangup) = signal(SignalKind::hangup())
-    {
-        hangup.recv().await;
-        return;
+    if ignored.is_some_and(|mask| mask & 1 == 1) {
+        return None;
     }
-    std::future::pending().await
+    signal(SignalKind::hangup()).ok()
 }
 
 #[cfg(test)]
