@@ -43,6 +43,8 @@ pub struct Client {
     /// Requests in flight, their bodies included.
     requests: Cell<u32>,
     go_micro: Cell<bool>,
+    /// Whether the last clean-up of a drain found it silent.
+    quiet: Cell<bool>,
     /// What measures the deadline of its requests, kept from one to the next: moving a timer on costs less than making one.
     timer: Cell<Option<Pin<Box<Sleep>>>>,
     order: Cell<Option<Order>>,
@@ -78,6 +80,7 @@ impl Client {
             head_since: Cell::new(None),
             requests: Cell::new(0),
             go_micro: Cell::new(false),
+            quiet: Cell::new(false),
             timer: Cell::new(None),
             order: Cell::new(None),
             waker: RefCell::default(),
@@ -138,7 +141,9 @@ impl Client {
         }
         // A request may be on its way to one that was busy a moment ago: that one is told with its answer.
         let quiet = self.head_since.get().is_none() && idle >= QUIET;
-        (draining && quiet).then_some(Order::Drain)
+        // Seen twice, so that what arrived while this thread stood still has been read in between.
+        let seen_before = self.quiet.replace(draining && quiet);
+        (draining && quiet && seen_before).then_some(Order::Drain)
     }
 
     /// Whether it may be told with an answer that no further one is given on this connection.
