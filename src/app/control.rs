@@ -40,12 +40,18 @@ impl Control {
     /// When it or its runtime cannot be made.
     pub(super) fn start(self) -> io::Result<JoinHandle<()>> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        std::thread::Builder::new().name("control".to_owned()).spawn(move || runtime.block_on(self.run()))
+        // Heard from here on: whoever is told that the proxy has started may send one at once.
+        let entered = runtime.enter();
+        let orders = if self.surroundings.signals { Orders::of_process() } else { Orders::default() };
+        let hangup = self.surroundings.reload.as_ref().and_then(|_| hangup());
+        drop(entered);
+        let run = move || runtime.block_on(self.run(orders, hangup));
+        std::thread::Builder::new().name("control".to_owned()).spawn(run)
     }
 
-    async fn run(self) {
+    async fn run(self, mut orders: Orders, hangup: Option<Signal>) {
         let Self { config, registry, shared, admin, surroundings, leave, readiness } = self;
-        let Surroundings { log, reload, signals } = surroundings;
+        let Surroundings { log, reload, signals: _ } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
         let control = Drain::new();
         let traffic = shared.drain.clone();
@@ -68,11 +74,10 @@ impl Control {
         }
         let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
         if let Some(reload) = reload {
-            let reloader = Reloader { reload, config, text, shared: Arc::clone(&shared), log };
+            let reloader = Reloader { reload, config, text, shared: Arc::clone(&shared), log, hangup };
             control.spawn("reload", reloader.run());
         }
         readiness.listening();
-        let mut orders = if signals { Orders::of_process() } else { Orders::default() };
         tokio::select! {
             () = leave.cancelled() => {}
             () = orders.next() => {}
@@ -98,6 +103,11 @@ async fn finish(traffic: &Drain, lame_duck: Duration, drain_timeout: Duration) {
         tracing::warn!(left, "tasks were dropped that did not finish in time");
     }
     tracing::info!("stopped");
+}
+
+/// The signal by which a process is told to read its configuration again.
+fn hangup() -> Option<Signal> {
+    signal(SignalKind::hangup()).inspect_err(|error| tracing::error!(%error, "HUP is not heard")).ok()
 }
 
 /// The signals by which a process is told to stop; never any if they are not for this proxy.

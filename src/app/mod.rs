@@ -4,6 +4,7 @@ mod control;
 mod reload;
 mod worker;
 
+use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -54,10 +55,12 @@ pub struct Surroundings {
 #[derive(Debug, Error)]
 pub enum StartError {
     /// An address could not be bound.
-    #[error("cannot listen on {address}")]
+    #[error("cannot listen on {address} for {purpose}")]
     Bind {
         /// The address.
         address: SocketAddr,
+        /// What for.
+        purpose: Purpose,
         /// The system's words.
         #[source]
         source: io::Error,
@@ -77,6 +80,27 @@ pub enum StartError {
     /// The access log could not be opened.
     #[error(transparent)]
     AccessLog(#[from] OpenError),
+}
+
+/// What an address is bound for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Requests.
+    Requests,
+    /// Operators.
+    Admin,
+    /// The control of the demo.
+    Demo,
+}
+
+impl fmt::Display for Purpose {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Requests => "requests",
+            Self::Admin => "admin",
+            Self::Demo => "the control of the demo",
+        })
+    }
 }
 
 /// A proxy that runs. Dropping it stops it at once.
@@ -140,12 +164,12 @@ fn bind(config: &Config) -> Result<Bound, StartError> {
     let mut addresses = Vec::new();
     for settings in &config.listeners {
         // Sharing a port with another process would take a part of its connections: that must be an error.
-        drop(TcpListener::bind(settings.address).map_err(failed(settings.address))?);
+        drop(TcpListener::bind(settings.address).map_err(failed(settings.address, Purpose::Requests))?);
         // A free port is chosen by the first worker; the others take the same.
         let mut address = settings.address;
         for listeners in &mut by_worker {
-            let listener = proxy::bind(address).map_err(failed(address))?;
-            address = listener.local_addr().map_err(failed(address))?;
+            let listener = proxy::bind(address).map_err(failed(address, Purpose::Requests))?;
+            address = listener.local_addr().map_err(failed(address, Purpose::Requests))?;
             listeners.push(listener);
         }
         addresses.push(address);
@@ -154,15 +178,15 @@ fn bind(config: &Config) -> Result<Bound, StartError> {
 }
 
 fn bind_admin(settings: &admin::Settings) -> Result<(TcpListener, SocketAddr, admin::Settings), StartError> {
-    let failed = failed(settings.address);
+    let failed = failed(settings.address, Purpose::Admin);
     let listener = TcpListener::bind(settings.address).map_err(&failed)?;
     listener.set_nonblocking(true).map_err(&failed)?;
     let address = listener.local_addr().map_err(&failed)?;
     Ok((listener, address, settings.clone()))
 }
 
-fn failed(address: SocketAddr) -> impl Fn(io::Error) -> StartError {
-    move |source| StartError::Bind { address, source }
+fn failed(address: SocketAddr, purpose: Purpose) -> impl Fn(io::Error) -> StartError {
+    move |source| StartError::Bind { address, purpose, source }
 }
 
 impl App {
@@ -204,6 +228,11 @@ impl Running {
     /// Begins to leave: not ready any more, then draining, then gone. [`Running::wait`] waits for it.
     pub fn leave(&self) {
         self.leave.cancel();
+    }
+
+    /// Waits until the last request is answered or dropped, and no further one is taken.
+    pub async fn traffic_ended(&self) {
+        self.traffic.stopped().await;
     }
 
     /// Waits until the proxy has ended.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 use crate::alarm::Alarm;
 use crate::config::Config;
@@ -51,22 +51,21 @@ pub(super) struct Reloader {
     pub(super) text: Arc<ArcSwap<String>>,
     pub(super) shared: Arc<Shared>,
     pub(super) log: Option<log::Control>,
+    /// Asks for it to be read again.
+    pub(super) hangup: Option<Signal>,
 }
 
 impl Reloader {
     /// Runs for ever.
     pub(super) async fn run(mut self) {
         let mut alarm = Alarm::new();
-        let mut hangup = signal(SignalKind::hangup())
-            .inspect_err(|error| tracing::error!(%error, "HUP is not heard"))
-            .ok();
         let mut seen = std::fs::read(&self.reload.file).ok();
         loop {
             alarm.arm(&self.reload.file);
             let asked = tokio::select! {
                 () = alarm.rung() => false,
                 () = tokio::time::sleep(POLL) => false,
-                Some(()) = async { hangup.as_mut()?.recv().await } => true,
+                Some(()) = async { self.hangup.as_mut()?.recv().await } => true,
             };
             let now = std::fs::read(&self.reload.file).ok();
             if asked || now != seen {

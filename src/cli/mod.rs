@@ -1,6 +1,7 @@
 //! The command line: what is asked for, and how it ends.
 
 mod check;
+mod demo;
 mod flags;
 mod run;
 
@@ -28,6 +29,7 @@ struct Arguments {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Demo(demo::Demo),
 }
 
 /// Does what the arguments of this process ask for.
@@ -54,6 +56,7 @@ fn start_with(
     match arguments.command {
         Command::Run(run) => run.run(variable),
         Command::Check(check) => check.run(variable),
+        Command::Demo(demo) => demo.run(),
     }
 }
 

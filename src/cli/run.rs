@@ -1,5 +1,8 @@
 //! `wayside run`: the proxy, until it is told to stop.
 
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -8,7 +11,7 @@ use clap::Args;
 use super::check::refused;
 use super::flags::Flags;
 use super::{FAILED, USAGE, complain, told};
-use crate::app::{self, App, Reload, Surroundings};
+use crate::app::{self, App, Purpose, Reload, StartError, Surroundings};
 use crate::config::{self, Config, Overrides};
 use crate::telemetry::log;
 
@@ -67,6 +70,9 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
             for address in &running.listeners {
                 tracing::info!(%address, "requests are taken");
             }
+            if let Some(address) = running.admin {
+                tracing::info!(%address, "operators are answered");
+            }
             running.wait();
             ExitCode::SUCCESS
         }
@@ -74,7 +80,34 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
     }
 }
 
-fn failed(error: &dyn std::error::Error) -> ExitCode {
+/// Tells why it could not start, and the cure where one is known; the exit code for it.
+pub(super) fn failed<E: Error + 'static>(error: &E) -> ExitCode {
     complain(format!("wayside: {}", told(error)));
+    if let Some(StartError::Bind { address, purpose, source }) = <dyn Error>::downcast_ref(error) {
+        complain(bind_cure(*address, *purpose, source.kind()));
+    }
     ExitCode::from(FAILED)
+}
+
+/// What to do about an address that cannot be bound.
+fn bind_cure(address: SocketAddr, purpose: Purpose, kind: io::ErrorKind) -> String {
+    let port = address.port();
+    let flag = match purpose {
+        Purpose::Requests => "--listen",
+        Purpose::Admin => "--admin",
+        Purpose::Demo => "--control",
+    };
+    let elsewhere = format!("choose another address with {flag}; port 0 takes a free one");
+    if kind == io::ErrorKind::AddrInUse {
+        return format!(
+            "another program listens there, maybe another wayside (`ss -ltnp 'sport = :{port}'` names it): end it, or {elsewhere}"
+        );
+    }
+    if kind == io::ErrorKind::PermissionDenied {
+        return format!("ports below 1024 are for root or CAP_NET_BIND_SERVICE: {elsewhere}");
+    }
+    if kind == io::ErrorKind::AddrNotAvailable {
+        return format!("this machine does not have {}: {elsewhere}", address.ip());
+    }
+    elsewhere
 }

@@ -48,6 +48,8 @@ pub struct Client {
     http2: Cell<bool>,
     /// Whether the body of a request was not read to its end.
     unread: Cell<bool>,
+    /// Whether the last clean-up of a drain found it silent.
+    quiet: Cell<bool>,
     /// What measures the deadline of its requests, kept from one to the next: moving a timer on costs less than making one.
     timer: Cell<Option<Pin<Box<Sleep>>>>,
     order: Cell<Option<Order>>,
@@ -86,6 +88,7 @@ impl Client {
             go_micro: Cell::new(false),
             http2: Cell::new(false),
             unread: Cell::new(false),
+            quiet: Cell::new(false),
             timer: Cell::new(None),
             order: Cell::new(None),
             waker: RefCell::default(),
@@ -163,7 +166,19 @@ impl Client {
             return None;
         }
         let limit = if self.go_micro.get() { GO_MICRO_IDLE } else { settings.client_idle_timeout };
-        if idle >= limit { Some(Order::Close) } else { draining.then_some(Order::Drain) }
+        if idle >= limit {
+            return Some(Order::Close);
+        }
+        // A request may be on its way to one that was busy a moment ago: that one is told with its answer.
+        let quiet = self.head_since.get().is_none() && idle >= QUIET;
+        // Seen twice, so that what arrived while this thread stood still has been read in between.
+        let seen_before = self.quiet.replace(draining && quiet);
+        (draining && quiet && seen_before).then_some(Order::Drain)
+    }
+
+    /// Whether it may be told with an answer that no further one is given on this connection.
+    pub fn may_be_dismissed(&self) -> bool {
+        !self.go_micro.get()
     }
 
     /// Gives the connection an order and wakes it.
@@ -215,6 +230,10 @@ impl Drop for Awaited {
 
 /// How long a Go Micro connection may idle once it is old enough that its client no longer uses it.
 const GO_MICRO_IDLE: Duration = Duration::from_secs(5);
+
+/// How long a connection has to be silent before a drain closes it between two requests. More than the second between two
+/// looks of the clean-up, which is how coarse the time is before the drain.
+const QUIET: Duration = Duration::from_millis(1500);
 
 /// The client's socket: notes when bytes move, and gives back bytes that were read too early.
 #[derive(Debug)]

@@ -130,7 +130,7 @@ impl Told {
         let down = sources.down();
         if down.is_none() && self.state != Some(Ok(())) {
             let (files, services) = sources.size();
-            let detail = format!("{files} files, {services} services");
+            let detail = format!("{} in {}", counted(services, "service"), counted(files, "file"));
             self.reports.send(Report::Connected { detail }).await?;
             // What became stale is fresh again once it is listed again.
             self.views.clear();
@@ -164,6 +164,11 @@ impl Told {
 
 fn listing(service: &ServiceName, view: View) -> Listing {
     Listing { service: service.clone(), view, changed_at: None, revision: None, reads: 1 }
+}
+
+/// A number of things, in words.
+fn counted(count: usize, thing: &str) -> String {
+    if count == 1 { format!("1 {thing}") } else { format!("{count} {thing}s") }
 }
 
 #[cfg(test)]

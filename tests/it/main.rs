@@ -4,5 +4,6 @@
 
 mod forwarding;
 mod http;
+mod program;
 mod support;
 mod zookeeper;

@@ -12,12 +12,20 @@ use tokio::sync::Mutex;
 
 use super::fleet::{Command, Fleet};
 
+/// What can be typed in the terminal.
+pub(super) const KEYS: &str = "a (add), r (remove), k (kill), v (revive), l (list) or q (quit), and Enter";
+
 /// The fleet, shared by the terminal and the control port.
 pub(super) type Shared = Arc<Mutex<Fleet>>;
 
 /// What answers `POST /add` and the like, and `GET /` with what there is.
 pub(super) fn router(fleet: Shared) -> Router {
-    let router = Router::new().route("/", get(list)).route("/{command}", post(obey)).with_state(fleet);
+    let router = Router::new()
+        .route("/", get(list))
+        .route("/{command}", post(obey))
+        .fallback(async || (StatusCode::NOT_FOUND, help()))
+        .method_not_allowed_fallback(async || (StatusCode::METHOD_NOT_ALLOWED, help()))
+        .with_state(fleet);
     crate::admin::guarded(router, &[])
 }
 
@@ -36,11 +44,12 @@ async fn obey(State(fleet): State<Shared>, Path(word): Path<String>) -> (StatusC
 }
 
 fn help() -> String {
-    Command::ALL.iter().map(|(_, word, what)| format!("POST /{word:<8} {what}\n")).collect()
+    let lines = Command::ALL.iter().map(|(_, word, what)| format!("curl -X POST …/{word:<8} {what}\n"));
+    lines.collect()
 }
 
 /// Obeys the keys typed in the terminal until the user quits. Never ends where there is no terminal.
-pub(super) async fn terminal(fleet: Shared, say: impl Fn(&str)) {
+pub(super) async fn terminal(fleet: Shared, say: impl Fn(String)) {
     if !may_read_terminal() {
         return std::future::pending().await;
     }
@@ -50,16 +59,16 @@ pub(super) async fn terminal(fleet: Shared, say: impl Fn(&str)) {
             "" => {}
             "q" | "quit" | "exit" => return,
             word => match Command::parse(word) {
-                Some(command) => say(&fleet.lock().await.obey(command).await),
-                None => say("type one of: a(dd), r(emove), k(ill), v (revive), l(ist), q(uit)"),
+                Some(command) => say(fleet.lock().await.obey(command).await),
+                None => say(format!("there is no {word:?}; type {KEYS}")),
             },
         }
     }
     std::future::pending().await
 }
 
-/// Whether keys can be read. A process in the background of a shell would be stopped for trying.
-fn may_read_terminal() -> bool {
+/// Whether what is typed can be read. A process in the background of a shell would be stopped for trying.
+pub(super) fn may_read_terminal() -> bool {
     if !std::io::stdin().is_terminal() {
         return false;
     }

@@ -74,14 +74,14 @@ impl Fleet {
     /// # Errors
     /// When the file cannot be written.
     pub(super) fn new(folder: &Path) -> io::Result<Self> {
-        let fleet = Self { file: folder.join("services.toml"), providers: BTreeMap::new(), last: 0 };
+        let fleet = Self { file: Self::file_in(folder), providers: BTreeMap::new(), last: 0 };
         fleet.announce()?;
         Ok(fleet)
     }
 
-    /// The file that announces them.
-    pub(super) fn file(&self) -> &Path {
-        &self.file
+    /// The file that announces providers in a folder.
+    pub(super) fn file_in(folder: &Path) -> PathBuf {
+        folder.join("services.toml")
     }
 
     /// Does what it is told, and says in a sentence what came of it.

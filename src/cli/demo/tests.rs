@@ -6,6 +6,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::Mutex;
@@ -14,8 +15,8 @@ use tower::ServiceExt as _;
 use super::control;
 use super::fleet::{Command, Fleet};
 
-fn addresses(fleet: &Fleet) -> Vec<String> {
-    let text = fs::read_to_string(fleet.file()).unwrap();
+fn addresses(folder: &TempDir) -> Vec<String> {
+    let text = fs::read_to_string(Fleet::file_in(folder.path())).unwrap();
     let file: toml::Table = text.parse().unwrap();
     let providers = file["services"]["greeter"].as_array().unwrap();
     providers.iter().map(|provider| provider["address"].as_str().unwrap().to_owned()).collect()
@@ -33,22 +34,22 @@ async fn ask(address: &str) -> Option<String> {
 async fn providers_come_and_go_and_the_file_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let mut fleet = Fleet::new(folder.path()).unwrap();
-    assert!(addresses(&fleet).is_empty());
+    assert!(addresses(&folder).is_empty());
     fleet.obey(Command::Add).await;
     fleet.obey(Command::Add).await;
-    let [first, second] = addresses(&fleet).try_into().unwrap();
+    let [first, second] = addresses(&folder).try_into().unwrap();
     assert!(ask(&first).await.unwrap().ends_with("greeter-1 says hello to /hello (its request 1)\n"));
     assert!(ask(&second).await.unwrap().contains("greeter-2"));
 
     assert!(fleet.obey(Command::Kill).await.starts_with("greeter-1 died"));
     assert!(ask(&first).await.is_none(), "a dead provider refuses connections");
-    assert_eq!(addresses(&fleet).len(), 2, "and is still announced");
+    assert_eq!(addresses(&folder).len(), 2, "and is still announced");
     assert!(fleet.obey(Command::List).await.contains("dead"));
     assert!(fleet.obey(Command::Revive).await.starts_with("greeter-1 came back"));
     assert!(ask(&first).await.unwrap().contains("greeter-1"));
 
     assert!(fleet.obey(Command::Remove).await.starts_with("greeter-2 withdrew"));
-    assert_eq!(addresses(&fleet), [first]);
+    assert_eq!(addresses(&folder), [first]);
     fleet.obey(Command::Remove).await;
     assert_eq!(fleet.obey(Command::Remove).await, "there is no provider left to remove");
 }
@@ -69,8 +70,10 @@ async fn the_control_port_obeys_and_explains() {
     assert_eq!(status, StatusCode::OK);
     assert!(said.starts_with("greeter-1 started at 127.0.0.1:"), "{said}");
     let (status, said) = ask("POST", "/ad", "localhost").await;
-    assert!(status == StatusCode::NOT_FOUND && said.contains("POST /kill"), "{said}");
+    assert!(status == StatusCode::NOT_FOUND && said.contains("POST …/kill"), "{said}");
     assert!(ask("GET", "/", "localhost").await.1.starts_with("greeter-1 at"));
+    let (status, said) = ask("GET", "/kill", "localhost").await;
+    assert!(status == StatusCode::METHOD_NOT_ALLOWED && said.contains("POST …/kill"), "{said}");
     assert_eq!(ask("POST", "/kill", "evil.example").await.0, StatusCode::FORBIDDEN);
 }
 

@@ -72,7 +72,7 @@ impl Bed {
         record.bound.replace(Some(Rc::clone(&bound)));
         Routed {
             traits: Traits::of(message.headers()),
-            message,
+            message: Box::new(message),
             client: Rc::clone(&self.client),
             record,
             bound,

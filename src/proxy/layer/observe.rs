@@ -4,7 +4,8 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::Response;
+use http::header::{CONNECTION, HeaderValue};
+use http::{Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tower::{Layer, Service};
 
@@ -63,6 +64,9 @@ where
     fn call(&mut self, arrived: Arrived) -> Self::Future {
         let Arrived { message, client } = arrived;
         let record = Record::begin(&self.worker, &client, &message);
+        // HTTP/2 has a frame for it.
+        let farewell = (message.version() <= Version::HTTP_11)
+            .then(|| Farewell { worker: Rc::clone(&self.worker), client: Rc::clone(&client) });
         let mut message = Box::new(message.map(Body::from));
         if !message.body().is_empty() {
             // As long as its body comes in, a request is not over, not even when it is answered.
@@ -78,8 +82,28 @@ where
         Box::pin(async move {
             let mut response = answer.await?;
             record.answer(response.status().as_u16());
+            if let Some(farewell) = farewell {
+                farewell.say(&mut response);
+            }
             response.body_mut().on_end(move |end| record.ended(end));
             Ok(response)
         })
+    }
+}
+
+/// Who is told with an answer that it is the last one on its connection, once the drain has begun.
+///
+/// Closing a busy connection between two requests would cut off the next, which may be on its way.
+struct Farewell {
+    worker: Rc<Worker>,
+    client: Rc<Client>,
+}
+
+impl Farewell {
+    fn say(&self, response: &mut Response<Body>) {
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if self.worker.draining.get() && self.client.may_be_dismissed() && !switches {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
     }
 }

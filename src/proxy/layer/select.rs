@@ -125,7 +125,7 @@ mod tests {
     /// An attempt that failed, with its message given back.
     fn returned(attempt: Attempt, elsewhere: bool, never_arrived: bool) -> Failure<Returned> {
         let cause = SendCause::Full { address: attempt.endpoint.memory.address.clone(), limit: 1 };
-        let message = Box::new(attempt.message);
+        let message = attempt.message;
         Failure { error: cause.into(), again: Some(Returned { message, elsewhere, never_arrived }) }
     }
 

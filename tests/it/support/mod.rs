@@ -3,6 +3,7 @@
 pub(crate) mod client;
 pub(crate) mod gate;
 pub(crate) mod patience;
+pub(crate) mod program;
 pub(crate) mod provider;
 pub(crate) mod proxy;
 pub(crate) mod registry;

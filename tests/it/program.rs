@@ -1,0 +1,9 @@
+//! The whole program as a process: what a user types, reads, and sees end.
+
+mod access;
+mod admin;
+mod check;
+mod demo;
+mod ending;
+mod flags;
+mod reloading;

@@ -1,0 +1,97 @@
+//! A configuration that changes while the process runs: what is good takes effect, what is wrong is told.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::patience::at_last;
+use crate::support::program::{Program, get};
+use crate::support::provider::{Echo, told};
+
+/// A program whose configuration sends `/x` to the service `a` or `b`.
+struct Reloaded {
+    program: Program,
+    echoes: Vec<Echo>,
+    file: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+impl Reloaded {
+    async fn start() -> Self {
+        let echoes = Echo::several(2).await;
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("wayside.toml");
+        write(&file, &configuration(&echoes, "a"));
+        let program = Program::run(&["--config", file.to_str().unwrap()]).await;
+        let this = Self { program, echoes, file, _folder: folder };
+        this.arrives_at(0).await;
+        this
+    }
+
+    /// Writes a configuration in which requests go to this service.
+    fn change(&self, service: &str) {
+        write(&self.file, &configuration(&self.echoes, service));
+    }
+
+    /// Waits until requests arrive at this provider.
+    async fn arrives_at(&self, index: usize) {
+        let port = self.echoes[index].address().port();
+        at_last("requests arrive there", async || self.port().await == u64::from(port)).await;
+    }
+
+    async fn port(&self) -> u64 {
+        told(&get(self.program.listeners()[0], "/x").await)["port"].as_u64().unwrap()
+    }
+}
+
+fn configuration(echoes: &[Echo], service: &str) -> String {
+    let (a, b) = (echoes[0].address(), echoes[1].address());
+    format!(
+        "[registry]\nurl = \"fixed:a={a};b={b}\"\n[[route]]\nname = \"x\"\npath = \"/x\"\nservice = \"{service}\"\n"
+    )
+}
+
+/// Replaces a file as a careful program does, so that nobody reads half of it.
+fn write(file: &Path, text: &str) {
+    let new = file.with_extension("new");
+    fs::write(&new, text).unwrap();
+    fs::rename(new, file).unwrap();
+}
+
+#[tokio::test]
+async fn a_change_of_the_file_takes_effect() {
+    let it = Reloaded::start().await;
+    it.change("b");
+    it.arrives_at(1).await;
+    it.program.logs("the configuration changed").await;
+}
+
+#[tokio::test]
+async fn hup_reads_the_file_again() {
+    let it = Reloaded::start().await;
+    it.program.signal("HUP");
+    it.program.logs("the configuration was read again; nothing changed").await;
+    it.change("b");
+    it.program.signal("HUP");
+    it.arrives_at(1).await;
+}
+
+#[tokio::test]
+async fn a_mistake_is_told_and_the_old_one_stays() {
+    let it = Reloaded::start().await;
+    write(&it.file, "[registry]\nurl = \"zookeper://h\"\n");
+    it.program.logs("the configuration is wrong; the one in force stays").await;
+    it.program.logs("wayside.toml:2").await;
+    it.arrives_at(0).await;
+    // Once it is right, it is taken.
+    it.change("b");
+    it.arrives_at(1).await;
+}
+
+#[tokio::test]
+async fn what_waits_for_the_next_start_is_named() {
+    let it = Reloaded::start().await;
+    write(&it.file, &format!("workers = 7\n{}", configuration(&it.echoes, "a")));
+    let line = it.program.logs("these changes take effect at the next start").await;
+    assert!(line.contains("workers"), "{line}");
+    it.arrives_at(0).await;
+}

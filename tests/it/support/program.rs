@@ -1,0 +1,163 @@
+//! The program itself, started as a process: what it says, what it answers, how it ends.
+
+use std::net::SocketAddr;
+use std::process::{Command as Now, ExitStatus, Output, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use parking_lot::Mutex;
+use serde_json::Value;
+use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+use super::client::Client;
+use super::patience::eventually;
+
+/// How long a process may take for anything on a busy machine before a test fails.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Any free port of loopback, as an argument.
+pub(crate) const ANY: &str = "127.0.0.1:0";
+
+/// A process of the program; killed when dropped.
+pub(crate) struct Program {
+    child: Child,
+    /// What it wrote to standard error, where the log goes.
+    log: Arc<Mutex<String>>,
+    /// What it wrote to standard output.
+    output: Arc<Mutex<String>>,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Program {
+    /// Starts it with these arguments and nothing in its environment but these variables.
+    pub(crate) fn launch(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_wayside"));
+        command.args(arguments).env_clear().envs(variables.iter().copied());
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let (log, output) = (Arc::default(), Arc::default());
+        let readers = vec![
+            collect(child.stderr.take().unwrap(), Arc::clone(&log)),
+            collect(child.stdout.take().unwrap(), Arc::clone(&output)),
+        ];
+        Self { child, log, output, readers }
+    }
+
+    /// `wayside run` with these arguments on free ports, once it takes requests and answers operators.
+    pub(crate) async fn run(arguments: &[&str]) -> Self {
+        let arguments = [&["run", "--listen", ANY, "--admin", ANY], arguments].concat();
+        let program = Self::launch(&arguments, &[]);
+        program.logs("operators are answered").await;
+        program
+    }
+
+    /// All that it logged so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().clone()
+    }
+
+    /// All that it wrote to standard output so far.
+    pub(crate) fn output(&self) -> String {
+        self.output.lock().clone()
+    }
+
+    /// Waits until it has logged a text; gives the first line with it.
+    pub(crate) async fn logs(&self, text: &str) -> String {
+        self.line("the log", text, || self.log()).await
+    }
+
+    /// Waits until it has written a text to standard output; gives the first line with it.
+    pub(crate) async fn says(&self, text: &str) -> String {
+        self.line("the output", text, || self.output()).await
+    }
+
+    async fn line(&self, place: &str, text: &str, read: impl Fn() -> String) -> String {
+        let find = || read().lines().find(|line| line.contains(text)).map(str::to_owned);
+        eventually(LIMIT, &format!("{text:?} in {place}"), find).await
+    }
+
+    /// The addresses on which it takes requests, as it logged them.
+    pub(crate) fn listeners(&self) -> Vec<SocketAddr> {
+        logged_addresses(&self.log(), "requests are taken")
+    }
+
+    /// The address on which it answers operators, as it logged it.
+    pub(crate) fn admin(&self) -> SocketAddr {
+        logged_addresses(&self.log(), "operators are answered")[0]
+    }
+
+    /// Asks admin for a path.
+    pub(crate) async fn ask(&self, path: &str) -> Response<Bytes> {
+        get(self.admin(), path).await
+    }
+
+    /// Asks admin for a path; its JSON.
+    pub(crate) async fn ask_json(&self, path: &str) -> Value {
+        let response = self.ask(path).await;
+        serde_json::from_slice(response.body()).unwrap_or_else(|_| panic!("no JSON: {response:?}"))
+    }
+
+    /// Sends it a signal, by its name without SIG.
+    pub(crate) fn signal(&self, name: &str) {
+        let id = self.child.id().expect("a process that was not waited for").to_string();
+        assert!(Now::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Waits until it has ended, and everything it wrote is there; how it ended.
+    pub(crate) async fn ended(&mut self) -> ExitStatus {
+        let waited = tokio::time::timeout(LIMIT, self.child.wait()).await;
+        let status = waited.unwrap_or_else(|_| panic!("it goes on:\n{}", self.log())).unwrap();
+        for reader in self.readers.drain(..) {
+            reader.await.unwrap();
+        }
+        status
+    }
+}
+
+fn collect(from: impl AsyncRead + Send + Unpin + 'static, to: Arc<Mutex<String>>) -> JoinHandle<()> {
+    let mut lines = BufReader::new(from).lines();
+    tokio::spawn(async move {
+        while let Ok(Some(line)) = lines.next_line().await {
+            let mut text = to.lock();
+            text.push_str(&line);
+            text.push('\n');
+        }
+    })
+}
+
+fn logged_addresses(log: &str, what: &str) -> Vec<SocketAddr> {
+    let lines = log.lines().filter(|line| line.contains(what));
+    lines.map(|line| line.rsplit_once("address=").unwrap().1.trim().parse().unwrap()).collect()
+}
+
+/// Asks an address for a path, by its number.
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Response<Bytes> {
+    request(address, "GET", path, "").await
+}
+
+/// Sends an address a request of its own connection.
+pub(crate) async fn request(address: SocketAddr, method: &str, path: &str, body: &str) -> Response<Bytes> {
+    let request = Request::builder().method(method).uri(path).header("host", address.to_string());
+    let body = Full::from(body.to_owned());
+    Client::connect(address).await.send(request.body(body).unwrap()).await
+}
+
+/// The text of an answer.
+pub(crate) fn text(response: &Response<Bytes>) -> String {
+    String::from_utf8_lossy(response.body()).into_owned()
+}
+
+/// Runs it to its end: its exit code, what it said, and what it complained of.
+pub(crate) fn whole(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
+    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_wayside"));
+    let command = command.args(arguments).env_clear().envs(variables.iter().copied()).timeout(LIMIT);
+    let Output { status, stdout, stderr } = command.output().unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    let code = status.code().unwrap_or_else(|| panic!("it was killed: {status}"));
+    (code, text(stdout), text(stderr))
+}
