@@ -67,6 +67,9 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
             for address in &running.listeners {
                 tracing::info!(%address, "requests are taken");
             }
+            if let Some(address) = running.admin {
+                tracing::info!(%address, "operators are answered");
+            }
             running.wait();
             ExitCode::SUCCESS
         }
