@@ -25,6 +25,29 @@ pub(crate) fn eventually<T>(
     }
 }
 
+/// How long after its begin a condition can be noticed to hold, at most: a look costs little and the system's timers are exact.
+const GLANCE: Duration = Duration::from_micros(50);
+
+/// Looks many times a millisecond, on a thread of its own, until a condition holds; gives the instant at which it was first
+/// seen to.
+///
+/// # Panics
+/// When it does not hold within [`PATIENCE`].
+pub(crate) async fn spot(
+    what: &'static str,
+    mut condition: impl FnMut() -> bool + Send + 'static,
+) -> Instant {
+    let spotted = tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
+        while !condition() {
+            assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+            std::thread::sleep(GLANCE);
+        }
+        Instant::now()
+    });
+    spotted.await.unwrap()
+}
+
 /// How long anything on loopback may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
