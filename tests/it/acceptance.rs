@@ -87,7 +87,7 @@ async fn announce(writer: &Writer, id: &str, address: impl ToString) {
 /// How times spread.
 fn spread(what: &str, mut times: Vec<Duration>) -> Duration {
     times.sort();
-    let (median, worst) = (times[times.len() / 2], times[times.len() - 1]);
-    println!("{what}, {} times: median {median:.3?}, worst {worst:.3?}", times.len());
+    let (best, median, worst) = (times[0], times[times.len() / 2], times[times.len() - 1]);
+    println!("{what}, {} times: best {best:.3?}, median {median:.3?}, worst {worst:.3?}", times.len());
     median
 }

@@ -11,7 +11,7 @@ use super::*;
 use crate::support::patience::spot;
 use crate::support::zookeeper::ZooKeeper;
 
-/// Between changes, so that none falls among those that are gathered behind the one before.
+/// Between a pick and the next change, so that none falls among those that are gathered behind the one before.
 const APART: Duration = Duration::from_millis(70);
 /// Changes that warm up the server.
 const WARM_UP: usize = 6;
@@ -80,6 +80,7 @@ async fn a_pick_reflects_a_change_soon_after_a_bare_watcher_hears_of_it() {
         let told = || heard.lock().get(number).copied();
         let (heard_at, heard_event) = eventually(SOON, "the bare watcher hears of it", told).await;
         assert_eq!(heard_event, event);
+        apart.reset();
         if number >= WARM_UP {
             bare.push(heard_at - begin);
             ours.push(seen - begin);
@@ -90,8 +91,7 @@ async fn a_pick_reflects_a_change_soon_after_a_bare_watcher_hears_of_it() {
     let bare = spread("convergence: from a change to the bare watcher's event", bare);
     let ours = spread("convergence: from a change to the pick that reflects it", ours);
     let between = spread("convergence: from the one to the other", between);
-    let difference = ours.saturating_sub(bare).max(between);
-    // Everyday runs share the machine with other tests.
-    let limit = Duration::from_millis(either(20, 2));
-    assert!(difference < limit, "the median is {ours:?} beside {bare:?}, {between:?} apart");
+    // Everyday runs share the machine with other tests: a read then takes as long as other things do.
+    let limit = either(Duration::from_millis(20) + bare * 4, Duration::from_millis(2));
+    assert!(between < limit, "the median is {ours:?} beside {bare:?}, {between:?} apart");
 }
