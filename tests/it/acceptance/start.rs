@@ -38,6 +38,7 @@ async fn a_registry_absent_at_start_is_named_until_it_comes() {
     assert_eq!((status, &answer["ready"]), (StatusCode::SERVICE_UNAVAILABLE, &Value::Bool(false)));
     let why = answer["why"].to_string();
     assert!(why.contains(&servers) && why.contains("does not answer: cannot open a session"), "{why}");
+    assert!(why.contains("check that it runs there"), "the cure is told: {why}");
 
     zookeeper.server().start();
     zookeeper.server().ready().await;
