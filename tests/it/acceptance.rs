@@ -17,7 +17,7 @@ use wayside::balance::Policy;
 use wayside::catalog::{Claim, Subscription};
 use wayside::config::Overrides;
 
-use crate::support::patience::eventually;
+use crate::support::patience::{either, eventually};
 use crate::support::proxy::start;
 use crate::support::zookeeper::Writer;
 
@@ -27,15 +27,6 @@ const SOON: Duration = Duration::from_secs(10);
 const LATER: Duration = Duration::from_secs(60);
 /// Clients that ask at a time.
 const CLIENTS: usize = 12;
-
-/// The first in an everyday run, the second where it is asked for as long as it was promised.
-fn either<T>(short: T, long: T) -> T {
-    if is_long() { long } else { short }
-}
-
-fn is_long() -> bool {
-    std::env::var("WAYSIDE_TEST_LONG").is_ok_and(|value| value == "1")
-}
 
 /// A proxy with two workers and an admin port that follows the registry at a URL; `more` is added to its configuration.
 fn proxy(url: &str, more: &str) -> Running {

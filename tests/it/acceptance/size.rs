@@ -43,16 +43,15 @@ async fn ten_thousand_providers_are_there_at_once_and_a_change_costs_one_read() 
 
     // The request waits for the first list, then finds that the provider picked refuses.
     let begin = Instant::now();
-    let answer = client.get("greeter", "/").await;
+    let refused = http::StatusCode::BAD_GATEWAY;
+    at_last("one is picked", async || client.get("greeter", "/").await.status() == refused).await;
     let took = begin.elapsed();
-    let told = String::from_utf8_lossy(answer.body()).into_owned();
-    assert_eq!(answer.status(), http::StatusCode::BAD_GATEWAY, "{told}");
     let bytes = program.resident().saturating_sub(before);
     println!(
         "{PROVIDERS} providers: the first request of the service, which waits for the list, took {took:.3?}"
     );
     println!("{PROVIDERS} providers: {} bytes of memory for each", bytes / PROVIDERS as u64);
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < either(SOON, Duration::from_secs(2)), "{took:?}");
     assert!(bytes / (PROVIDERS as u64) < 8192, "{bytes} bytes in all");
     assert_eq!(program.metric("wayside_endpoints", "\"greeter\"").await, PROVIDERS as f64);
 

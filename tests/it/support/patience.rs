@@ -25,6 +25,13 @@ pub(crate) fn eventually<T>(
     }
 }
 
+/// What a test is to hold or do: the first in an everyday run, which shares the machine with other tests, the second where
+/// `WAYSIDE_TEST_LONG=1` asks for all that was promised, on a quiet machine.
+pub(crate) fn either<T>(everyday: T, promised: T) -> T {
+    let long = std::env::var("WAYSIDE_TEST_LONG").is_ok_and(|value| value == "1");
+    if long { promised } else { everyday }
+}
+
 /// How long after its begin a condition can be noticed to hold, at most: a look costs little and the system's timers are exact.
 const GLANCE: Duration = Duration::from_micros(50);
 
