@@ -53,20 +53,25 @@ async fn ten_thousand_providers_are_there_at_once_and_a_change_costs_one_read() 
     println!("{PROVIDERS} providers: {} bytes of memory for each", bytes / PROVIDERS as u64);
     assert!(took < either(SOON, Duration::from_secs(2)), "{took:?}");
     assert!(bytes / (PROVIDERS as u64) < 8192, "{bytes} bytes in all");
-    assert_eq!(program.metric("wayside_endpoints", "\"greeter\"").await, PROVIDERS as f64);
 
     let reads = program.metric("wayside_registry_records_read_total", "").await;
+    // A scrape of so many is slow where nothing is optimised: the log tells as well.
+    let told = |count: usize, change: &str| {
+        let line = format!("providers={count} {change}");
+        (!program.logged(&line).is_empty()).then_some(())
+    };
     for (change, number) in [5_000, 7_000, 9_000].into_iter().enumerate() {
         writer.delete(&path(&id(number))).await;
-        let left = (PROVIDERS - 1 - change) as f64;
-        at_last("it goes", async || program.metric("wayside_endpoints", "\"greeter\"").await == left).await;
+        let left = PROVIDERS - 1 - change;
+        eventually(SOON, "it goes", || told(left, "added=0 removed=1")).await;
     }
     announce(&writer, &id(5_000), address(5_000)).await;
-    let left = (PROVIDERS - 2) as f64;
-    at_last("it comes", async || program.metric("wayside_endpoints", "\"greeter\"").await == left).await;
+    eventually(SOON, "it comes", || told(PROVIDERS - 2, "added=1 removed=0")).await;
     let read = program.metric("wayside_registry_records_read_total", "").await - reads;
     println!("{PROVIDERS} providers: three withdrawn and one announced, {read} records read");
     assert!(read <= 4.0, "{read} records read for four changes");
+    let known = program.metric("wayside_endpoints", "\"greeter\"").await;
+    assert_eq!(known, (PROVIDERS - 2) as f64);
     assert!(program.is_alive());
     assert!(program.logged("panic").is_empty(), "{:?}", program.logged("panic"));
 }
