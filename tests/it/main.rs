@@ -1,7 +1,9 @@
 //! The program against real registries, providers and clients: one binary, one module per subject.
 
+#![expect(clippy::print_stdout, reason = "what was measured is shown with --nocapture")]
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to stop it")]
 
+mod acceptance;
 mod forwarding;
 mod http;
 mod program;

@@ -240,6 +240,11 @@ async fn connect(settings: &Settings) -> Result<Client, RegistryError> {
     match tokio::time::timeout(limit, connector.connect(&settings.cluster())).await {
         Ok(Ok(client)) => Ok(client),
         Ok(Err(Error::AuthFailed)) => Err(refused(settings, Error::AuthFailed)),
+        // The client does not say what became of each server: a refused connection, silence, a name that is not known.
+        Ok(Err(error @ Error::NoHosts)) => {
+            let doing = format!("{}; check that it runs there and can be reached from here", doing());
+            Err(RegistryError::Unreachable { doing, source: error.into() })
+        }
         Ok(Err(error)) => Err(RegistryError::Unreachable { doing: doing(), source: error.into() }),
         Err(elapsed) => Err(RegistryError::Unreachable { doing: doing(), source: elapsed.into() }),
     }

@@ -36,6 +36,14 @@ impl Client {
         self.sender.send_request(request).await.unwrap()
     }
 
+    /// Asks a service for a path, on a connection that may fail.
+    pub(crate) async fn try_get(&mut self, service: &str, path: &str) -> hyper::Result<Response<Bytes>> {
+        let request = Request::get(path).header("host", service).body(Full::default()).unwrap();
+        self.sender.ready().await?;
+        let (parts, body) = self.sender.send_request(request).await?.into_parts();
+        Ok(Response::from_parts(parts, body.collect().await?.to_bytes()))
+    }
+
     /// Asks a service for a path.
     pub(crate) async fn get(&mut self, service: &str, path: &str) -> Response<Bytes> {
         self.send(Request::get(path).header("host", service).body(Full::default()).unwrap()).await

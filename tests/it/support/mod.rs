@@ -2,10 +2,13 @@
 
 pub(crate) mod client;
 pub(crate) mod gate;
+pub(crate) mod light;
+pub(crate) mod load;
 pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod provider;
 pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod watching;
+
 pub(crate) mod zookeeper;

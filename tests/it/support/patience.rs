@@ -25,6 +25,36 @@ pub(crate) fn eventually<T>(
     }
 }
 
+/// What a test is to hold or do: the first in an everyday run, which shares the machine with other tests, the second where
+/// `WAYSIDE_TEST_LONG=1` asks for all that was promised, on a quiet machine.
+pub(crate) fn either<T>(everyday: T, promised: T) -> T {
+    let long = std::env::var("WAYSIDE_TEST_LONG").is_ok_and(|value| value == "1");
+    if long { promised } else { everyday }
+}
+
+/// How long after its begin a condition can be noticed to hold, at most: a look costs little and the system's timers are exact.
+const GLANCE: Duration = Duration::from_micros(50);
+
+/// Looks many times a millisecond, on a thread of its own, until a condition holds; gives the instant at which it was first
+/// seen to.
+///
+/// # Panics
+/// When it does not hold within [`PATIENCE`].
+pub(crate) async fn spot(
+    what: &'static str,
+    mut condition: impl FnMut() -> bool + Send + 'static,
+) -> Instant {
+    let spotted = tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
+        while !condition() {
+            assert!(begun.elapsed() < PATIENCE, "not within {PATIENCE:?}: {what}");
+            std::thread::sleep(GLANCE);
+        }
+        Instant::now()
+    });
+    spotted.await.unwrap()
+}
+
 /// How long anything on loopback may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 

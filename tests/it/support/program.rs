@@ -108,6 +108,36 @@ impl Program {
         assert!(Now::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 
+    /// The lines logged so far that contain this.
+    pub(crate) fn logged(&self, text: &str) -> Vec<String> {
+        self.log.lock().lines().filter(|line| line.contains(text)).map(str::to_owned).collect()
+    }
+
+    /// Whether it still runs.
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    /// Bytes of memory that are its own at present.
+    pub(crate) fn resident(&self) -> u64 {
+        let id = self.child.id().expect("a process that was not waited for");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// The sum of a metric over all its labels, or over those that contain `label`.
+    pub(crate) async fn metric(&self, name: &str, label: &str) -> f64 {
+        let text = text(&self.ask("/metrics").await);
+        let values = text.lines().filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let labels = series.strip_prefix(name)?;
+            let same = labels.is_empty() || labels.starts_with('{');
+            (same && labels.contains(label)).then(|| value.parse::<f64>().unwrap())
+        });
+        values.sum()
+    }
+
     /// Waits until it has ended, and everything it wrote is there; how it ended.
     pub(crate) async fn ended(&mut self) -> ExitStatus {
         let waited = tokio::time::timeout(LIMIT, self.child.wait()).await;

@@ -8,6 +8,7 @@ use wayside::registry::Report;
 use zookeeper_client::{AddWatchMode, Client, EventType};
 
 use super::*;
+use crate::support::patience::either;
 
 /// Writes records by the hundred.
 async fn put_all(writer: &Writer, paths_and_data: Vec<(String, String)>) {
@@ -39,7 +40,7 @@ async fn ten_thousand_providers_are_listed_at_once_and_a_change_costs_one_read()
     let took = begin.elapsed();
     println!("10,000 providers: listed {took:?} after the start, session and all");
     assert_eq!((providers.len(), watching.listing("big").unwrap().reads), (10_000, 10_000));
-    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert!(took < either(SOON, Duration::from_secs(2)), "{took:?}");
 
     let begin = Instant::now();
     writer.delete(&of(5_000).0).await;
@@ -155,6 +156,7 @@ async fn a_change_is_reported_soon_after_a_bare_watcher_hears_of_it() {
     };
     let bare = spread("a bare watcher hears", bare);
     let ours = spread("the registry reports", ours);
-    spread("from the one to the other", between);
-    assert!(ours < bare + Duration::from_millis(20), "the median is {ours:?} beside {bare:?}");
+    let between = spread("from the one to the other", between);
+    let limit = either(Duration::from_millis(20) + bare * 4, Duration::from_millis(2));
+    assert!(between < limit, "the median is {ours:?} beside {bare:?}, {between:?} apart");
 }
