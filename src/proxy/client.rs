@@ -124,7 +124,8 @@ impl Client {
         let kept_by_go_micro = self.go_micro.get() && age < settings.go_micro_keep;
         if self.requests.get() > 0 {
             let stalled = idle >= settings.stream_idle_timeout;
-            return if stalled { Some(Order::Close) } else { draining.then_some(Order::Drain) };
+            let last = draining && !kept_by_go_micro;
+            return if stalled { Some(Order::Close) } else { last.then_some(Order::Drain) };
         }
         if self.head_since.get().is_some_and(|since| now.since(since) >= settings.header_timeout) {
             return Some(Order::Timeout);
@@ -242,5 +243,77 @@ impl AsyncWrite for ClientStream {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::drain::Drain;
+    use crate::telemetry::metrics::Metrics;
+    use crate::upstream;
+
+    fn client() -> (Rc<Client>, Rc<Tick>) {
+        let tick = Rc::new(Tick::new(Clock::start()));
+        let private =
+            Pools::new(upstream::Settings::default(), Rc::clone(&tick), Drain::new(), Metrics::new());
+        (Client::new(([127, 0, 0, 1], 1).into(), None, private, Rc::clone(&tick)), tick)
+    }
+
+    async fn pass(seconds: u64, tick: &Tick) {
+        tokio::time::advance(Duration::from_secs(seconds)).await;
+        tick.advance();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_go_micro_connection_outlives_its_place_in_the_clients_pool() {
+        let settings = Settings::default();
+        for draining in [false, true] {
+            let (client, tick) = client();
+            client.set_go_micro();
+            for _ in 0..64 {
+                pass(1, &tick).await;
+                assert_eq!(client.due(&settings, draining), None);
+            }
+            pass(1, &tick).await;
+            assert_eq!(client.due(&settings, draining), Some(Order::Close));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_leaves_a_go_micro_connection_open_after_the_call_in_flight() {
+        let settings = Settings::default();
+        let (client, tick) = client();
+        client.set_go_micro();
+        client.begin_request();
+        pass(60, &tick).await;
+        assert_eq!(client.due(&settings, true), None, "its client may still use it");
+        pass(5, &tick).await;
+        assert_eq!(client.due(&settings, true), Some(Order::Drain));
+        assert_eq!(client.due(&settings, false), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_go_micro_connection_in_use_is_kept() {
+        let settings = Settings::default();
+        let (client, tick) = client();
+        client.set_go_micro();
+        pass(70, &tick).await;
+        client.moved();
+        assert_eq!(client.due(&settings, false), None);
+        pass(5, &tick).await;
+        assert_eq!(client.due(&settings, false), Some(Order::Close));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_connections_are_drained_at_once() {
+        let settings = Settings::default();
+        let (client, tick) = client();
+        assert_eq!(client.due(&settings, true), Some(Order::Drain));
+        pass(299, &tick).await;
+        assert_eq!(client.due(&settings, false), None);
+        pass(1, &tick).await;
+        assert_eq!(client.due(&settings, false), Some(Order::Close));
     }
 }
