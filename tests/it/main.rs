@@ -3,5 +3,6 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to stop it")]
 
 mod forwarding;
+mod go_micro;
 mod support;
 mod zookeeper;

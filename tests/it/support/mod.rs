@@ -2,6 +2,7 @@
 
 pub(crate) mod client;
 pub(crate) mod gate;
+pub(crate) mod mucp;
 pub(crate) mod patience;
 pub(crate) mod provider;
 pub(crate) mod proxy;
