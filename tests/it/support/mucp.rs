@@ -284,7 +284,7 @@ pub(crate) struct Caller {
 
 impl Caller {
     pub(crate) const fn new(proxy: SocketAddr) -> Self {
-        Self { proxy, pool: Vec::new(), calls: 0, metadata: Vec::new(), timeout: 5_000_000_000 }
+        Self { proxy, pool: Vec::new(), calls: 0, metadata: Vec::new(), timeout: 30_000_000_000 }
     }
 
     /// One call. An error is what `Micro-Error` says, or what such a client makes of anything but one 200.
