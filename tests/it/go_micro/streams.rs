@@ -101,7 +101,7 @@ async fn a_stream_has_a_connection_of_its_own() {
 async fn a_stream_opens_elsewhere_when_its_server_cannot_be_reached() {
     let script = Script::start().await;
     let dead = Script::start().await.address();
-    let (proxy, registry) = fronted("greeter", &[dead.clone()]);
+    let (proxy, registry) = fronted("greeter", std::slice::from_ref(&dead));
     let name = "v1.18-stream-echo.conn1";
     let messages = Message::all(&captured(name, "c2s"));
     // With no other server the client is told.
