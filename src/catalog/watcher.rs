@@ -31,7 +31,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_secs(1);
 
 impl Catalog {
-    /// Follows a registry until everything is stopped: a failure makes what is known stale, and the watch begins again.
+    /// Follows a registry until draining begins: a failure makes what is known stale, and the watch begins again.
     pub fn follow(
         self: &Arc<Self>,
         registry: Arc<dyn Registry>,
@@ -42,7 +42,7 @@ impl Catalog {
             let follower = Follower::new(catalog);
             tokio::select! {
                 biased;
-                () = drain.stopped() => {}
+                () = drain.begun() => {}
                 () = follower.run(&*registry) => {}
             }
         }

@@ -157,7 +157,8 @@ impl Client {
         let kept_by_go_micro = self.go_micro.get() && age < settings.go_micro_keep;
         if self.requests.get() > 0 {
             let stalled = self.awaited.get() == 0 && idle >= settings.stream_idle_timeout;
-            return if stalled { Some(Order::Close) } else { draining.then_some(Order::Drain) };
+            let last = draining && !kept_by_go_micro;
+            return if stalled { Some(Order::Close) } else { last.then_some(Order::Drain) };
         }
         if self.head_since.get().is_some_and(|since| now.since(since) >= settings.header_timeout) {
             return Some(Order::Timeout);
@@ -395,6 +396,29 @@ mod tests {
         pass(&tick, settings.go_micro_keep - SECOND).await;
         assert_eq!(client.due(&settings, true), None, "not even a drain ends it");
         pass(&tick, SECOND).await;
+        assert_eq!(client.due(&settings, false), Some(Order::Close));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_drain_leaves_a_go_micro_connection_open_after_the_call_in_flight() {
+        let (client, tick, settings) = client();
+        client.set_go_micro();
+        client.begin_request();
+        pass(&tick, settings.go_micro_keep - SECOND).await;
+        assert_eq!(client.due(&settings, true), None, "its client may still use it");
+        pass(&tick, SECOND).await;
+        assert_eq!(client.due(&settings, true), Some(Order::Drain));
+        assert_eq!(client.due(&settings, false), None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_old_go_micro_connection_in_use_is_kept() {
+        let (client, tick, settings) = client();
+        client.set_go_micro();
+        pass(&tick, settings.go_micro_keep + SECOND).await;
+        client.moved();
+        assert_eq!(client.due(&settings, false), None);
+        pass(&tick, GO_MICRO_IDLE).await;
         assert_eq!(client.due(&settings, false), Some(Order::Close));
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 /// How long a request may take, and how often it may be tried.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// How long the whole request may take, all attempts together, until the answer's head; a deadline that the caller
-    /// sends takes its place.
+    /// How long the whole request may take, all attempts together, until the answer's head; a caller's own deadline (Go
+    /// Micro's `Timeout`, gRPC's `grpc-timeout`) takes its place.
     pub request_timeout: Duration,
     /// How long one attempt may take until the answer's head; `None`: as long as the request. What is idempotent and has
     /// no body is then tried elsewhere.

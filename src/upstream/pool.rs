@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use tokio::sync::Mutex;
 
 use super::connection::{SendCause, Sender};
@@ -90,12 +90,14 @@ impl Pools {
                 return Err(SendError { cause, arrival: Arrival::Never, request });
             }
         };
+        // A Go Micro server sends a body after its answer to HEAD too: on that connection nothing can be understood any more.
+        let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
         let response = sender.send(*request, &pool.memory.address).await?;
         let tick = Rc::clone(&self.tick);
         let idle_max = self.settings.idle_max;
         let mut response = response.map(Body::from);
         response.body_mut().on_end(move |end| {
-            if end.complete {
+            if end.complete && !last {
                 pool.give_back(sender, tick.now(), idle_max);
             }
         });

@@ -5,6 +5,7 @@
 
 mod acceptance;
 mod forwarding;
+mod go_micro;
 mod http;
 mod program;
 mod support;

@@ -105,8 +105,10 @@ fn grpc_timeout(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt as _;
     use http::HeaderValue;
-    use tokio::time::{Instant, timeout};
+    use proptest::prelude::*;
+    use tokio::time::{Instant, sleep_until, timeout};
 
     use super::*;
     use crate::proxy::layer::bed::{Bed, Played, answer};
@@ -176,6 +178,47 @@ mod tests {
         assert_eq!(bed.client.due(settings, false), None);
         drop(call);
         assert_eq!(bed.client.due(settings, false), None, "the end of the wait is a sign of life");
+    }
+
+    fn timed(name: &'static str, marker: (&'static str, &'static str), text: &str) -> Option<Duration> {
+        let mut headers = HeaderMap::new();
+        headers.insert(name, HeaderValue::from_str(text).unwrap());
+        headers.insert(marker.0, HeaderValue::from_static(marker.1));
+        asked(&headers, Traits::of(&headers))
+    }
+
+    /// A deadline is waited for without a panic, and without its being over at once when it lies far ahead.
+    async fn waits(limit: Duration) -> bool {
+        let mut timer = Box::pin(sleep_until(Instant::now() + limit));
+        (&mut timer).now_or_never().is_none()
+    }
+
+    const MICRO: (&str, &str) = ("micro-service", "greeter");
+    const GRPC: (&str, &str) = ("content-type", "application/grpc");
+
+    #[tokio::test]
+    async fn the_farthest_deadlines_can_be_waited_for() {
+        for text in [u64::MAX.to_string(), i64::MAX.to_string()] {
+            assert!(waits(timed("timeout", MICRO, &text).unwrap()).await, "{text}");
+        }
+        for unit in ["H", "M", "S"] {
+            let text = format!("99999999{unit}");
+            assert!(waits(timed("grpc-timeout", GRPC, &text).unwrap()).await, "{text}");
+        }
+        for text in ["18446744073709551616", "-1", "", "5s", "1e9"] {
+            assert_eq!(timed("timeout", MICRO, text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_deadline_panics(text in "[0-9]{0,21}[HMSmun]?") {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+            let limits = [timed("timeout", MICRO, &text), timed("grpc-timeout", GRPC, &text)];
+            for limit in limits.into_iter().flatten() {
+                runtime.block_on(waits(limit));
+            }
+        }
     }
 
     #[test]

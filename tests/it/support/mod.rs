@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod gate;
 pub(crate) mod light;
 pub(crate) mod load;
+pub(crate) mod mucp;
 pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod provider;
