@@ -1,5 +1,6 @@
 //! Tasks and their end: every task is spawned here by name and counted, told to drain, then to stop.
 
+use std::fmt;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -18,18 +19,36 @@ pub struct Drain {
     draining: CancellationToken,
     stopped: CancellationToken,
     tasks: TaskTracker,
-    panics: Arc<AtomicU64>,
+    panics: Panics,
+}
+
+/// Panics of tasks: how many there were, and who is told of each.
+#[derive(Clone, Default)]
+struct Panics {
+    count: Arc<AtomicU64>,
+    tell: Option<Arc<dyn Fn() + Send + Sync>>,
+}
+
+impl Panics {
+    fn add(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if let Some(tell) = &self.tell {
+            tell();
+        }
+    }
+}
+
+impl fmt::Debug for Panics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.count.fmt(f)
+    }
 }
 
 /// Built of combinators: an async function would have room for the task twice, as its argument and as what it awaits.
-fn caught(
-    name: &'static str,
-    panics: Arc<AtomicU64>,
-    task: impl Future<Output = ()>,
-) -> impl Future<Output = ()> {
+fn caught(name: &'static str, panics: Panics, task: impl Future<Output = ()>) -> impl Future<Output = ()> {
     AssertUnwindSafe(task).catch_unwind().map(move |ended| {
         if ended.is_err() {
-            panics.fetch_add(1, Ordering::Relaxed);
+            panics.add();
             tracing::error!(task = name, "a task panicked and was dropped; please report this");
         }
     })
@@ -51,17 +70,23 @@ impl Drain {
         Self::default()
     }
 
+    /// Nothing runs yet; `tell` will be called at each panic of a task.
+    pub fn telling_of_panics(tell: impl Fn() + Send + Sync + 'static) -> Self {
+        let panics = Panics { tell: Some(Arc::new(tell)), ..Panics::default() };
+        Self { panics, ..Self::default() }
+    }
+
     /// Runs a task on this thread's local runtime until it ends or the runtime does; a panic in it is caught, counted and logged.
     pub fn spawn_local(&self, name: &'static str, task: impl Future<Output = ()> + 'static) {
         // Local tasks end with their runtime, so they need not be told that everything is stopped.
-        let panics = Arc::clone(&self.panics);
+        let panics = self.panics.clone();
         drop(self.tasks.spawn_local(caught(name, panics, task)));
     }
 
     /// Runs a task on this runtime until it ends or all is stopped; a panic in it is caught, counted and logged.
     pub fn spawn(&self, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
         let stopped = self.stopped.clone();
-        let panics = Arc::clone(&self.panics);
+        let panics = self.panics.clone();
         let task = async move {
             stopped.run_until_cancelled(task).await;
         };
@@ -112,6 +137,38 @@ impl Drain {
 
     /// Tasks that panicked since the start.
     pub fn panics(&self) -> u64 {
-        self.panics.load(Ordering::Relaxed)
+        self.panics.count.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_task_alone_and_is_told() {
+        let told = Arc::new(AtomicU64::new(0));
+        let tell = Arc::clone(&told);
+        let drain = Drain::telling_of_panics(move || {
+            tell.fetch_add(1, Ordering::Relaxed);
+        });
+        let went_on = Arc::new(AtomicU64::new(0));
+        let goes_on = Arc::clone(&went_on);
+        drain.spawn("one that panics", async { panic!("on purpose") });
+        drain.spawn("another", async move { goes_on.store(1, Ordering::Relaxed) });
+        assert_eq!(drain.finish(Duration::from_secs(10)).await, 0);
+        let counted = told.load(Ordering::Relaxed);
+        assert_eq!((counted, drain.panics(), went_on.load(Ordering::Relaxed)), (1, 1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_does_not_finish_in_time_is_stopped_and_counted() {
+        let drain = Drain::new();
+        let begun = drain.clone();
+        drain.spawn("polite", async move { begun.begun().await });
+        drain.spawn("deaf", std::future::pending());
+        assert_eq!((drain.tasks(), drain.has_begun()), (2, false));
+        assert_eq!(drain.finish(Duration::from_secs(1)).await, 1);
+        assert_eq!((drain.tasks(), drain.has_begun()), (0, true));
     }
 }

@@ -53,7 +53,7 @@ impl Control {
         let Self { config, registry, shared, admin, surroundings, leave, readiness } = self;
         let Surroundings { log, reload, signals: _ } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
-        let control = Drain::new();
+        let control = Drain::telling_of_panics(shared.metrics.count_panics());
         let traffic = shared.drain.clone();
         let text = Arc::new(ArcSwap::from_pointee(config.to_toml().to_owned()));
         control.spawn("registry", shared.catalog.follow(registry, control.clone()));
@@ -75,7 +75,13 @@ impl Control {
         let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
         if let Some(reload) = reload {
             let reloader = Reloader { reload, config, text, shared: Arc::clone(&shared), log, hangup };
-            control.spawn("reload", reloader.run());
+            let end = control.clone();
+            control.spawn("reload", async move {
+                tokio::select! {
+                    () = end.begun() => {}
+                    () = reloader.run() => {}
+                }
+            });
         }
         readiness.listening();
         tokio::select! {

@@ -142,6 +142,7 @@ pub fn build(
     let admin = config.admin.as_ref().map(bind_admin).transpose()?;
     let access = AccessLog::open(&config.access)?;
     metrics.watch_dropped_lines("access_log", access.dropped_lines());
+    let drain = Drain::telling_of_panics(metrics.count_panics());
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
         upstream: config.upstream.clone(),
@@ -150,7 +151,7 @@ pub fn build(
         metrics,
         access,
         clock,
-        drain: Drain::new(),
+        drain,
         seed,
         pseudonym: Pseudonym::random(rand::rng().random()),
     });

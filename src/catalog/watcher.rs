@@ -31,7 +31,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const SWEEP: Duration = Duration::from_secs(1);
 
 impl Catalog {
-    /// Follows a registry until draining begins: a failure makes what is known stale, and the watch begins again.
+    /// Follows a registry until the drain begins: a failure makes what is known stale, and the watch begins again. That drain
+    /// is not the one of the traffic: requests that are being finished still want fresh providers.
     pub fn follow(
         self: &Arc<Self>,
         registry: Arc<dyn Registry>,

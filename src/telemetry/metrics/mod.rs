@@ -84,6 +84,12 @@ impl Metrics {
         self.requests.forget(service);
     }
 
+    /// What counts a task that panicked, at each call.
+    pub fn count_panics(&self) -> impl Fn() + Send + Sync + 'static {
+        let panics = self.proxy.panics_total.clone();
+        move || panics.inc()
+    }
+
     /// Asks a log at every scrape how many lines it lost since the start. `log` is its one-word name.
     ///
     /// A log of the same name that was asked before is forgotten, so a reload may replace one.
