@@ -28,12 +28,12 @@ const GENERATIONS: [(&str, &str); 3] = [
 
 fn decode(criterion: &mut Criterion) {
     let format = kinds::named("go-micro").unwrap();
+    let service = "greeter".parse().unwrap();
     let mut group = criterion.benchmark_group("decode");
     for (generation, record) in GENERATIONS {
         group.throughput(Throughput::Bytes(record.len() as u64));
         group.bench_function(BenchmarkId::new("go-micro", generation), |bencher| {
-            bencher
-                .iter(|| format.decode(Entry { name: "greeter-8d7e", data: black_box(record.as_bytes()) }));
+            bencher.iter(|| format.decode(Entry::of(&service, "greeter-8d7e", black_box(record.as_bytes()))));
         });
     }
     let name = |index| (format!("greeter-{index}"), format!("10.{}.{}.1:80", index / 250, index % 250));
@@ -49,7 +49,7 @@ fn decode(criterion: &mut Criterion) {
     group.bench_function(BenchmarkId::new("go-micro", "10000 of v2.9"), |bencher| {
         bencher.iter(|| {
             let decoded =
-                records.iter().map(|(name, data)| format.decode(Entry { name, data: data.as_bytes() }));
+                records.iter().map(|(name, data)| format.decode(Entry::of(&service, name, data.as_bytes())));
             assert_eq!(black_box(decoded.map(|one| one.providers.len()).sum::<usize>()), RECORDS);
         });
     });

@@ -58,7 +58,7 @@ fn name(name: &str) -> ServiceName {
 
 fn listed(service: &str, view: View) -> Report {
     let service = name(service);
-    Report::Listed(Listing { service, view, changed_at: None, revision: Some(42), reads: 3 })
+    Report::Listed(Listing { revision: Some(42), reads: 3, ..Listing::new(service, view) })
 }
 
 fn greeter() -> Report {

@@ -155,7 +155,7 @@ fn provider(port: u16) -> Arc<Provider> {
 
 fn listed(service: &str, view: View) -> Report {
     let service = service.parse().unwrap();
-    Report::Listed(Listing { service, view, changed_at: None, revision: Some(7), reads: 1 })
+    Report::Listed(Listing { revision: Some(7), reads: 1, ..Listing::new(service, view) })
 }
 
 fn connected() -> Report {

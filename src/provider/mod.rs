@@ -2,6 +2,8 @@
 
 mod address;
 mod service_name;
+mod tenure;
+mod warm_up;
 mod weight;
 
 use std::collections::BTreeMap;
@@ -9,6 +11,8 @@ use std::sync::Arc;
 
 pub use address::{Address, AddressError, Host};
 pub use service_name::{ServiceName, ServiceNameError};
+pub use tenure::Tenure;
+pub use warm_up::WarmUp;
 pub use weight::{Weight, WeightError};
 
 /// One running instance of a service, as a registry announces it: a value, compared by all it says.
@@ -18,16 +22,24 @@ pub use weight::{Weight, WeightError};
 pub struct Provider {
     /// The registry's name for this instance; unique within a service, and what an operator searches for.
     pub id: Arc<str>,
+    /// Where the record lies in its registry: a path, a key, a line; empty where that says no more than the id.
+    pub record: Arc<str>,
+    /// How long the record stays once whoever wrote it has died.
+    pub tenure: Tenure,
     /// Where it listens. Two records of a service with one address are one provider.
     pub address: Address,
-    /// Its share of traffic relative to its siblings.
+    /// Its share of traffic relative to its siblings, once it is warm.
     pub weight: Weight,
+    /// How its weight grows after its start, when it says so.
+    pub warm_up: Option<WarmUp>,
     /// Where it runs, when it says so.
     pub zone: Option<Arc<str>>,
     /// The announced version; empty when there is none.
     pub version: Arc<str>,
     /// What is spoken with it.
     pub protocol: Protocol,
+    /// Whether that is spoken over TLS.
+    pub secure: bool,
     /// Everything else the record says about this instance.
     pub metadata: BTreeMap<String, String>,
 }
@@ -37,11 +49,15 @@ impl Provider {
     pub fn new(id: impl Into<Arc<str>>, address: Address) -> Self {
         Self {
             id: id.into(),
+            record: Arc::from(""),
+            tenure: Tenure::default(),
             address,
             weight: Weight::ONE,
+            warm_up: None,
             zone: None,
             version: Arc::from(""),
             protocol: Protocol::Http1,
+            secure: false,
             metadata: BTreeMap::new(),
         }
     }

@@ -163,7 +163,7 @@ impl Told {
 }
 
 fn listing(service: &ServiceName, view: View) -> Listing {
-    Listing { service: service.clone(), view, changed_at: None, revision: None, reads: 1 }
+    Listing { reads: 1, ..Listing::new(service.clone(), view) }
 }
 
 /// A number of things, in words.

@@ -121,7 +121,7 @@ impl Fixed {
             None => View::Absent,
             Some(providers) => View::Present { providers: providers.clone(), skipped: Vec::new() },
         };
-        Listing { service: service.clone(), view, changed_at: None, revision: None, reads: 0 }
+        Listing::new(service.clone(), view)
     }
 }
 

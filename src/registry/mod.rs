@@ -5,10 +5,12 @@
 //! between two calls, and knows nothing of staleness: that is written once, in the catalog. Cancelling is dropping the
 //! future.
 
+pub mod announcer;
 pub mod file;
 pub mod fixed;
 pub mod format;
 pub mod kinds;
+mod records;
 pub mod url;
 pub mod written;
 pub mod zookeeper;
@@ -18,7 +20,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
@@ -102,6 +104,17 @@ pub struct Listing {
     pub revision: Option<i64>,
     /// Records read for this list: what the change cost the registry.
     pub reads: u32,
+    /// When the registry's word of the change arrived here; `None` when the list was not asked for by such a word.
+    pub heard: Option<Instant>,
+    /// Whether reading found a change that no word of the registry had told of, while it was connected.
+    pub healed: bool,
+}
+
+impl Listing {
+    /// A list of which no more is known.
+    pub const fn new(service: ServiceName, view: View) -> Self {
+        Self { service, view, changed_at: None, revision: None, reads: 0, heard: None, healed: false }
+    }
 }
 
 /// What a registry has for a service.

@@ -21,7 +21,7 @@ impl UrlError {
 }
 
 /// The options of a URL, `key=value` joined by `&`, each asked for once; [`Options::finish`] refuses those nobody asked for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Options {
     given: Vec<(String, String)>,
     asked: Vec<&'static str>,

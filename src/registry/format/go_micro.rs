@@ -33,6 +33,10 @@ impl Format for GoMicro {
         "go-micro"
     }
 
+    fn prefix(&self) -> &'static str {
+        "/micro-registry"
+    }
+
     fn folder(&self, service: &ServiceName) -> String {
         service.as_str().replace('/', "-")
     }
@@ -77,10 +81,10 @@ fn provider(node: Node, entry: &str, version: &Arc<str>) -> Result<Provider, Unu
     let weight =
         node.metadata.get("weight").and_then(|weight| weight.parse::<Weight>().ok()).unwrap_or_default();
     let zone = node.metadata.get("zone").filter(|zone| !zone.is_empty()).map(|zone| zone.as_str().into());
-    let id = if node.id.is_empty() { entry.into() } else { node.id.into() };
+    let id: Arc<str> = if node.id.is_empty() { entry.into() } else { node.id.into() };
     let protocol = protocol(&node.metadata);
     let version = Arc::clone(version);
-    Ok(Provider { id, address, weight, zone, version, protocol, metadata: node.metadata })
+    Ok(Provider { weight, zone, version, protocol, metadata: node.metadata, ..Provider::new(id, address) })
 }
 
 /// Where a node listens: `host:port`, or up to v1.7 a host and a port beside it.

@@ -1,14 +1,17 @@
 //! A format: how a registry entry spells a provider.
 
 pub mod kinds;
+pub mod rule;
 
 mod go_micro;
 
 use std::fmt;
 
 use crate::provider::{Provider, ServiceName};
+use crate::registry::announcer::Announcement;
 
 pub use go_micro::GoMicro;
+pub use rule::Rule;
 
 /// How a registry entry spells a provider, and where the entries of a service lie.
 ///
@@ -18,27 +21,81 @@ pub trait Format: Send + Sync + fmt::Debug {
     /// The word for it in a registry's URL: `go-micro`.
     fn name(&self) -> &'static str;
 
+    /// The folder of all services, where a registry's URL names none: absolute, or `/`.
+    fn prefix(&self) -> &'static str;
+
     /// The folder of a service below the registry's prefix: one or more path parts, without a slash at either end.
     fn folder(&self, service: &ServiceName) -> String;
 
-    /// The providers that one entry announces, and what of it is none.
+    /// A second folder, of entries that bear upon the providers of a service and are none themselves; spelt as the first.
+    fn rules_folder(&self, _service: &ServiceName) -> Option<String> {
+        None
+    }
+
+    /// Whether an entry's data matters, or its name says everything, so that listing a folder is reading it.
+    fn reads_data(&self) -> bool {
+        true
+    }
+
+    /// What one entry announces, and what of it is of no use.
     fn decode(&self, entry: Entry<'_>) -> Decoded;
+
+    /// The entry that announces a provider, such that every reader of this format can read it.
+    ///
+    /// # Errors
+    /// When this format cannot say it, with what to do instead.
+    fn encode(&self, _announcement: &Announcement) -> Result<Encoded, String> {
+        Err(format!("nothing is announced in the format {:?}; choose go-micro", self.name()))
+    }
 }
 
 /// One entry of a registry, as it lies there.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry<'a> {
-    /// Its name within the service.
+    /// The service that was asked for.
+    pub service: &'a ServiceName,
+    /// Which of the service's folders it lies in.
+    pub folder: Folder,
+    /// Its name within the folder.
     pub name: &'a str,
-    /// What it holds.
+    /// What it holds; empty where the format does not read it.
     pub data: &'a [u8],
 }
 
+impl<'a> Entry<'a> {
+    /// An entry that may announce providers.
+    pub const fn of(service: &'a ServiceName, name: &'a str, data: &'a [u8]) -> Self {
+        Self { service, folder: Folder::Providers, name, data }
+    }
+}
+
+/// One of the folders of a service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folder {
+    /// [`Format::folder`].
+    Providers,
+    /// [`Format::rules_folder`].
+    Rules,
+}
+
+/// An entry to be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Encoded {
+    /// Its name within the folder of its service.
+    pub name: String,
+    /// Whether the registry is to add a number of its own to the name, as ten digits.
+    pub is_numbered: bool,
+    /// What it is to hold.
+    pub data: Vec<u8>,
+}
+
 /// What an entry says: usually one provider or one reason why there is none.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Decoded {
     /// The providers.
     pub providers: Vec<Provider>,
+    /// What it says of the service's other entries.
+    pub rules: Vec<Rule>,
     /// The parts that are none.
     pub unusable: Vec<Unusable>,
 }
@@ -55,7 +112,7 @@ pub struct Unusable {
 impl Decoded {
     /// An entry that announces nothing usable.
     pub fn unusable(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { providers: Vec::new(), unusable: vec![Unusable { reason, detail: detail.into() }] }
+        Self { unusable: vec![Unusable { reason, detail: detail.into() }], ..Self::default() }
     }
 }
 
@@ -72,6 +129,8 @@ pub enum Reason {
     Value,
     /// Announced as out of service.
     Disabled,
+    /// Of the service, but not what was asked for: of another group, version or endpoint.
+    Filtered,
     /// The registry does not let this proxy read it.
     Denied,
     /// Another record of the service has the same address and is used instead.
@@ -87,6 +146,7 @@ impl Reason {
             Self::Address => "address",
             Self::Value => "value",
             Self::Disabled => "disabled",
+            Self::Filtered => "filtered",
             Self::Denied => "denied",
             Self::Duplicate => "duplicate",
         }

@@ -1,6 +1,7 @@
 //! One service, followed in rounds: set the watch, read the folder whole, report it, then read again what events mark.
 
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
@@ -40,6 +41,10 @@ pub(super) struct Follow<'a> {
     losses: u32,
     /// Whether anything was reported yet.
     reported: bool,
+    /// When the word of the change arrived that is to be reported.
+    heard: Option<std::time::Instant>,
+    /// Whether what is to be reported was found by reading alone.
+    healed: bool,
     /// The watch in force; replaced by a new one before it is dropped, so that the client does not tell the server to forget both.
     watcher: Option<PersistentWatcher>,
     /// The same where watches fire once: it stays in force until it fires.
@@ -52,16 +57,18 @@ pub(super) type Children = (Vec<String>, Stat);
 impl<'a> Follow<'a> {
     /// Follows a service in a session.
     pub(super) fn new(session: &'a Session<'a>, reports: &'a Reports, service: ServiceName) -> Self {
-        let format = session.settings.format;
+        let format = &session.settings.format;
         Self {
             session,
             reports,
             folder_name: format.folder(&service),
+            known: Known::new(Arc::clone(format), service.clone(), &session.settings.chroot),
             service,
-            known: Known::new(format, &session.settings.chroot),
             vouched: false,
             losses: 0,
             reported: false,
+            heard: None,
+            healed: false,
             watcher: None,
             post: None,
         }
@@ -164,6 +171,7 @@ impl<'a> Follow<'a> {
                 return Ok(());
             }
             if !batch.children.is_empty() && self.known.is_present() {
+                self.heard = Some(std::time::Instant::now());
                 let names: Vec<String> = batch.children.into_iter().collect();
                 let reads = u32::try_from(names.len()).unwrap_or(u32::MAX);
                 let read = read::nodes(self.session, folder, names).await?;
@@ -202,11 +210,12 @@ impl<'a> Follow<'a> {
             return Ok(());
         }
         let listing = Listing {
-            service: self.service.clone(),
-            view: self.known.view(),
             changed_at: change.at.filter(|_| self.reported),
             revision: self.known.revision(),
             reads,
+            heard: self.heard.take(),
+            healed: std::mem::take(&mut self.healed),
+            ..Listing::new(self.service.clone(), self.known.view())
         };
         self.reports.send(Report::Listed(listing)).await.map_err(Fault::Failed)?;
         self.vouched = true;
@@ -227,6 +236,7 @@ impl<'a> Follow<'a> {
     fn tell_if_healed(&mut self, change: &Change) {
         let heard = self.watcher.take().is_none_or(|mut watcher| watcher.changed().now_or_never().is_some());
         if change.any && self.vouched && !heard {
+            self.healed = true;
             tracing::warn!(service = %self.service, "a reading found a change that no event had told of");
         }
     }

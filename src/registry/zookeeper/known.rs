@@ -1,35 +1,29 @@
 //! What is known of one service: its records as read last, and the list they make.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use zookeeper_client::Stat;
 
 use super::read::{Read, join};
-use crate::provider::Provider;
-use crate::registry::format::{Entry, Format, Reason};
-use crate::registry::{Skipped, View};
+use crate::provider::{ServiceName, Tenure};
+use crate::registry::View;
+use crate::registry::format::{Decoded, Entry, Folder, Format};
+use crate::registry::records::{Records, denied};
 
 /// What is known of one service.
 #[derive(Debug)]
 pub(super) struct Known {
-    format: &'static dyn Format,
+    format: Arc<dyn Format>,
+    service: ServiceName,
     /// The chroot, so that an operator is told the whole path of a record.
     chroot: String,
     /// Whether the folder is there.
     present: bool,
-    records: BTreeMap<String, Record>,
+    records: Records<Mark>,
     /// The greatest zxid seen.
     revision: i64,
-}
-
-/// A child of the service's folder.
-#[derive(Debug)]
-struct Record {
-    mark: Mark,
-    providers: Box<[Arc<Provider>]>,
-    skipped: Box<[Skipped]>,
 }
 
 /// What tells one state of a node from another.
@@ -54,35 +48,26 @@ pub(super) struct Change {
 
 impl Known {
     /// Nothing is known yet.
-    pub(super) fn new(format: &'static dyn Format, chroot: &str) -> Self {
+    pub(super) fn new(format: Arc<dyn Format>, service: ServiceName, chroot: &str) -> Self {
         let chroot = chroot.to_owned();
-        Self { format, chroot, present: false, records: BTreeMap::new(), revision: 0 }
+        Self { format, service, chroot, present: false, records: Records::default(), revision: 0 }
     }
 
     /// There is no such folder.
     pub(super) fn set_absent(&mut self) -> Change {
-        let any = self.present;
-        self.present = false;
+        let any = std::mem::take(&mut self.present);
         self.records.clear();
         Change { any, at: None }
     }
 
     /// The folder, read whole: what was not read is not there.
     pub(super) fn replace(&mut self, folder: &str, stat: &Stat, read: Vec<(String, Read)>) -> Change {
-        let gone = self.records.len();
-        let mut before = std::mem::take(&mut self.records);
-        let mut change = Change { any: !self.present, at: None };
-        self.present = true;
+        let appeared = !std::mem::replace(&mut self.present, true);
         self.revision = self.revision.max(stat.pzxid);
-        let mut kept = 0;
-        for (name, read) in read {
-            if let Some((name, record)) = before.remove_entry(&name) {
-                self.records.insert(name, record);
-                kept += 1;
-            }
-            change = change.and(self.apply(folder, name, read));
-        }
-        change.and(Change { any: kept < gone, at: None })
+        let names: BTreeSet<&str> = read.iter().map(|(name, _)| name.as_str()).collect();
+        let gone = self.records.retain(|name| names.contains(name));
+        let change = Change { any: appeared || gone > 0, at: None };
+        change.and(self.update(folder, read))
     }
 
     /// Some children, read again.
@@ -92,45 +77,35 @@ impl Known {
     }
 
     fn apply(&mut self, folder: &str, name: String, read: Read) -> Change {
-        let (mark, at) = match &read {
-            Read::Missing => return Change { any: self.records.remove(&name).is_some(), at: None },
-            Read::Denied => (Mark::Denied, None),
+        let (mark, at, tenure) = match &read {
+            Read::Missing => return Change { any: self.records.remove(&name), at: None },
+            Read::Denied => (Mark::Denied, None, Tenure::Lasting),
             Read::Data(_, stat) => {
                 self.revision = self.revision.max(stat.mzxid).max(stat.pzxid);
                 let leaf = Mark::Leaf { mzxid: stat.mzxid, czxid: stat.czxid };
-                (if stat.num_children > 0 { Mark::Folder } else { leaf }, time(stat.mtime))
+                let mark = if stat.num_children > 0 { Mark::Folder } else { leaf };
+                (mark, time(stat.mtime), tenure(stat))
             }
         };
-        if self.records.get(&name).is_some_and(|record| record.mark == mark) {
+        if self.records.has(&name, &mark) {
             return Change::default();
         }
-        let record = self.record(folder, &name, mark, &read);
-        self.records.insert(name, record);
+        let path = format!("{}{}", self.chroot, join(folder, &name));
+        let decoded = self.decode(&name, mark, &read);
+        self.records.put(name, mark, &path, tenure, decoded);
         Change { any: true, at }
     }
 
-    fn record(&self, folder: &str, name: &str, mark: Mark, read: &Read) -> Record {
-        let path = || format!("{}{}", self.chroot, join(folder, name));
+    fn decode(&self, name: &str, mark: Mark, read: &Read) -> Decoded {
         match (mark, read) {
             (Mark::Leaf { .. }, Read::Data(data, _)) => {
-                let decoded = self.format.decode(Entry { name, data });
-                let skipped = decoded.unusable.into_iter().map(|unusable| Skipped {
-                    record: path(),
-                    reason: unusable.reason,
-                    detail: unusable.detail,
-                });
-                let skipped = skipped.collect();
-                Record { mark, providers: decoded.providers.into_iter().map(Arc::new).collect(), skipped }
+                let (service, folder) = (&self.service, Folder::Providers);
+                self.format.decode(Entry { service, folder, name, data })
             }
             (Mark::Denied, _) => {
-                let detail =
-                    "ZooKeeper does not let this proxy read it; give auth, or READ to everybody".to_owned();
-                let skipped = [Skipped { record: path(), reason: Reason::Denied, detail }].into();
-                Record { mark, providers: [].into(), skipped }
+                denied("ZooKeeper does not let this proxy read it; give auth, or READ to everybody")
             }
-            (Mark::Folder | Mark::Leaf { .. }, _) => {
-                Record { mark, providers: [].into(), skipped: [].into() }
-            }
+            (Mark::Folder | Mark::Leaf { .. }, _) => Decoded::default(),
         }
     }
 
@@ -149,13 +124,25 @@ impl Known {
         if !self.present {
             return View::Absent;
         }
-        let mut records: Vec<&Record> = self.records.values().collect();
-        records.sort_by_key(|record| record.mark);
-        let providers = records.iter().flat_map(|record| record.providers.iter().cloned()).collect();
-        let skipped = self.records.values().flat_map(|record| record.skipped.iter().cloned()).collect();
-        View::Present { providers, skipped }
+        self.records.view()
     }
 }
+
+/// Who holds a node: the session that made it, or nobody, so that it lasts. Containers and, where extended types are on,
+/// nodes with a time to live bear marks of their own in place of a session (ZooKeeper's `EphemeralType`).
+const fn tenure(stat: &Stat) -> Tenure {
+    let owner = stat.ephemeral_owner.cast_unsigned();
+    if owner == 0 || owner == CONTAINER || owner >> 56 == EXTENDED {
+        Tenure::Lasting
+    } else {
+        Tenure::Leased(owner)
+    }
+}
+
+/// The mark of a container.
+const CONTAINER: u64 = 1 << 63;
+/// The first byte of the mark of a node of an extended type.
+const EXTENDED: u64 = 0xff;
 
 impl Change {
     /// Both changes.
@@ -173,10 +160,10 @@ fn time(millis: i64) -> Option<SystemTime> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::registry::format::kinds;
+    use crate::registry::format::{Reason, kinds};
 
     fn known() -> Known {
-        Known::new(kinds::default(), "/chroot")
+        Known::new(kinds::named("go-micro").unwrap(), "greeter".parse().unwrap(), "/chroot")
     }
 
     fn stat(mzxid: i64, num_children: i32) -> Stat {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::provider::Address;
@@ -9,8 +10,6 @@ use crate::registry::Pace;
 use crate::registry::format::{Format, kinds};
 use crate::registry::url::{Options, UrlError, decode};
 
-/// Where Go Micro's plugin for ZooKeeper announces.
-const PREFIX: &str = "/micro-registry";
 /// The port of ZooKeeper where none is given.
 const PORT: u16 = 2181;
 /// How long the session lives without a sign of life, unless the server bounds it otherwise (4 to 40 s by default).
@@ -34,7 +33,7 @@ pub struct Settings {
     pub(super) chroot: String,
     /// With a slash in front and none behind, or empty.
     pub(super) prefix: String,
-    pub(super) format: &'static dyn Format,
+    pub(super) format: Arc<dyn Format>,
     pub(super) session_timeout: Duration,
     pub(super) connection_timeout: Duration,
     pub(super) pace: Pace,
@@ -80,11 +79,15 @@ impl FromStr for Settings {
         let mut options = Options::parse(options)?;
         let seconds = |least, most| (Duration::from_secs(least), Duration::from_secs(most));
         let pace = Pace::default();
+        let format = kinds::open("go-micro", &mut options)?;
         let settings = Self {
             servers: read_servers(servers)?,
             chroot: read_path("chroot", &decode(chroot)?)?,
-            prefix: read_path("prefix", &options.take("prefix").unwrap_or_else(|| PREFIX.to_owned()))?,
-            format: read_format(options.take("format"))?,
+            prefix: read_path(
+                "prefix",
+                &options.take("prefix").unwrap_or_else(|| format.prefix().to_owned()),
+            )?,
+            format,
             session_timeout: options.duration("session_timeout", SESSION_TIMEOUT, seconds(1, 600))?,
             connection_timeout: options.duration("connection_timeout", CONNECTION_TIMEOUT, seconds(1, 60))?,
             pace: Pace { audit: options.duration("audit", pace.audit, seconds(1, 86_400))?, ..pace },
@@ -166,15 +169,6 @@ fn read_path(what: &str, text: &str) -> Result<String, UrlError> {
             "write it like /micro-registry: with a slash in front, without empty parts, \".\" and \"..\"",
         )),
     }
-}
-
-/// The format of that name, or the default.
-fn read_format(name: Option<String>) -> Result<&'static dyn Format, UrlError> {
-    let Some(name) = name else { return Ok(kinds::default()) };
-    kinds::named(&name).ok_or_else(|| {
-        let names: Vec<&str> = kinds::names().collect();
-        UrlError::new(format!("there is no format {name:?}"), format!("there are {}", names.join(", ")))
-    })
 }
 
 #[cfg(test)]

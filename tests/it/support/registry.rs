@@ -65,7 +65,7 @@ impl Told {
                     Some(providers) => View::Present { providers: providers.clone(), skipped: Vec::new() },
                 };
                 let service = service.clone();
-                let listing = Listing { service, view, changed_at: None, revision: None, reads: 1 };
+                let listing = Listing { reads: 1, ..Listing::new(service, view) };
                 reports.send(Report::Listed(listing)).await?;
             }
             tokio::select! {

@@ -9,7 +9,7 @@ const V1_8: &str = r#"{"name":"greeter","version":"latest","metadata":null,"endp
 const V4_10: &str = r#"{"name":"greeter","version":"latest","metadata":null,"endpoints":null,"nodes":[{"metadata":{"protocol":"grpc"},"id":"greeter-8d7e","address":"10.0.0.5:43210"}]}"#;
 
 fn decode(data: impl AsRef<[u8]>) -> Decoded {
-    GoMicro.decode(Entry { name: "entry", data: data.as_ref() })
+    GoMicro.decode(Entry::of(&"greeter".parse().unwrap(), "entry", data.as_ref()))
 }
 
 fn one(data: impl AsRef<[u8]>) -> Provider {
