@@ -16,6 +16,7 @@ use super::reload::Reloader;
 use crate::admin::{self, Readiness};
 use crate::config::Config;
 use crate::drain::Drain;
+use crate::health;
 use crate::proxy::Shared;
 use crate::registry::Registry;
 
@@ -57,6 +58,9 @@ impl Control {
         let traffic = shared.drain.clone();
         let text = Arc::new(ArcSwap::from_pointee(config.to_toml().to_owned()));
         control.spawn("registry", shared.catalog.follow(registry, control.clone()));
+        let timeout = shared.upstream.connect_timeout;
+        let (catalog, metrics) = (Arc::clone(&shared.catalog), Arc::clone(&shared.metrics));
+        control.spawn("health", health::watch_over(catalog, metrics, shared.clock, timeout, control.clone()));
         if let Some((listener, settings)) = admin {
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),

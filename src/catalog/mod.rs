@@ -1,7 +1,10 @@
 //! The catalog: what we know now, of every service subscribed to.
 
+mod events;
+mod ghosts;
 mod journal;
 pub mod reconcile;
+pub mod removal;
 mod service;
 pub mod snapshot;
 pub mod status;
@@ -18,6 +21,7 @@ use rand::rngs::SmallRng;
 use thiserror::Error;
 use tokio::sync::watch;
 
+pub use events::{Event, What};
 pub use snapshot::{NoEndpoint, Snapshot};
 pub use status::{RegistryStatus, ServiceStatus};
 pub use subscription::{Claim, Freshness, RegistryState, Subscription};
@@ -28,6 +32,7 @@ use crate::clock::{Clock, Moment};
 use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
 use crate::telemetry::metrics::Metrics;
+use events::Events;
 use service::Service;
 use status::RegistryFacts;
 
@@ -48,6 +53,10 @@ pub struct Settings {
     pub settle: Duration,
     /// The age from which stale data is warned about.
     pub stale_warning: Duration,
+    /// How long a provider is kept as a spare whose record went by what may be an accident.
+    pub limbo: Duration,
+    /// How long nothing must have been reached behind a record without an owner for it to count as a ghost's.
+    pub ghost_after: Duration,
 }
 
 impl Default for Settings {
@@ -60,6 +69,8 @@ impl Default for Settings {
             first_list_timeout: Duration::from_secs(2),
             settle: Duration::from_millis(50),
             stale_warning: Duration::from_mins(5),
+            limbo: Duration::from_mins(1),
+            ghost_after: Duration::from_secs(10),
         }
     }
 }
@@ -87,6 +98,8 @@ struct State {
     warned: bool,
     /// The number of the last memory made.
     memories: u64,
+    /// What happened lately.
+    events: Events,
 }
 
 /// One service, as far as metrics need it.
@@ -96,6 +109,10 @@ pub struct Known {
     pub service: ServiceName,
     /// How far the rest can be trusted.
     pub freshness: Freshness,
+    /// The registry's version of the last list, where it has one.
+    pub revision: Option<i64>,
+    /// When what is known last changed.
+    pub changed: Option<Moment>,
     /// Its endpoints, in order of address.
     pub endpoints: Arc<[Endpoint]>,
 }
@@ -130,6 +147,7 @@ impl Catalog {
             rng: rng::for_worker(seed, u64::MAX),
             warned: false,
             memories: 0,
+            events: Events::default(),
         };
         Arc::new(Self {
             settings,
@@ -258,6 +276,11 @@ impl Catalog {
         known
     }
 
+    /// The last changes of who belongs to which service, the newest first, at most `limit`; of one service, or of all.
+    pub fn events(&self, service: Option<&str>, limit: usize) -> Vec<Event> {
+        self.state.lock().events.newest(service, limit)
+    }
+
     /// The registry, for an operator.
     pub fn registry_status(&self) -> RegistryStatus {
         let state = self.state.lock();
@@ -277,7 +300,7 @@ impl Catalog {
     /// How long a service may be without requests: one that nobody ever saw is soon forgotten, so that typing errors cost
     /// little. While the registry does not answer, nothing that is known is given up, since it could not be learnt again.
     fn idle_limit(&self, service: &Service) -> Option<Duration> {
-        if service.absent || !service.was_listed() {
+        if service.is_unknown() || !service.was_listed() {
             Some(self.settings.absent_idle)
         } else {
             self.is_up().then_some(self.settings.idle)
@@ -290,7 +313,7 @@ impl Catalog {
         let unused = now.since(service.used());
         if service.is_declared() {
             None
-        } else if service.absent {
+        } else if service.is_unknown() {
             Some(0)
         } else if !service.was_listed() {
             (unused >= self.settings.first_list_timeout).then_some(1)

@@ -1,17 +1,19 @@
 //! One service: what is known of it, how fresh that is, and who subscribed to it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rand::rngs::SmallRng;
 use tokio::sync::watch;
 
 use super::Known;
 use super::reconcile::{Reconciled, reconcile};
+use super::removal::{self, Circumstances, Lapse, Recent, Verdict};
 use super::snapshot::Snapshot;
 use super::subscription::{Claim, Freshness, RegistryState, Subscription};
 use crate::clock::Moment;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Limbo};
 use crate::provider::ServiceName;
 use crate::registry::{Listing, Skipped, View};
 
@@ -26,11 +28,17 @@ pub(super) struct Service {
     pub(super) skipped: Vec<Skipped>,
     /// The registry's version of the last list.
     pub(super) revision: Option<i64>,
-    /// When a list last changed what is known.
+    /// When what is known last changed.
     pub(super) changed: Option<Moment>,
+    /// When it was last listed.
+    pub(super) listed: Option<Moment>,
     /// Who subscribed; none only between two sweeps.
     pub(super) claims: Vec<Claimed>,
     freshness: watch::Sender<Freshness>,
+    /// What went lately.
+    recent: Recent,
+    /// The numbers of the memories of endpoints that are ghosts, as told last.
+    pub(super) ghosts: BTreeSet<u64>,
 }
 
 /// A subscription, and whether it stays without requests.
@@ -44,6 +52,10 @@ pub(super) struct Claimed {
 #[derive(Debug)]
 pub(super) struct Applied {
     pub(super) reconciled: Reconciled,
+    /// Those that are not used any more.
+    pub(super) withdrawn: Vec<Endpoint>,
+    /// Those that are not listed any more, and used while they answer.
+    pub(super) kept: Vec<Endpoint>,
     /// What was known of the service before this list was not fresh.
     pub(super) refreshed: bool,
     /// Whether the service came into being or ceased to be.
@@ -51,7 +63,37 @@ pub(super) struct Applied {
     /// Skipped records that the list before did not have.
     pub(super) newly_skipped: Vec<Skipped>,
     /// Snapshots replaced.
-    pub(super) swaps: usize,
+    pub(super) swaps: Swaps,
+}
+
+/// The snapshots that were replaced.
+#[derive(Debug, Default)]
+pub(super) struct Swaps {
+    /// How many.
+    pub(super) count: usize,
+    /// How long each of those that were picked from had waited for its first pick.
+    pub(super) first_picks: Vec<Duration>,
+}
+
+/// What time led to.
+#[derive(Debug, Default)]
+pub(super) struct Reviewed {
+    /// Those that are not used any more after they had been kept for a while, with the reason.
+    pub(super) dropped: Vec<(Endpoint, &'static str)>,
+    /// Snapshots replaced.
+    pub(super) swaps: Swaps,
+}
+
+impl Applied {
+    /// Whether it changed nothing of who belongs to the service.
+    pub(super) const fn is_unchanged(&self) -> bool {
+        let list = &self.reconciled;
+        list.added.is_empty()
+            && list.changed.is_empty()
+            && list.returned.is_empty()
+            && self.withdrawn.is_empty()
+            && self.kept.is_empty()
+    }
 }
 
 impl Service {
@@ -62,8 +104,11 @@ impl Service {
             skipped: Vec::new(),
             revision: None,
             changed: None,
+            listed: None,
             claims: Vec::new(),
             freshness: watch::Sender::new(Freshness::Pending),
+            recent: Recent::default(),
+            ghosts: BTreeSet::new(),
         }
     }
 
@@ -80,8 +125,19 @@ impl Service {
         self.changed.is_some()
     }
 
+    /// Whether the registry knows no such service, and nothing is left of it here.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.absent && self.endpoints.is_empty()
+    }
+
     pub(super) fn known(&self, name: &ServiceName) -> Known {
-        Known { service: name.clone(), freshness: self.freshness(), endpoints: Arc::clone(&self.endpoints) }
+        Known {
+            service: name.clone(),
+            freshness: self.freshness(),
+            revision: self.revision,
+            changed: self.changed,
+            endpoints: Arc::clone(&self.endpoints),
+        }
     }
 
     pub(super) fn is_declared(&self) -> bool {
@@ -108,7 +164,7 @@ impl Service {
             claimed.subscription.touch(now);
             return Arc::clone(&claimed.subscription);
         }
-        let snapshot = self.snapshot(claim, &Snapshot::not_listed(), rng);
+        let snapshot = self.snapshot(claim, &Snapshot::not_listed(), now, rng);
         let (freshness, registry) = (self.freshness.subscribe(), registry.subscribe());
         let subscription = Arc::new(Subscription::new(claim.clone(), snapshot, now, freshness, registry));
         self.claims.push(Claimed { subscription: Arc::clone(&subscription), declared });
@@ -120,6 +176,7 @@ impl Service {
         &mut self,
         listing: Listing,
         number: impl FnMut() -> u64,
+        limbo: Duration,
         now: Moment,
         rng: &mut SmallRng,
     ) -> Applied {
@@ -127,33 +184,129 @@ impl Service {
             View::Absent => (true, Vec::new(), Vec::new()),
             View::Present { providers, skipped } => (false, providers, skipped),
         };
+        let before = self.freshness();
         let mut reconciled = reconcile(&self.endpoints, providers, number);
         skipped.append(&mut reconciled.duplicates);
         let newly_skipped = news(&self.skipped, &skipped);
-        let absence_changed = absent != self.absent;
-        let first = self.is_pending();
-        if !reconciled.is_unchanged() {
-            self.endpoints = std::mem::take(&mut reconciled.endpoints).into();
-        }
-        if first || absence_changed || !reconciled.is_unchanged() {
+        let in_doubt = matches!(before, Freshness::Stale { .. });
+        let (mut endpoints, withdrawn, kept) =
+            self.judge(&mut reconciled, Circumstances { in_doubt, now, limbo });
+        warm(&mut endpoints, SystemTime::now());
+        let freshness = if absent { Freshness::Absent } else { Freshness::Live };
+        let mut applied = Applied {
+            reconciled,
+            withdrawn,
+            kept,
+            refreshed: before != freshness,
+            absence_changed: absent != self.absent,
+            newly_skipped,
+            swaps: Swaps::default(),
+        };
+        if before == Freshness::Pending || applied.absence_changed || !applied.is_unchanged() {
             self.changed = Some(now);
         }
+        self.endpoints = endpoints.into();
         self.absent = absent;
         self.skipped = skipped;
         self.revision = listing.revision;
-        let freshness = if absent { Freshness::Absent } else { Freshness::Live };
-        let refreshed = *self.freshness.borrow() != freshness;
-        let swaps = self.rebuild(rng);
-        if refreshed {
+        self.listed = Some(now);
+        applied.swaps = self.rebuild(now, rng);
+        if applied.refreshed {
             self.freshness.send_replace(freshness);
         }
-        for endpoint in &reconciled.restarted {
-            endpoint.memory.reach.succeed();
+        for endpoint in &applied.reconciled.restarted {
+            endpoint.memory.find_well();
         }
-        for endpoint in &reconciled.retired {
+        for endpoint in &applied.withdrawn {
             endpoint.memory.retire();
         }
-        Applied { reconciled, refreshed, absence_changed, newly_skipped, swaps }
+        applied
+    }
+
+    /// What becomes of those that the list lacks. Gives all endpoints in order of address, those withdrawn, and those newly
+    /// in limbo.
+    fn judge(
+        &mut self,
+        reconciled: &mut Reconciled,
+        circumstances: Circumstances,
+    ) -> (Vec<Endpoint>, Vec<Endpoint>, Vec<Endpoint>) {
+        let unlisted = std::mem::take(&mut reconciled.unlisted);
+        let (in_limbo, gone): (Vec<_>, Vec<_>) =
+            unlisted.into_iter().partition(|endpoint| endpoint.limbo.is_some());
+        let (mut withdrawn, mut kept) = (Vec::new(), Vec::new());
+        for verdict in removal::judge(gone, &reconciled.endpoints, &mut self.recent, circumstances) {
+            match verdict {
+                Verdict::Withdrawn(endpoint) => withdrawn.push(endpoint),
+                Verdict::Kept(endpoint) => kept.push(endpoint),
+            }
+        }
+        let mut endpoints = std::mem::take(&mut reconciled.endpoints);
+        if !in_limbo.is_empty() || !kept.is_empty() {
+            endpoints.extend(in_limbo.into_iter().chain(kept.iter().cloned()));
+            endpoints.sort_by(|a, b| a.memory.address.cmp(&b.memory.address));
+        }
+        (endpoints, withdrawn, kept)
+    }
+
+    /// Whether the going of some endpoint waits to be confirmed by asking the registry again.
+    pub(super) fn is_unconfirmed(&self) -> bool {
+        self.endpoints
+            .iter()
+            .any(|endpoint| endpoint.limbo.as_ref().is_some_and(|limbo| limbo.is_unconfirmed))
+    }
+
+    /// Notes that the registry said a second time that what went is gone.
+    pub(super) fn confirm(&mut self, now: Moment, rng: &mut SmallRng) -> Reviewed {
+        let absent = self.absent;
+        self.revise(now, rng, |endpoint, limbo| {
+            if limbo.is_unconfirmed { removal::confirm(endpoint, limbo, absent) } else { Lapse::Stays }
+        })
+    }
+
+    /// Looks at what changes by time alone: limbo ends, weights grow.
+    pub(super) fn review(&mut self, limbo: Duration, now: Moment, rng: &mut SmallRng) -> Reviewed {
+        let is_moving = |endpoint: &Endpoint| endpoint.limbo.is_some() || endpoint.is_warming();
+        if !self.endpoints.iter().any(is_moving) {
+            return Reviewed::default();
+        }
+        let others = self.endpoints.iter().any(|endpoint| endpoint.limbo.is_none());
+        let circumstances = Circumstances { in_doubt: false, now, limbo };
+        self.revise(now, rng, |endpoint, limbo| removal::review(endpoint, limbo, others, circumstances))
+    }
+
+    /// Does with each endpoint in limbo what becomes of it, and gives growing weights their present value.
+    fn revise(
+        &mut self,
+        now: Moment,
+        rng: &mut SmallRng,
+        lapse: impl Fn(&Endpoint, &Limbo) -> Lapse,
+    ) -> Reviewed {
+        let mut reviewed = Reviewed::default();
+        let mut endpoints = Vec::with_capacity(self.endpoints.len());
+        for endpoint in &*self.endpoints {
+            match endpoint.limbo.as_ref().map_or(Lapse::Stays, |limbo| lapse(endpoint, limbo)) {
+                Lapse::Stays => endpoints.push(endpoint.clone()),
+                Lapse::Changes(limbo) => {
+                    endpoints.push(Endpoint { limbo: Some(Arc::new(limbo)), ..endpoint.clone() });
+                }
+                Lapse::Ends(reason) => reviewed.dropped.push((endpoint.clone(), reason)),
+            }
+        }
+        warm(&mut endpoints, SystemTime::now());
+        self.endpoints = endpoints.into();
+        if !reviewed.dropped.is_empty() {
+            self.changed = Some(now);
+        }
+        reviewed.swaps = self.rebuild(now, rng);
+        for (endpoint, _) in &reviewed.dropped {
+            endpoint.memory.retire();
+        }
+        reviewed
+    }
+
+    /// How long the present snapshots waited for their first pick, as far as not told yet.
+    pub(super) fn first_picks(&self) -> impl Iterator<Item = Duration> {
+        self.claims.iter().filter_map(|claimed| claimed.subscription.snapshot().load().take_first_pick())
     }
 
     /// Marks what is known as no longer fresh; what was never listed stays pending. True when it was fresh.
@@ -188,29 +341,39 @@ impl Service {
         }
     }
 
-    /// Replaces the snapshots that would say something else now; gives their number.
-    fn rebuild(&self, rng: &mut SmallRng) -> usize {
-        let mut swaps = 0;
+    /// Replaces the snapshots that would say something else now.
+    fn rebuild(&self, now: Moment, rng: &mut SmallRng) -> Swaps {
+        let mut swaps = Swaps::default();
         for Claimed { subscription, .. } in &self.claims {
             let claim = subscription.claim();
             let before = subscription.snapshot().load();
             let endpoints = claim.subset.select(&self.endpoints);
             if !before.says(&endpoints, self.endpoints.len(), self.absent) {
                 let known = self.endpoints.len();
-                let after = Snapshot::new(endpoints, known, self.absent, claim.policy, &before, rng);
+                let after = Snapshot::new(endpoints, known, self.absent, claim.policy, &before, now, rng);
+                swaps.first_picks.extend(before.take_first_pick());
                 subscription.replace(after);
-                swaps += 1;
+                swaps.count += 1;
             }
         }
         swaps
     }
 
-    fn snapshot(&self, claim: &Claim, previous: &Snapshot, rng: &mut SmallRng) -> Snapshot {
+    fn snapshot(&self, claim: &Claim, previous: &Snapshot, now: Moment, rng: &mut SmallRng) -> Snapshot {
         if self.is_pending() {
             return Snapshot::not_listed();
         }
         let endpoints = claim.subset.select(&self.endpoints);
-        Snapshot::new(endpoints, self.endpoints.len(), self.absent, claim.policy, previous, rng)
+        Snapshot::new(endpoints, self.endpoints.len(), self.absent, claim.policy, previous, now, rng)
+    }
+}
+
+/// Gives endpoints that warm up the weight they have come to.
+fn warm(endpoints: &mut [Endpoint], wall: SystemTime) {
+    for endpoint in endpoints {
+        if let Some(warm_up) = endpoint.provider.warm_up {
+            endpoint.weight = warm_up.weight(endpoint.provider.weight, wall);
+        }
     }
 }
 

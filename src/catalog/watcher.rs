@@ -1,5 +1,6 @@
 //! Following the registry for ever: the first change of a service at once, what follows together, and again after a failure.
 
+mod second_look;
 mod settle;
 
 use std::error::Error as _;
@@ -16,10 +17,11 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::Catalog;
 use super::journal;
-use super::service::Service;
+use super::service::{Service, Swaps};
 use super::subscription::{Freshness, RegistryState};
 use crate::drain::Drain;
 use crate::registry::{Listing, Registry, RegistryError, Report, Reports, View};
+use second_look::SecondLook;
 use settle::Settle;
 
 /// The pause before a registry that failed once is tried again; doubles with each failure, and is varied from nothing up
@@ -109,7 +111,7 @@ impl Catalog {
     /// Takes over a list. True when it changed something.
     fn apply(&self, listing: Listing) -> bool {
         let name = listing.service.clone();
-        let changed_at = listing.changed_at;
+        let (changed_at, heard) = (listing.changed_at, listing.heard);
         let absent = matches!(listing.view, View::Absent);
         let (applied, providers) = {
             let state = &mut *self.state.lock();
@@ -119,23 +121,40 @@ impl Catalog {
                 *memories += 1;
                 *memories
             };
-            let applied = service.apply(listing, number, self.clock.now(), &mut state.rng);
+            let applied =
+                service.apply(listing, number, self.settings.limbo, self.clock.now(), &mut state.rng);
+            journal::record(&mut state.events, &name, &applied);
             (applied, service.endpoints.len())
         };
         let metrics = &self.metrics.catalog;
-        metrics.swaps_total.inc_by(applied.swaps as u64);
+        self.count_swaps(&applied.swaps);
+        metrics.removals("withdrawn").inc_by(applied.withdrawn.len() as u64);
+        for limbo in applied.kept.iter().filter_map(|endpoint| endpoint.limbo.as_ref()) {
+            metrics.removals(limbo.cause.as_str()).inc();
+        }
         for skipped in &applied.newly_skipped {
             metrics.skipped(skipped.reason.as_str()).inc();
         }
         // A list that only refreshes shows changes of any age, which say nothing of how fast this proxy is.
         if !applied.refreshed
-            && applied.swaps > 0
+            && applied.swaps.count > 0
             && let Some(age) = changed_at.and_then(|changed| SystemTime::now().duration_since(changed).ok())
         {
             metrics.change_to_swap_seconds.observe(age.as_secs_f64());
         }
+        if let Some(heard) = heard.filter(|_| applied.swaps.count > 0) {
+            metrics.notification_to_swap_seconds.observe(heard.elapsed().as_secs_f64());
+        }
         journal::log(&name, &applied, absent, providers);
-        applied.swaps > 0 || applied.absence_changed
+        applied.swaps.count > 0 || applied.absence_changed
+    }
+
+    pub(super) fn count_swaps(&self, swaps: &Swaps) {
+        let metrics = &self.metrics.catalog;
+        metrics.swaps_total.inc_by(swaps.count as u64);
+        for wait in &swaps.first_picks {
+            metrics.swap_to_pick_seconds.observe(wait.as_secs_f64());
+        }
     }
 
     /// Warns of stale data, once until all of it is fresh again.
@@ -202,13 +221,21 @@ impl Follower {
         let watch = registry.watch(self.catalog.wanted.subscribe(), reports);
         // A client library that panics must not end the following for good.
         let mut watch = AssertUnwindSafe(watch).catch_unwind();
+        let mut second = SecondLook::default();
         let end = loop {
             tokio::select! {
                 biased;
                 Some(report) = queue.recv() => self.hear(report),
                 end = &mut watch => break end,
                 () = until(self.settle.next()) => self.apply_due(),
-                _ = self.sweep.tick() => self.look_after(),
+                () = until(second.due()) => second.begin(registry, self.catalog.unconfirmed()),
+                seen = second.seen() => self.confirm(seen),
+                _ = self.sweep.tick() => {
+                    self.look_after();
+                    if !self.catalog.unconfirmed().is_empty() {
+                        second.plan(self.luck());
+                    }
+                }
             }
         };
         // What it said before it failed still holds.
@@ -236,6 +263,7 @@ impl Follower {
 
     fn look_after(&self) {
         self.catalog.sweep();
+        self.catalog.review();
         self.catalog.warn_of_staleness();
     }
 
@@ -253,6 +281,7 @@ impl Follower {
                 let metrics = &self.catalog.metrics.catalog;
                 metrics.listings_total.inc();
                 metrics.records_read_total.inc_by(u64::from(listing.reads));
+                metrics.healed_total.inc_by(u64::from(listing.healed));
                 self.catalog.connected(None);
                 if let Some(listing) = self.settle.hold_back(listing) {
                     self.apply(listing);
@@ -265,6 +294,17 @@ impl Follower {
         let service = listing.service.clone();
         if self.catalog.apply(listing) {
             self.settle.open(service, Instant::now());
+        }
+    }
+
+    /// Takes over what a second look showed: what is there after all, and that the rest is gone indeed.
+    fn confirm(&mut self, seen: Vec<Listing>) {
+        // Once the registry itself is lost, nothing is confirmed: it is looked at again when it is back.
+        let seen = if self.catalog.is_up() { seen } else { Vec::new() };
+        for listing in seen {
+            let service = listing.service.clone();
+            self.apply(listing);
+            self.catalog.confirm(&service);
         }
     }
 
@@ -281,8 +321,12 @@ impl Follower {
     }
 
     fn pause(&mut self) -> Duration {
-        let longest = self.pauses.next().unwrap_or(LONGEST_PAUSE);
-        longest.mul_f64(self.catalog.state.lock().rng.random::<f64>())
+        self.pauses.next().unwrap_or(LONGEST_PAUSE).mul_f64(self.luck())
+    }
+
+    /// A number from 0 to 1.
+    fn luck(&self) -> f64 {
+        self.catalog.state.lock().rng.random()
     }
 }
 

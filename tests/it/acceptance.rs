@@ -5,6 +5,7 @@ mod convergence;
 mod fairness;
 mod malformed;
 mod outage;
+mod removal;
 mod size;
 mod start;
 

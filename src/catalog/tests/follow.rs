@@ -211,7 +211,10 @@ async fn a_bad_record_is_counted_once_until_it_changes() {
     assert_eq!((counted(Reason::Malformed), counted(Reason::Duplicate)), (2, 1));
     let status = bed.catalog.service("greeter").unwrap();
     assert_eq!((status.endpoints.len(), status.skipped_count), (1, 2));
-    assert_eq!(status.skipped[1].detail, "10.0.0.1:1 is announced by \"p1\" too, which is used instead");
+    assert_eq!(
+        status.skipped[1].detail,
+        "10.0.0.1:1 is announced by the newer record \"other\" too, which is used instead"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -26,7 +26,15 @@ pub struct CatalogMetrics {
     pub swaps_total: IntCounter,
     /// From a change in the registry, by its clock, to the snapshot that shows it, in seconds.
     pub change_to_swap_seconds: Histogram,
+    /// From the arrival of a registry's word of a change to the snapshot that shows it, in seconds.
+    pub notification_to_swap_seconds: Histogram,
+    /// From a snapshot's making to the first pick from it, in seconds.
+    pub swap_to_pick_seconds: Histogram,
+    /// Lists in which reading found what the registry had not told of.
+    pub healed_total: IntCounter,
     skipped: IntCounterVec,
+    removals: IntCounterVec,
+    probes: IntCounterVec,
 }
 
 impl CatalogMetrics {
@@ -55,12 +63,42 @@ impl CatalogMetrics {
                 "From a change in the registry, by its clock, to the snapshot that shows it.",
                 &SWAP_BUCKETS,
             ),
+            notification_to_swap_seconds: names.histogram(
+                "notification_to_swap_seconds",
+                "From the arrival of a registry's word of a change to the snapshot that shows it.",
+                &SWAP_BUCKETS,
+            ),
+            swap_to_pick_seconds: names.histogram(
+                "swap_to_first_pick_seconds",
+                "From a snapshot's making to the first pick from it.",
+                &SWAP_BUCKETS,
+            ),
+            healed_total: counter(
+                "registry_healed_total",
+                "Lists in which reading found what the registry had not told of.",
+            ),
+            removals: names.counters(
+                "endpoint_removals_total",
+                "Endpoints that left the list of their service, by what it was taken for.",
+                &["cause"],
+            ),
+            probes: names.counters("probes_total", "Probes of endpoints in doubt, by result.", &["result"]),
             skipped: names.counters(
                 "registry_records_skipped_total",
                 "Records that are no provider, by reason.",
                 &["reason"],
             ),
         }
+    }
+
+    /// Endpoints that left their list for one cause: `withdrawn`, or a word of the fixed set that the catalog gives.
+    pub fn removals(&self, cause: &'static str) -> IntCounter {
+        self.removals.with_label_values(&[cause])
+    }
+
+    /// Probes that ended so: `well` or `failed`.
+    pub fn probes(&self, result: &'static str) -> IntCounter {
+        self.probes.with_label_values(&[result])
     }
 
     /// Records skipped for one reason: a word of the fixed set that formats give.
