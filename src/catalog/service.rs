@@ -7,9 +7,11 @@ use rand::rngs::SmallRng;
 use tokio::sync::watch;
 
 use super::Known;
+use super::heard::Heard;
+use super::merge::Choice;
 use super::reconcile::{Reconciled, reconcile};
 use super::snapshot::Snapshot;
-use super::subscription::{Claim, Freshness, RegistryState, Subscription};
+use super::subscription::{Claim, Freshness, Subscription};
 use crate::clock::Moment;
 use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
@@ -30,7 +32,13 @@ pub(super) struct Service {
     pub(super) changed: Option<Moment>,
     /// Who subscribed; none only between two sweeps.
     pub(super) claims: Vec<Claimed>,
-    freshness: watch::Sender<Freshness>,
+    /// What each source said last, by number; `None` for those that are not asked.
+    pub(super) heard: Vec<Option<Heard>>,
+    /// Which of them are used.
+    pub(super) choice: Choice,
+    pub(super) freshness: watch::Sender<Freshness>,
+    /// Whether one that could be used is still to be waited for.
+    pub(super) hope: watch::Sender<bool>,
 }
 
 /// A subscription, and whether it stays without requests.
@@ -55,7 +63,8 @@ pub(super) struct Applied {
 }
 
 impl Service {
-    pub(super) fn new() -> Self {
+    /// Nothing is known yet; these sources are asked.
+    pub(super) fn new(heard: Vec<Option<Heard>>) -> Self {
         Self {
             endpoints: Arc::new([]),
             absent: false,
@@ -63,7 +72,10 @@ impl Service {
             revision: None,
             changed: None,
             claims: Vec::new(),
+            heard,
+            choice: Choice::UNKNOWN,
             freshness: watch::Sender::new(Freshness::Pending),
+            hope: watch::Sender::new(true),
         }
     }
 
@@ -98,7 +110,6 @@ impl Service {
         &mut self,
         claim: &Claim,
         declared: bool,
-        registry: &watch::Sender<RegistryState>,
         now: Moment,
         rng: &mut SmallRng,
     ) -> Arc<Subscription> {
@@ -109,16 +120,18 @@ impl Service {
             return Arc::clone(&claimed.subscription);
         }
         let snapshot = self.snapshot(claim, &Snapshot::not_listed(), rng);
-        let (freshness, registry) = (self.freshness.subscribe(), registry.subscribe());
-        let subscription = Arc::new(Subscription::new(claim.clone(), snapshot, now, freshness, registry));
+        let (freshness, hope) = (self.freshness.subscribe(), self.hope.subscribe());
+        let subscription = Arc::new(Subscription::new(claim.clone(), snapshot, now, freshness, hope));
         self.claims.push(Claimed { subscription: Arc::clone(&subscription), declared });
         subscription
     }
 
-    /// Takes over a list: endpoints, snapshots, freshness, in this order, so that whoever waits for a first list finds it.
+    /// Takes over the list of all sources together: endpoints, snapshots, freshness, in this order, so that whoever waits
+    /// for a first list finds it.
     pub(super) fn apply(
         &mut self,
         listing: Listing,
+        freshness: Freshness,
         number: impl FnMut() -> u64,
         now: Moment,
         rng: &mut SmallRng,
@@ -141,7 +154,6 @@ impl Service {
         self.absent = absent;
         self.skipped = skipped;
         self.revision = listing.revision;
-        let freshness = if absent { Freshness::Absent } else { Freshness::Live };
         let refreshed = *self.freshness.borrow() != freshness;
         let swaps = self.rebuild(rng);
         if refreshed {
@@ -154,17 +166,6 @@ impl Service {
             endpoint.memory.retire();
         }
         Applied { reconciled, refreshed, absence_changed, newly_skipped, swaps }
-    }
-
-    /// Marks what is known as no longer fresh; what was never listed stays pending. True when it was fresh.
-    pub(super) fn mark_stale(&self, now: Moment, cause: &Arc<str>) -> bool {
-        self.freshness.send_if_modified(|freshness| match freshness {
-            Freshness::Pending | Freshness::Stale { .. } => false,
-            Freshness::Live | Freshness::Absent => {
-                *freshness = Freshness::Stale { since: now, cause: Arc::clone(cause) };
-                true
-            }
-        })
     }
 
     /// Drops the subscriptions for which `idle` is true, unless they are declared.
