@@ -44,7 +44,7 @@ impl IntoResponse for Refusal {
 /// What `/services` answers.
 #[derive(Debug, Serialize)]
 pub(super) struct Overview {
-    registry: RegistryStatus,
+    registries: Vec<RegistryStatus>,
     services: Vec<Summary>,
 }
 
@@ -86,7 +86,7 @@ impl Summary {
 
 pub(super) async fn services(From(state): From<State>) -> Json<Overview> {
     Json(Overview {
-        registry: state.catalog.registry_status(),
+        registries: state.catalog.registries(),
         services: state.catalog.services().into_iter().map(Summary::of).collect(),
     })
 }
@@ -151,6 +151,7 @@ pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {
 fn stale_for(freshness: &Freshness, now: Moment) -> std::time::Duration {
     match freshness {
         Freshness::Stale { since, .. } => now.since(*since),
+        Freshness::FromDisk { since, age } => *age + now.since(*since),
         Freshness::Pending | Freshness::Live | Freshness::Absent => std::time::Duration::ZERO,
     }
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use rand::RngExt as _;
 
 use super::events::{Events, What};
-use super::service::{Reviewed, Service};
-use super::{Catalog, Settings};
+use super::limbo::Reviewed;
+use super::service::Service;
+use super::{Catalog, RegistryState, Settings};
 use crate::clock::Moment;
 use crate::endpoint::{Endpoint, Ghost, ReachState};
 use crate::provider::{ServiceName, Tenure};
@@ -44,14 +45,14 @@ impl Catalog {
         }
     }
 
-    /// The services some of whose endpoints may have gone by accident, as long as the registry was not asked again.
-    pub(super) fn unconfirmed(&self) -> BTreeSet<ServiceName> {
+    /// The services some of whose endpoints may have gone from a source by accident, as long as it was not asked again.
+    pub(super) fn unconfirmed(&self, number: usize) -> BTreeSet<ServiceName> {
         let state = self.state.lock();
-        let unconfirmed = state.services.iter().filter(|(_, service)| service.is_unconfirmed());
+        let unconfirmed = state.services.iter().filter(|(_, service)| service.is_unconfirmed(number));
         unconfirmed.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Notes that a registry said a second time who belongs to a service.
+    /// Notes that a source said a second time who belongs to a service.
     pub(super) fn confirm(&self, name: &ServiceName) {
         let now = self.clock.now();
         let state = &mut *self.state.lock();
@@ -59,6 +60,11 @@ impl Catalog {
             let reviewed = service.confirm(now, &mut state.rng);
             self.drop_reviewed(name, reviewed, &mut state.events);
         }
+    }
+
+    /// Whether a source answers.
+    pub(super) fn is_up(&self, number: usize) -> bool {
+        self.state.lock().standings[number].state == RegistryState::Up
     }
 
     fn drop_reviewed(&self, name: &ServiceName, reviewed: Reviewed, events: &mut Events) {

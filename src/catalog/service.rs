@@ -8,12 +8,16 @@ use rand::rngs::SmallRng;
 use tokio::sync::watch;
 
 use super::Known;
+use super::heard::Heard;
+use super::limbo::{Occasion, warm};
+use super::merge::Choice;
 use super::reconcile::{Reconciled, reconcile};
-use super::removal::{self, Circumstances, Lapse, Recent, Verdict};
+use super::removal::Recent;
 use super::snapshot::Snapshot;
-use super::subscription::{Claim, Freshness, RegistryState, Subscription};
+use super::source::SourceSet;
+use super::subscription::{Claim, Freshness, Subscription};
 use crate::clock::Moment;
-use crate::endpoint::{Endpoint, Limbo};
+use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
 use crate::registry::{Listing, Skipped, View};
 
@@ -34,9 +38,17 @@ pub(super) struct Service {
     pub(super) listed: Option<Moment>,
     /// Who subscribed; none only between two sweeps.
     pub(super) claims: Vec<Claimed>,
-    freshness: watch::Sender<Freshness>,
+    /// What each source said last, by number; `None` for those that are not asked.
+    pub(super) heard: Vec<Option<Heard>>,
+    /// Which of them are used.
+    pub(super) choice: Choice,
+    pub(super) freshness: watch::Sender<Freshness>,
+    /// Whether one that could be used is still to be waited for.
+    pub(super) hope: watch::Sender<bool>,
     /// What went lately.
-    recent: Recent,
+    pub(super) recent: Recent,
+    /// The sources that have to be asked again whether what went from them is gone.
+    pub(super) unconfirmed: SourceSet,
     /// The numbers of the memories of endpoints that are ghosts, as told last.
     pub(super) ghosts: BTreeSet<u64>,
 }
@@ -75,15 +87,6 @@ pub(super) struct Swaps {
     pub(super) first_picks: Vec<Duration>,
 }
 
-/// What time led to.
-#[derive(Debug, Default)]
-pub(super) struct Reviewed {
-    /// Those that are not used any more after they had been kept for a while, with the reason.
-    pub(super) dropped: Vec<(Endpoint, &'static str)>,
-    /// Snapshots replaced.
-    pub(super) swaps: Swaps,
-}
-
 impl Applied {
     /// Whether it changed nothing of who belongs to the service.
     pub(super) const fn is_unchanged(&self) -> bool {
@@ -97,7 +100,8 @@ impl Applied {
 }
 
 impl Service {
-    pub(super) fn new() -> Self {
+    /// Nothing is known yet; these sources are asked.
+    pub(super) fn new(heard: Vec<Option<Heard>>) -> Self {
         Self {
             endpoints: Arc::new([]),
             absent: false,
@@ -106,8 +110,12 @@ impl Service {
             changed: None,
             listed: None,
             claims: Vec::new(),
+            heard,
+            choice: Choice::UNKNOWN,
             freshness: watch::Sender::new(Freshness::Pending),
+            hope: watch::Sender::new(true),
             recent: Recent::default(),
+            unconfirmed: SourceSet::NONE,
             ghosts: BTreeSet::new(),
         }
     }
@@ -154,7 +162,6 @@ impl Service {
         &mut self,
         claim: &Claim,
         declared: bool,
-        registry: &watch::Sender<RegistryState>,
         now: Moment,
         rng: &mut SmallRng,
     ) -> Arc<Subscription> {
@@ -165,21 +172,23 @@ impl Service {
             return Arc::clone(&claimed.subscription);
         }
         let snapshot = self.snapshot(claim, &Snapshot::not_listed(), now, rng);
-        let (freshness, registry) = (self.freshness.subscribe(), registry.subscribe());
-        let subscription = Arc::new(Subscription::new(claim.clone(), snapshot, now, freshness, registry));
+        let (freshness, hope) = (self.freshness.subscribe(), self.hope.subscribe());
+        let subscription = Arc::new(Subscription::new(claim.clone(), snapshot, now, freshness, hope));
         self.claims.push(Claimed { subscription: Arc::clone(&subscription), declared });
         subscription
     }
 
-    /// Takes over a list: endpoints, snapshots, freshness, in this order, so that whoever waits for a first list finds it.
+    /// Takes over the list of all sources together: endpoints, snapshots, freshness, in this order, so that whoever waits
+    /// for a first list finds it.
     pub(super) fn apply(
         &mut self,
         listing: Listing,
+        freshness: Freshness,
+        occasion: Occasion,
         number: impl FnMut() -> u64,
-        limbo: Duration,
-        now: Moment,
         rng: &mut SmallRng,
     ) -> Applied {
+        let now = occasion.circumstances.now;
         let (absent, providers, mut skipped) = match listing.view {
             View::Absent => (true, Vec::new(), Vec::new()),
             View::Present { providers, skipped } => (false, providers, skipped),
@@ -188,11 +197,8 @@ impl Service {
         let mut reconciled = reconcile(&self.endpoints, providers, number);
         skipped.append(&mut reconciled.duplicates);
         let newly_skipped = news(&self.skipped, &skipped);
-        let in_doubt = matches!(before, Freshness::Stale { .. });
-        let (mut endpoints, withdrawn, kept) =
-            self.judge(&mut reconciled, Circumstances { in_doubt, now, limbo });
+        let (mut endpoints, withdrawn, kept) = self.judge(&mut reconciled, &occasion);
         warm(&mut endpoints, SystemTime::now());
-        let freshness = if absent { Freshness::Absent } else { Freshness::Live };
         let mut applied = Applied {
             reconciled,
             withdrawn,
@@ -209,7 +215,9 @@ impl Service {
         self.absent = absent;
         self.skipped = skipped;
         self.revision = listing.revision;
-        self.listed = Some(now);
+        if occasion.speaker.is_some() {
+            self.listed = Some(now);
+        }
         applied.swaps = self.rebuild(now, rng);
         if applied.refreshed {
             self.freshness.send_replace(freshness);
@@ -223,101 +231,9 @@ impl Service {
         applied
     }
 
-    /// What becomes of those that the list lacks. Gives all endpoints in order of address, those withdrawn, and those newly
-    /// in limbo.
-    fn judge(
-        &mut self,
-        reconciled: &mut Reconciled,
-        circumstances: Circumstances,
-    ) -> (Vec<Endpoint>, Vec<Endpoint>, Vec<Endpoint>) {
-        let unlisted = std::mem::take(&mut reconciled.unlisted);
-        let (in_limbo, gone): (Vec<_>, Vec<_>) =
-            unlisted.into_iter().partition(|endpoint| endpoint.limbo.is_some());
-        let (mut withdrawn, mut kept) = (Vec::new(), Vec::new());
-        for verdict in removal::judge(gone, &reconciled.endpoints, &mut self.recent, circumstances) {
-            match verdict {
-                Verdict::Withdrawn(endpoint) => withdrawn.push(endpoint),
-                Verdict::Kept(endpoint) => kept.push(endpoint),
-            }
-        }
-        let mut endpoints = std::mem::take(&mut reconciled.endpoints);
-        if !in_limbo.is_empty() || !kept.is_empty() {
-            endpoints.extend(in_limbo.into_iter().chain(kept.iter().cloned()));
-            endpoints.sort_by(|a, b| a.memory.address.cmp(&b.memory.address));
-        }
-        (endpoints, withdrawn, kept)
-    }
-
-    /// Whether the going of some endpoint waits to be confirmed by asking the registry again.
-    pub(super) fn is_unconfirmed(&self) -> bool {
-        self.endpoints
-            .iter()
-            .any(|endpoint| endpoint.limbo.as_ref().is_some_and(|limbo| limbo.is_unconfirmed))
-    }
-
-    /// Notes that the registry said a second time that what went is gone.
-    pub(super) fn confirm(&mut self, now: Moment, rng: &mut SmallRng) -> Reviewed {
-        let absent = self.absent;
-        self.revise(now, rng, |endpoint, limbo| {
-            if limbo.is_unconfirmed { removal::confirm(endpoint, limbo, absent) } else { Lapse::Stays }
-        })
-    }
-
-    /// Looks at what changes by time alone: limbo ends, weights grow.
-    pub(super) fn review(&mut self, limbo: Duration, now: Moment, rng: &mut SmallRng) -> Reviewed {
-        let is_moving = |endpoint: &Endpoint| endpoint.limbo.is_some() || endpoint.is_warming();
-        if !self.endpoints.iter().any(is_moving) {
-            return Reviewed::default();
-        }
-        let others = self.endpoints.iter().any(|endpoint| endpoint.limbo.is_none());
-        let circumstances = Circumstances { in_doubt: false, now, limbo };
-        self.revise(now, rng, |endpoint, limbo| removal::review(endpoint, limbo, others, circumstances))
-    }
-
-    /// Does with each endpoint in limbo what becomes of it, and gives growing weights their present value.
-    fn revise(
-        &mut self,
-        now: Moment,
-        rng: &mut SmallRng,
-        lapse: impl Fn(&Endpoint, &Limbo) -> Lapse,
-    ) -> Reviewed {
-        let mut reviewed = Reviewed::default();
-        let mut endpoints = Vec::with_capacity(self.endpoints.len());
-        for endpoint in &*self.endpoints {
-            match endpoint.limbo.as_ref().map_or(Lapse::Stays, |limbo| lapse(endpoint, limbo)) {
-                Lapse::Stays => endpoints.push(endpoint.clone()),
-                Lapse::Changes(limbo) => {
-                    endpoints.push(Endpoint { limbo: Some(Arc::new(limbo)), ..endpoint.clone() });
-                }
-                Lapse::Ends(reason) => reviewed.dropped.push((endpoint.clone(), reason)),
-            }
-        }
-        warm(&mut endpoints, SystemTime::now());
-        self.endpoints = endpoints.into();
-        if !reviewed.dropped.is_empty() {
-            self.changed = Some(now);
-        }
-        reviewed.swaps = self.rebuild(now, rng);
-        for (endpoint, _) in &reviewed.dropped {
-            endpoint.memory.retire();
-        }
-        reviewed
-    }
-
     /// How long the present snapshots waited for their first pick, as far as not told yet.
     pub(super) fn first_picks(&self) -> impl Iterator<Item = Duration> {
         self.claims.iter().filter_map(|claimed| claimed.subscription.snapshot().load().take_first_pick())
-    }
-
-    /// Marks what is known as no longer fresh; what was never listed stays pending. True when it was fresh.
-    pub(super) fn mark_stale(&self, now: Moment, cause: &Arc<str>) -> bool {
-        self.freshness.send_if_modified(|freshness| match freshness {
-            Freshness::Pending | Freshness::Stale { .. } => false,
-            Freshness::Live | Freshness::Absent => {
-                *freshness = Freshness::Stale { since: now, cause: Arc::clone(cause) };
-                true
-            }
-        })
     }
 
     /// Drops the subscriptions for which `idle` is true, unless they are declared.
@@ -342,7 +258,7 @@ impl Service {
     }
 
     /// Replaces the snapshots that would say something else now.
-    fn rebuild(&self, now: Moment, rng: &mut SmallRng) -> Swaps {
+    pub(super) fn rebuild(&self, now: Moment, rng: &mut SmallRng) -> Swaps {
         let mut swaps = Swaps::default();
         for Claimed { subscription, .. } in &self.claims {
             let claim = subscription.claim();
@@ -365,15 +281,6 @@ impl Service {
         }
         let endpoints = claim.subset.select(&self.endpoints);
         Snapshot::new(endpoints, self.endpoints.len(), self.absent, claim.policy, previous, now, rng)
-    }
-}
-
-/// Gives endpoints that warm up the weight they have come to.
-fn warm(endpoints: &mut [Endpoint], wall: SystemTime) {
-    for endpoint in endpoints {
-        if let Some(warm_up) = endpoint.provider.warm_up {
-            endpoint.weight = warm_up.weight(endpoint.provider.weight, wall);
-        }
     }
 }
 

@@ -1,13 +1,17 @@
 //! What the catalog tells an operator: plain values, made when asked for.
 
+mod registries;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub use registries::{HeardStatus, RegistryStatus};
+
 use super::service::Service;
-use super::subscription::{Freshness, RegistryState};
+use super::sources::Followed;
+use super::subscription::Freshness;
 use crate::clock::Moment;
 use crate::endpoint::{Endpoint, ReachState};
 use crate::provider::ServiceName;
@@ -15,39 +19,6 @@ use crate::registry::Skipped;
 
 /// Skipped records shown per service; their number is told in full.
 const SKIPPED_SHOWN_MAX: usize = 100;
-
-/// The registry as the catalog knows it.
-#[derive(Clone, Debug, Serialize)]
-pub struct RegistryStatus {
-    /// Its kind; empty before any registry is followed.
-    pub kind: &'static str,
-    /// Where it is.
-    pub location: String,
-    /// `connecting`, `up` or `down`.
-    pub state: &'static str,
-    /// For how long it has been in that state.
-    pub for_ms: u64,
-    /// What it said of the connection, while it is up.
-    pub detail: Option<String>,
-    /// Why it is down.
-    pub cause: Option<String>,
-}
-
-impl fmt::Display for RegistryStatus {
-    /// Such as `zookeeper 127.0.0.1:2181 is down for 3s: no server answers`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let since = Duration::from_secs(self.for_ms / 1000);
-        write!(
-            f,
-            "{} {} is {} for {}",
-            self.kind,
-            self.location,
-            self.state,
-            humantime::format_duration(since)
-        )?;
-        self.cause.as_ref().map_or(Ok(()), |cause| write!(f, ": {cause}"))
-    }
-}
 
 /// One service.
 #[derive(Clone, Debug, Serialize)]
@@ -66,6 +37,9 @@ pub struct ServiceStatus {
     pub listed_ms_ago: Option<u64>,
     /// How long ago a request last asked for it.
     pub used_ms_ago: u64,
+    /// What each registry says of it, where several are followed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<HeardStatus>,
     /// Who subscribed.
     pub claims: Vec<ClaimStatus>,
     /// The endpoints, in order of address.
@@ -79,9 +53,9 @@ pub struct ServiceStatus {
 /// How far what is known can be trusted.
 #[derive(Clone, Debug, Serialize)]
 pub struct FreshnessStatus {
-    /// `pending`, `live`, `stale` or `absent`.
+    /// `pending`, `live`, `stale`, `from disk` or `absent`.
     pub state: &'static str,
-    /// How long it has been stale.
+    /// How long ago it was last vouched for, while it is stale or from disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_ms: Option<u64>,
     /// Why it is stale.
@@ -113,6 +87,9 @@ pub struct EndpointStatus {
     pub id: String,
     /// Where it listens.
     pub address: String,
+    /// The registries that name it, where several are followed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<String>,
     /// `available`, `unreachable`, `limbo` or `ghost`.
     pub state: &'static str,
     /// Why it is in that state, unless it is available.
@@ -181,31 +158,13 @@ pub struct SkippedStatus {
     pub detail: String,
 }
 
-/// What is known of the registry, behind the catalog's lock.
-#[derive(Debug)]
-pub(super) struct RegistryFacts {
-    pub(super) kind: &'static str,
-    pub(super) location: String,
-    pub(super) since: Moment,
-    pub(super) detail: Option<String>,
-    pub(super) cause: Option<String>,
-}
-
-impl RegistryFacts {
-    pub(super) fn status(&self, state: RegistryState, now: Moment) -> RegistryStatus {
-        RegistryStatus {
-            kind: self.kind,
-            location: self.location.clone(),
-            state: state.as_str(),
-            for_ms: millis(now.since(self.since)),
-            detail: self.detail.clone(),
-            cause: self.cause.clone(),
-        }
-    }
-}
-
 impl ServiceStatus {
-    pub(super) fn of(name: &ServiceName, service: &Service, now: Moment) -> Self {
+    pub(super) fn of(name: &ServiceName, service: &Service, sources: &[Followed], now: Moment) -> Self {
+        let naming = registries::naming(service, sources);
+        let endpoint = |endpoint: &Endpoint| {
+            let registries = naming.get(&endpoint.provider.address).cloned().unwrap_or_default();
+            EndpointStatus { registries, ..EndpointStatus::of(endpoint, now) }
+        };
         let claims = service.claims.iter().map(|claimed| {
             let claim = claimed.subscription.claim();
             ClaimStatus {
@@ -224,8 +183,9 @@ impl ServiceStatus {
             changed_ms_ago: service.changed.map(|changed| millis(now.since(changed))),
             listed_ms_ago: service.listed.map(|listed| millis(now.since(listed))),
             used_ms_ago: millis(now.since(service.used())),
+            registries: registries::heard(service, sources, now),
             claims: claims.collect(),
-            endpoints: service.endpoints.iter().map(|endpoint| EndpointStatus::of(endpoint, now)).collect(),
+            endpoints: service.endpoints.iter().map(endpoint).collect(),
             skipped_count: service.skipped.len(),
             skipped: service.skipped.iter().take(SKIPPED_SHOWN_MAX).map(SkippedStatus::of).collect(),
         }
@@ -241,6 +201,7 @@ impl FreshnessStatus {
             Freshness::Stale { since, cause } => {
                 ("stale", Some(millis(now.since(*since))), Some(cause.to_string()))
             }
+            Freshness::FromDisk { since, age } => ("from disk", Some(millis(*age + now.since(*since))), None),
             Freshness::Absent => ("absent", None, None),
         };
         Self { state, for_ms, cause }
@@ -258,6 +219,7 @@ impl EndpointStatus {
         Self {
             id: provider.id.to_string(),
             address: provider.address.to_string(),
+            registries: Vec::new(),
             state: endpoint.state(),
             why: why(endpoint, connect_failures),
             record: provider.record.to_string(),

@@ -45,7 +45,7 @@ impl Bed {
             settings,
             upstream: upstream::Settings::default(),
             table: ArcSwap::from_pointee(Table::new(Vec::new(), Naming::default())),
-            catalog: Catalog::new(catalog::Settings::default(), Arc::clone(&metrics), clock, 1),
+            catalog: Catalog::new(catalog::Settings::default(), Vec::new(), Arc::clone(&metrics), clock, 1),
             metrics,
             access: AccessLog::open(&access::Settings::default()).unwrap(),
             clock,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus::{Registry, TextEncoder};
 
-pub use catalog::CatalogMetrics;
+pub use catalog::{CatalogMetrics, RegistryMetrics};
 pub use proxy::ProxyMetrics;
 pub use recorder::Recorder;
 pub use sample::{EndpointSample, ServiceSample};
@@ -135,6 +135,7 @@ mod tests {
         recorder.flush();
         metrics.recorder_without_service().record(404, Some("no_route"), Duration::ZERO);
         metrics.catalog.skipped("malformed").inc();
+        metrics.catalog.registry("zookeeper").up.set(1);
         metrics.catalog.change_to_swap_seconds.observe(0.0004);
         metrics.watch_dropped_lines("access", || 7);
         let endpoint = EndpointSample {
