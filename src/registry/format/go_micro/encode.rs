@@ -35,7 +35,7 @@ pub(super) fn entry(announcement: &Announcement) -> Result<Encoded, String> {
     if matches!(name.as_str(), "" | "." | "..") {
         return Err(format!("Go Micro has no node of the id {name:?}; give it another"));
     }
-    let metadata = metadata(provider);
+    let metadata = metadata(provider)?;
     // Go Micro's readers follow a `null` among the endpoints without looking.
     let endpoints: Vec<&Value> =
         announcement.endpoints.iter().filter(|endpoint| endpoint.is_object()).collect();
@@ -56,7 +56,7 @@ pub(super) fn entry(announcement: &Announcement) -> Result<Encoded, String> {
 }
 
 /// The metadata of a node, with what Wayside reads from it.
-fn metadata(provider: &Provider) -> BTreeMap<String, String> {
+fn metadata(provider: &Provider) -> Result<BTreeMap<String, String>, String> {
     let mut metadata = provider.metadata.clone();
     let mut say = |key: &str, value: String| metadata.insert(key.to_owned(), value);
     if provider.weight != Weight::ONE {
@@ -73,8 +73,12 @@ fn metadata(provider: &Provider) -> BTreeMap<String, String> {
             Protocol::Http1 => "http",
             Protocol::H2c => "grpc",
             Protocol::Mucp => "mucp",
+            Protocol::Tcp => return Err(
+                "a Go Micro record cannot say that a provider speaks tcp; announce it in the format plain"
+                    .to_owned(),
+            ),
         };
         say("protocol", word.to_owned());
     }
-    metadata
+    Ok(metadata)
 }
