@@ -40,7 +40,9 @@ pub fn reconcile(
     let mut result = Reconciled { endpoints: Vec::with_capacity(providers.len()), ..Reconciled::default() };
     // Sorting keeps the order of equals, so that the newest record of an address comes first.
     providers.reverse();
-    providers.sort_by(|a, b| a.address.cmp(&b.address));
+    // One that requests can be sent to comes before: a Dubbo provider may speak Triple and its own protocol at one port.
+    let http = |provider: &Provider| provider.protocol.is_http();
+    providers.sort_by(|a, b| a.address.cmp(&b.address).then_with(|| http(b).cmp(&http(a))));
     providers.dedup_by(|later, winner| {
         let duplicate = later.address == winner.address;
         if duplicate {
@@ -100,7 +102,7 @@ mod tests {
     use super::*;
     use crate::clock::Moment;
     use crate::endpoint::{Cause, Limbo};
-    use crate::provider::Weight;
+    use crate::provider::{Protocol, Weight};
 
     fn provider(id: &str, port: u16, version: &str) -> Arc<Provider> {
         let mut provider = Provider::new(id, format!("10.0.0.1:{port}").parse().unwrap());
@@ -185,6 +187,18 @@ mod tests {
         let back = reconcile(&known, vec![provider("a", 1, "")], || unreachable!());
         assert_eq!((ids(&back.returned), back.endpoints[0].limbo.is_none()), (vec!["a"], true));
         assert!(Arc::ptr_eq(&back.endpoints[0].memory, &known[0].memory));
+    }
+
+    #[test]
+    fn of_two_records_with_one_address_the_one_that_speaks_http_wins() {
+        let spoken =
+            |id: &str, protocol| Arc::new(Provider { protocol, ..Provider::clone(&provider(id, 1, "9")) });
+        let result = first(vec![
+            spoken("z-dubbo", Protocol::Tcp),
+            provider("a-tri", 1, "1"),
+            spoken("b-dubbo", Protocol::Tcp),
+        ]);
+        assert_eq!((ids(&result.endpoints), result.duplicates.len()), (vec!["a-tri"], 2));
     }
 
     fn lists() -> impl Strategy<Value = Vec<(u16, u32, u8)>> {

@@ -24,6 +24,8 @@ pub struct Snapshot {
     pub spares: Arc<[Endpoint]>,
     /// Providers of the service, before the subset was taken.
     pub known: usize,
+    /// Providers of the subset that are left out since HTTP cannot reach them.
+    pub out_of_reach: usize,
     /// Whether the service was ever listed, as present or absent.
     pub listed: bool,
     /// Whether the registry said that it knows no such service.
@@ -50,6 +52,9 @@ pub enum NoEndpoint {
     /// The service has no provider, or none in the subset.
     #[error("the service has no provider that matches")]
     Empty,
+    /// All providers of the service, or of the subset, speak protocols other than HTTP.
+    #[error("the service has no provider that HTTP can reach")]
+    OutOfReach,
     /// Every endpoint was tried already, and none of them can be reached at present.
     #[error("every provider was tried, and none can be reached")]
     AllTried,
@@ -62,6 +67,7 @@ impl Snapshot {
             endpoints: Arc::new([]),
             spares: Arc::new([]),
             known: 0,
+            out_of_reach: 0,
             listed: false,
             absent: false,
             weightless: true,
@@ -91,7 +97,24 @@ impl Snapshot {
         };
         let weightless = endpoints.iter().all(|endpoint| endpoint.weight.hundredths() == 0);
         let (made, first_pick) = (now, AtomicU64::new(0));
-        Self { endpoints, spares, known, listed: true, absent, weightless, balancer, made, first_pick }
+        Self {
+            endpoints,
+            spares,
+            known,
+            out_of_reach: 0,
+            listed: true,
+            absent,
+            weightless,
+            balancer,
+            made,
+            first_pick,
+        }
+    }
+
+    /// This snapshot, where so many providers of the subset are left out since HTTP cannot reach them.
+    #[must_use]
+    pub fn without(self, out_of_reach: usize) -> Self {
+        Self { out_of_reach, ..self }
     }
 
     /// The endpoint for one attempt. `tried` are the numbers of the memories of endpoints that this request tried already.
@@ -162,10 +185,11 @@ impl Snapshot {
     }
 
     const fn nothing(&self) -> NoEndpoint {
-        match (self.listed, self.absent) {
-            (false, _) => NoEndpoint::NotListed,
-            (true, true) => NoEndpoint::Absent,
-            (true, false) => NoEndpoint::Empty,
+        match (self.listed, self.absent, self.out_of_reach) {
+            (false, _, _) => NoEndpoint::NotListed,
+            (true, true, _) => NoEndpoint::Absent,
+            (true, false, 0) => NoEndpoint::Empty,
+            (true, false, _) => NoEndpoint::OutOfReach,
         }
     }
 }
@@ -275,6 +299,7 @@ mod tests {
         assert_eq!(nothing(Snapshot::not_listed()), NoEndpoint::NotListed);
         assert_eq!(nothing(empty(true)), NoEndpoint::Absent);
         assert_eq!(nothing(empty(false)), NoEndpoint::Empty);
+        assert_eq!(nothing(empty(false).without(2)), NoEndpoint::OutOfReach);
     }
 
     #[test]
