@@ -105,6 +105,7 @@ pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {
             service: known.service,
             stale: stale_for(&known.freshness, now),
             endpoints: known.endpoints.iter().map(|endpoint| sample(endpoint, now)).collect(),
+            shadows: known.shadows,
         })
         .collect();
     ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render(&samples))

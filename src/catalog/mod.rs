@@ -104,6 +104,8 @@ pub struct Known {
     pub freshness: Freshness,
     /// Its endpoints, in order of address.
     pub endpoints: Arc<[Endpoint]>,
+    /// The name of each shadow that spoke of it, and the number of addresses it tells otherwise of.
+    pub shadows: Vec<(Arc<str>, usize)>,
 }
 
 /// Why a service cannot be subscribed.
@@ -287,7 +289,8 @@ impl Catalog {
     /// Every service with its endpoints, by name; cheap enough for each scrape.
     pub fn known(&self) -> Vec<Known> {
         let state = self.state.lock();
-        let mut known: Vec<_> = state.services.iter().map(|(name, service)| service.known(name)).collect();
+        let mut known: Vec<_> =
+            state.services.iter().map(|(name, service)| service.known(name, &self.sources)).collect();
         known.sort_by(|a, b| a.service.cmp(&b.service));
         known
     }

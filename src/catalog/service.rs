@@ -11,6 +11,7 @@ use super::heard::Heard;
 use super::merge::Choice;
 use super::reconcile::{Reconciled, reconcile};
 use super::snapshot::Snapshot;
+use super::sources::Followed;
 use super::subscription::{Claim, Freshness, Subscription};
 use crate::clock::Moment;
 use crate::endpoint::Endpoint;
@@ -92,8 +93,10 @@ impl Service {
         self.changed.is_some()
     }
 
-    pub(super) fn known(&self, name: &ServiceName) -> Known {
-        Known { service: name.clone(), freshness: self.freshness(), endpoints: Arc::clone(&self.endpoints) }
+    pub(super) fn known(&self, name: &ServiceName, sources: &[Followed]) -> Known {
+        let shadows = self.shadows(sources);
+        let endpoints = Arc::clone(&self.endpoints);
+        Known { service: name.clone(), freshness: self.freshness(), endpoints, shadows }
     }
 
     pub(super) fn is_declared(&self) -> bool {

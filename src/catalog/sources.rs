@@ -81,6 +81,15 @@ impl Service {
         means.sources.is_empty() || asked.any(can)
     }
 
+    /// The name of each shadow that spoke of it, and the number of addresses it tells otherwise of.
+    pub(super) fn shadows(&self, sources: &[Followed]) -> Vec<(Arc<str>, usize)> {
+        let heard = sources.iter().zip(&self.heard);
+        let shadow = |(followed, heard): (&Followed, &Option<Heard>)| {
+            Some((Arc::clone(&followed.source.name), heard.as_ref()?.differences.as_ref()?.count))
+        };
+        heard.filter_map(shadow).collect()
+    }
+
     /// Whether a source did not speak yet, so that time alone may change which are used.
     pub(super) fn awaits_a_source(&self) -> bool {
         self.heard.len() > 1 && self.heard.iter().flatten().any(|heard| heard.view.is_none())

@@ -1,6 +1,7 @@
 //! The catalog with a registry that says what the test wants, in time that the test moves.
 
 mod follow;
+mod several;
 mod subscribe;
 
 use std::collections::BTreeSet;
