@@ -3,8 +3,11 @@
 mod churn;
 mod convergence;
 mod fairness;
+mod flow;
+mod herd;
 mod malformed;
 mod outage;
+mod restarts;
 mod size;
 mod start;
 

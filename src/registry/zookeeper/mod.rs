@@ -11,6 +11,8 @@ mod batch;
 mod follow;
 mod known;
 mod one_shot;
+mod place;
+mod ration;
 mod read;
 mod session;
 mod settings;

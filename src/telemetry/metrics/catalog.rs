@@ -18,6 +18,8 @@ pub struct CatalogMetrics {
     pub listings_total: IntCounter,
     /// Records read from the registry.
     pub records_read_total: IntCounter,
+    /// Lists that showed a change which no word of the registry had told of.
+    pub healed_total: IntCounter,
     /// Services followed now.
     pub services: IntGauge,
     /// Subscriptions refused because too many services are followed, or the service is not declared.
@@ -44,6 +46,10 @@ impl CatalogMetrics {
             ),
             listings_total: counter("registry_listings_total", "Whole lists of a service received."),
             records_read_total: counter("registry_records_read_total", "Records read from the registry."),
+            healed_total: counter(
+                "registry_healed_total",
+                "Lists that showed a change of which the registry had sent no word while it was connected.",
+            ),
             services: gauge("services", "Services followed now."),
             subscriptions_refused_total: counter(
                 "subscriptions_refused_total",
