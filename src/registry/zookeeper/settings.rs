@@ -16,8 +16,8 @@ const PORT: u16 = 2181;
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may be silent before another one is tried.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
-/// The longest a reading that follows a reconnect is held up. What is known is served meanwhile, and ten thousand sidecars
-/// that all lost one server come back as some tens of thousands of requests a second instead of all at once.
+/// The longest a reading that follows a reconnect is held up, while what is known is served. Of ten thousand sidecars with five
+/// services each, on three servers of which one restarts, 3,300 ask the other two for 17 things each: 30,000 a second of either.
 const SPREAD: Duration = Duration::from_secs(1);
 /// The cure for every mistake in the servers.
 const SERVERS_CURE: &str = "write zookeeper://HOST:PORT,HOST:PORT/CHROOT, such as zookeeper://127.0.0.1:2181";

@@ -119,17 +119,19 @@ async fn every_change_is_seen_through_ends_of_sessions() {
     announce(&writer, "standing", "10.0.0.1:80").await;
     let mut rounds = Rounds::begin(&format!("zookeeper://{}", gate.address)).await;
     rounds.shows(&BTreeSet::from(["10.0.0.1:80".to_owned()])).await;
-    let count = either(3, 50);
-    for round in 0..count {
+    for round in 0..either(3, 50) {
         let (number, password) = gate.session().unwrap();
+        // Frozen, so that its owner does not take it back before it is closed.
+        gate.freeze(true);
         end_session(&zookeeper.addresses(), number, &password).await;
+        gate.freeze(false);
         let moved = format!("10.1.0.{round}:80");
         announce(&writer, "moving", &moved).await;
         rounds.shows(&BTreeSet::from(["10.0.0.1:80".to_owned(), moved])).await;
+        assert_ne!(gate.session().unwrap().0, number, "the session lives on");
         let server = &zookeeper.servers[0];
         eventually(SOON, "there is one watch", || (server.watches() == 1).then_some(())).await;
         rounds.rest().await;
     }
-    assert_eq!(rounds.program.logged("the session expired").len(), count, "{}", rounds.program.log());
     rounds.end("the session ended");
 }
