@@ -57,13 +57,6 @@ impl Settings {
         self
     }
 
-    /// These settings with a format that stands in no table.
-    #[must_use]
-    pub fn with_format(mut self, format: Arc<dyn Format>) -> Self {
-        self.format = format;
-        self
-    }
-
     /// The servers and the chroot as the client takes them.
     pub(super) fn cluster(&self) -> String {
         format!("{}{}", self.servers, self.chroot)

@@ -6,7 +6,6 @@ pub(crate) mod gate;
 pub(crate) mod light;
 pub(crate) mod load;
 pub(crate) mod mucp;
-pub(crate) mod names;
 pub(crate) mod patience;
 pub(crate) mod program;
 pub(crate) mod provider;

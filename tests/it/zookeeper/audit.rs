@@ -2,13 +2,13 @@
 
 use wayside::registry::Listing;
 
+use super::folders::{INTERFACE, configurator, provider};
 use super::*;
 use crate::support::gate::Gate;
-use crate::support::names::{self, Names};
 
-/// A change that is shown by this list, found by reading alone.
-fn healed(watching: &Watching, count: usize) -> Vec<Listing> {
-    watching.lists_since(count, "greeter").into_iter().filter(|listing| listing.healed).collect()
+/// The lists of a service that show a change found by reading alone.
+fn healed(watching: &Watching, service: &str, count: usize) -> Vec<Listing> {
+    watching.lists_since(count, service).into_iter().filter(|listing| listing.healed).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -28,12 +28,12 @@ async fn a_change_whose_event_is_lost_is_found_within_the_interval() {
             _ => announce(&writer, "greeter", "b", "10.0.0.3:80").await,
         }
         eventually(SOON, "the event is lost", || (gate.events_lost() >= lost).then_some(())).await;
-        eventually(SOON, "the change is found", || healed(&watching, count).pop()).await;
+        eventually(SOON, "the change is found", || healed(&watching, "greeter", count).pop()).await;
         assert_eq!(watching.ids("greeter").unwrap(), ids);
         count = watching.count();
     }
     assert_eq!(watching.providers("greeter").unwrap()[0].address.to_string(), "10.0.0.3:80");
-    assert!(healed(&watching, 0).iter().all(|listing| listing.heard.is_none()));
+    assert!(healed(&watching, "greeter", 0).iter().all(|listing| listing.heard.is_none()));
 
     gate.lose_events(false);
     let heard = std::time::Instant::now();
@@ -58,7 +58,7 @@ async fn steady_changes_are_never_counted_as_found_by_reading() {
     }
     let is_last = || (watching.providers("greeter")?[0].address.to_string() == last).then_some(());
     eventually(SOON, "the last is seen", is_last).await;
-    assert_eq!(healed(&watching, 0).len(), 0);
+    assert_eq!(healed(&watching, "greeter", 0).len(), 0);
     assert!(watching.lists_since(0, "greeter").len() > 3);
 }
 
@@ -66,18 +66,19 @@ async fn steady_changes_are_never_counted_as_found_by_reading() {
 async fn a_name_whose_event_is_lost_is_found_as_well() {
     let zookeeper = ZooKeeper::start().await;
     let writer = zookeeper.writer().await;
-    writer.put("/names/greeter/providers/10.0.0.1:80", "").await;
+    writer.put(&provider(1), "").await;
     let gate = Gate::open(zookeeper.addresses()).await;
-    let watching = names::watch(&gate.address.to_string(), "audit=1s", Names);
-    eventually(SOON, "it is listed", || watching.has("greeter", &["10.0.0.1:80"])).await;
+    let url = format!("zookeeper://{}?format=dubbo&audit=1s", gate.address);
+    let watching = Watching::start(registry(&url), &[INTERFACE]);
+    eventually(SOON, "it is listed", || watching.providers(INTERFACE)).await;
     let count = watching.count();
     gate.lose_events(true);
-    writer.put("/names/greeter/providers/10.0.0.2:80", "").await;
-    let found = eventually(SOON, "the change is found", || healed(&watching, count).pop()).await;
-    assert_eq!(watching.ids("greeter").unwrap(), ["10.0.0.1:80", "10.0.0.2:80"]);
+    writer.put(&provider(2), "").await;
+    let found = eventually(SOON, "the change is found", || healed(&watching, INTERFACE, count).pop()).await;
+    assert_eq!(watching.providers(INTERFACE).unwrap().len(), 2);
     assert_eq!(found.reads, 1, "what is known by its name is not read again");
     let count = watching.count();
-    writer.put("/names/greeter/rules/50", "").await;
-    eventually(SOON, "the rule is found", || healed(&watching, count).pop()).await;
-    assert_eq!(watching.providers("greeter").unwrap()[0].weight.hundredths(), 50);
+    writer.put(&configurator(50), "").await;
+    eventually(SOON, "the rule is found", || healed(&watching, INTERFACE, count).pop()).await;
+    assert_eq!(watching.providers(INTERFACE).unwrap()[0].weight.hundredths(), 50);
 }
