@@ -43,6 +43,10 @@ impl Format for GoMicro {
         "/micro-registry"
     }
 
+    fn prefix_in_etcd(&self) -> &'static str {
+        "/micro/registry"
+    }
+
     fn folder(&self, service: &ServiceName) -> String {
         as_one_part(service.as_str())
     }
