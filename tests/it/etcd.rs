@@ -1,5 +1,6 @@
 //! etcd as a registry, against a real server.
 
+mod announcing;
 mod outage;
 mod secure;
 mod size;

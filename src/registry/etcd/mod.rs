@@ -4,8 +4,12 @@
 //! the records, so that a change costs etcd no reading. An audit lists it again at a low rate and compares: a watch that
 //! lost something is replaced. etcd has no folders, so a service that nobody has announced is absent.
 //!
+//! An announcement is a record with a lease of its own, which ends some time after this proxy died.
+//!
 //! The cluster is trusted input, as its makers' client is.
 
+mod announce;
+mod keep;
 mod known;
 mod list;
 mod session;
@@ -13,6 +17,7 @@ mod settings;
 mod stream;
 mod watch;
 
+pub use announce::{EtcdAnnouncer, announcer};
 pub use settings::Settings;
 
 use super::{Registry, Reports, Wanted, Watch};

@@ -205,10 +205,8 @@ async fn authenticated(settings: &Settings, options: ConnectOptions, url: &str) 
 
 /// The code and the message of an answer that says no.
 fn status(error: &Error) -> (Option<i32>, &str) {
-    match error {
-        Error::GRpcStatus(status) => (Some(status.code().into()), status.message()),
-        _ => (None, ""),
-    }
+    let Error::GRpcStatus(status) = error else { return (None, "") };
+    (Some(status.code().into()), status.message())
 }
 
 /// The registry error of a server that did not answer in time.

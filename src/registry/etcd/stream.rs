@@ -150,14 +150,14 @@ impl<'a> Stream<'a> {
             };
         }
         if answer.canceled() {
-            let Some(ticket) = self.made.remove(&number) else { return None };
+            let ticket = self.made.remove(&number)?;
             let says = match answer.compact_revision() {
                 0 => Says::Over(answer.cancel_reason().to_owned()),
                 _ => Says::Compacted,
             };
             return Some(Word { ticket, says });
         }
-        let Some(ticket) = self.made.get(&number).copied() else { return None };
+        let ticket = self.made.get(&number).copied()?;
         let reached = answer.header().map(etcd_client::ResponseHeader::revision).unwrap_or_default();
         let events: Vec<Event> = answer.events().iter().filter_map(event).collect();
         let says = if events.is_empty() { Says::Reached(reached) } else { Says::Events(events) };

@@ -10,7 +10,7 @@ use wayside::registry::etcd;
 use super::*;
 
 /// Users `root` and `scott`, who may read `open` and nothing else.
-async fn with_users(etcd: &Etcd) -> Writer {
+pub(super) async fn with_users(etcd: &Etcd) -> Writer {
     let mut writer = etcd.writer().await;
     let client = &mut writer.client;
     client.role_add("reader").await.unwrap();
