@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use wayside::provider::{Protocol, Tenure};
 use wayside::registry::format::Reason;
-use wayside::registry::{Registry, Skipped, View, kinds};
+use wayside::registry::{Registry, Skipped, View, etcd, kinds};
 
 use crate::support::etcd::{Etcd, Writer};
 use crate::support::patience::eventually;

@@ -5,7 +5,6 @@ use std::path::Path;
 
 use etcd_client::{Certificate, ConnectOptions, Permission, TlsOptions};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
-use wayside::registry::etcd;
 
 use super::*;
 
