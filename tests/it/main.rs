@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to stop it")]
 
 mod acceptance;
+mod contract;
+mod etcd;
 mod forwarding;
 mod go_micro;
 mod http;
