@@ -5,9 +5,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::*;
 use crate::support::gate::Gate;
 
-/// What a server that was away needs to be back, many times over.
-const LATER: Duration = Duration::from_secs(60);
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_changed_while_the_server_was_dead_is_seen_and_nothing_is_emptied() {
     let mut etcd = Etcd::start().await;
