@@ -174,6 +174,31 @@ async fn the_layouts_that_go_micro_had_and_keys_without_a_prefix() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_formats_lie_where_their_makers_put_them() {
+    let etcd = Etcd::start().await;
+    let mut writer = etcd.writer().await;
+    let kratos =
+        r#"{"id":"k","name":"greeter","version":"v1","metadata":null,"endpoints":["http://10.0.0.1:80"]}"#;
+    writer.put("/microservices/greeter/k", kratos).await;
+    writer.put("greeter/10.0.0.1:80", r#"{"Op":0,"Addr":"10.0.0.1:80","Metadata":null}"#).await;
+    writer.put("greeter.rpc/7587870460981677828", "10.0.0.1:80").await;
+    writer.put("/services/greeter/p", "10.0.0.1:80").await;
+    for (format, service) in
+        [("kratos", "greeter"), ("grpc", "greeter"), ("go-zero", "greeter.rpc"), ("plain", "greeter")]
+    {
+        let watching = watch(&etcd, &format!("format={format}"), &[service, "other"]);
+        let providers = eventually(SOON, format, || watching.providers(service)).await;
+        assert_eq!(
+            (providers.len(), providers[0].address.to_string().as_str()),
+            (1, "10.0.0.1:80"),
+            "{format}"
+        );
+        assert_eq!(skipped(&watching, service).unwrap(), [], "{format}");
+        eventually(SOON, format, || watching.is_absent("other")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_name_in_another_case_finds_the_service_unless_there_is_one_spelt_so() {
     let etcd = Etcd::start().await;
     let mut writer = etcd.writer().await;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use wayside::balance::Policy;
-use wayside::catalog::{Catalog, Claim, Freshness, Settings};
+use wayside::catalog::{Catalog, Claim, Freshness, Settings, Source};
 use wayside::clock::Clock;
 use wayside::drain::Drain;
 use wayside::registry::{Registry, View};
@@ -25,11 +25,13 @@ impl Eyes {
     /// Follows these services.
     pub(super) fn open(registry: Arc<dyn Registry>, services: &[&str]) -> Self {
         let (metrics, drain) = (Metrics::new(), Drain::new());
-        let catalog = Catalog::new(Settings::default(), Arc::clone(&metrics), Clock::start(), 1);
+        let source = Source::new(Arc::clone(&registry));
+        let catalog =
+            Catalog::new(Settings::default(), vec![source], Arc::clone(&metrics), Clock::start(), 1);
         for service in services {
             catalog.declare(&Claim::on(service.parse().unwrap(), Policy::default())).unwrap();
         }
-        drain.spawn("follow", catalog.follow(Arc::clone(&registry), drain.clone()));
+        drain.spawn("follow", catalog.follow(0, drain.clone()));
         Self { watching: Watching::start(registry, services), catalog, metrics, drain }
     }
 
