@@ -3,8 +3,8 @@
 use std::time::Instant;
 
 use super::*;
-use crate::support::event_gate::EventGate;
 use crate::support::expiry::end_session;
+use crate::support::gate::Gate;
 use crate::support::program::Program;
 use crate::support::zookeeper::ZooKeeper;
 
@@ -114,7 +114,7 @@ async fn every_change_is_seen_through_rolling_restarts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_change_is_seen_through_ends_of_sessions() {
     let zookeeper = ZooKeeper::start().await;
-    let gate = EventGate::open(zookeeper.addresses()).await;
+    let gate = Gate::open(zookeeper.addresses()).await;
     let writer = zookeeper.writer().await;
     announce(&writer, "standing", "10.0.0.1:80").await;
     let mut rounds = Rounds::begin(&format!("zookeeper://{}", gate.address)).await;

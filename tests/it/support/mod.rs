@@ -2,7 +2,6 @@
 
 pub(crate) mod client;
 pub(crate) mod etcd;
-pub(crate) mod event_gate;
 pub(crate) mod expiry;
 pub(crate) mod gate;
 pub(crate) mod light;
@@ -14,5 +13,6 @@ pub(crate) mod provider;
 pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod watching;
+pub(crate) mod way;
 
 pub(crate) mod zookeeper;

@@ -4,7 +4,7 @@ use wayside::registry::Listing;
 
 use super::folders::{INTERFACE, configurator, provider};
 use super::*;
-use crate::support::event_gate::EventGate;
+use crate::support::gate::Gate;
 
 /// The lists of a service that show a change found by reading alone.
 fn healed(watching: &Watching, service: &str, count: usize) -> Vec<Listing> {
@@ -16,7 +16,7 @@ async fn a_change_whose_event_is_lost_is_found_within_the_interval() {
     let zookeeper = ZooKeeper::start().await;
     let writer = zookeeper.writer().await;
     announce(&writer, "greeter", "a", "10.0.0.1:80").await;
-    let gate = EventGate::open(zookeeper.addresses()).await;
+    let gate = Gate::open(zookeeper.addresses()).await;
     let watching = Watching::start(registry(&format!("zookeeper://{}?audit=1s", gate.address)), &["greeter"]);
     eventually(SOON, "it is listed", || watching.has("greeter", &["a"])).await;
     let mut count = watching.count();
@@ -67,7 +67,7 @@ async fn a_name_whose_event_is_lost_is_found_as_well() {
     let zookeeper = ZooKeeper::start().await;
     let writer = zookeeper.writer().await;
     writer.put(&provider(1), "").await;
-    let gate = EventGate::open(zookeeper.addresses()).await;
+    let gate = Gate::open(zookeeper.addresses()).await;
     let url = format!("zookeeper://{}?format=dubbo&audit=1s", gate.address);
     let watching = Watching::start(registry(&url), &[INTERFACE]);
     eventually(SOON, "it is listed", || watching.providers(INTERFACE)).await;
