@@ -22,7 +22,7 @@
 //! | what is known | [`catalog`] | the only writer: services, subscriptions, snapshots |
 //! | choosing, reaching | [`balance`], [`upstream`] | the picker of a snapshot; connections in pools |
 //! | hearing, remembering | [`registry`], [`endpoint`] | where providers are announced; how it went with them |
-//! | words and tools | [`provider`], [`body`], [`gather`], [`clock`], [`drain`], [`telemetry`] | |
+//! | words and tools | [`provider`], [`body`], [`gather`], [`clock`], [`backoff`], [`drain`], [`telemetry`] | |
 //!
 //! A room uses those below it only. `ARCHITECTURE.md` in the repository has the whole story, and `tests/tidy.rs` holds
 //! the code to it.
@@ -30,6 +30,7 @@
 pub mod admin;
 pub mod alarm;
 pub mod app;
+pub mod backoff;
 pub mod balance;
 pub mod body;
 pub mod catalog;

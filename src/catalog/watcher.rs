@@ -9,7 +9,6 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::FutureExt as _;
 use rand::RngExt as _;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -18,15 +17,11 @@ use super::Catalog;
 use super::journal;
 use super::service::Service;
 use super::subscription::{Freshness, RegistryState};
+use crate::backoff::Backoff;
 use crate::drain::Drain;
 use crate::registry::{Listing, Registry, RegistryError, Report, Reports, View};
 use settle::Settle;
 
-/// The pause before a registry that failed once is tried again; doubles with each failure, and is varied from nothing up
-/// to its length, so that a fleet does not come back at once.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause; and how long a connection must have lasted for pauses to begin short again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often subscriptions without requests and stale data are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -169,9 +164,7 @@ struct Follower {
     catalog: Arc<Catalog>,
     settle: Settle,
     sweep: Interval,
-    pauses: ExponentialBackoff,
-    /// Since when the present watch is connected.
-    connected: Option<Instant>,
+    backoff: Backoff,
 }
 
 impl Follower {
@@ -179,7 +172,7 @@ impl Follower {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let settle = Settle::new(catalog.settings.settle);
-        Self { catalog, settle, sweep, pauses: pauses(), connected: None }
+        Self { catalog, settle, sweep, backoff: Backoff::default() }
     }
 
     async fn run(mut self, registry: &dyn Registry) {
@@ -188,9 +181,6 @@ impl Follower {
             let cause = self.watch(registry).await;
             self.catalog.metrics.catalog.watch_failures_total.inc();
             self.catalog.disconnected(cause);
-            if self.connected.take().is_some_and(|since| since.elapsed() >= LONGEST_PAUSE) {
-                self.pauses = pauses();
-            }
             let pause = self.pause();
             self.rest(pause).await;
         }
@@ -242,7 +232,7 @@ impl Follower {
     fn hear(&mut self, report: Report) {
         match report {
             Report::Connected { detail } => {
-                self.connected.get_or_insert_with(Instant::now);
+                self.backoff.works();
                 self.catalog.connected(Some(detail));
             }
             Report::Disconnected { cause } => {
@@ -281,17 +271,9 @@ impl Follower {
     }
 
     fn pause(&mut self) -> Duration {
-        let longest = self.pauses.next().unwrap_or(LONGEST_PAUSE);
-        longest.mul_f64(self.catalog.state.lock().rng.random::<f64>())
+        let chance = self.catalog.state.lock().rng.random::<f64>();
+        self.backoff.failed(chance)
     }
-}
-
-fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .build()
 }
 
 async fn until(deadline: Option<Instant>) {
