@@ -29,6 +29,7 @@
 
 pub mod admin;
 pub mod alarm;
+pub mod announce;
 pub mod app;
 pub mod backoff;
 pub mod balance;

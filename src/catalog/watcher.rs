@@ -2,8 +2,6 @@
 
 mod settle;
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -19,7 +17,7 @@ use super::service::Service;
 use super::subscription::{Freshness, RegistryState};
 use crate::backoff::Backoff;
 use crate::drain::Drain;
-use crate::registry::{Listing, Registry, RegistryError, Report, Reports, View};
+use crate::registry::{Listing, Registry, Report, Reports, View};
 use settle::Settle;
 
 /// How often subscriptions without requests and stale data are looked for.
@@ -208,7 +206,7 @@ impl Follower {
         self.apply_held();
         end.map_or_else(
             |_| "the registry's client panicked; please report this".to_owned(),
-            |error| chain(&error),
+            |error| error.told(),
         )
     }
 
@@ -281,15 +279,4 @@ async fn until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-/// An error and all its causes, in one line.
-fn chain(error: &RegistryError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -3,12 +3,29 @@
 use std::str::FromStr;
 use std::sync::Arc;
 
+use super::announcer::Announcer;
 use super::url::UrlError;
 use super::{Registry, file, fixed, zookeeper};
 
-/// One line per kind: its name in [`Settings`], its scheme, its room, and an example of its URL.
+/// The announcer of a kind, by the last word of its line.
+macro_rules! announcer {
+    (announces $room:ident $scheme:literal $settings:ident) => {
+        Ok(Arc::new($room::announcer($settings)))
+    };
+    (may_announce $room:ident $scheme:literal $settings:ident) => {
+        Ok(Arc::new($room::announcer($settings)?))
+    };
+    (is_read_only $room:ident $scheme:literal $settings:ident) => {{
+        let _ = $settings;
+        let wrong = concat!("nothing can be announced in the registry ", $scheme, ", which is only read");
+        Err(UrlError::new(wrong, announcing()))
+    }};
+}
+
+/// One line per kind: its name in [`Settings`], its scheme, its room, an example of its URL, and whether it `announces`,
+/// `may_announce` (by what its settings say), or `is_read_only`.
 macro_rules! kinds {
-    ($($kind:ident $scheme:literal $room:ident $example:literal)*) => {
+    ($($kind:ident $scheme:literal $room:ident $example:literal $announces:ident)*) => {
         /// Which registry, and how it is reached: valid by construction.
         #[derive(Clone, Debug)]
         pub enum Settings {
@@ -17,6 +34,9 @@ macro_rules! kinds {
 
         /// The schemes of all kinds, each with an example of its URL.
         pub const EXAMPLES: &[(&str, &str)] = &[$(($scheme, $example)),*];
+
+        /// The schemes of all kinds, each with the word for whether it takes announcements.
+        const ANNOUNCES: &[(&str, &str)] = &[$(($scheme, stringify!($announces))),*];
 
         impl FromStr for Settings {
             type Err = UrlError;
@@ -40,14 +60,30 @@ macro_rules! kinds {
                     $(Self::$kind(settings) => Arc::new($room::open(settings)),)*
                 }
             }
+
+            /// The announcer of these settings; nothing is connected before something is announced.
+            ///
+            /// # Errors
+            /// When this kind of registry, or this one, cannot be announced in.
+            pub fn open_announcer(self) -> Result<Arc<dyn Announcer>, UrlError> {
+                match self {
+                    $(Self::$kind(settings) => announcer!($announces $room $scheme settings),)*
+                }
+            }
         }
     };
 }
 
 kinds! {
-    ZooKeeper "zookeeper" zookeeper "zookeeper://127.0.0.1:2181"
-    File "file" file "file:providers.toml"
-    Fixed "fixed" fixed "fixed:greeter=127.0.0.1:8080,127.0.0.1:8081"
+    ZooKeeper "zookeeper" zookeeper "zookeeper://127.0.0.1:2181" announces
+    File "file" file "file:providers.toml" may_announce
+    Fixed "fixed" fixed "fixed:greeter=127.0.0.1:8080,127.0.0.1:8081" is_read_only
+}
+
+/// The cure where a kind takes no announcements.
+fn announcing() -> String {
+    let takes = ANNOUNCES.iter().filter(|(_, word)| *word != "is_read_only").map(|(scheme, _)| *scheme);
+    format!("announce in another: {}", takes.collect::<Vec<_>>().join(" or "))
 }
 
 /// The cure for a URL of no kind.
@@ -66,6 +102,23 @@ mod tests {
             let registry = example.parse::<Settings>().unwrap().open();
             assert_eq!(registry.kind(), *scheme);
         }
+    }
+
+    #[test]
+    fn every_kind_announces_or_says_why_not() {
+        for (scheme, word) in ANNOUNCES {
+            let example = EXAMPLES.iter().find(|(known, _)| known == scheme).unwrap().1;
+            match (example.parse::<Settings>().unwrap().open_announcer(), *word) {
+                (Ok(announcer), "announces") => assert_eq!(announcer.kind(), *scheme),
+                (Err(error), "may_announce" | "is_read_only") => {
+                    assert!(error.to_string().contains("; "), "no cure: {error}");
+                }
+                (result, word) => panic!("{scheme} {word}: {result:?}"),
+            }
+        }
+        let fixed = "fixed:a=h:1".parse::<Settings>().unwrap().open_announcer().unwrap_err().to_string();
+        assert!(fixed.starts_with("nothing can be announced in the registry fixed"), "{fixed}");
+        assert!(fixed.contains("; announce in another: zookeeper or file"), "{fixed}");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //!
 //! The ensemble is trusted input: the client believes the lengths it sends.
 
+mod announce;
 mod batch;
 mod follow;
 mod known;
@@ -16,6 +17,7 @@ mod session;
 mod settings;
 mod watch;
 
+pub use announce::{Announcing, announcer};
 pub use settings::{Auth, Settings};
 
 use super::{Registry, Reports, Wanted, Watch};

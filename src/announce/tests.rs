@@ -1,0 +1,1 @@
+//! Announcing, with an announcer that a test plays.
