@@ -287,6 +287,18 @@ impl Announcements {
             tokio::time::sleep(LOOK).await;
         }
     }
+
+    /// Waits until what was withdrawn is gone from its registry, at most so long; whether it is.
+    pub async fn gone(&self, service: &ServiceName, id: &str, limit: Duration) -> bool {
+        let key = entry::key(service, id);
+        let desks = self.book.lock().desks.clone();
+        let gone = async {
+            while desks.iter().any(|desk| desk.standing(&key).is_some()) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        tokio::time::timeout(limit, gone).await.is_ok()
+    }
 }
 
 /// How often it is looked whether an announcement that somebody waits for has settled.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Surroundings;
 use super::reload::Reloader;
 use crate::admin::{self, Readiness};
+use crate::announce::{Announcements, Target};
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::proxy::Shared;
@@ -22,10 +23,14 @@ use crate::registry::Registry;
 /// How long operators' connections may take to end, once the traffic has.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
+/// How long everything else waits for announcements to be withdrawn. What is left then goes with its lease.
+const WITHDRAWING: Duration = Duration::from_secs(5);
+
 /// What the control thread takes care of.
 pub(super) struct Control {
     pub(super) config: Config,
     pub(super) registry: Arc<dyn Registry>,
+    pub(super) announcements: Arc<Announcements>,
     pub(super) shared: Arc<Shared>,
     pub(super) admin: Option<(TcpListener, admin::Settings)>,
     pub(super) surroundings: Surroundings,
@@ -50,14 +55,16 @@ impl Control {
     }
 
     async fn run(self, mut orders: Orders, hangup: Option<Signal>) {
-        let Self { config, registry, shared, admin, surroundings, leave, readiness } = self;
+        let Self { config, registry, announcements, shared, admin, surroundings, leave, readiness } = self;
         let Surroundings { log, reload, signals: _ } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
         let control = Drain::telling_of_panics(shared.metrics.count_panics());
         let traffic = shared.drain.clone();
         let text = Arc::new(ArcSwap::from_pointee(config.to_toml().to_owned()));
         control.spawn("registry", shared.catalog.follow(registry, control.clone()));
+        control.spawn("announcing", Arc::clone(&announcements).run());
         if let Some((listener, settings)) = admin {
+            let announcer = config.registry.clone().open_announcer();
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),
                 metrics: Arc::clone(&shared.metrics),
@@ -65,6 +72,10 @@ impl Control {
                 config_text: Arc::clone(&text),
                 log: log.clone(),
                 clock: shared.clock,
+                announcements: Arc::clone(&announcements),
+                target: announcer
+                    .map(|announcer| Target { name: Arc::from(""), announcer })
+                    .map_err(|error| Arc::from(error.to_string())),
             };
             let router = admin::router(&settings, state);
             match tokio::net::TcpListener::from_std(listener) {
@@ -74,7 +85,8 @@ impl Control {
         }
         let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
         if let Some(reload) = reload {
-            let reloader = Reloader { reload, config, text, shared: Arc::clone(&shared), log, hangup };
+            let (shared, announcements) = (Arc::clone(&shared), Arc::clone(&announcements));
+            let reloader = Reloader { reload, config, text, shared, announcements, log, hangup };
             let end = control.clone();
             control.spawn("reload", async move {
                 tokio::select! {
@@ -90,13 +102,29 @@ impl Control {
             () = traffic.stopped() => {}
         }
         readiness.leaving();
+        let finished = async {
+            // First of all, so that nobody sends the apps anything that would meet their end.
+            withdraw(&announcements).await;
+            finish(&traffic, lame_duck, drain_timeout).await;
+        };
         tokio::select! {
-            () = finish(&traffic, lame_duck, drain_timeout) => {}
+            () = finished => {}
             () = orders.next() => tracing::warn!("told twice to stop; dropping what still runs"),
             () = traffic.stopped() => {}
         }
         traffic.stop();
         control.finish(LAST_ANSWERS).await;
+    }
+}
+
+async fn withdraw(announcements: &Announcements) {
+    if announcements.is_empty() {
+        announcements.close(WITHDRAWING).await;
+        return;
+    }
+    tracing::info!("stopping: withdrawing what is announced");
+    if !announcements.close(WITHDRAWING).await {
+        tracing::warn!("not all could be withdrawn in time; what is left goes with its ttl");
     }
 }
 

@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Readiness};
+use crate::announce::Announcements;
 use crate::catalog::{Catalog, SubscribeError};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -32,6 +33,7 @@ pub use reload::Reload;
 pub struct App {
     config: Config,
     registry: Arc<dyn Registry>,
+    announcements: Arc<Announcements>,
     shared: Arc<Shared>,
     /// For each worker its listeners, in the order of the configuration.
     listeners: Vec<Vec<TcpListener>>,
@@ -142,6 +144,8 @@ pub fn build(
     let admin = config.admin.as_ref().map(bind_admin).transpose()?;
     let access = AccessLog::open(&config.access)?;
     metrics.watch_dropped_lines("access_log", access.dropped_lines());
+    let announcements = Announcements::new(Arc::clone(&metrics), clock);
+    announcements.configure(&config.announce);
     let drain = Drain::telling_of_panics(metrics.count_panics());
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
@@ -155,7 +159,7 @@ pub fn build(
         seed,
         pseudonym: Pseudonym::random(rand::rng().random()),
     });
-    Ok(App { config, registry, shared, listeners, addresses, admin, surroundings })
+    Ok(App { config, registry, announcements, shared, listeners, addresses, admin, surroundings })
 }
 
 type Bound = (Vec<Vec<TcpListener>>, Vec<SocketAddr>);
@@ -196,7 +200,8 @@ impl App {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(self) -> Result<Running, StartError> {
-        let Self { config, registry, shared, listeners, addresses, admin, surroundings } = self;
+        let Self { config, registry, announcements, shared, listeners, addresses, admin, surroundings } =
+            self;
         let mut running = Running {
             listeners: addresses,
             admin: admin.as_ref().map(|(_, address, _)| *address),
@@ -214,6 +219,7 @@ impl App {
         let control = control::Control {
             config,
             registry,
+            announcements,
             shared,
             admin: admin.map(|(listener, _, settings)| (listener, settings)),
             surroundings,

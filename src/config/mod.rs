@@ -1,5 +1,6 @@
 //! The configuration: a file, flags and environment become values that are valid by construction.
 
+mod announce;
 mod announced;
 mod effective;
 mod error;
@@ -18,6 +19,7 @@ use std::time::Duration;
 pub use error::{ConfigError, Mistake, Mistakes, Place};
 pub use overrides::{Given, Overrides};
 
+use crate::announce::Wish;
 use crate::catalog::Claim;
 use crate::telemetry::{access, log};
 use crate::{admin, catalog, proxy, registry, route, upstream};
@@ -46,6 +48,8 @@ pub struct Config {
     /// What is followed from the start and never dropped, each claim once: declared services, and those of routes and
     /// listeners. One service may be there with several subsets.
     pub declared: Vec<Claim>,
+    /// What is announced of the apps that this proxy stands beside.
+    pub announce: Vec<Wish>,
     /// How requests are taken and bounded.
     pub proxy: proxy::Settings,
     /// How endpoints are reached.

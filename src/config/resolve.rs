@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Config;
+use super::announce::announce;
 use super::announced::{Known, registry};
 use super::reader::Section;
 use super::routes::{self, Services};
@@ -78,6 +79,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let routes = routes::routes(top, &services, &known, &limits);
     let log = top.section("log", log);
     let access = top.section("access_log", access);
+    let announce = announce(top, registry.as_ref());
 
     let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
     let routes = routes?;
@@ -95,6 +97,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         catalog,
         routes: Arc::new(Table::new(routes, naming)),
         declared,
+        announce,
         proxy,
         upstream,
         log,

@@ -80,6 +80,19 @@ kinds! {
     Fixed "fixed" fixed "fixed:greeter=127.0.0.1:8080,127.0.0.1:8081" is_read_only
 }
 
+impl Settings {
+    /// These settings with entries spelt in another format, where that format has them.
+    ///
+    /// # Errors
+    /// When there is no such format, or this kind of registry spells its entries in one way only.
+    pub fn with_format(self, format: &str) -> Result<Self, UrlError> {
+        if let Self::ZooKeeper(settings) = self {
+            return Ok(Self::ZooKeeper(settings.with_format(format)?));
+        }
+        Err(UrlError::new("this registry spells providers in one way only", "leave the format out"))
+    }
+}
+
 /// The cure where a kind takes no announcements.
 fn announcing() -> String {
     let takes = ANNOUNCES.iter().filter(|(_, word)| *word != "is_read_only").map(|(scheme, _)| *scheme);
