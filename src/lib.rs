@@ -18,7 +18,7 @@
 //! | the whole | [`cli`], [`app`], [`config`] | commands; everything built, run, drained; a file becomes values |
 //! | operators | [`admin`] | what they may ask |
 //! | requests | [`proxy`] | from a connection to an answer |
-//! | where to | [`route`] | which request goes to which service, within which limits |
+//! | where to, where from | [`route`], [`announce`] | which request goes to which service, within which limits; what a registry is told of the app |
 //! | what is known | [`catalog`] | the only writer: services, subscriptions, snapshots |
 //! | choosing, reaching | [`balance`], [`upstream`] | the picker of a snapshot; connections in pools |
 //! | hearing, remembering | [`registry`], [`endpoint`] | where providers are announced; how it went with them |

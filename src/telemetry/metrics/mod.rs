@@ -142,7 +142,7 @@ mod tests {
         metrics.recorder_without_service().record(404, Some("no_route"), Duration::ZERO);
         metrics.catalog.skipped("malformed").inc();
         metrics.announce.changed("announced").inc();
-        metrics.announce.set_announced(&BTreeMap::from([("greeter".parse().unwrap(), 1)]));
+        metrics.announce.set_announced(&BTreeMap::from([("own".parse().unwrap(), 1)]));
         metrics.catalog.change_to_swap_seconds.observe(0.0004);
         metrics.watch_dropped_lines("access", || 7);
         let endpoint = EndpointSample {
@@ -178,7 +178,7 @@ mod tests {
             "wayside_requests_total{class=\"4xx\",reason=\"no_route\",service=\"\"} 1",
             "wayside_request_duration_seconds_count{service=\"greeter\"} 2",
             "wayside_request_duration_seconds_bucket{service=\"greeter\",le=\"0.005\"} 1",
-            "wayside_announced{service=\"greeter\"} 1",
+            "wayside_announced{service=\"own\"} 1",
             "wayside_announcement_changes_total{change=\"announced\"} 1",
             "wayside_registry_records_skipped_total{reason=\"malformed\"} 1",
             "wayside_endpoints{service=\"greeter\",state=\"reachable\"} 1",
