@@ -224,7 +224,7 @@ fn read_format(text: &str) -> Result<String, String> {
         return Ok(text.to_owned());
     }
     let names: Vec<&str> = format::kinds::names().collect();
-    Err(format!("there is none of that name; write {}", super::reader::listed(&names)))
+    Err(format!("there is none of that name; write {}", names.join(" or ")))
 }
 
 fn read_path(text: &str) -> Result<String, String> {

@@ -1,5 +1,6 @@
 //! What configurations are accepted, and what is said of the others.
 
+mod announce;
 mod broken;
 mod reference;
 

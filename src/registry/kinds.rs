@@ -131,7 +131,7 @@ mod tests {
         }
         let fixed = "fixed:a=h:1".parse::<Settings>().unwrap().open_announcer().unwrap_err().to_string();
         assert!(fixed.starts_with("nothing can be announced in the registry fixed"), "{fixed}");
-        assert!(fixed.contains("; announce in another: zookeeper or file"), "{fixed}");
+        assert!(fixed.contains("; announce in another: zookeeper"), "{fixed}");
     }
 
     #[test]

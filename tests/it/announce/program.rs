@@ -82,8 +82,9 @@ async fn it_follows_the_health_of_the_app() {
     let address: SocketAddr = app.address().to_string().parse().unwrap();
     let it = Announcing::start(&section("g-1", &address.to_string(), "")).await;
     it.has(&["g-1"]).await;
+    at_last("admin tells it", async || it.first().await["state"] == "announced").await;
     let first = it.first().await;
-    assert_eq!((&first["state"], &first["is_well"]), (&"announced".into(), &true.into()), "{first}");
+    assert_eq!((&first["is_well"], &first["check"]), (&true.into(), &"tcp".into()), "{first}");
     assert_eq!(first["record"], format!("{FOLDER}/g-1"));
     at_last("it is counted", async || it.program.metric("wayside_announced", "greeter").await == 1.0).await;
 
@@ -91,6 +92,7 @@ async fn it_follows_the_health_of_the_app() {
     it.has(&[]).await;
     let first = it.first().await;
     assert_eq!((&first["state"], &first["is_well"]), (&"withheld".into(), &false.into()), "{first}");
+    assert!(first["record"].is_null(), "{first}");
     assert!(first["cause"].as_str().unwrap().contains("cannot connect"), "{first}");
     at_last("and no longer", async || it.program.metric("wayside_announced", "greeter").await == 0.0).await;
     it.program.logs("the app is not well, and is withdrawn").await;
@@ -225,10 +227,10 @@ fn register_names_every_mistake_with_its_flag() {
     let (code, said, complaint) = whole(&arguments, &[]);
     assert_eq!((code, said.as_str()), (1, ""), "{complaint}");
     for part in [
-        "--service: announce.service: \"a b\" is not a service name",
-        "--address: announce.address: \"here\" is no address with a port; write",
-        "--check: announce.check.kind: there is no \"tpc\"; write \"tcp\"",
-        "nothing can be announced in the registry fixed, which is only read; announce in another: zookeeper or file",
+        "--service: \"a b\" is not a service name",
+        "--address: \"here\" is no address with a port; write",
+        "--check: there is no \"tpc\"; write \"tcp\"",
+        "nothing can be announced in the registry fixed, which is only read; announce in another: zookeeper",
     ] {
         assert!(complaint.contains(part), "{part} in {complaint}");
     }
