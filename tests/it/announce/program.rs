@@ -100,7 +100,8 @@ async fn it_follows_the_health_of_the_app() {
     let _app = Echo::at(address).await;
     it.has(&["g-1"]).await;
     it.program.logs("the app is well again").await;
-    assert!(it.program.metric("wayside_announcement_changes_total", "announced").await >= 2.0);
+    let changes = async || it.program.metric("wayside_announcement_changes_total", "announced").await;
+    at_last("both times are counted", async || changes().await == 2.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
