@@ -8,6 +8,9 @@ use tokio::time::Instant;
 /// The pause before a registry that failed once is tried again; doubles with each failure, and is varied from nothing up
 /// to its length, so that a fleet does not come back at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The same for one that worked until then: what is known is served meanwhile, and a fleet whose sessions all ended at one
+/// time comes back over a second instead of all at once.
+const FIRST_PAUSE_OF_A_FLEET: Duration = Duration::from_secs(1);
 /// The longest pause; and how long a connection must have lasted for pauses to begin short again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -21,7 +24,7 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { pauses: pauses(), works: None }
+        Self { pauses: pauses(FIRST_PAUSE), works: None }
     }
 }
 
@@ -34,18 +37,14 @@ impl Backoff {
     /// It failed: how long to wait. `chance`, from 0 to 1, varies that from nothing up to its length.
     pub fn failed(&mut self, chance: f64) -> Duration {
         if self.works.take().is_some_and(|since| since.elapsed() >= LONGEST_PAUSE) {
-            self.pauses = pauses();
+            self.pauses = pauses(FIRST_PAUSE_OF_A_FLEET);
         }
         self.pauses.next().unwrap_or(LONGEST_PAUSE).mul_f64(chance)
     }
 }
 
-fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .build()
+fn pauses(first: Duration) -> ExponentialBackoff {
+    ExponentialBuilder::new().with_min_delay(first).with_max_delay(LONGEST_PAUSE).without_max_times().build()
 }
 
 #[cfg(test)]
@@ -64,6 +63,6 @@ mod tests {
         backoff.works();
         tokio::time::advance(LONGEST_PAUSE).await;
         backoff.works();
-        assert_eq!(backoff.failed(1.0), FIRST_PAUSE);
+        assert_eq!(backoff.failed(1.0), FIRST_PAUSE_OF_A_FLEET);
     }
 }

@@ -18,7 +18,8 @@
 //! | the whole | [`cli`], [`app`], [`config`] | commands; everything built, run, drained; a file becomes values |
 //! | operators | [`admin`] | what they may ask |
 //! | requests | [`proxy`] | from a connection to an answer |
-//! | where to, where from | [`route`], [`announce`] | which request goes to which service, within which limits; what a registry is told of the app |
+//! | where to, how well | [`route`], [`health`] | which request goes to which service, within which limits; probes of what is in doubt |
+//! | where from | [`announce`] | what a registry is told of the app |
 //! | what is known | [`catalog`] | the only writer: services, subscriptions, snapshots |
 //! | choosing, reaching | [`balance`], [`upstream`] | the picker of a snapshot; connections in pools |
 //! | hearing, remembering | [`registry`], [`endpoint`] | where providers are announced; how it went with them |
@@ -41,6 +42,7 @@ pub mod config;
 pub mod drain;
 pub mod endpoint;
 pub mod gather;
+pub mod health;
 pub mod provider;
 pub mod proxy;
 pub mod registry;

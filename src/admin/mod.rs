@@ -66,7 +66,7 @@ pub struct State {
 }
 
 /// Everything that can be asked, as `GET /` and the answer to an unknown path list it.
-const PATHS: [&str; 12] = [
+const PATHS: [&str; 13] = [
     "GET /",
     "GET /healthz",
     "GET /readyz",
@@ -77,6 +77,7 @@ const PATHS: [&str; 12] = [
     "GET /registry?service={name}",
     "POST /registry",
     "DELETE /registry",
+    "GET /events",
     "GET /config",
     "PUT /log-level",
 ];
@@ -104,6 +105,7 @@ pub fn router(settings: &Settings, state: State) -> Router {
                 .delete(registry::deregister)
                 .layer(DefaultBodyLimit::max(registry::BODY_BYTES_MAX)),
         )
+        .route("/events", get(answer::events))
         .route("/config", get(answer::config))
         .route("/log-level", put(answer::set_log_level))
         .fallback(answer::unknown_path)

@@ -150,10 +150,7 @@ pub(super) async fn register(
     Query(asked): Query<Asked>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Announced>, Refusal> {
-    let target = state.target.as_ref().map_err(|why| {
-        let (error, cure) = why.split_once("; ").unwrap_or((why, "follow another registry"));
-        Refusal::new(StatusCode::NOT_IMPLEMENTED, error, cure)
-    })?;
+    let target = target(&state)?;
     let lasts = asked.ttl.as_deref().map(ttl).transpose()?.flatten();
     let wishes = wishes(&read(body)?, target, lasts)?;
     let mut keys = Vec::new();
@@ -171,17 +168,26 @@ pub(super) async fn deregister(
     From(state): From<State>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Withdrawn>, Refusal> {
+    let target = target(&state)?;
     let posted = Posted::read(&read(body)?)?;
     let mut gone = Vec::new();
     for provider in &posted.providers {
-        if state.announcements.withdraw(&posted.service, &provider.id).map_err(refused)? {
+        if state.announcements.withdraw(&posted.service, &provider.id, target).map_err(refused)? {
             gone.push(&provider.id);
         }
     }
     for id in &gone {
-        state.announcements.gone(&posted.service, id, PATIENCE).await;
+        state.announcements.gone(&posted.service, id, target, PATIENCE).await;
     }
     Ok(Json(Withdrawn { withdrawn: gone.len() }))
+}
+
+/// Where it is announced what programs ask for.
+fn target(state: &State) -> Result<&Target, Refusal> {
+    state.target.as_ref().map_err(|why| {
+        let (error, cure) = why.split_once("; ").unwrap_or((why, "follow another registry"));
+        Refusal::new(StatusCode::NOT_IMPLEMENTED, error, cure)
+    })
 }
 
 fn read(body: Result<Bytes, BytesRejection>) -> Result<Bytes, Refusal> {

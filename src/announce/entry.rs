@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::check::CheckKind;
 use super::gate::Gate;
-use super::{Advertised, Wish};
+use super::{Advertised, Target, Wish};
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, ServiceName};
 use crate::registry::announcer::Announcement;
@@ -106,6 +106,11 @@ impl Entry {
         turned
     }
 
+    /// Its name among all.
+    pub(super) fn key(&self) -> Arc<str> {
+        key(&self.wish.service, &self.id, &self.wish.target)
+    }
+
     fn pause(&self) -> Duration {
         let check = &self.wish.check;
         let starting = !self.gate.was_open() || !matches!(self.address, Some(Ok(_)));
@@ -145,8 +150,11 @@ impl Entry {
 }
 
 /// The name of an announcement among all.
-pub(super) fn key(service: &ServiceName, id: &str) -> Arc<str> {
-    format!("{service}/{id}").into()
+pub(super) fn key(service: &ServiceName, id: &str, target: &Target) -> Arc<str> {
+    match &*target.name {
+        "" => format!("{service}/{id}").into(),
+        target => format!("{service}/{id}@{target}").into(),
+    }
 }
 
 /// An id as Go Micro makes them.
@@ -158,7 +166,8 @@ pub(super) fn made_up(service: &ServiceName) -> Arc<str> {
 pub(super) fn id_of_nameless(before: &BTreeMap<Arc<str>, Entry>, wish: &Wish) -> Option<Arc<str>> {
     let same = |address: Option<&Advertised>| {
         let nameless = before.values().filter(|entry| entry.wish.id.is_none());
-        let mut alike = nameless.filter(|entry| entry.wish.service == wish.service);
+        let mut alike =
+            nameless.filter(|entry| entry.wish.service == wish.service && entry.wish.target == wish.target);
         alike.find(|entry| address.is_none_or(|address| entry.wish.address == *address))
     };
     same(Some(&wish.address)).or_else(|| same(None)).map(|entry| Arc::clone(&entry.id))

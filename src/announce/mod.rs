@@ -180,7 +180,7 @@ impl Announcements {
         for wish in wishes {
             let id = wish.id.clone().or_else(|| entry::id_of_nameless(&before, wish));
             let id = id.unwrap_or_else(|| entry::made_up(&wish.service));
-            let key = entry::key(&wish.service, &id);
+            let key = entry::key(&wish.service, &id, &wish.target);
             let entry = match before.remove(&key) {
                 Some(mut entry) => {
                     entry.change(wish.clone(), now);
@@ -207,7 +207,7 @@ impl Announcements {
         }
         let now = Instant::now();
         let id = wish.id.clone().unwrap_or_else(|| entry::made_up(&wish.service));
-        let key = entry::key(&wish.service, &id);
+        let key = entry::key(&wish.service, &id, &wish.target);
         let count = book.entries.len();
         match book.entries.get_mut(&key) {
             Some(entry) if entry.origin == Origin::Configuration => {
@@ -234,9 +234,9 @@ impl Announcements {
     ///
     /// # Errors
     /// When the configuration announces it.
-    pub fn withdraw(&self, service: &ServiceName, id: &str) -> Result<bool, Refusal> {
+    pub fn withdraw(&self, service: &ServiceName, id: &str, target: &Target) -> Result<bool, Refusal> {
         let mut book = self.book.lock();
-        let key = entry::key(service, id);
+        let key = entry::key(service, id, target);
         match book.entries.get(&key) {
             None => return Ok(false),
             Some(entry) if entry.origin == Origin::Configuration => {
@@ -289,8 +289,8 @@ impl Announcements {
     }
 
     /// Waits until what was withdrawn is gone from its registry, at most so long; whether it is.
-    pub async fn gone(&self, service: &ServiceName, id: &str, limit: Duration) -> bool {
-        let key = entry::key(service, id);
+    pub async fn gone(&self, service: &ServiceName, id: &str, target: &Target, limit: Duration) -> bool {
+        let key = entry::key(service, id, target);
         let desks = self.book.lock().desks.clone();
         let gone = async {
             while desks.iter().any(|desk| desk.standing(&key).is_some()) {

@@ -103,7 +103,7 @@ fn stands(entry: &Entry, desk: Option<&Arc<Desk>>) -> (&'static str, Option<Stri
         let cause = cause.map_or("the app is well again, but not for long enough", String::as_str);
         return withheld(cause);
     }
-    match desk.and_then(|desk| desk.standing(&super::entry::key(&entry.wish.service, &entry.id))) {
+    match desk.and_then(|desk| desk.standing(&entry.key())) {
         Some(Standing::Announced { record }) => ("announced", Some(record), None),
         Some(Standing::Refused { cause }) => ("refused", None, Some(cause)),
         None => ("waiting", None, desk.and_then(|desk| desk.down.lock().clone())),

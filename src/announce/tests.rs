@@ -93,6 +93,14 @@ fn running() -> Running {
 }
 
 impl Running {
+    fn target(&self) -> Target {
+        Target { name: Arc::from(""), announcer: Arc::clone(&self.played) as Arc<dyn Announcer> }
+    }
+
+    fn withdraw(&self, id: &str) -> Result<bool, Refusal> {
+        self.all.withdraw(&"greeter".parse().unwrap(), id, &self.target())
+    }
+
     fn wish(&self, id: Option<&str>) -> Wish {
         let address = Advertised::As("10.0.0.5:80".parse().unwrap());
         let target =
@@ -210,7 +218,7 @@ async fn a_program_may_ask_again_but_not_against_the_configuration() {
     it.all.configure(&[it.wish(Some("a"))]);
     let configured = Refusal::Configured { service: "greeter".to_owned(), id: "a".to_owned() };
     assert_eq!(it.all.ask(it.wish(Some("a")), None), Err(configured.clone()));
-    assert_eq!(it.all.withdraw(&"greeter".parse().unwrap(), "a"), Err(configured));
+    assert_eq!(it.withdraw("a"), Err(configured));
     let lasts = Some(Duration::from_secs(10));
     it.all.ask(it.wish(Some("b")), lasts).unwrap();
     it.has(&["a", "b"]).await;
@@ -224,9 +232,9 @@ async fn a_program_may_ask_again_but_not_against_the_configuration() {
     it.all.ask(it.wish(Some("c")), None).unwrap();
     it.all.configure(&[]);
     it.has(&["c"]).await;
-    assert_eq!(it.all.withdraw(&"greeter".parse().unwrap(), "c"), Ok(true));
-    assert!(it.all.gone(&"greeter".parse().unwrap(), "c", Duration::from_secs(1)).await);
-    assert_eq!(it.all.withdraw(&"greeter".parse().unwrap(), "c"), Ok(false));
+    assert_eq!(it.withdraw("c"), Ok(true));
+    assert!(it.all.gone(&"greeter".parse().unwrap(), "c", &it.target(), Duration::from_secs(1)).await);
+    assert_eq!(it.withdraw("c"), Ok(false));
 }
 
 #[tokio::test(start_paused = true)]

@@ -14,11 +14,11 @@ use tokio_util::sync::CancellationToken;
 use super::Surroundings;
 use super::reload::Reloader;
 use crate::admin::{self, Readiness};
-use crate::announce::{Announcements, Target};
+use crate::announce::Announcements;
 use crate::config::Config;
 use crate::drain::Drain;
+use crate::health;
 use crate::proxy::Shared;
-use crate::registry::Registry;
 
 /// How long operators' connections may take to end, once the traffic has.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -29,7 +29,6 @@ const WITHDRAWING: Duration = Duration::from_secs(5);
 /// What the control thread takes care of.
 pub(super) struct Control {
     pub(super) config: Config,
-    pub(super) registry: Arc<dyn Registry>,
     pub(super) announcements: Arc<Announcements>,
     pub(super) shared: Arc<Shared>,
     pub(super) admin: Option<(TcpListener, admin::Settings)>,
@@ -55,16 +54,20 @@ impl Control {
     }
 
     async fn run(self, mut orders: Orders, hangup: Option<Signal>) {
-        let Self { config, registry, announcements, shared, admin, surroundings, leave, readiness } = self;
+        let Self { config, announcements, shared, admin, surroundings, leave, readiness } = self;
         let Surroundings { log, reload, signals: _ } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
         let control = Drain::telling_of_panics(shared.metrics.count_panics());
         let traffic = shared.drain.clone();
         let text = Arc::new(ArcSwap::from_pointee(config.to_toml().to_owned()));
-        control.spawn("registry", shared.catalog.follow(registry, control.clone()));
+        for number in 0..shared.catalog.sources() {
+            control.spawn("registry", shared.catalog.follow(number, control.clone()));
+        }
+        let timeout = shared.upstream.connect_timeout;
+        let (catalog, metrics) = (Arc::clone(&shared.catalog), Arc::clone(&shared.metrics));
+        control.spawn("health", health::watch_over(catalog, metrics, shared.clock, timeout, control.clone()));
         control.spawn("announcing", Arc::clone(&announcements).run());
         if let Some((listener, settings)) = admin {
-            let announcer = config.registry.clone().open_announcer();
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),
                 metrics: Arc::clone(&shared.metrics),
@@ -73,9 +76,7 @@ impl Control {
                 log: log.clone(),
                 clock: shared.clock,
                 announcements: Arc::clone(&announcements),
-                target: announcer
-                    .map(|announcer| Target { name: Arc::from(""), announcer })
-                    .map_err(|error| Arc::from(error.to_string())),
+                target: config.target.clone(),
             };
             let router = admin::router(&settings, state);
             match tokio::net::TcpListener::from_std(listener) {

@@ -1,6 +1,8 @@
 //! The catalog with a registry that says what the test wants, in time that the test moves.
 
 mod follow;
+mod limbo;
+mod several;
 mod subscribe;
 
 use std::collections::BTreeSet;
@@ -12,7 +14,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::balance::Policy;
 use crate::drain::Drain;
-use crate::provider::Provider;
+use crate::provider::{Protocol, Provider};
 use crate::registry::format::Reason;
 use crate::registry::{Listing, Registry, RegistryError, Report, Reports, Skipped, View, Wanted, Watch};
 
@@ -78,7 +80,6 @@ struct Bed {
 impl Bed {
     async fn new(settings: Settings) -> Self {
         let metrics = Metrics::new();
-        let catalog = Catalog::new(settings, Arc::clone(&metrics), Clock::start(), 1);
         let (steps, queue) = mpsc::unbounded_channel();
         let (begun, wanted) = (Arc::default(), Arc::default());
         let script = Script {
@@ -86,8 +87,10 @@ impl Bed {
             begun: Arc::clone(&begun),
             wanted: Arc::clone(&wanted),
         };
+        let sources = vec![Source::new(Arc::new(script))];
+        let catalog = Catalog::new(settings, sources, Arc::clone(&metrics), Clock::start(), 1);
         let drain = Drain::new();
-        drain.spawn("follow", catalog.follow(Arc::new(script), drain.clone()));
+        drain.spawn("follow", catalog.follow(0, drain.clone()));
         let bed = Self { catalog, metrics, steps, begun, wanted, drain };
         bed.run().await;
         bed

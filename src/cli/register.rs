@@ -85,17 +85,18 @@ pub(super) struct Register {
 impl Register {
     pub(super) fn run(&self, variable: &dyn Fn(&str) -> Option<String>) -> ExitCode {
         let given = |origin, value: &Option<String>| value.clone().map(|text| Given { origin, text });
+        let registry = given("--registry", &self.registry).or_else(|| set("WAYSIDE_REGISTRY", variable));
+        if registry.is_none() {
+            complain(NO_REGISTRY);
+            return ExitCode::from(USAGE);
+        }
         let overrides = Overrides {
-            registry: given("--registry", &self.registry).or_else(|| set("WAYSIDE_REGISTRY", variable)),
-            registry_auth: set("WAYSIDE_REGISTRY_AUTH", variable),
+            registries: registry.into_iter().collect(),
+            registry_auth: set("WAYSIDE_REGISTRY_AUTH", variable).map(|auth| (0, auth)).into_iter().collect(),
             log_level: given("--log-level", &self.log_level).or_else(|| set("WAYSIDE_LOG_LEVEL", variable)),
             announce: self.announcement(),
             ..Overrides::default()
         };
-        if overrides.registry.is_none() {
-            complain(NO_REGISTRY);
-            return ExitCode::from(USAGE);
-        }
         let config = match config::read(None, "", &overrides) {
             Ok(config) => config,
             Err(mistakes) => return refused(&ConfigError::Mistakes(mistakes)),

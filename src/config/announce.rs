@@ -1,17 +1,20 @@
-//! What is announced, and how it is found that it is well.
+//! What is announced, where, and how it is found that it is well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::error::nearest;
 use super::file::{Entry, Node};
-use super::reader::Section;
+use super::reader::{Section, listed};
 use super::resolve::{ANY_TIME, SERVICE};
+use super::routes::NAME;
+use super::sources::Followed;
 use super::value::{Number, Parsed, Problems, Shape, TEXTS, Time, Word, quoted, text};
 use crate::announce::{ANNOUNCEMENTS_MAX, Advertised, Check, CheckKind, TTL, Target, Wish};
+use crate::catalog::Role;
 use crate::provider::{Address, Host, Protocol, ServiceName, Weight};
 use crate::registry::format;
-use crate::registry::kinds::Settings;
 
 /// The longest id, in bytes: what a znode, a key and a file all bear.
 const ID_BYTES_MAX: usize = 253;
@@ -30,14 +33,18 @@ const ID: Parsed<String> = Parsed::new("an id", "greeter-1", read_id, String::cl
 const FORMAT: Parsed<String> = Parsed::new("a format", "go-micro", read_format, String::clone);
 const PATH: Parsed<String> = Parsed::new("a path", "/health", read_path, String::clone);
 
-/// Reads every `[[announce]]`.
-pub(super) fn announce(top: &mut Section<'_>, registry: Option<&Settings>) -> Vec<Wish> {
-    let mut taken = BTreeMap::new();
+/// Reads every `[[announce]]`; gives also where what nothing else is said of is announced, or why it cannot be.
+pub(super) fn announce(
+    top: &mut Section<'_>,
+    sources: Option<&[Followed]>,
+) -> (Vec<Wish>, Result<Target, Arc<str>>) {
+    let usual = usual(sources.unwrap_or_default());
+    let mut taken = BTreeSet::new();
     let wishes = top.sections("announce", |section| {
-        let wish = wish(section, registry)?;
+        let wish = wish(section, sources, &usual)?;
         if let Some(id) = &wish.id {
-            let before = taken.insert((wish.service.clone(), Arc::clone(id)), ());
-            if before.is_some() {
+            let is_new = taken.insert((wish.service.clone(), Arc::clone(id), Arc::clone(&wish.target.name)));
+            if !is_new {
                 let (service, id) = (quoted(wish.service.as_str()), quoted(id));
                 section
                     .wrong("id", format!("{service} is announced with the id {id} already; write another"));
@@ -52,10 +59,26 @@ pub(super) fn announce(top: &mut Section<'_>, registry: Option<&Settings>) -> Ve
         );
         top.wrong("announce", message);
     }
-    wishes.into_iter().flatten().collect()
+    (wishes.into_iter().flatten().collect(), usual.map(|(_, target)| target))
 }
 
-fn wish(section: &mut Section<'_>, registry: Option<&Settings>) -> Option<Wish> {
+/// The first registry that takes announcements, and what announces there.
+fn usual(sources: &[Followed]) -> Result<(&Followed, Target), Arc<str>> {
+    let mut why = None;
+    for source in sources.iter().filter(|source| source.role != Role::Shadow) {
+        match source.registry.clone().open_announcer() {
+            Ok(announcer) => return Ok((source, Target { name: Arc::from(""), announcer })),
+            Err(error) => drop(why.get_or_insert_with(|| error.to_string())),
+        }
+    }
+    Err(why.map_or_else(|| "there is no registry to announce in; write one".into(), Arc::from))
+}
+
+fn wish(
+    section: &mut Section<'_>,
+    sources: Option<&[Followed]>,
+    usual: &Result<(&Followed, Target), Arc<str>>,
+) -> Option<Wish> {
     let service = section.required("service", &SERVICE, "write service = \"greeter\"");
     let advice = "write address = \"10.0.0.5:8080\", or \":8080\" for an address that is found";
     let address = section.required("address", &Place, advice);
@@ -73,9 +96,10 @@ fn wish(section: &mut Section<'_>, registry: Option<&Settings>) -> Option<Wish> 
     let metadata = section.get("metadata", &TEXTS, BTreeMap::new());
     let ttl = section.get("ttl", &TTLS, TTL);
     let start_delay = section.get("start_delay", &ANY_TIME, Duration::ZERO);
+    let registry = section.optional("registry", &NAME, "the first that takes announcements");
     let format = section.optional("format", &FORMAT, "that of the registry");
     let check = section.section("check", check);
-    let target = registry.and_then(|registry| target(section, registry, format));
+    let target = sources.and_then(|sources| target(section, sources, usual, registry, format));
     let address = match (address?, interface) {
         (Advertised::As(address), Some(_)) => {
             let cure = format!("leave it out, or write address = \":{}\"", address.port());
@@ -100,20 +124,56 @@ fn wish(section: &mut Section<'_>, registry: Option<&Settings>) -> Option<Wish> 
 }
 
 /// Where it is announced; a mistake where nothing can be.
-fn target(section: &Section<'_>, registry: &Settings, format: Option<String>) -> Option<Target> {
-    let name: Arc<str> = format.as_deref().unwrap_or_default().into();
-    let settings = match format {
-        Some(format) => registry.clone().with_format(&format),
-        None => Ok(registry.clone()),
+fn target(
+    section: &Section<'_>,
+    sources: &[Followed],
+    usual: &Result<(&Followed, Target), Arc<str>>,
+    registry: Option<String>,
+    format: Option<String>,
+) -> Option<Target> {
+    let source = match (&registry, usual) {
+        (Some(name), _) => named(section, sources, name)?,
+        (None, Ok((source, _))) => source,
+        (None, Err(why)) => {
+            section.wrong_here(&**why);
+            return None;
+        }
     };
-    match settings.map_err(|error| ("format", error)) {
-        Err((key, error)) => section.wrong(key, error.to_string()),
-        Ok(settings) => match settings.open_announcer() {
-            Ok(announcer) => return Some(Target { name, announcer }),
-            Err(error) => section.wrong_here(error.to_string()),
-        },
+    // What comes out as the usual one shares its session.
+    if let (Ok((first, target)), None) = (usual, &format)
+        && first.name == source.name
+    {
+        return Some(target.clone());
     }
-    None
+    let name = match &format {
+        Some(format) => format!("{}/{format}", source.name).into(),
+        None => Arc::clone(&source.name),
+    };
+    let settings = match format {
+        Some(format) => source.registry.clone().with_format(&format).map_err(|error| ("format", error)),
+        None => Ok(source.registry.clone()),
+    };
+    match settings.and_then(|settings| settings.open_announcer().map_err(|error| ("registry", error))) {
+        Ok(announcer) => Some(Target { name, announcer }),
+        Err((key, error)) => {
+            section.wrong(key, error.to_string());
+            None
+        }
+    }
+}
+
+/// The registry of that name.
+fn named<'s>(section: &Section<'_>, sources: &'s [Followed], name: &str) -> Option<&'s Followed> {
+    let found = sources.iter().find(|source| *source.name == *name);
+    if found.is_none() {
+        let known: Vec<&str> = sources.iter().map(|source| &*source.name).collect();
+        let cure = match nearest(name, known.iter().copied()) {
+            Some(near) => format!("write {}", quoted(near)),
+            None => format!("there are {}", listed(&known)),
+        };
+        section.wrong("registry", format!("there is no registry {}; {cure}", quoted(name)));
+    }
+    found
 }
 
 fn check(section: &mut Section<'_>) -> Check {

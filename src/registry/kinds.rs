@@ -54,6 +54,13 @@ macro_rules! kinds {
         }
 
         impl Settings {
+            /// The kind, as the scheme of its URL says it.
+            pub const fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => $scheme,)*
+                }
+            }
+
             /// The registry of these settings; nothing is connected before it is watched.
             pub fn open(self) -> Arc<dyn Registry> {
                 match self {
@@ -132,6 +139,17 @@ mod tests {
         let fixed = "fixed:a=h:1".parse::<Settings>().unwrap().open_announcer().unwrap_err().to_string();
         assert!(fixed.starts_with("nothing can be announced in the registry fixed"), "{fixed}");
         assert!(fixed.contains("; announce in another: zookeeper"), "{fixed}");
+    }
+
+    #[test]
+    fn another_format_brings_its_own_folder() {
+        let with = |url: &str, format| url.parse::<Settings>().unwrap().with_format(format);
+        let at = |format| with("zookeeper://h?prefix=/x", format).unwrap().open().location();
+        assert_eq!(at("go-micro"), "zookeeper://h:2181?prefix=/x");
+        assert_ne!(at("curator"), "zookeeper://h:2181?prefix=/x");
+        let error = with("file:folder", "nerve").unwrap_err().to_string();
+        assert_eq!(error, "this registry spells providers in one way only; leave the format out");
+        assert!(with("zookeeper://h", "none").is_err());
     }
 
     #[test]

@@ -15,6 +15,49 @@ fn all_but_service_and_address_may_be_left_out() {
 }
 
 #[test]
+fn the_first_registry_that_takes_announcements_is_the_usual_one() {
+    let text = "
+        [[registry]]
+        url = \"fixed:a=127.0.0.1:1\"
+        [[registry]]
+        name = \"shadow\"
+        role = \"shadow\"
+        url = \"zookeeper://h1\"
+        [[registry]]
+        name = \"old\"
+        url = \"zookeeper://h2\"
+        [[registry]]
+        name = \"new\"
+        url = \"zookeeper://h3\"
+        [[announce]]
+        service = \"greeter\"
+        id = \"g\"
+        address = 80
+        [[announce]]
+        service = \"greeter\"
+        id = \"g\"
+        address = 80
+        registry = \"new\"
+        [[announce]]
+        service = \"greeter\"
+        address = 80
+        registry = \"old\"
+        [[announce]]
+        service = \"greeter\"
+        address = 80
+        format = \"nerve\"
+        ";
+    let config = read(None, text, &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
+    let told =
+        |target: &crate::announce::Target| format!("{:?} {}", target.name, target.announcer.location());
+    let usual = "\"\" zookeeper://h2:2181?prefix=/micro-registry";
+    let targets: Vec<String> = config.announce.iter().map(|wish| told(&wish.target)).collect();
+    assert_eq!(targets[..3], [usual, "\"new\" zookeeper://h3:2181?prefix=/micro-registry", usual]);
+    assert!(targets[3].starts_with("\"old/nerve\" zookeeper://h2:2181?prefix=/"), "{}", targets[3]);
+    assert_eq!(told(&config.target.unwrap()), usual);
+}
+
+#[test]
 fn every_way_to_leave_the_host_out_is_understood() {
     for (address, port) in [
         ("\":8080\"", 8080),
@@ -39,6 +82,7 @@ fn every_way_to_leave_the_host_out_is_understood() {
 fn mistakes_are_told_with_place_and_cure() {
     let one = |rest: &str| format!("[[announce]]\nservice = \"greeter\"\naddress = \":80\"\n{rest}");
     let fixed = "[registry]\nurl = \"fixed:greeter=127.0.0.1:1\"\n";
+    let two = "[[registry]]\nname = \"list\"\nurl = \"fixed:a=h:1\"\n[[registry]]\nurl = \"zookeeper://h\"\n";
     let file = "[registry]\nurl = \"file:services/all.toml\"\n";
     let mut said = String::new();
     for broken in [
@@ -58,6 +102,8 @@ fn mistakes_are_told_with_place_and_cure() {
         format!("{REGISTRY}{}", one("").repeat(65)),
         format!("{fixed}{}", one("")),
         format!("{file}{}{}", one(""), one("format = \"go-micro\"\n")),
+        format!("{two}{}{}", one("registry = \"list\"\n"), one("registry = \"zokeeper\"\n")),
+        format!("{two}{}{}", one("id = \"a\"\n"), one("id = \"a\"\nregistry = \"zookeeper\"\n")),
     ] {
         let mistakes = read(Some("w.toml"), &broken, &Overrides::default()).expect_err(&broken);
         let shown: String = broken.lines().take(8).map(|line| format!("    {line}\n")).collect();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use wayside::provider::Protocol;
-use wayside::registry::announcer::{Announcement, Announcer};
+use wayside::registry::announcer::{Announcement, Announcer, Standing};
 use wayside::registry::kinds;
 use zookeeper_client::{Acls, CreateMode, Stat};
 
@@ -305,5 +305,67 @@ async fn servers_before_3_5_are_announced_in_too() {
     is_there(&writer, PATH, true).await;
     announcing.end().await;
     is_there(&writer, PATH, false).await;
+    assert_eq!(announcing.failures(), [""; 0]);
+}
+
+/// The names of the children of a folder.
+async fn children(writer: &Writer, folder: &str) -> Vec<String> {
+    writer.client.list_children(folder).await.unwrap_or_default()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_records_of_other_formats_are_read_back_as_they_were_meant() {
+    let zookeeper = ZooKeeper::start().await;
+    for format in ["curator", "dubbo", "nerve"] {
+        let url = format!("zookeeper://{}?format={format}", zookeeper.addresses());
+        let settings = url.parse::<kinds::Settings>().unwrap();
+        let mut announcing = Announcing::start(settings.clone().open_announcer().unwrap());
+        announcing.want(&[announcement("g-1", "10.0.0.5:8080")]);
+        announcing.announced("g-1").await;
+        let watching = Watching::start(settings.open(), &["greeter"]);
+        eventually(SOON, "it is followed", || {
+            let providers = watching.providers("greeter")?;
+            (providers.len() == 1 && providers[0].address.to_string() == "10.0.0.5:8080").then_some(())
+        })
+        .await;
+        announcing.end().await;
+        eventually(SOON, "it is withdrawn", || {
+            watching.providers("greeter").unwrap_or_default().is_empty().then_some(())
+        })
+        .await;
+        assert_eq!(announcing.failures(), [""; 0], "{format}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_numbered_record_whose_answer_is_lost_is_there_once() {
+    let zookeeper = ZooKeeper::start().await;
+    let writer = zookeeper.writer().await;
+    let gate = Gate::open(zookeeper.addresses()).await;
+    let url = format!("zookeeper://{}?format=nerve&connection_timeout=1s&prefix=/nerve", gate.address);
+    let mut announcing = Announcing::start(url.parse::<kinds::Settings>().unwrap().open_announcer().unwrap());
+    let folder = "/nerve/greeter";
+    // With the folder there, the first create is the one that is obeyed.
+    writer.put(&format!("{folder}/other"), "").await;
+    gate.freeze_after("10.0.0.5");
+    announcing.want(&[announcement("g-1", "10.0.0.5:8080")]);
+    gate.froze().await;
+    at_last("it is there", async || children(&writer, folder).await.len() == 2).await;
+    gate.cut();
+    let record = announcing.announced("g-1").await;
+    let (_, number) = record.rsplit_once('_').unwrap();
+    assert!(number.len() == 10 && number.bytes().all(|byte| byte.is_ascii_digit()), "{record}");
+    assert_eq!(children(&writer, folder).await.len(), 2);
+    // A deleted one comes back under another number; what changes is written where it lies.
+    writer.delete(&record).await;
+    at_last("it is back", async || children(&writer, folder).await.len() == 2).await;
+    announcing.want(&[announcement("g-1", "10.0.0.6:8080")]);
+    eventually(SOON, "it stands under its new number", || match announcing.standing("g-1") {
+        Some(Standing::Announced { record: new }) if new != record => Some(new),
+        Some(_) | None => None,
+    })
+    .await;
+    announcing.end().await;
+    assert_eq!(children(&writer, folder).await, ["other"]);
     assert_eq!(announcing.failures(), [""; 0]);
 }

@@ -2,6 +2,7 @@
 
 pub(crate) mod announcing;
 pub(crate) mod client;
+pub(crate) mod expiry;
 pub(crate) mod gate;
 pub(crate) mod light;
 pub(crate) mod load;
