@@ -6,6 +6,7 @@
 mod acceptance;
 mod contract;
 mod etcd;
+mod announce;
 mod forwarding;
 mod go_micro;
 mod http;
