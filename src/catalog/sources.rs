@@ -215,16 +215,20 @@ impl Catalog {
         let asked = self.asked(name, &state.restrictions);
         let heard = |number| asked.contains(number).then(|| Heard::nothing(now));
         let service = Service::new((0..self.sources.len()).map(heard).collect());
+        state.services.insert(name.clone(), service);
+        Self::recall(state, name, now);
         let (services, mut means) = self.means(state);
-        let service = services.entry(name.clone()).or_insert(service);
-        service.bring_together(Listing::new(name.clone(), View::Absent), None, &mut means)
+        services.get_mut(name)?.bring_together(Listing::new(name.clone(), View::Absent), None, &mut means)
     }
 
     /// Takes over what a source says of a service.
     pub(super) fn hear(&self, state: &mut State, number: usize, mut listing: Listing) -> Option<Outcome> {
+        let heard = state.services.get_mut(&listing.service)?.heard.get_mut(number)?.as_mut()?;
+        if heard.take(&mut listing) {
+            self.note_change(state, number);
+        }
         let (services, mut means) = self.means(state);
         let service = services.get_mut(&listing.service)?;
-        service.heard.get_mut(number)?.as_mut()?.take(&mut listing);
         service.bring_together(listing, Some(number), &mut means)
     }
 
