@@ -108,12 +108,23 @@ impl Service {
     /// change; its list is replaced by that of all sources. `None` when no list had to be taken over.
     fn bring_together(
         &mut self,
+        listing: Listing,
+        spoke: Option<usize>,
+        means: &mut Means<'_>,
+    ) -> Option<Outcome> {
+        let outcome = self.take_over(listing, spoke, means);
+        // Only now: whoever sees that nothing is to be hoped for is to find the list that ended the hope.
+        let hope = self.has_hope(means);
+        self.hope.send_if_modified(|before| std::mem::replace(before, hope) != hope);
+        outcome
+    }
+
+    fn take_over(
+        &mut self,
         mut listing: Listing,
         spoke: Option<usize>,
         means: &mut Means<'_>,
     ) -> Option<Outcome> {
-        let hope = self.has_hope(means);
-        self.hope.send_if_modified(|before| std::mem::replace(before, hope) != hope);
         let words = self.words(means);
         let choice = choose(&words);
         if choice.presence == Presence::Unknown {
