@@ -16,6 +16,7 @@ use super::reload::Reloader;
 use crate::admin::{self, Readiness};
 use crate::config::Config;
 use crate::drain::Drain;
+use crate::health;
 use crate::proxy::Shared;
 
 /// How long operators' connections may take to end, once the traffic has.
@@ -62,6 +63,9 @@ impl Control {
             control.spawn("registry", shared.catalog.follow(number, control.clone()));
         }
         control.spawn("store", shared.catalog.keep_store(control.clone()));
+        let timeout = shared.upstream.connect_timeout;
+        let (catalog, metrics) = (Arc::clone(&shared.catalog), Arc::clone(&shared.metrics));
+        control.spawn("health", health::watch_over(catalog, metrics, shared.clock, timeout, control.clone()));
         if let Some((listener, settings)) = admin {
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),

@@ -1,9 +1,13 @@
 //! The catalog: what we know now, of every service subscribed to.
 
+mod events;
+mod ghosts;
 mod heard;
 mod journal;
+mod limbo;
 pub mod merge;
 pub mod reconcile;
+pub mod removal;
 mod service;
 pub mod snapshot;
 pub mod source;
@@ -23,6 +27,7 @@ use rand::rngs::SmallRng;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 
+pub use events::{Event, What};
 pub use snapshot::{NoEndpoint, Snapshot};
 pub use source::{Role, Source, SourceSet};
 pub use sources::Restrictions;
@@ -35,6 +40,7 @@ use crate::clock::{Clock, Moment};
 use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
 use crate::telemetry::metrics::Metrics;
+use events::Events;
 use service::Service;
 use source::{SOURCES_MAX, Standing};
 use sources::Followed;
@@ -57,6 +63,10 @@ pub struct Settings {
     pub settle: Duration,
     /// The age from which stale data is warned about.
     pub stale_warning: Duration,
+    /// How long a provider is kept as a spare whose record went by what may be an accident.
+    pub limbo: Duration,
+    /// How long nothing must have been reached behind a record without an owner for it to count as a ghost's.
+    pub ghost_after: Duration,
 }
 
 impl Default for Settings {
@@ -69,6 +79,8 @@ impl Default for Settings {
             first_list_timeout: Duration::from_secs(2),
             settle: Duration::from_millis(50),
             stale_warning: Duration::from_mins(5),
+            limbo: Duration::from_mins(1),
+            ghost_after: Duration::from_secs(10),
         }
     }
 }
@@ -99,6 +111,8 @@ struct State {
     rng: SmallRng,
     /// The number of the last memory made.
     memories: u64,
+    /// What happened lately.
+    events: Events,
 }
 
 /// One service, as far as metrics need it.
@@ -108,6 +122,10 @@ pub struct Known {
     pub service: ServiceName,
     /// How far the rest can be trusted.
     pub freshness: Freshness,
+    /// The registry's version of the last list, where it has one.
+    pub revision: Option<i64>,
+    /// When what is known last changed.
+    pub changed: Option<Moment>,
     /// Its endpoints, in order of address.
     pub endpoints: Arc<[Endpoint]>,
     /// The name of each shadow that spoke of it, and the number of addresses it tells otherwise of.
@@ -148,6 +166,7 @@ impl Catalog {
             restrictions: Restrictions::new(),
             rng: rng::for_worker(seed, u64::MAX),
             memories: 0,
+            events: Events::default(),
         };
         let followed = |source: Source| {
             let metrics = metrics.catalog.registry(&source.name);
@@ -309,6 +328,11 @@ impl Catalog {
         known
     }
 
+    /// The last changes of who belongs to which service, the newest first, at most `limit`; of one service, or of all.
+    pub fn events(&self, service: Option<&str>, limit: usize) -> Vec<Event> {
+        self.state.lock().events.newest(service, limit)
+    }
+
     /// The declared services that were not listed yet, by name.
     pub fn declared_pending(&self) -> Vec<ServiceName> {
         let state = self.state.lock();
@@ -322,7 +346,7 @@ impl Catalog {
     /// How long a service may be without requests: one that nobody ever saw is soon forgotten, so that typing errors cost
     /// little. While a registry that knows it does not answer, it is not given up, since it could not be learnt again.
     fn idle_limit(&self, service: &Service, standings: &[Standing]) -> Option<Duration> {
-        if service.absent || !service.was_listed() {
+        if service.is_unknown() || !service.was_listed() {
             Some(self.settings.absent_idle)
         } else {
             service.could_be_learnt_again(&self.sources, standings).then_some(self.settings.idle)
@@ -335,7 +359,7 @@ impl Catalog {
         let unused = now.since(service.used());
         if service.is_declared() {
             None
-        } else if service.absent {
+        } else if service.is_unknown() {
             Some(0)
         } else if !service.was_listed() {
             (unused >= self.settings.first_list_timeout).then_some(1)

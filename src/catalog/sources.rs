@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arrayvec::ArrayVec;
 use rand::rngs::SmallRng;
 use tokio::sync::watch;
 
 use super::heard::Heard;
+use super::limbo::Occasion;
 use super::merge::{Differences, Presence, Word, choose, compare, join};
+use super::removal::Circumstances;
 use super::service::{Applied, Service};
 use super::source::{Role, SOURCES_MAX, Source, SourceSet, Standing};
-use super::subscription::RegistryState;
+use super::subscription::{Freshness, RegistryState};
 use super::{Catalog, RegistryStatus, State, journal};
 use crate::clock::Moment;
 use crate::provider::ServiceName;
@@ -40,6 +42,8 @@ pub(super) struct Means<'a> {
     now: Moment,
     /// How long a source that says nothing holds up the use of a fallback.
     patience: Duration,
+    /// How long a provider is kept as a spare.
+    limbo: Duration,
 }
 
 /// What became of a service when one of its sources spoke.
@@ -50,6 +54,7 @@ pub(super) struct Outcome {
     absent: bool,
     providers: usize,
     changed_at: Option<SystemTime>,
+    heard: Option<Instant>,
 }
 
 impl Service {
@@ -110,9 +115,10 @@ impl Service {
         &mut self,
         listing: Listing,
         spoke: Option<usize>,
+        in_doubt: bool,
         means: &mut Means<'_>,
     ) -> Option<Outcome> {
-        let outcome = self.take_over(listing, spoke, means);
+        let outcome = self.take_over(listing, spoke, in_doubt, means);
         // Only now: whoever sees that nothing is to be hoped for is to find the list that ended the hope.
         let hope = self.has_hope(means);
         self.hope.send_if_modified(|before| std::mem::replace(before, hope) != hope);
@@ -123,6 +129,7 @@ impl Service {
         &mut self,
         mut listing: Listing,
         spoke: Option<usize>,
+        in_doubt: bool,
         means: &mut Means<'_>,
     ) -> Option<Outcome> {
         let words = self.words(means);
@@ -164,14 +171,28 @@ impl Service {
             // A number of one registry says nothing of the list of several.
             listing.revision = None;
         }
-        let (service, changed_at) = (listing.service.clone(), listing.changed_at);
-        let Means { memories, now, rng, .. } = means;
+        let (service, changed_at, heard) = (listing.service.clone(), listing.changed_at, listing.heard);
+        let occasion = self.occasion(spoke, in_doubt, means);
+        let Means { memories, rng, .. } = means;
         let number = || {
             **memories += 1;
             **memories
         };
-        let applied = self.apply(listing, choice.freshness, number, *now, rng);
-        Some(Outcome { service, applied, absent: self.absent, providers: self.endpoints.len(), changed_at })
+        let applied = self.apply(listing, choice.freshness, occasion, number, rng);
+        let (absent, providers) = (self.absent, self.endpoints.len());
+        Some(Outcome { service, applied, absent, providers, changed_at, heard })
+    }
+
+    fn occasion(&self, speaker: Option<usize>, in_doubt: bool, means: &Means<'_>) -> Occasion {
+        let unused = self.heard.iter().enumerate().filter(|(number, _)| {
+            !self.choice.from.contains(*number) && self.role(*number, means.sources) != Some(Role::Shadow)
+        });
+        let named = unused.filter_map(|(_, heard)| heard.as_ref()).flat_map(Heard::providers);
+        Occasion {
+            speaker,
+            named_elsewhere: named.map(|provider| provider.address.clone()).collect(),
+            circumstances: Circumstances { in_doubt, now: means.now, limbo: means.limbo },
+        }
     }
 }
 
@@ -229,18 +250,20 @@ impl Catalog {
         state.services.insert(name.clone(), service);
         Self::recall(state, name, now);
         let (services, mut means) = self.means(state);
-        services.get_mut(name)?.bring_together(Listing::new(name.clone(), View::Absent), None, &mut means)
+        let listing = Listing::new(name.clone(), View::Absent);
+        services.get_mut(name)?.bring_together(listing, None, false, &mut means)
     }
 
     /// Takes over what a source says of a service.
     pub(super) fn hear(&self, state: &mut State, number: usize, mut listing: Listing) -> Option<Outcome> {
         let heard = state.services.get_mut(&listing.service)?.heard.get_mut(number)?.as_mut()?;
+        let in_doubt = matches!(heard.freshness, Freshness::Stale { .. } | Freshness::FromDisk { .. });
         if heard.take(&mut listing) {
             self.note_change(state, number);
         }
         let (services, mut means) = self.means(state);
         let service = services.get_mut(&listing.service)?;
-        service.bring_together(listing, Some(number), &mut means)
+        service.bring_together(listing, Some(number), in_doubt, &mut means)
     }
 
     /// Brings together anew what sources say of some services, since time passed or a source came to stand otherwise.
@@ -249,7 +272,7 @@ impl Catalog {
         let mut outcomes = Vec::new();
         for (name, service) in services.iter_mut().filter(|(_, service)| which(service)) {
             let listing = Listing::new(name.clone(), View::Absent);
-            outcomes.extend(service.bring_together(listing, None, &mut means));
+            outcomes.extend(service.bring_together(listing, None, false, &mut means));
         }
         outcomes
     }
@@ -259,28 +282,37 @@ impl Catalog {
         // Whoever waits for a first list is to find that of a fallback before it gives up.
         let patience = self.settings.first_list_timeout / 4;
         let now = self.clock.now();
-        (services, Means { sources: &self.sources, standings, rng, memories, now, patience })
+        let limbo = self.settings.limbo;
+        (services, Means { sources: &self.sources, standings, rng, memories, now, patience, limbo })
     }
 
     /// Counts and logs what became of services. True when anything changed for requests.
     pub(super) fn account(&self, outcomes: impl IntoIterator<Item = Outcome>) -> bool {
         let mut any = false;
-        for Outcome { service, applied, absent, providers, changed_at } in outcomes {
+        for Outcome { service, applied, absent, providers, changed_at, heard } in outcomes {
             let metrics = &self.metrics.catalog;
-            metrics.swaps_total.inc_by(applied.swaps as u64);
+            self.count_swaps(&applied.swaps);
+            metrics.removals("withdrawn").inc_by(applied.withdrawn.len() as u64);
+            for limbo in applied.kept.iter().filter_map(|endpoint| endpoint.limbo.as_ref()) {
+                metrics.removals(limbo.cause.as_str()).inc();
+            }
+            if let Some(heard) = heard.filter(|_| applied.swaps.count > 0) {
+                metrics.notification_to_swap_seconds.observe(heard.elapsed().as_secs_f64());
+            }
             for skipped in &applied.newly_skipped {
                 metrics.skipped(skipped.reason.as_str()).inc();
             }
             // A list that only refreshes shows changes of any age, which say nothing of how fast this proxy is.
             if !applied.refreshed
-                && applied.swaps > 0
+                && applied.swaps.count > 0
                 && let Some(age) =
                     changed_at.and_then(|changed| SystemTime::now().duration_since(changed).ok())
             {
                 metrics.change_to_swap_seconds.observe(age.as_secs_f64());
             }
+            journal::record(&mut self.state.lock().events, &service, &applied);
             journal::log(&service, &applied, absent, providers);
-            any |= applied.swaps > 0 || applied.absence_changed;
+            any |= applied.swaps.count > 0 || applied.absence_changed;
         }
         any
     }

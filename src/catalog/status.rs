@@ -31,8 +31,10 @@ pub struct ServiceStatus {
     pub freshness: FreshnessStatus,
     /// The registry's version of the last list, where it has one.
     pub revision: Option<i64>,
-    /// How long ago a list last changed what is known.
+    /// How long ago what is known last changed.
     pub changed_ms_ago: Option<u64>,
+    /// How long ago the registry last listed it.
+    pub listed_ms_ago: Option<u64>,
     /// How long ago a request last asked for it.
     pub used_ms_ago: u64,
     /// What each registry says of it, where several are followed.
@@ -88,15 +90,29 @@ pub struct EndpointStatus {
     /// The registries that name it, where several are followed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<String>,
-    /// `available` or `unreachable`.
+    /// `available`, `unreachable`, `limbo` or `ghost`.
     pub state: &'static str,
+    /// Why it is in that state, unless it is available.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Where its record lies, where the registry tells.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub record: String,
+    /// How long that record stays once whoever wrote it has died: `kept`, `lasting` or `leased`.
+    pub tenure: &'static str,
     /// Failures to connect in a row, while unreachable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_failures: Option<u32>,
-    /// Time until a request may try it again, while unreachable.
+    /// Time until a request or a probe may try it again, while unreachable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause_ms: Option<u64>,
-    /// Its share of traffic; 1 is usual.
+    /// How long ago it answered last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_ms_ago: Option<u64>,
+    /// While it is not listed any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limbo: Option<LimboStatus>,
+    /// Its share of traffic at present; 1 is usual.
     pub weight: f64,
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -113,6 +129,22 @@ pub struct EndpointStatus {
     pub attempts: u64,
     /// Attempts that failed since then.
     pub failures: u64,
+}
+
+/// How an endpoint that is not listed any more is used on.
+#[derive(Clone, Debug, Serialize)]
+pub struct LimboStatus {
+    /// One word for why: `session`, `mass`, `doubt` or `last`.
+    pub cause: &'static str,
+    /// How long it has not been listed.
+    pub for_ms: u64,
+    /// How long it will be used at most; none while its going is not confirmed, or nobody else is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
+    /// Whether it is picked only when no other is available.
+    pub spare: bool,
+    /// Whether the registry is still to be asked a second time.
+    pub unconfirmed: bool,
 }
 
 /// One record that is no provider.
@@ -140,7 +172,7 @@ impl ServiceStatus {
                 metadata: claim.subset.metadata.clone(),
                 policy: claim.policy.as_str(),
                 declared: claimed.declared,
-                endpoints: claimed.subscription.snapshot().load().endpoints.len(),
+                endpoints: claimed.subscription.snapshot().load().all().count(),
             }
         });
         Self {
@@ -149,6 +181,7 @@ impl ServiceStatus {
             freshness: FreshnessStatus::of(&service.freshness(), now),
             revision: service.revision,
             changed_ms_ago: service.changed.map(|changed| millis(now.since(changed))),
+            listed_ms_ago: service.listed.map(|listed| millis(now.since(listed))),
             used_ms_ago: millis(now.since(service.used())),
             registries: registries::heard(service, sources, now),
             claims: claims.collect(),
@@ -178,21 +211,30 @@ impl FreshnessStatus {
 impl EndpointStatus {
     /// An endpoint, told at this moment.
     pub fn of(endpoint: &Endpoint, now: Moment) -> Self {
-        let Endpoint { provider, memory } = endpoint;
-        let (state, connect_failures, pause_ms) = match memory.reach.state(now) {
-            ReachState::Reachable => ("available", None, None),
-            ReachState::Unreachable { failures, pause } => {
-                ("unreachable", Some(failures), Some(millis(pause)))
-            }
+        let Endpoint { provider, memory, weight, limbo } = endpoint;
+        let (connect_failures, pause) = match memory.reach.state(now) {
+            ReachState::Reachable => (None, None),
+            ReachState::Unreachable { failures, pause } => (Some(failures), Some(millis(pause))),
         };
         Self {
             id: provider.id.to_string(),
             address: provider.address.to_string(),
             registries: Vec::new(),
-            state,
+            state: endpoint.state(),
+            why: why(endpoint, connect_failures),
+            record: provider.record.to_string(),
+            tenure: provider.tenure.as_str(),
             connect_failures,
-            pause_ms,
-            weight: f64::from(provider.weight.hundredths()) / 100.0,
+            pause_ms: pause,
+            answered_ms_ago: memory.answered().map(|answered| millis(now.since(answered))),
+            limbo: limbo.as_deref().map(|limbo| LimboStatus {
+                cause: limbo.cause.as_str(),
+                for_ms: millis(now.since(limbo.since)),
+                left_ms: limbo.until.map(|until| millis(until.since(now))),
+                spare: limbo.is_spare,
+                unconfirmed: limbo.is_unconfirmed,
+            }),
+            weight: f64::from(weight.hundredths()) / 100.0,
             zone: provider.zone.as_deref().map(str::to_owned),
             version: provider.version.to_string(),
             protocol: provider.protocol.as_str(),
@@ -201,6 +243,18 @@ impl EndpointStatus {
             attempts: memory.attempts(),
             failures: memory.failures(),
         }
+    }
+}
+
+/// Why an endpoint is not simply available, in a sentence.
+fn why(endpoint: &Endpoint, connect_failures: Option<u32>) -> Option<String> {
+    if let Some(ghost) = endpoint.memory.ghost() {
+        return Some(ghost.as_str().to_owned());
+    }
+    match (connect_failures, &endpoint.limbo) {
+        (Some(failures), _) => Some(format!("connections failed, {failures} in a row")),
+        (None, Some(limbo)) => Some(limbo.cause.sentence().to_owned()),
+        (None, None) => None,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The catalog with a registry that says what the test wants, in time that the test moves.
 
 mod follow;
+mod limbo;
 mod several;
 mod subscribe;
 
@@ -13,7 +14,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::balance::Policy;
 use crate::drain::Drain;
-use crate::provider::Provider;
+use crate::provider::{Protocol, Provider};
 use crate::registry::format::Reason;
 use crate::registry::{Listing, Registry, RegistryError, Report, Reports, Skipped, View, Wanted, Watch};
 

@@ -1,5 +1,6 @@
 //! Following the registry for ever: the first change of a service at once, what follows together, and again after a failure.
 
+mod second_look;
 mod settle;
 
 use std::error::Error as _;
@@ -16,15 +17,20 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::Catalog;
 use super::heard::Heard;
+use super::service::Swaps;
 use super::sources::Followed;
 use super::subscription::{Freshness, RegistryState};
 use crate::drain::Drain;
 use crate::registry::{Listing, Registry, RegistryError, Report, Reports};
+use second_look::SecondLook;
 use settle::Settle;
 
 /// The pause before a registry that failed once is tried again; doubles with each failure, and is varied from nothing up
 /// to its length, so that a fleet does not come back at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The same for one that was followed until then: what is known is served meanwhile, and a fleet whose sessions all ended at
+/// one time comes back over a second instead of all at once.
+const FIRST_PAUSE_OF_A_FLEET: Duration = Duration::from_secs(1);
 /// The longest pause; and how long a connection must have lasted for pauses to begin short again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often subscriptions without requests and stale data are looked for.
@@ -116,6 +122,14 @@ impl Catalog {
         self.account(outcome)
     }
 
+    pub(super) fn count_swaps(&self, swaps: &Swaps) {
+        let metrics = &self.metrics.catalog;
+        metrics.swaps_total.inc_by(swaps.count as u64);
+        for wait in &swaps.first_picks {
+            metrics.swap_to_pick_seconds.observe(wait.as_secs_f64());
+        }
+    }
+
     /// Warns of what a registry said and does not vouch for any more, once until all of it is fresh again.
     fn warn_of_staleness(&self, number: usize) {
         let now = self.clock.now();
@@ -162,7 +176,7 @@ impl Follower {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let settle = Settle::new(catalog.settings.settle);
-        Self { catalog, number, settle, sweep, pauses: pauses(), connected: None }
+        Self { catalog, number, settle, sweep, pauses: pauses(FIRST_PAUSE), connected: None }
     }
 
     async fn run(mut self, registry: &dyn Registry) {
@@ -171,7 +185,7 @@ impl Follower {
             self.source().metrics.watch_failures_total.inc();
             self.catalog.disconnected(self.number, cause);
             if self.connected.take().is_some_and(|since| since.elapsed() >= LONGEST_PAUSE) {
-                self.pauses = pauses();
+                self.pauses = pauses(FIRST_PAUSE_OF_A_FLEET);
             }
             let pause = self.pause();
             self.rest(pause).await;
@@ -184,13 +198,21 @@ impl Follower {
         let watch = registry.watch(self.source().wanted.subscribe(), reports);
         // A client library that panics must not end the following for good.
         let mut watch = AssertUnwindSafe(watch).catch_unwind();
+        let mut second = SecondLook::default();
         let end = loop {
             tokio::select! {
                 biased;
                 Some(report) = queue.recv() => self.hear(report),
                 end = &mut watch => break end,
                 () = until(self.settle.next()) => self.apply_due(),
-                _ = self.sweep.tick() => self.look_after(),
+                () = until(second.due()) => second.begin(registry, self.catalog.unconfirmed(self.number)),
+                seen = second.seen() => self.confirm(seen),
+                _ = self.sweep.tick() => {
+                    self.look_after();
+                    if !self.catalog.unconfirmed(self.number).is_empty() {
+                        second.plan(self.luck());
+                    }
+                }
             }
         };
         // What it said before it failed still holds.
@@ -220,6 +242,7 @@ impl Follower {
         // What concerns all sources is looked after by one of those that follow them.
         if self.number == 0 {
             self.catalog.sweep();
+            self.catalog.review();
         }
         self.catalog.warn_of_staleness(self.number);
     }
@@ -242,6 +265,7 @@ impl Follower {
                 let metrics = &self.source().metrics;
                 metrics.listings_total.inc();
                 metrics.records_read_total.inc_by(u64::from(listing.reads));
+                metrics.healed_total.inc_by(u64::from(listing.healed));
                 self.catalog.connected(self.number, None);
                 if let Some(listing) = self.settle.hold_back(listing) {
                     self.apply(listing);
@@ -254,6 +278,17 @@ impl Follower {
         let service = listing.service.clone();
         if self.catalog.apply(self.number, listing) {
             self.settle.open(service, Instant::now());
+        }
+    }
+
+    /// Takes over what a second look showed: what is there after all, and that the rest is gone indeed.
+    fn confirm(&mut self, seen: Vec<Listing>) {
+        // Once the registry itself is lost, nothing is confirmed: it is looked at again when it is back.
+        let seen = if self.catalog.is_up(self.number) { seen } else { Vec::new() };
+        for listing in seen {
+            let service = listing.service.clone();
+            self.apply(listing);
+            self.catalog.confirm(&service);
         }
     }
 
@@ -270,17 +305,17 @@ impl Follower {
     }
 
     fn pause(&mut self) -> Duration {
-        let longest = self.pauses.next().unwrap_or(LONGEST_PAUSE);
-        longest.mul_f64(self.catalog.state.lock().rng.random::<f64>())
+        self.pauses.next().unwrap_or(LONGEST_PAUSE).mul_f64(self.luck())
+    }
+
+    /// A number from 0 to 1.
+    fn luck(&self) -> f64 {
+        self.catalog.state.lock().rng.random()
     }
 }
 
-fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .build()
+fn pauses(first: Duration) -> ExponentialBackoff {
+    ExponentialBuilder::new().with_min_delay(first).with_max_delay(LONGEST_PAUSE).without_max_times().build()
 }
 
 async fn until(deadline: Option<Instant>) {

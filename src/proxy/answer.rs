@@ -140,8 +140,8 @@ fn detail(error: &ProxyError, record: &Record, worker: &Worker) -> String {
     let bound = record.bound.borrow();
     let Some(bound) = bound.as_ref() else { return detail };
     let (known, wanted, available) = bound.look(|snapshot| {
-        let available = snapshot.endpoints.iter().filter(|endpoint| endpoint.is_available()).count();
-        (snapshot.known, snapshot.endpoints.len(), available)
+        let available = snapshot.all().filter(|endpoint| endpoint.is_available()).count();
+        (snapshot.known, snapshot.all().count(), available)
     });
     let _ = write!(
         detail,

@@ -36,6 +36,11 @@ impl<M: Ord> Records<M> {
         self.records.get(name).is_some_and(|record| record.mark == *mark)
     }
 
+    /// Whether a record is there, in whatever state.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.records.contains_key(name)
+    }
+
     /// Puts a record in place of what was there of its name. `path` is where it lies, for an operator.
     pub(crate) fn put(&mut self, name: String, mark: M, path: &str, tenure: Tenure, decoded: Decoded) {
         let path_of_all: Arc<str> = path.into();
@@ -74,12 +79,6 @@ impl<M: Ord> Records<M> {
         self.records.retain(|name, _| wanted(name));
         self.gather_rules();
         before - self.records.len()
-    }
-
-    /// Takes out everything.
-    pub(crate) fn clear(&mut self) {
-        self.rules.clear();
-        self.records.clear();
     }
 
     fn gather_rules(&mut self) {

@@ -48,6 +48,7 @@ enum ProtocolWord {
     Http1,
     H2c,
     Mucp,
+    Tcp,
 }
 
 /// The words for [`Tenure`].

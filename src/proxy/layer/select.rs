@@ -45,13 +45,17 @@ impl<S> Select<S> {
         bound.look(|snapshot| {
             let picked = self.worker.with_luck(|rng| snapshot.pick(now, &routed.tried, rng));
             if picked.is_ok_and(|endpoint| !endpoint.is_available())
-                && !snapshot.endpoints.iter().any(Endpoint::is_available)
+                && !snapshot.all().any(Endpoint::is_available)
             {
                 self.worker.shared.metrics.proxy.desperate_picks_total.inc();
             }
             picked.cloned().map_err(|why| match why {
                 NoEndpoint::NotListed => ProxyError::NotListed { service: bound.service().clone() },
                 NoEndpoint::Absent => ProxyError::Absent { service: bound.service().clone() },
+                NoEndpoint::OutOfReach => {
+                    let (service, count) = (bound.service().clone(), snapshot.out_of_reach);
+                    ProxyError::OutOfReach { service, count }
+                }
                 NoEndpoint::Empty | NoEndpoint::AllTried => {
                     ProxyError::NoProvider { service: bound.service().clone(), known: snapshot.known }
                 }

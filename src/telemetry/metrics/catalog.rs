@@ -20,12 +20,19 @@ pub struct CatalogMetrics {
     pub store_writes_total: IntCounter,
     /// Files of last known providers that could not be written.
     pub store_failures_total: IntCounter,
+    /// From the arrival of a registry's word of a change to the snapshot that shows it, in seconds.
+    pub notification_to_swap_seconds: Histogram,
+    /// From a snapshot's making to the first pick from it, in seconds.
+    pub swap_to_pick_seconds: Histogram,
     skipped: IntCounterVec,
+    removals: IntCounterVec,
+    probes: IntCounterVec,
     up: IntGaugeVec,
     disconnects: IntCounterVec,
     watch_failures: IntCounterVec,
     listings: IntCounterVec,
     records_read: IntCounterVec,
+    healed: IntCounterVec,
 }
 
 /// Metrics of one registry.
@@ -41,6 +48,8 @@ pub struct RegistryMetrics {
     pub listings_total: IntCounter,
     /// Records read from the registry.
     pub records_read_total: IntCounter,
+    /// Lists in which reading found what the registry had not told of.
+    pub healed_total: IntCounter,
 }
 
 impl CatalogMetrics {
@@ -64,6 +73,22 @@ impl CatalogMetrics {
                 "store_failures_total",
                 "Files of last known providers that could not be written.",
             ),
+            notification_to_swap_seconds: names.histogram(
+                "notification_to_swap_seconds",
+                "From the arrival of a registry's word of a change to the snapshot that shows it.",
+                &SWAP_BUCKETS,
+            ),
+            swap_to_pick_seconds: names.histogram(
+                "swap_to_first_pick_seconds",
+                "From a snapshot's making to the first pick from it.",
+                &SWAP_BUCKETS,
+            ),
+            removals: names.counters(
+                "endpoint_removals_total",
+                "Endpoints that left the list of their service, by what it was taken for.",
+                &["cause"],
+            ),
+            probes: names.counters("probes_total", "Probes of endpoints in doubt, by result.", &["result"]),
             skipped: names.counters(
                 "registry_records_skipped_total",
                 "Records that are no provider, by reason.",
@@ -80,6 +105,10 @@ impl CatalogMetrics {
             ),
             listings: of_registry("registry_listings_total", "Whole lists of a service received."),
             records_read: of_registry("registry_records_read_total", "Records read from the registry."),
+            healed: of_registry(
+                "registry_healed_total",
+                "Lists in which reading found what the registry had not told of.",
+            ),
         }
     }
 
@@ -91,7 +120,18 @@ impl CatalogMetrics {
             watch_failures_total: self.watch_failures.with_label_values(&[name]),
             listings_total: self.listings.with_label_values(&[name]),
             records_read_total: self.records_read.with_label_values(&[name]),
+            healed_total: self.healed.with_label_values(&[name]),
         }
+    }
+
+    /// Endpoints that left their list for one cause: `withdrawn`, or a word of the fixed set that the catalog gives.
+    pub fn removals(&self, cause: &'static str) -> IntCounter {
+        self.removals.with_label_values(&[cause])
+    }
+
+    /// Probes that ended so: `well` or `failed`.
+    pub fn probes(&self, result: &'static str) -> IntCounter {
+        self.probes.with_label_values(&[result])
     }
 
     /// Records skipped for one reason: a word of the fixed set that formats give.

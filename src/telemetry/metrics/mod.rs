@@ -146,9 +146,15 @@ mod tests {
             in_flight: 2,
         };
         let service = "greeter".parse().unwrap();
-        let shadows = vec![("etcd".into(), 3)];
-        let stale = Duration::from_secs(4);
-        (metrics, vec![ServiceSample { service, stale, endpoints: vec![endpoint], shadows }])
+        let sample = ServiceSample {
+            service,
+            stale: Duration::from_secs(4),
+            revision: Some(77),
+            changed: Some(Duration::from_secs(9)),
+            endpoints: vec![endpoint],
+            shadows: vec![("etcd".into(), 3)],
+        };
+        (metrics, vec![sample])
     }
 
     /// The names and types of all that is ever exposed, without values: what dashboards and alerts are built on.
@@ -179,6 +185,8 @@ mod tests {
             "wayside_endpoint_failures_total{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 1",
             "wayside_endpoint_attempts_in_flight{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 2",
             "wayside_service_stale_seconds{service=\"greeter\"} 4",
+            "wayside_service_revision{service=\"greeter\"} 77",
+            "wayside_service_unchanged_seconds{service=\"greeter\"} 9",
             "wayside_registry_up{registry=\"zookeeper\"} 1",
             "wayside_shadow_differences{registry=\"etcd\",service=\"greeter\"} 3",
             "wayside_log_lines_dropped_total{log=\"access\"} 7",

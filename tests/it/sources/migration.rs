@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::light::Light;
 use crate::support::load::Load;
-use crate::support::patience::{PATIENCE, at_last};
+use crate::support::patience::at_last;
 use crate::support::program::{Program, text};
 use crate::support::zookeeper::ZooKeeper;
 
@@ -126,13 +126,7 @@ async fn a_service_moves_from_zookeeper_to_a_file_while_requests_run() {
     let fourth = Light::start().await;
     announce(&file, &[&lights[0], &fourth]);
     knows(&program, &[(&lights[0], NEW), (&fourth, NEW)]).await;
-    load.goes_on().await;
-    assert!(
-        fourth.requests() > 0 || {
-            tokio::time::timeout(PATIENCE, load.goes_on()).await.unwrap();
-            fourth.requests() > 0
-        }
-    );
+    at_last("the new one is asked", async || fourth.requests() > 0).await;
     load.finish()
         .await
         .none_failed("three providers that move from ZooKeeper to a file, which then is alone");

@@ -103,7 +103,7 @@ fn providers() -> impl Strategy<Value = Provider> {
     let texts = (any::<String>(), any::<String>(), proptest::option::of(any::<String>()), any::<String>());
     let numbers =
         (1_u16.., 0_u32..200_000, proptest::option::of((0_u64..1 << 50, 1_u64..1 << 40)), any::<u64>());
-    let kinds = (0..3_usize, 0..3_usize, any::<bool>());
+    let kinds = (0..3_usize, 0..4_usize, any::<bool>());
     let metadata = prop::collection::btree_map(any::<String>(), any::<String>(), 0..4);
     (texts, numbers, kinds, metadata).prop_map(|(texts, numbers, kinds, metadata)| {
         let (id, record, zone, version) = texts;
@@ -119,7 +119,7 @@ fn providers() -> impl Strategy<Value = Provider> {
             warm_up,
             zone: zone.map(Into::into),
             version: version.into(),
-            protocol: [Protocol::Http1, Protocol::H2c, Protocol::Mucp][kinds.1],
+            protocol: [Protocol::Http1, Protocol::H2c, Protocol::Mucp, Protocol::Tcp][kinds.1],
             secure: kinds.2,
             metadata,
             ..Provider::new(id, format!("host-{port}.example:{port}").parse().unwrap())
