@@ -11,5 +11,6 @@ mod forwarding;
 mod go_micro;
 mod http;
 mod program;
+mod sources;
 mod support;
 mod zookeeper;
