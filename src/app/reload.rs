@@ -18,7 +18,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 8] = [
+const AT_ONCE: [&str; 9] = [
     "route",
     "service",
     "naming",
@@ -26,6 +26,7 @@ const AT_ONCE: [&str; 8] = [
     "timeouts.request",
     "timeouts.attempt",
     "services.policy",
+    "upstream.tls",
     "log.level",
 ];
 
@@ -83,9 +84,15 @@ impl Reloader {
                 return;
             }
         };
+        // Certificates may be others under the same names; those of the system are read again too.
+        self.shared.dialler.renew_tls(config.upstream.tls.clone());
+        if config.upstream.tls != self.config.upstream.tls {
+            tracing::info!("new connections use the certificates that were read now");
+        }
         let changes = changed_lines(self.config.to_toml(), config.to_toml());
         if changes.is_empty() {
             tracing::info!("the configuration was read again; nothing changed");
+            self.config = config;
             return;
         }
         let waiting = waiting(self.config.to_toml(), config.to_toml());

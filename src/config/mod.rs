@@ -8,6 +8,7 @@ mod overrides;
 mod reader;
 mod resolve;
 mod routes;
+mod tls;
 mod value;
 
 use std::fmt;

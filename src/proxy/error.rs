@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::catalog::SubscribeError;
 use crate::provider::{ServiceName, ServiceNameError};
 use crate::route::Unroutable;
+use crate::upstream::tls::TlsError;
 use crate::upstream::{ConnectError, SendCause};
 
 /// Why a request is not answered by a provider.
@@ -156,13 +157,37 @@ impl ProxyError {
     }
 }
 
+/// An error with its causes behind it, in one line.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        told.push_str(": ");
+        told.push_str(&deeper.to_string());
+        cause = deeper.source();
+    }
+    told
+}
+
+/// RFC 9209, sections 2.3.13 to 2.3.15.
+const fn tls_proxy_status(cause: &TlsError) -> &'static str {
+    match cause {
+        TlsError::Certificate(_) => "tls_certificate_error",
+        TlsError::Alert(_) => "tls_alert_received",
+        TlsError::NoRoots { .. } | TlsError::Name { .. } => "proxy_configuration_error",
+        TlsError::NotTls | TlsError::Closed | TlsError::NoHttp2 | TlsError::Protocol(_) | TlsError::Io(_) => {
+            "tls_protocol_error"
+        }
+    }
+}
+
 const fn cause_telling(cause: &SendCause) -> Telling {
     use StatusCode as S;
     match cause {
         SendCause::Connect(ConnectError::Refused { .. }) => {
             telling("connection_refused", S::BAD_GATEWAY, "connection_refused")
         }
-        SendCause::Connect(ConnectError::Timeout { .. }) => {
+        SendCause::Connect(ConnectError::Timeout { .. } | ConnectError::TlsTimeout { .. }) => {
             telling("connection_timeout", S::GATEWAY_TIMEOUT, "connection_timeout")
         }
         SendCause::Connect(ConnectError::Resolve { .. } | ConnectError::NoAddress { .. }) => {
@@ -170,6 +195,9 @@ const fn cause_telling(cause: &SendCause) -> Telling {
         }
         SendCause::Connect(ConnectError::Failed { .. } | ConnectError::Handshake { .. }) => {
             telling("unreachable", S::BAD_GATEWAY, "destination_ip_unroutable")
+        }
+        SendCause::Connect(ConnectError::Tls { source, .. }) => {
+            telling("tls", S::BAD_GATEWAY, tls_proxy_status(source))
         }
         SendCause::Full { .. } => {
             telling("connections_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")

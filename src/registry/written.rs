@@ -10,6 +10,7 @@
 //! | `zone` | where it runs | |
 //! | `version` | its version | none |
 //! | `protocol` | `http1`, `h2c` or `mucp` | `http1` |
+//! | `tls` | whether that is spoken over TLS: `true` or `false` | `false` |
 //! | `metadata` | a table of texts, numbers, true or false | none |
 //!
 //! Other keys are ignored, as in every registry, and told to whoever reads.
@@ -24,7 +25,7 @@ use super::format::Reason;
 use crate::provider::{Address, Protocol, Provider, Weight};
 
 /// The keys of a provider written as a table.
-const KEYS: [&str; 7] = ["address", "id", "weight", "zone", "version", "protocol", "metadata"];
+const KEYS: [&str; 8] = ["address", "id", "weight", "zone", "version", "protocol", "tls", "metadata"];
 
 /// Why something written is no provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,6 +93,7 @@ fn from_table(table: &Map<String, Value>) -> Result<Provider, Mistake> {
         let detail = || format!("there is no protocol {word:?}; write \"http1\", \"h2c\" or \"mucp\"");
         provider.protocol = protocol(word).ok_or_else(|| Mistake::new(Reason::Value, detail()))?;
     }
+    provider.secure = flag(table, "tls")?;
     if let Some(written) = table.get("metadata").filter(|written| !written.is_null()) {
         provider.metadata = metadata(written)?;
     }
@@ -104,6 +106,17 @@ fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>,
         Some(Value::String(text)) => Ok(Some(text)),
         Some(other) => {
             Err(Mistake::new(Reason::Malformed, format!("{key} is {other}; write it as a text in quotes")))
+        }
+    }
+}
+
+fn flag(table: &Map<String, Value>, key: &str) -> Result<bool, Mistake> {
+    match table.get(key) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(other) => {
+            let detail = format!("{key} is {other}; write true or false, without quotes");
+            Err(Mistake::new(Reason::Malformed, detail))
         }
     }
 }
@@ -156,12 +169,12 @@ mod tests {
     fn a_table_says_it_all() {
         let written = json!({
             "address": "greeter.local:8081", "id": "g-1", "weight": 2, "zone": "a", "version": "v2",
-            "protocol": "h2c", "metadata": {"k": "v", "n": 7, "on": true}, "wieght": 3,
+            "protocol": "h2c", "tls": true, "metadata": {"k": "v", "n": 7, "on": true}, "wieght": 3,
         });
         let provider = provider(&written).unwrap();
         assert_eq!((&*provider.id, provider.weight), ("g-1", Weight::from_hundredths(200)));
         assert_eq!((provider.zone.as_deref(), &*provider.version), (Some("a"), "v2"));
-        assert_eq!(provider.protocol, Protocol::H2c);
+        assert_eq!((provider.protocol, provider.secure), (Protocol::H2c, true));
         assert_eq!(provider.metadata["n"], "7");
         assert_eq!(provider.metadata["on"], "true");
         assert_eq!(unknown_keys(&written).collect::<Vec<_>>(), ["wieght"]);
@@ -180,6 +193,7 @@ mod tests {
                 Reason::Value,
                 "write \"http1\", \"h2c\" or \"mucp\"",
             ),
+            (json!({"address": "a:1", "tls": "yes"}), Reason::Malformed, "write true or false"),
             (json!({"address": "a:1", "version": 2}), Reason::Malformed, "version is 2; write it as a text"),
             (json!({"address": "a:1", "metadata": {"k": []}}), Reason::Malformed, "metadata.k is []"),
         ] {

@@ -9,11 +9,11 @@ use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
-use tokio::net::TcpStream;
 
-use super::{ConnectError, Settings};
+use super::tls::TlsError;
+use super::{ConnectError, Dialler, Stream};
 use crate::body::Body;
-use crate::drain::{Drain, LocalTasks};
+use crate::drain::LocalTasks;
 use crate::gather::Gather;
 use crate::provider::{Address, Protocol};
 
@@ -99,13 +99,13 @@ impl fmt::Debug for Sender {
 impl Sender {
     /// Begins HTTP on a new connection and runs it; `alive` is dropped when the connection ends.
     pub(super) async fn begin(
-        stream: TcpStream,
+        stream: Stream,
         protocol: Protocol,
         address: &Address,
-        settings: &Settings,
-        drain: &Drain,
+        dialler: &Dialler,
         alive: impl Sized + 'static,
     ) -> Result<Self, ConnectError> {
+        let Dialler { settings, drain, .. } = dialler;
         let io = TokioIo::new(Gather(stream));
         let failed = |source| ConnectError::Handshake { address: address.clone(), source };
         match protocol {
@@ -173,7 +173,10 @@ impl Sender {
             let source = failure.into_error();
             let address = address.clone();
             let request = returned.or(spare).map(Box::new);
-            if source.is_parse() {
+            if let Some(refusal) = std::error::Error::source(&source).and_then(TlsError::refusal) {
+                let cause = ConnectError::Tls { address, source: Box::new(refusal) }.into();
+                SendError { cause, arrival: Arrival::Never, request }
+            } else if source.is_parse() {
                 SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
             } else if source.is_user() || source.is_body_write_aborted() {
                 SendError { cause: SendCause::RequestBody { source }, arrival, request: None }

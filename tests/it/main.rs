@@ -9,4 +9,5 @@ mod go_micro;
 mod http;
 mod program;
 mod support;
+mod tls;
 mod zookeeper;
