@@ -169,25 +169,13 @@ pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     told
 }
 
-/// RFC 9209, sections 2.3.13 to 2.3.15.
-const fn tls_proxy_status(cause: &TlsError) -> &'static str {
-    match cause {
-        TlsError::Certificate(_) => "tls_certificate_error",
-        TlsError::Alert(_) => "tls_alert_received",
-        TlsError::NoRoots { .. } | TlsError::Name { .. } => "proxy_configuration_error",
-        TlsError::NotTls | TlsError::Closed | TlsError::NoHttp2 | TlsError::Protocol(_) | TlsError::Io(_) => {
-            "tls_protocol_error"
-        }
-    }
-}
-
 const fn cause_telling(cause: &SendCause) -> Telling {
     use StatusCode as S;
     match cause {
         SendCause::Connect(ConnectError::Refused { .. }) => {
             telling("connection_refused", S::BAD_GATEWAY, "connection_refused")
         }
-        SendCause::Connect(ConnectError::Timeout { .. } | ConnectError::TlsTimeout { .. }) => {
+        SendCause::Connect(ConnectError::Timeout { .. }) => {
             telling("connection_timeout", S::GATEWAY_TIMEOUT, "connection_timeout")
         }
         SendCause::Connect(ConnectError::Resolve { .. } | ConnectError::NoAddress { .. }) => {
@@ -196,14 +184,27 @@ const fn cause_telling(cause: &SendCause) -> Telling {
         SendCause::Connect(ConnectError::Failed { .. } | ConnectError::Handshake { .. }) => {
             telling("unreachable", S::BAD_GATEWAY, "destination_ip_unroutable")
         }
-        SendCause::Connect(ConnectError::Tls { source, .. }) => {
-            telling("tls", S::BAD_GATEWAY, tls_proxy_status(source))
-        }
+        SendCause::Connect(ConnectError::Tls { source, .. }) => tls_telling(source),
         SendCause::Full { .. } => {
             telling("connections_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
         }
         SendCause::Closed { .. } => telling("connection_closed", S::BAD_GATEWAY, "connection_terminated"),
         SendCause::Malformed { .. } => telling("bad_response", S::BAD_GATEWAY, "http_protocol_error"),
         SendCause::RequestBody { .. } => telling("request_broken", S::BAD_REQUEST, "http_request_error"),
+    }
+}
+
+const fn tls_telling(cause: &TlsError) -> Telling {
+    use StatusCode as S;
+    match cause {
+        TlsError::Timeout { .. } => telling("connection_timeout", S::GATEWAY_TIMEOUT, "connection_timeout"),
+        TlsError::Certificate(_) => telling("tls", S::BAD_GATEWAY, "tls_certificate_error"),
+        TlsError::Alert(_) => telling("tls", S::BAD_GATEWAY, "tls_alert_received"),
+        TlsError::NoRoots { .. } | TlsError::Name { .. } => {
+            telling("tls", S::BAD_GATEWAY, "proxy_configuration_error")
+        }
+        TlsError::NotTls | TlsError::Closed | TlsError::NoHttp2 | TlsError::Protocol(_) | TlsError::Io(_) => {
+            telling("tls", S::BAD_GATEWAY, "tls_protocol_error")
+        }
     }
 }

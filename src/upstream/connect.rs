@@ -66,14 +66,6 @@ pub enum ConnectError {
         #[source]
         source: Box<TlsError>,
     },
-    /// The connection came about, but the time limit passed before TLS had begun on it.
-    #[error("no TLS with {address} within {limit:?}, connecting included")]
-    TlsTimeout {
-        /// The provider's address.
-        address: Address,
-        /// The limit.
-        limit: Duration,
-    },
     /// The connection came about, but HTTP could not begin on it.
     #[error("cannot begin to speak HTTP with {address}")]
     Handshake {
@@ -133,18 +125,14 @@ impl Dialler {
         match timeout_at(deadline, handshake.make(socket)).await {
             Ok(Ok(stream)) => Ok(Stream::Secure(Box::new(stream))),
             Ok(Err(cause)) => Err(failed(cause)),
-            Err(_) => Err(ConnectError::TlsTimeout { address: address.clone(), limit }),
+            Err(_) => Err(failed(TlsError::Timeout { limit })),
         }
     }
 
     async fn socket(&self, address: &Address, deadline: Instant) -> Result<TcpStream, ConnectError> {
-        match timeout_at(deadline, reach(address)).await {
-            Ok(socket) => socket,
-            Err(_) => {
-                let limit = self.settings.connect_timeout;
-                Err(ConnectError::Timeout { address: address.clone(), limit })
-            }
-        }
+        let limit = self.settings.connect_timeout;
+        let late = |_| Err(ConnectError::Timeout { address: address.clone(), limit });
+        timeout_at(deadline, reach(address)).await.unwrap_or_else(late)
     }
 }
 

@@ -96,7 +96,8 @@ impl Pools {
         };
         let sender = match ready {
             Some(sender) => Ok(sender),
-            None => self.dial(&pool, &endpoint.provider).await,
+            // Apart, so that the many requests that find a connection need no room for making one.
+            None => Box::pin(self.dial(&pool, &endpoint.provider)).await,
         };
         let mut sender = match sender {
             Ok(sender) => sender,

@@ -4,6 +4,7 @@ mod trust;
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use rustls::client::WebPkiServerVerifier;
@@ -61,6 +62,12 @@ pub enum TlsError {
     /// The provider closed the connection in the middle of the handshake.
     #[error("it closed the connection during the TLS handshake")]
     Closed,
+    /// The time limit for the connection passed.
+    #[error("the handshake did not end within {limit:?}, connecting included")]
+    Timeout {
+        /// The limit.
+        limit: Duration,
+    },
     /// HTTP/2 is to be spoken, and the provider did not agree to it.
     #[error("it does not offer HTTP/2 over TLS")]
     NoHttp2,

@@ -129,3 +129,30 @@ fn shape(message: &mut http::Request<Body>, provider: &Provider) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_shaped_for_one_provider_is_reshaped_for_the_next() {
+        let at = |protocol, secure| Provider {
+            protocol,
+            secure,
+            ..Provider::new("a", "127.0.0.1:1".parse().unwrap())
+        };
+        let request = http::Request::get("/x?y").header(HOST, "svc").body(Body::empty());
+        let mut message = request.unwrap();
+        for (provider, target, host) in [
+            (at(Protocol::H2c, false), "http://svc/x?y", None),
+            (at(Protocol::H2c, true), "https://svc/x?y", None),
+            (at(Protocol::Http1, true), "/x?y", Some("svc")),
+            (at(Protocol::H2c, true), "https://svc/x?y", None),
+            (at(Protocol::H2c, false), "http://svc/x?y", None),
+        ] {
+            shape(&mut message, &provider);
+            let found = message.headers().get(HOST).map(|host| host.to_str().unwrap());
+            assert_eq!((message.uri().to_string().as_str(), found), (target, host));
+        }
+    }
+}

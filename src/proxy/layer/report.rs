@@ -78,7 +78,7 @@ fn note(memory: &Arc<Memory>, error: &ProxyError, worker: &Worker) {
             memory.count_failure();
             if memory.reach.fail(worker.shared.clock.now(), worker.luck()) {
                 let cause = with_causes(cause);
-                tracing::warn!(endpoint = %memory.address, cause, "an endpoint cannot be reached; it is left alone for a while");
+                tracing::warn!(endpoint = %memory.address, %cause, "an endpoint cannot be reached; it is left alone for a while");
             }
         }
         SendCause::Closed { .. } => {

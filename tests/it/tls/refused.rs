@@ -82,7 +82,8 @@ async fn a_handshake_has_the_time_of_a_connection() {
     let response = client.get("svc", "/").await;
     let body = String::from_utf8_lossy(response.body());
     assert_eq!(response.status(), 504);
-    assert!(body.contains(&format!("no TLS with {} within 100ms", silent.address())), "{body}");
+    let told = format!("cannot speak TLS with {}: the handshake did not end within 100ms", silent.address());
+    assert!(body.contains(&told), "{body}");
     assert!(response.headers()["proxy-status"].to_str().unwrap().contains("details=\"connection_timeout\""));
     // It was begun, in nothing but TLS.
     let mut first = [0; 3];
