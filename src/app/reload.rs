@@ -154,8 +154,8 @@ mod tests {
 
     #[test]
     fn what_needs_a_restart_is_named() {
-        let old = "workers = 1\n[timeouts]\nrequest = \"1s\"\nconnect = \"1s\"\n[[route]]\nservice = \"a\"\n";
-        let new = "workers = 2\n[timeouts]\nrequest = \"2s\"\nconnect = \"2s\"\n[[route]]\nservice = \"b\"\n";
+        let old = "workers = 1\n[timeouts]\nrequest = \"1s\"\nconnect = \"1s\"\n[[route]]\nservice = \"a\"\n[upstream.tls]\nca = \"a\"";
+        let new = "workers = 2\n[timeouts]\nrequest = \"2s\"\nconnect = \"2s\"\n[[route]]\nservice = \"b\"\n[upstream.tls]\nca = \"b\"";
         assert_eq!(waiting(old, new), ["timeouts.connect", "workers"]);
         assert_eq!(waiting(old, old), [""; 0]);
     }

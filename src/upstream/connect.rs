@@ -123,7 +123,7 @@ impl Dialler {
         let deadline = Instant::now() + limit;
         let socket = self.socket(address, deadline).await?;
         match timeout_at(deadline, handshake.make(socket)).await {
-            Ok(Ok(stream)) => Ok(Stream::Secure(Box::new(stream))),
+            Ok(Ok(stream)) => Ok(stream.into()),
             Ok(Err(cause)) => Err(failed(cause)),
             Err(_) => Err(failed(TlsError::Timeout { limit })),
         }

@@ -1,6 +1,7 @@
 //! One connection on which requests are sent, whichever HTTP it speaks, and what became of a request that failed on it.
 
 use std::fmt;
+use std::io;
 use std::rc::Rc;
 
 use futures_util::FutureExt as _;
@@ -8,9 +9,11 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::AlertDescription;
 use thiserror::Error;
 
-use super::tls::TlsError;
+use super::stream::Refusal;
+use super::tls::{TlsError, refused};
 use super::{ConnectError, Dialler, Stream};
 use crate::body::Body;
 use crate::drain::LocalTasks;
@@ -84,7 +87,11 @@ pub enum SendCause {
 /// The sending half of a connection; the connection itself runs as a task of its own.
 pub(super) enum Sender {
     Http1(http1::SendRequest<Body>),
-    Http2 { sender: http2::SendRequest<Body>, streams: Rc<()> },
+    /// What the streams share is counted by them.
+    Http2 {
+        sender: http2::SendRequest<Body>,
+        streams: Rc<Option<Refusal>>,
+    },
 }
 
 impl fmt::Debug for Sender {
@@ -106,6 +113,7 @@ impl Sender {
         alive: impl Sized + 'static,
     ) -> Result<Self, ConnectError> {
         let Dialler { settings, drain, .. } = dialler;
+        let refusal = stream.refusal();
         let io = TokioIo::new(Gather(stream));
         let failed = |source| ConnectError::Handshake { address: address.clone(), source };
         match protocol {
@@ -126,7 +134,7 @@ impl Sender {
                     .await
                     .map_err(failed)?;
                 drain.spawn_local("upstream connection", connection.map(ended(alive)));
-                Ok(Self::Http2 { sender, streams: Rc::new(()) })
+                Ok(Self::Http2 { sender, streams: Rc::new(refusal) })
             }
         }
     }
@@ -173,8 +181,9 @@ impl Sender {
             let source = failure.into_error();
             let address = address.clone();
             let request = returned.or(spare).map(Box::new);
-            if let Some(refusal) = std::error::Error::source(&source).and_then(TlsError::refusal) {
-                let cause = ConnectError::Tls { address, source: Box::new(refusal) }.into();
+            if let Some(alert) = self.refusal(&source) {
+                // What came after the handshake has not been looked at.
+                let cause = ConnectError::Tls { address, source: Box::new(TlsError::Alert(alert)) }.into();
                 SendError { cause, arrival: Arrival::Never, request }
             } else if source.is_parse() {
                 SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
@@ -184,6 +193,15 @@ impl Sender {
                 SendError { cause: SendCause::Closed { address, source }, arrival, request }
             }
         })
+    }
+
+    /// Whether the provider refused who we are, as the cause of an error that came of it.
+    fn refusal(&self, error: &hyper::Error) -> Option<AlertDescription> {
+        match self {
+            Self::Http1(_) => refused(std::error::Error::source(error)?.downcast_ref::<io::Error>()?),
+            // This error has only words for its cause.
+            Self::Http2 { streams, .. } => streams.as_ref().as_ref()?.get().copied(),
+        }
     }
 }
 

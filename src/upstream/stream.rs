@@ -2,11 +2,15 @@
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
+use rustls::AlertDescription;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
+
+use super::tls::refused;
 
 /// A connection to a provider. No larger than a socket: what TLS needs lies elsewhere.
 #[derive(Debug)]
@@ -14,7 +18,47 @@ pub enum Stream {
     /// In clear text.
     Clear(TcpStream),
     /// Under TLS.
-    Secure(Box<TlsStream<TcpStream>>),
+    Secure(Box<Secure>),
+}
+
+/// A connection under TLS.
+#[derive(Debug)]
+pub struct Secure {
+    stream: TlsStream<TcpStream>,
+    refusal: Refusal,
+}
+
+/// The provider's refusal of who we are, once it is read: with TLS 1.3 it comes only after our side of the handshake has
+/// ended. Nothing that was sent has been looked at then. Written by the connection, read by those who sent on it.
+pub type Refusal = Arc<OnceLock<AlertDescription>>;
+
+impl From<TlsStream<TcpStream>> for Stream {
+    fn from(stream: TlsStream<TcpStream>) -> Self {
+        Self::Secure(Box::new(Secure { stream, refusal: Refusal::default() }))
+    }
+}
+
+impl Stream {
+    /// Where a refusal will be found, if one can come.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Clear(_) => None,
+            Self::Secure(secure) => Some(Arc::clone(&secure.refusal)),
+        }
+    }
+}
+
+impl Secure {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if let Poll::Ready(Err(error)) = &read
+            && let Some(alert) = refused(error)
+        {
+            // The first one is the one that counts.
+            let _ = self.refusal.set(alert);
+        }
+        read
+    }
 }
 
 impl AsyncRead for Stream {
@@ -25,7 +69,7 @@ impl AsyncRead for Stream {
     ) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Clear(socket) => Pin::new(socket).poll_read(cx, buffer),
-            Self::Secure(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Secure(secure) => secure.poll_read(cx, buffer),
         }
     }
 }
@@ -34,7 +78,7 @@ impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Clear(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Self::Secure(stream) => Pin::new(stream).poll_write(cx, bytes),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_write(cx, bytes),
         }
     }
 
@@ -45,28 +89,28 @@ impl AsyncWrite for Stream {
     ) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Clear(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
-            Self::Secure(stream) => Pin::new(stream).poll_write_vectored(cx, slices),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_write_vectored(cx, slices),
         }
     }
 
     fn is_write_vectored(&self) -> bool {
         match self {
             Self::Clear(socket) => socket.is_write_vectored(),
-            Self::Secure(stream) => stream.is_write_vectored(),
+            Self::Secure(secure) => secure.stream.is_write_vectored(),
         }
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Clear(socket) => Pin::new(socket).poll_flush(cx),
-            Self::Secure(stream) => Pin::new(stream).poll_flush(cx),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_flush(cx),
         }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Clear(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Secure(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_shutdown(cx),
         }
     }
 }

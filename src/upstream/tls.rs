@@ -117,26 +117,24 @@ impl TlsError {
             Err(error) => Self::Io(error),
         }
     }
+}
 
-    /// The provider's refusal of who we are, if an error of a connection is one. With TLS 1.3 it comes only after our side
-    /// of the handshake has ended; nothing that we sent has been looked at then.
-    pub(super) fn refusal(error: &(dyn std::error::Error + 'static)) -> Option<Self> {
-        use AlertDescription as A;
-        let error = error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref::<rustls::Error>()?;
-        let rustls::Error::AlertReceived(alert) = error else { return None };
-        let refused = [
-            A::HandshakeFailure,
-            A::BadCertificate,
-            A::UnsupportedCertificate,
-            A::CertificateRevoked,
-            A::CertificateExpired,
-            A::CertificateUnknown,
-            A::UnknownCA,
-            A::AccessDenied,
-            A::CertificateRequired,
-        ];
-        refused.contains(alert).then_some(Self::Alert(*alert))
-    }
+/// The alert by which a provider refuses who we are, if an error of a connection is one.
+pub(super) fn refused(error: &io::Error) -> Option<AlertDescription> {
+    use AlertDescription as A;
+    let rustls::Error::AlertReceived(alert) = error.get_ref()?.downcast_ref()? else { return None };
+    let refusals = [
+        A::HandshakeFailure,
+        A::BadCertificate,
+        A::UnsupportedCertificate,
+        A::CertificateRevoked,
+        A::CertificateExpired,
+        A::CertificateUnknown,
+        A::UnknownCA,
+        A::AccessDenied,
+        A::CertificateRequired,
+    ];
+    refusals.contains(alert).then_some(*alert)
 }
 
 /// TLS as it is spoken now. A change of the settings holds for the connections made from then on.

@@ -72,7 +72,7 @@ impl Issued {
         clients: &Authority,
         version: &'static SupportedProtocolVersion,
     ) -> TlsAcceptor {
-        self.serving(&["http/1.1"], Some(clients), &[version])
+        self.serving(&["h2", "http/1.1"], Some(clients), &[version])
     }
 
     fn serving(

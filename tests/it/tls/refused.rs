@@ -155,9 +155,11 @@ async fn a_provider_that_wants_to_know_us_is_shown_a_certificate() {
             assert_eq!(told(&it.get().await)["tls"]["client"], true);
         }
         let requests = echo.requests();
-        let mut it = Believer::new(&servers, Protocol::Http1, &[echo.address()]).await;
-        assert_refused(&it.get().await, "tls_alert_received", "it broke off with the alert");
-        let endpoint = &it.proxy.catalog.service("svc").unwrap().endpoints[0];
-        assert_eq!((endpoint.state, echo.requests()), ("unreachable", requests));
+        for protocol in [Protocol::Http1, Protocol::H2c] {
+            let mut it = Believer::new(&servers, protocol, &[echo.address()]).await;
+            assert_refused(&it.get().await, "tls_alert_received", "it broke off with the alert");
+            let endpoint = &it.proxy.catalog.service("svc").unwrap().endpoints[0];
+            assert_eq!((endpoint.state, echo.requests()), ("unreachable", requests));
+        }
     }
 }
