@@ -1,7 +1,6 @@
 //! One connection on which requests are sent, whichever HTTP it speaks, and what became of a request that failed on it.
 
 use std::fmt;
-use std::io;
 use std::rc::Rc;
 
 use futures_util::FutureExt as _;
@@ -13,7 +12,7 @@ use rustls::AlertDescription;
 use thiserror::Error;
 
 use super::stream::Refusal;
-use super::tls::{TlsError, refused};
+use super::tls::TlsError;
 use super::{ConnectError, Dialler, Stream};
 use crate::body::Body;
 use crate::drain::LocalTasks;
@@ -86,7 +85,10 @@ pub enum SendCause {
 
 /// The sending half of a connection; the connection itself runs as a task of its own.
 pub(super) enum Sender {
-    Http1(http1::SendRequest<Body>),
+    Http1 {
+        sender: http1::SendRequest<Body>,
+        refusal: Option<Refusal>,
+    },
     /// What the streams share is counted by them.
     Http2 {
         sender: http2::SendRequest<Body>,
@@ -97,7 +99,7 @@ pub(super) enum Sender {
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Http1(_) => "http1",
+            Self::Http1 { .. } => "http1",
             Self::Http2 { .. } => "http2",
         })
     }
@@ -124,7 +126,7 @@ impl Sender {
                     .await
                     .map_err(failed)?;
                 drain.spawn_local("upstream connection", connection.with_upgrades().map(ended(alive)));
-                Ok(Self::Http1(sender))
+                Ok(Self::Http1 { sender, refusal })
             }
             Protocol::H2c => {
                 let (sender, connection) = http2::Builder::new(LocalTasks(drain.clone()))
@@ -141,14 +143,14 @@ impl Sender {
 
     pub(super) fn is_closed(&self) -> bool {
         match self {
-            Self::Http1(sender) => sender.is_closed(),
+            Self::Http1 { sender, .. } => sender.is_closed(),
             Self::Http2 { sender, .. } => sender.is_closed(),
         }
     }
 
     pub(super) fn is_ready(&self) -> bool {
         match self {
-            Self::Http1(sender) => sender.is_ready(),
+            Self::Http1 { sender, .. } => sender.is_ready(),
             Self::Http2 { sender, streams } => {
                 sender.is_ready() && Rc::strong_count(streams) <= STREAMS_MAX as usize
             }
@@ -158,7 +160,7 @@ impl Sender {
     /// Another sender on the same connection, where the protocol carries several requests at once.
     pub(super) fn share(&self) -> Option<Self> {
         match self {
-            Self::Http1(_) => None,
+            Self::Http1 { .. } => None,
             Self::Http2 { sender, streams } => {
                 Some(Self::Http2 { sender: sender.clone(), streams: Rc::clone(streams) })
             }
@@ -172,7 +174,7 @@ impl Sender {
     ) -> Result<Response<Incoming>, SendError> {
         let spare = spare(&request);
         let sent = match self {
-            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http1 { sender, .. } => sender.try_send_request(request).await,
             Self::Http2 { sender, .. } => sender.try_send_request(request).await,
         };
         sent.map_err(|mut failure| {
@@ -181,7 +183,7 @@ impl Sender {
             let source = failure.into_error();
             let address = address.clone();
             let request = returned.or(spare).map(Box::new);
-            if let Some(alert) = self.refusal(&source) {
+            if let Some(alert) = self.refusal() {
                 // What came after the handshake has not been looked at.
                 let cause = ConnectError::Tls { address, source: Box::new(TlsError::Alert(alert)) }.into();
                 SendError { cause, arrival: Arrival::Never, request }
@@ -195,13 +197,13 @@ impl Sender {
         })
     }
 
-    /// Whether the provider refused who we are, as the cause of an error that came of it.
-    fn refusal(&self, error: &hyper::Error) -> Option<AlertDescription> {
-        match self {
-            Self::Http1(_) => refused(std::error::Error::source(error)?.downcast_ref::<io::Error>()?),
-            // This error has only words for its cause.
-            Self::Http2 { streams, .. } => streams.as_ref().as_ref()?.get().copied(),
-        }
+    /// The alert by which the provider refused who we are, if it did.
+    fn refusal(&self) -> Option<AlertDescription> {
+        let refusal = match self {
+            Self::Http1 { refusal, .. } => refusal.as_ref(),
+            Self::Http2 { streams, .. } => Option::as_ref(streams),
+        };
+        refusal?.get().copied()
     }
 }
 

@@ -26,6 +26,8 @@ pub enum Stream {
 pub struct Secure {
     stream: TlsStream<TcpStream>,
     refusal: Refusal,
+    /// Whether the provider has said anything under TLS, and so has accepted us.
+    heard: bool,
 }
 
 /// The provider's refusal of who we are, once it is read: with TLS 1.3 it comes only after our side of the handshake has
@@ -34,7 +36,7 @@ pub type Refusal = Arc<OnceLock<AlertDescription>>;
 
 impl From<TlsStream<TcpStream>> for Stream {
     fn from(stream: TlsStream<TcpStream>) -> Self {
-        Self::Secure(Box::new(Secure { stream, refusal: Refusal::default() }))
+        Self::Secure(Box::new(Secure { stream, refusal: Refusal::default(), heard: false }))
     }
 }
 
@@ -50,8 +52,11 @@ impl Stream {
 
 impl Secure {
     fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.heard |= buffer.filled().len() > before;
         if let Poll::Ready(Err(error)) = &read
+            && !self.heard
             && let Some(alert) = refused(error)
         {
             // The first one is the one that counts.
