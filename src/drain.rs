@@ -93,15 +93,14 @@ impl Drain {
         drop(self.tasks.spawn(caught(name, panics, task)));
     }
 
-    /// Runs what blocks, such as writing to a disk, beside the runtime; gives what it gives. A panic in it is caught, counted
-    /// and logged, and gives nothing. It cannot be stopped, and is not waited for at the end.
-    pub async fn blocking<T: Send + 'static>(
+    /// Does work that keeps its thread busy on a thread of its own. `None` when it panicked, which is counted and logged.
+    pub async fn run_aside<T: Send + 'static>(
         &self,
         name: &'static str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Option<T> {
-        let done = tokio::task::spawn_blocking(work).await;
-        if done.as_ref().is_err_and(tokio::task::JoinError::is_panic) {
+        let done = self.tasks.spawn_blocking(work).await;
+        if done.is_err() {
             self.panics.add();
             tracing::error!(task = name, "a task panicked and was dropped; please report this");
         }
@@ -177,11 +176,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_blocks_gives_its_value_or_is_counted() {
+    async fn work_on_a_thread_of_its_own_is_counted_and_may_panic() {
         let drain = Drain::new();
-        assert_eq!(drain.blocking("sum", || 1 + 1).await, Some(2));
-        assert_eq!(drain.blocking("one that panics", || panic!("on purpose")).await, None::<()>);
-        assert_eq!(drain.panics(), 1);
+        let counts = drain.clone();
+        assert_eq!(drain.run_aside("work", move || counts.tasks()).await, Some(1));
+        assert_eq!(drain.run_aside("one that panics", || panic!("on purpose")).await, None::<()>);
+        assert_eq!((drain.panics(), drain.tasks()), (1, 0));
     }
 
     #[tokio::test(start_paused = true)]

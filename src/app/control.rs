@@ -68,9 +68,11 @@ impl Control {
             control.spawn("registry", shared.catalog.follow(number, control.clone()));
         }
         control.spawn("store", shared.catalog.keep_store(control.clone()));
-        let timeout = shared.upstream.connect_timeout;
         let (catalog, metrics) = (Arc::clone(&shared.catalog), Arc::clone(&shared.metrics));
-        control.spawn("health", health::watch_over(catalog, metrics, shared.clock, timeout, control.clone()));
+        control.spawn(
+            "health",
+            health::watch_over(catalog, metrics, shared.clock, Arc::clone(&shared.dialler), control.clone()),
+        );
         control.spawn("announcing", Arc::clone(&announcements).run());
         if let Some((listener, settings)) = admin {
             let state = admin::State {

@@ -25,6 +25,7 @@ use crate::proxy::{self, Pseudonym, Shared};
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::Dialler;
 pub use reload::Reload;
 
 /// A proxy that is built and bound, but does not run yet. Until it runs, connections wait in the listeners.
@@ -147,7 +148,7 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let drain = Drain::telling_of_panics(metrics.count_panics());
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
-        upstream: config.upstream.clone(),
+        dialler: Dialler::new(config.upstream.clone(), drain.clone(), Arc::clone(&metrics)),
         table: ArcSwap::new(Arc::clone(&config.routes)),
         catalog,
         metrics,

@@ -19,7 +19,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 9] = [
+const AT_ONCE: [&str; 10] = [
     "announce",
     "route",
     "service",
@@ -28,6 +28,7 @@ const AT_ONCE: [&str; 9] = [
     "timeouts.request",
     "timeouts.attempt",
     "services.policy",
+    "upstream.tls",
     "log.level",
 ];
 
@@ -86,9 +87,15 @@ impl Reloader {
                 return;
             }
         };
+        // Certificates may be others under the same names; those of the system are read again too.
+        self.shared.dialler.renew_tls(config.upstream.tls.clone());
+        if config.upstream.tls != self.config.upstream.tls {
+            tracing::info!("new connections use the certificates that were read now");
+        }
         let changes = changed_lines(self.config.to_toml(), config.to_toml());
         if changes.is_empty() {
             tracing::info!("the configuration was read again; nothing changed");
+            self.config = config;
             return;
         }
         let waiting = waiting(self.config.to_toml(), config.to_toml());
@@ -152,8 +159,8 @@ mod tests {
 
     #[test]
     fn what_needs_a_restart_is_named() {
-        let old = "workers = 1\n[timeouts]\nrequest = \"1s\"\nconnect = \"1s\"\n[[route]]\nservice = \"a\"\n";
-        let new = "workers = 2\n[timeouts]\nrequest = \"2s\"\nconnect = \"2s\"\n[[route]]\nservice = \"b\"\n";
+        let old = "workers = 1\n[timeouts]\nrequest = \"1s\"\nconnect = \"1s\"\n[[route]]\nservice = \"a\"\n[upstream.tls]\nca = \"a\"";
+        let new = "workers = 2\n[timeouts]\nrequest = \"2s\"\nconnect = \"2s\"\n[[route]]\nservice = \"b\"\n[upstream.tls]\nca = \"b\"";
         assert_eq!(waiting(old, new), ["timeouts.connect", "workers"]);
         assert_eq!(waiting(old, old), [""; 0]);
     }

@@ -159,7 +159,7 @@ impl Catalog {
         let mut is_well = true;
         for (number, file, services) in due {
             let path = file.path().to_owned();
-            let saved = drain.blocking("store", move || file.save(&services)).await;
+            let saved = drain.run_aside("store", move || file.save(&services)).await;
             let metrics = &self.metrics.catalog;
             let file = path.display();
             match saved {

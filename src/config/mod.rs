@@ -10,6 +10,7 @@ mod reader;
 mod resolve;
 mod routes;
 mod sources;
+mod tls;
 mod value;
 
 use std::fmt;

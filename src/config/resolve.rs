@@ -267,7 +267,8 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
     // The HTTP library reads at least 8 KiB at a time.
     let header_bytes_max =
         section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), default.header_bytes_max);
-    upstream::Settings { connect_timeout, idle_timeout, idle_max, connections_max, header_bytes_max }
+    let tls = section.section("tls", super::tls::tls);
+    upstream::Settings { connect_timeout, idle_timeout, idle_max, connections_max, header_bytes_max, tls }
 }
 
 fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
