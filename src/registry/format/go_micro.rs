@@ -78,7 +78,7 @@ impl Format for GoMicro {
 
 /// The provider that a node announces; it is named after the entry when it has no id of its own.
 fn provider(node: Node, entry: &str, version: &Arc<str>) -> Result<Provider, Unusable> {
-    let address = address(&node).map_err(|detail| Unusable { reason: Reason::Address, detail })?;
+    let address = address(&node).map_err(|detail| Unusable::new(Reason::Address, detail))?;
     let weight =
         node.metadata.get("weight").and_then(|weight| weight.parse::<Weight>().ok()).unwrap_or_default();
     let zone = node.metadata.get("zone").filter(|zone| !zone.is_empty()).map(|zone| zone.as_str().into());

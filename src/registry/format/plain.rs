@@ -101,7 +101,7 @@ fn from_object(object: &Object, name: &str) -> Result<Provider, Unusable> {
     if let Some(version @ Value::Number(_)) = object.get("version") {
         table.insert("version".to_owned(), version.to_string().into());
     }
-    let refused = |Mistake { reason, detail }| Unusable { reason, detail };
+    let refused = |Mistake { reason, detail }| Unusable::new(reason, detail);
     let mut provider = written::provider(&Value::Object(table)).map_err(refused)?;
     if let Some(word) = object.text("protocol") {
         (provider.protocol, provider.secure) = match written::protocol(&word) {

@@ -118,8 +118,7 @@ impl ServerSet {
         match member.text("status") {
             Some(status) if status == "ALIVE" => {}
             Some(status) => {
-                let shown: String = status.chars().take(64).collect();
-                return Err(Unusable::new(Reason::Disabled, format!("its status is {shown}, not ALIVE")));
+                return Err(Unusable::new(Reason::Disabled, format!("its status is {status}, not ALIVE")));
             }
             None => return Err(Unusable::new(Reason::Disabled, "it has no status, which is not ALIVE")),
         }
@@ -143,7 +142,7 @@ impl ServerSet {
         let names: Vec<&str> = endpoints.iter().flat_map(Object::keys).take(8).collect();
         let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let detail = format!("it has no additional endpoint {name:?}; it has {has}");
-        Err(Unusable::new(Reason::Filtered, detail.chars().take(400).collect::<String>()))
+        Err(Unusable::new(Reason::Filtered, detail))
     }
 
     /// What the name of the endpoint of interest says of what is spoken.
@@ -197,9 +196,8 @@ fn rule(part: &Map<String, Value>) -> Result<Rule, Unusable> {
         Some(("member", name)) => Target::Entry(name.to_owned()),
         Some(("shard", shard)) => Target::Metadata("shard".to_owned(), shard.to_owned()),
         Some(_) | None => {
-            let shown: String = select.chars().take(64).collect();
             return Err(odd(format!(
-                "a vector selects {shown:?}, which is neither inet=, member= nor shard="
+                "a vector selects {select:?}, which is neither inet=, member= nor shard="
             )));
         }
     };

@@ -32,8 +32,7 @@ impl Url {
     pub(super) fn of(name: &str) -> Result<Self, Unusable> {
         let text = decoded(name);
         let odd = || {
-            let shown: String = text.chars().take(100).collect();
-            Unusable::new(Reason::Malformed, format!("the name of the entry is no URL of Dubbo: {shown:?}"))
+            Unusable::new(Reason::Malformed, format!("the name of the entry is no URL of Dubbo: {text:?}"))
         };
         let (head, query) = text.split_once('?').unwrap_or((&text, ""));
         let (scheme, rest) = head.split_once("://").ok_or_else(odd)?;
