@@ -62,9 +62,10 @@ impl Object {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
-    /// A text, or a number or truth value as text; neither empty nor anything else.
+    /// A text, or a number or truth value as text; neither empty, nor longer than anything that means something, nor
+    /// anything else.
     pub(super) fn text(&self, key: &str) -> Option<String> {
-        self.0.get(key).and_then(text).filter(|text| !text.is_empty())
+        self.0.get(key).and_then(text).filter(|text| (1..=VALUE_BYTES_MAX).contains(&text.len()))
     }
 
     /// A port, as a number or its digits; 0 stands for none.
@@ -200,6 +201,16 @@ mod tests {
         assert_eq!((port(json!(0)), port(Value::Null)), (Ok(None), Ok(None)));
         for wrong in [json!(65536), json!(-1), json!(80.5), json!("x"), json!([]), json!({}), json!(true)] {
             assert_eq!(port(wrong.clone()).unwrap_err().reason, Reason::Address, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn texts_are_short_and_not_empty() {
+        let text = |value: Value| object(&json!({ "a": value })).text("a");
+        assert_eq!((text(json!("x")), text(json!(7))), (Some("x".to_owned()), Some("7".to_owned())));
+        for nothing in [json!(""), json!([]), json!({}), Value::Null, json!("x".repeat(VALUE_BYTES_MAX + 1))]
+        {
+            assert_eq!(text(nothing), None);
         }
     }
 

@@ -106,7 +106,11 @@ fn from_object(object: &Object, name: &str) -> Result<Provider, Unusable> {
     if let Some(word) = object.text("protocol") {
         (provider.protocol, provider.secure) = match written::protocol(&word) {
             Some(protocol) => (protocol, false),
-            None => convention::spoken(&word),
+            None => convention::known(&word).ok_or_else(|| {
+                let detail =
+                    format!("there is no protocol {word:?}; write http1, h2c, mucp, tcp, or a scheme");
+                Unusable::new(Reason::Value, detail)
+            })?,
         };
     }
     let says = |key| object.text(key).is_some_and(|word| word == "true");
@@ -165,6 +169,7 @@ mod tests {
             (json!({"port": 80}), Reason::Address, "no host"),
             (json!({"host": "h"}), Reason::Address, "has no port"),
             (json!({"host": "h", "port": 70000}), Reason::Address, "port is 70000"),
+            (json!({"host": "h", "port": 80, "protocol": "htpp"}), Reason::Value, "no protocol \"htpp\""),
             (json!({"host": "h", "port": 80, "weight": -1}), Reason::Value, "from 0 to 1000"),
             (json!({"host": "h", "port": 80, "metadata": []}), Reason::Malformed, "metadata is []"),
         ] {

@@ -111,7 +111,7 @@ impl ServerSet {
         }
         let member = Object::read(data, "a member of a ServerSet")?;
         let mut metadata = member.object("metadata").map(|metadata| metadata.metadata()).unwrap_or_default();
-        if let Some(shard) = member.text("shard").filter(|shard| shard.len() <= json::VALUE_BYTES_MAX) {
+        if let Some(shard) = member.text("shard") {
             metadata.insert("shard".to_owned(), shard);
         }
         let address = self.address(&member)?;
@@ -189,8 +189,7 @@ fn vector(entry: &Entry<'_>) -> Decoded {
 fn rule(part: &Map<String, Value>) -> Result<Rule, Unusable> {
     let odd = |detail: String| Unusable::new(Reason::Value, detail);
     let part = Object::from(part);
-    let select =
-        part.text("select").filter(|select| select.len() <= json::VALUE_BYTES_MAX).unwrap_or_default();
+    let select = part.text("select").unwrap_or_default();
     let target = match select.split_once('=') {
         Some(("inet", address)) => Target::Address(convention::address_of(address)?),
         Some(("member", name)) => Target::Entry(name.to_owned()),
