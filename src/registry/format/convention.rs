@@ -132,6 +132,17 @@ pub(super) fn one_part(id: &str) -> Result<String, String> {
     Ok(part)
 }
 
+/// Refuses to announce what does not speak gRPC in clear text, in a format whose readers take every provider for one that does.
+pub(super) fn only_grpc(provider: &Provider, format: &str) -> Result<(), String> {
+    if (provider.protocol, provider.secure) == (Protocol::H2c, false) {
+        return Ok(());
+    }
+    let (spoken, tls) = (provider.protocol.as_str(), if provider.secure { " over TLS" } else { "" });
+    Err(format!(
+        "a record of {format} cannot say that a provider speaks {spoken}{tls}, only h2c; choose another format"
+    ))
+}
+
 /// Why a provider that speaks Go Micro's protocol cannot be announced in another format.
 pub(super) fn only_go_micro(format: &str) -> String {
     format!("a record of {format} cannot say that a provider speaks mucp; announce it in the format go-micro")

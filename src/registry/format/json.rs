@@ -221,8 +221,11 @@ mod tests {
         assert!(detail("{").starts_with("not a record: EOF"));
         assert!(detail(&"[".repeat(100_000)).contains("recursion"));
         let service = "s".parse().unwrap();
-        let of = |data: &[u8]| Object::of(&Entry::of(&service, "e", data), "a record").unwrap_err().reason;
-        assert_eq!((of(b" \n"), of(&vec![b'1'; ENTRY_BYTES_MAX + 1])), (Reason::Empty, Reason::Malformed));
+        let of = |data: &[u8]| Object::of(&Entry::of(&service, "e", data), "a record").unwrap_err();
+        assert_eq!(of(b" \n").reason, Reason::Empty);
+        let large = of(&vec![b'1'; ENTRY_BYTES_MAX + 1]);
+        assert_eq!(large.reason, Reason::Malformed);
+        assert_eq!(large.detail, "the record has 1048577 bytes, at most 1048576 are read");
     }
 
     #[test]
