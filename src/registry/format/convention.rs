@@ -53,7 +53,7 @@ pub(super) fn known(scheme: &str) -> Option<(Protocol, bool)> {
         "grpc" | "tri" | "h2c" => (Protocol::H2c, false),
         "grpcs" | "h2" => (Protocol::H2c, true),
         "mucp" => (Protocol::Mucp, false),
-        "tcp" | "thrift" | "dubbo" => (Protocol::Tcp, false),
+        "tcp" | "thrift" | "thriftmux" | "mux" | "dubbo" => (Protocol::Tcp, false),
         _ => return None,
     })
 }

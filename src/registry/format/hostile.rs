@@ -81,6 +81,11 @@ fn check(format: &str, decoded: &Decoded) {
     for provider in &decoded.providers {
         assert!(provider.address.port() > 0, "{format}: {provider:?}");
         assert!(provider.metadata.len() < 200, "{format}: {} pairs", provider.metadata.len());
+        let zone = provider.zone.as_deref().unwrap_or_default();
+        let longest = provider.metadata.values().map(String::len).max().unwrap_or_default();
+        let longest = longest.max(zone.len()).max(provider.version.len());
+        assert!(longest <= VALUE_BYTES_MAX, "{format}: a text of {longest} bytes");
+        assert!(provider.id.len() < VALUE_BYTES_MAX * 3, "{format}: an id of {} bytes", provider.id.len());
     }
     for unusable in &decoded.unusable {
         assert!((1..1100).contains(&unusable.detail.len()), "{format}: {}", unusable.detail);
@@ -148,6 +153,19 @@ fn what_is_large_or_deep_is_refused_or_cut() {
             read(name, format!(r#"{{"{key}":["{long}",{{"{key}":"{long}"}}]}}"#).as_bytes());
         }
     }
+    let long = "x".repeat(VALUE_BYTES_MAX + 1);
+    for record in [
+        format!(
+            r#"{{"version":"{long}","nodes":[{{"id":"{long}","address":"h:1","metadata":{{"zone":"{long}"}}}}]}}"#
+        ),
+        format!(r#"{{"id":"{long}","address":"h","port":1,"payload":{{"version":"{long}","id":"{long}"}}}}"#),
+        format!(
+            r#"{{"id":"{long}","version":"{long}","zone":"{long}","endpoints":["http://h:1"],"address":"h:1"}}"#
+        ),
+    ] {
+        read("entry", record.as_bytes());
+    }
+    read(&format!("tri%3A%2F%2Fh%3A1%2Fx%3Fversion%3D{long}%26zone%3D{long}%26timestamp%3D{long}"), b"");
     let pairs: Vec<String> = (0..5000).map(|n| format!(r#""k{n}":"v""#)).collect();
     let pairs = pairs.join(",");
     read("i_1", format!(r#"{{"host":"h","port":1,"labels":{{{pairs}}}}}"#).as_bytes());

@@ -145,21 +145,10 @@ impl ServerSet {
         Err(Unusable::new(Reason::Filtered, detail))
     }
 
-    /// What the name of the endpoint of interest says of what is spoken.
+    /// What the name of the endpoint of interest says of what is spoken; of one such as `admin`, nothing.
     fn spoken_by_name(&self) -> (Protocol, bool) {
-        match self.endpoint.as_deref().map(convention::spoken) {
-            Some((Protocol::Tcp, _)) if !self.endpoint.as_deref().is_some_and(is_own_protocol) => {
-                (Protocol::Http1, false)
-            }
-            Some(spoken) => spoken,
-            None => (Protocol::Http1, false),
-        }
+        self.endpoint.as_deref().and_then(convention::known).unwrap_or((Protocol::Http1, false))
     }
-}
-
-/// Whether the name of an endpoint says that it speaks no HTTP: the usual ones beside `http`. Others, such as `admin`, do.
-fn is_own_protocol(name: &str) -> bool {
-    matches!(name.to_ascii_lowercase().as_str(), "thrift" | "mux" | "thriftmux" | "tcp")
 }
 
 /// What a vector says of the members.

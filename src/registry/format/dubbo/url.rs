@@ -44,6 +44,7 @@ impl Url {
         }
         let pairs = query.split('&').map(str::trim).filter(|pair| !pair.is_empty());
         let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, pair)));
+        let pairs = pairs.filter(|(key, value)| key.len().max(value.len()) <= VALUE_BYTES_MAX);
         let parameters = pairs.take(PARAMETERS_MAX).map(|(key, value)| (key.to_owned(), value.to_owned()));
         Ok(Self {
             scheme: scheme.to_owned(),
