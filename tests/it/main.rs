@@ -7,6 +7,7 @@ mod acceptance;
 mod announce;
 mod contract;
 mod etcd;
+mod fixtures;
 mod forwarding;
 mod go_micro;
 mod http;
