@@ -6,6 +6,7 @@
 //! future.
 
 pub mod announcer;
+pub mod consul;
 pub mod file;
 pub mod fixed;
 pub mod format;
