@@ -80,10 +80,12 @@ pub fn reconcile(
     result
 }
 
-/// Which of two records with one address goes first, whatever order the registry lists them in: the one of the greater
-/// version, where numbers count as numbers (Go Micro 1.11 to 1.18 made the time of start the version), then of the greater id.
+/// Which of two records with one address goes first, whatever order the registry lists them in: one that requests can be sent
+/// to (a Dubbo provider may speak Triple and its own protocol at one port), then the one of the greater version, where
+/// numbers count as numbers (Go Micro 1.11 to 1.18 made the time of start the version), then of the greater id.
 fn precedence(a: &Provider, b: &Provider) -> Ordering {
-    natural(&b.version, &a.version).then_with(|| b.id.cmp(&a.id))
+    let http = |provider: &Provider| provider.protocol.is_http();
+    http(b).cmp(&http(a)).then_with(|| natural(&b.version, &a.version)).then_with(|| b.id.cmp(&a.id))
 }
 
 /// Compares texts such that runs of digits count as numbers: `v1.9` is less than `v1.10`.
@@ -131,7 +133,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::provider::Weight;
+    use crate::provider::{Protocol, Weight};
 
     fn provider(id: &str, port: u16, version: &str) -> Arc<Provider> {
         let mut provider = Provider::new(id, format!("10.0.0.1:{port}").parse().unwrap());
@@ -198,6 +200,18 @@ mod tests {
                 "10.0.0.1:1 is announced by \"c\" too, which is used instead"
             );
         }
+    }
+
+    #[test]
+    fn of_two_records_with_one_address_the_one_that_speaks_http_wins() {
+        let spoken =
+            |id: &str, protocol| Arc::new(Provider { protocol, ..Provider::clone(&provider(id, 1, "9")) });
+        let result = first(vec![
+            spoken("z-dubbo", Protocol::Tcp),
+            provider("a-tri", 1, "1"),
+            spoken("b-dubbo", Protocol::Tcp),
+        ]);
+        assert_eq!((ids(&result.endpoints), result.duplicates.len()), (vec!["a-tri"], 2));
     }
 
     #[test]

@@ -195,10 +195,13 @@ impl Service {
             let claim = subscription.claim();
             let before = subscription.snapshot().load();
             let endpoints = claim.subset.select(&self.endpoints);
-            if !before.says(&endpoints, self.endpoints.len(), self.absent) {
+            let out_of_reach = claim.subset.out_of_reach(&self.endpoints);
+            if !before.says(&endpoints, self.endpoints.len(), self.absent)
+                || before.out_of_reach != out_of_reach
+            {
                 let known = self.endpoints.len();
                 let after = Snapshot::new(endpoints, known, self.absent, claim.policy, &before, rng);
-                subscription.replace(after);
+                subscription.replace(after.without(out_of_reach));
                 swaps += 1;
             }
         }
@@ -211,6 +214,7 @@ impl Service {
         }
         let endpoints = claim.subset.select(&self.endpoints);
         Snapshot::new(endpoints, self.endpoints.len(), self.absent, claim.policy, previous, rng)
+            .without(claim.subset.out_of_reach(&self.endpoints))
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Snapshot {
     pub endpoints: Arc<[Endpoint]>,
     /// Providers of the service, before the subset was taken.
     pub known: usize,
+    /// Providers of the subset that are left out since HTTP cannot reach them.
+    pub out_of_reach: usize,
     /// Whether the service was ever listed, as present or absent.
     pub listed: bool,
     /// Whether the registry said that it knows no such service.
@@ -42,6 +44,9 @@ pub enum NoEndpoint {
     /// The service has no provider, or none in the subset.
     #[error("the service has no provider that matches")]
     Empty,
+    /// All providers of the service, or of the subset, speak protocols other than HTTP.
+    #[error("the service has no provider that HTTP can reach")]
+    OutOfReach,
     /// Every endpoint was tried already, and none of them can be reached at present.
     #[error("every provider was tried, and none can be reached")]
     AllTried,
@@ -53,6 +58,7 @@ impl Snapshot {
         Self {
             endpoints: Arc::new([]),
             known: 0,
+            out_of_reach: 0,
             listed: false,
             absent: false,
             weightless: true,
@@ -77,7 +83,13 @@ impl Snapshot {
             (!endpoints.is_empty()).then(|| policy.build(&endpoints, previous.balancer.as_deref(), rng))
         };
         let weightless = endpoints.iter().all(|endpoint| endpoint.provider.weight.hundredths() == 0);
-        Self { endpoints, known, listed: true, absent, weightless, balancer }
+        Self { endpoints, known, out_of_reach: 0, listed: true, absent, weightless, balancer }
+    }
+
+    /// This snapshot, where so many providers of the subset are left out since HTTP cannot reach them.
+    #[must_use]
+    pub fn without(self, out_of_reach: usize) -> Self {
+        Self { out_of_reach, ..self }
     }
 
     /// The endpoint for one attempt. `tried` are the numbers of the memories of endpoints that this request tried already.
@@ -127,10 +139,11 @@ impl Snapshot {
     }
 
     const fn nothing(&self) -> NoEndpoint {
-        match (self.listed, self.absent) {
-            (false, _) => NoEndpoint::NotListed,
-            (true, true) => NoEndpoint::Absent,
-            (true, false) => NoEndpoint::Empty,
+        match (self.listed, self.absent, self.out_of_reach) {
+            (false, _, _) => NoEndpoint::NotListed,
+            (true, true, _) => NoEndpoint::Absent,
+            (true, false, 0) => NoEndpoint::Empty,
+            (true, false, _) => NoEndpoint::OutOfReach,
         }
     }
 }
@@ -235,6 +248,7 @@ mod tests {
         assert_eq!(nothing(Snapshot::not_listed()), NoEndpoint::NotListed);
         assert_eq!(nothing(empty(true)), NoEndpoint::Absent);
         assert_eq!(nothing(empty(false)), NoEndpoint::Empty);
+        assert_eq!(nothing(empty(false).without(2)), NoEndpoint::OutOfReach);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! A subset: which endpoints of a service a route wants.
+//! A subset: which endpoints of a service a route wants, of those that requests can be sent to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,23 +16,27 @@ pub struct Subset {
 }
 
 impl Subset {
-    /// Whether it wants every endpoint.
-    pub fn is_everything(&self) -> bool {
-        self.version.is_none() && self.metadata.is_empty()
-    }
-
-    /// Whether it wants this provider.
+    /// Whether it wants this provider, whatever that speaks.
     pub fn wants(&self, provider: &Provider) -> bool {
         self.version.as_ref().is_none_or(|version| *version == provider.version)
             && self.metadata.iter().all(|(key, value)| provider.metadata.get(key) == Some(value))
     }
 
-    /// The endpoints it wants, in the same order.
+    /// The endpoints it wants and that speak HTTP, in the same order.
     pub fn select(&self, endpoints: &Arc<[Endpoint]>) -> Arc<[Endpoint]> {
-        if self.is_everything() {
+        let fits =
+            |endpoint: &&Endpoint| endpoint.provider.protocol.is_http() && self.wants(&endpoint.provider);
+        if endpoints.iter().all(|endpoint| fits(&endpoint)) {
             return Arc::clone(endpoints);
         }
-        endpoints.iter().filter(|endpoint| self.wants(&endpoint.provider)).cloned().collect()
+        endpoints.iter().filter(fits).cloned().collect()
+    }
+
+    /// How many endpoints it wants that HTTP cannot reach.
+    pub fn out_of_reach(&self, endpoints: &[Endpoint]) -> usize {
+        let fits =
+            |endpoint: &&Endpoint| !endpoint.provider.protocol.is_http() && self.wants(&endpoint.provider);
+        endpoints.iter().filter(fits).count()
     }
 }
 
@@ -40,6 +44,7 @@ impl Subset {
 mod tests {
     use super::*;
     use crate::endpoint::Memory;
+    use crate::provider::Protocol;
 
     fn endpoint(port: u16, version: &str, metadata: &[(&str, &str)]) -> Endpoint {
         let address: crate::provider::Address = format!("10.0.0.1:{port}").parse().unwrap();
@@ -68,5 +73,26 @@ mod tests {
         assert_eq!(ports(&subset, &endpoints), [2]);
         subset.metadata.insert("gpu".into(), "no".into());
         assert_eq!(ports(&subset, &endpoints), [0_u16; 0]);
+    }
+
+    #[test]
+    fn what_speaks_no_http_is_left_out_and_counted() {
+        let spoken = |port, version, protocol| {
+            let endpoint = endpoint(port, version, &[]);
+            let provider = Provider { protocol, ..Provider::clone(&endpoint.provider) };
+            Endpoint { provider: Arc::new(provider), ..endpoint }
+        };
+        let endpoints: Arc<[Endpoint]> = Arc::new([
+            spoken(1, "v1", Protocol::Tcp),
+            spoken(2, "v1", Protocol::H2c),
+            spoken(3, "v2", Protocol::Tcp),
+            spoken(4, "v2", Protocol::Mucp),
+        ]);
+        let mut subset = Subset::default();
+        assert_eq!((ports(&subset, &endpoints), subset.out_of_reach(&endpoints)), (vec![2, 4], 2));
+        subset.version = Some("v2".into());
+        assert_eq!((ports(&subset, &endpoints), subset.out_of_reach(&endpoints)), (vec![4], 1));
+        let all: Arc<[Endpoint]> = Arc::new([spoken(1, "", Protocol::Http1)]);
+        assert!(Arc::ptr_eq(&Subset::default().select(&all), &all));
     }
 }

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::*;
 use crate::balance::Policy;
 use crate::drain::Drain;
-use crate::provider::Provider;
+use crate::provider::{Protocol, Provider};
 use crate::registry::format::Reason;
 use crate::registry::{Listing, Registry, RegistryError, Report, Reports, Skipped, View, Wanted, Watch};
 

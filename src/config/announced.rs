@@ -173,6 +173,9 @@ impl Shape for WrittenProvider {
             .into_iter()
             .filter_map(|(key, text)| text.map(|text| format!("{key} = {}", quoted(text))))
             .collect();
+        if provider.secure {
+            pairs.push("tls = true".to_owned());
+        }
         if provider.weight != Weight::ONE {
             pairs.push(format!("weight = {}", provider.weight));
         }

@@ -72,15 +72,29 @@ pub enum Protocol {
     H2c,
     /// Go Micro's own calls over HTTP/1.1: a connection to such a provider belongs to one client connection.
     Mucp,
+    /// A protocol of its own on a bare connection, such as Dubbo's or Thrift: HTTP cannot be sent to such a provider.
+    Tcp,
 }
 
 impl Protocol {
+    /// Every protocol.
+    pub const ALL: [Self; 4] = [Self::Http1, Self::H2c, Self::Mucp, Self::Tcp];
+
+    /// Whether it carries HTTP requests.
+    pub const fn is_http(self) -> bool {
+        match self {
+            Self::Http1 | Self::H2c | Self::Mucp => true,
+            Self::Tcp => false,
+        }
+    }
+
     /// The word for it in logs, admin answers and configuration.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Http1 => "http1",
             Self::H2c => "h2c",
             Self::Mucp => "mucp",
+            Self::Tcp => "tcp",
         }
     }
 }

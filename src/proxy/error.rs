@@ -64,6 +64,17 @@ pub enum ProxyError {
         /// Providers that the registry knows.
         known: usize,
     },
+    /// The service has providers, and HTTP can reach none of those that the route wants.
+    #[error(
+        "the {count} {} tcp, which HTTP cannot reach",
+        if *.count == 1 { format!("provider of service {service} speaks") } else { format!("providers of service {service} speak") }
+    )]
+    OutOfReach {
+        /// The service.
+        service: ServiceName,
+        /// Providers that the route wants.
+        count: usize,
+    },
     /// As many requests as allowed are in flight.
     #[error("{limit} requests are in flight already, as many as allowed")]
     Overloaded {
@@ -111,6 +122,9 @@ const fn telling(reason: &'static str, status: StatusCode, proxy_status: &'stati
     Telling { reason, status, proxy_status }
 }
 
+/// Of a provider to which no request can be sent.
+const NOT_HTTP: Telling = telling("not_http", StatusCode::BAD_GATEWAY, "destination_unavailable");
+
 impl ProxyError {
     /// One word for it.
     pub const fn reason(&self) -> &'static str {
@@ -140,6 +154,7 @@ impl ProxyError {
             Self::NoProvider { .. } => {
                 telling("no_provider", S::SERVICE_UNAVAILABLE, "destination_unavailable")
             }
+            Self::OutOfReach { .. } => NOT_HTTP,
             Self::Overloaded { .. } => {
                 telling("overloaded", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
             }
@@ -171,6 +186,7 @@ const fn cause_telling(cause: &SendCause) -> Telling {
         SendCause::Connect(ConnectError::Failed { .. } | ConnectError::Handshake { .. }) => {
             telling("unreachable", S::BAD_GATEWAY, "destination_ip_unroutable")
         }
+        SendCause::Connect(ConnectError::NotHttp { .. }) => NOT_HTTP,
         SendCause::Full { .. } => {
             telling("connections_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
         }

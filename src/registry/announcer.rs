@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::sync::watch;
 
@@ -29,6 +29,8 @@ pub struct Announcement {
     pub endpoints: Vec<serde_json::Value>,
     /// How long the record may outlive this process, where the registry can be told.
     pub ttl: Duration,
+    /// When the provider was first announced, in formats that say so. A record that is written anew keeps it.
+    pub since: SystemTime,
 }
 
 /// How things stand with one announcement.

@@ -9,7 +9,8 @@
 //! | `weight` | its share of traffic, 0 to 1000 | 1 |
 //! | `zone` | where it runs | |
 //! | `version` | its version | none |
-//! | `protocol` | `http1`, `h2c` or `mucp` | `http1` |
+//! | `protocol` | `http1`, `h2c` or `mucp`; `tcp` for what no request can be sent to | `http1` |
+//! | `tls` | whether that is spoken over TLS | false |
 //! | `metadata` | a table of texts, numbers, true or false | none |
 //!
 //! Other keys are ignored, as in every registry, and told to whoever reads.
@@ -24,7 +25,7 @@ use super::format::Reason;
 use crate::provider::{Address, Protocol, Provider, Weight};
 
 /// The keys of a provider written as a table.
-const KEYS: [&str; 7] = ["address", "id", "weight", "zone", "version", "protocol", "metadata"];
+const KEYS: [&str; 8] = ["address", "id", "weight", "zone", "version", "protocol", "tls", "metadata"];
 
 /// Why something written is no provider.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +90,13 @@ fn from_table(table: &Map<String, Value>) -> Result<Provider, Mistake> {
         provider.version = version.into();
     }
     if let Some(word) = text(table, "protocol")? {
-        let detail = || format!("there is no protocol {word:?}; write \"http1\", \"h2c\" or \"mucp\"");
+        let detail =
+            || format!("there is no protocol {word:?}; write \"http1\", \"h2c\", \"mucp\" or \"tcp\"");
         provider.protocol = protocol(word).ok_or_else(|| Mistake::new(Reason::Value, detail()))?;
+    }
+    if let Some(written) = table.get("tls").filter(|written| !written.is_null()) {
+        let detail = || format!("tls is {written}; write true or false");
+        provider.secure = written.as_bool().ok_or_else(|| Mistake::new(Reason::Malformed, detail()))?;
     }
     if let Some(written) = table.get("metadata").filter(|written| !written.is_null()) {
         provider.metadata = metadata(written)?;
@@ -121,7 +127,7 @@ fn weight(written: &Value) -> Result<Weight, Mistake> {
 }
 
 fn protocol(word: &str) -> Option<Protocol> {
-    [Protocol::Http1, Protocol::H2c, Protocol::Mucp].into_iter().find(|protocol| protocol.as_str() == word)
+    Protocol::ALL.into_iter().find(|protocol| protocol.as_str() == word)
 }
 
 fn metadata(written: &Value) -> Result<BTreeMap<String, String>, Mistake> {
@@ -156,12 +162,12 @@ mod tests {
     fn a_table_says_it_all() {
         let written = json!({
             "address": "greeter.local:8081", "id": "g-1", "weight": 2, "zone": "a", "version": "v2",
-            "protocol": "h2c", "metadata": {"k": "v", "n": 7, "on": true}, "wieght": 3,
+            "protocol": "h2c", "tls": true, "metadata": {"k": "v", "n": 7, "on": true}, "wieght": 3,
         });
         let provider = provider(&written).unwrap();
         assert_eq!((&*provider.id, provider.weight), ("g-1", Weight::from_hundredths(200)));
         assert_eq!((provider.zone.as_deref(), &*provider.version), (Some("a"), "v2"));
-        assert_eq!(provider.protocol, Protocol::H2c);
+        assert_eq!((provider.protocol, provider.secure), (Protocol::H2c, true));
         assert_eq!(provider.metadata["n"], "7");
         assert_eq!(provider.metadata["on"], "true");
         assert_eq!(unknown_keys(&written).collect::<Vec<_>>(), ["wieght"]);
@@ -178,7 +184,12 @@ mod tests {
             (
                 json!({"address": "a:1", "protocol": "grpc"}),
                 Reason::Value,
-                "write \"http1\", \"h2c\" or \"mucp\"",
+                "write \"http1\", \"h2c\", \"mucp\" or \"tcp\"",
+            ),
+            (
+                json!({"address": "a:1", "tls": "yes"}),
+                Reason::Malformed,
+                "tls is \"yes\"; write true or false",
             ),
             (json!({"address": "a:1", "version": 2}), Reason::Malformed, "version is 2; write it as a text"),
             (json!({"address": "a:1", "metadata": {"k": []}}), Reason::Malformed, "metadata.k is []"),

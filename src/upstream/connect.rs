@@ -50,6 +50,12 @@ pub enum ConnectError {
         /// The limit.
         limit: Duration,
     },
+    /// The provider speaks something else.
+    #[error("{address} does not speak HTTP")]
+    NotHttp {
+        /// The provider's address.
+        address: Address,
+    },
     /// The connection came about, but HTTP could not begin on it.
     #[error("cannot begin to speak HTTP with {address}")]
     Handshake {

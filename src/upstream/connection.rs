@@ -109,6 +109,8 @@ impl Sender {
         let io = TokioIo::new(Gather(stream));
         let failed = |source| ConnectError::Handshake { address: address.clone(), source };
         match protocol {
+            // Selection leaves such providers out; here it would be too late to notice.
+            Protocol::Tcp => Err(ConnectError::NotHttp { address: address.clone() }),
             Protocol::Http1 | Protocol::Mucp => {
                 let (sender, connection) = http1::Builder::new()
                     .max_header_size(settings.header_bytes_max)

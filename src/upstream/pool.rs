@@ -142,7 +142,7 @@ impl Pools {
 
     async fn dial(&self, pool: &Pool, protocol: Protocol) -> Result<Sender, SendCause> {
         match protocol {
-            Protocol::Http1 | Protocol::Mucp => self.open(pool, protocol).await,
+            Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => self.open(pool, protocol).await,
             Protocol::H2c => {
                 let _turn = pool.dialling.lock().await;
                 if let Some(sender) = pool.take(self.tick.now(), &self.settings) {

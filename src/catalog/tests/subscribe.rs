@@ -52,6 +52,36 @@ async fn claims_on_one_service_share_providers_and_memories() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn providers_that_http_cannot_reach_are_known_but_never_picked() {
+    let bed = Bed::new(Settings::default()).await;
+    let all = bed.subscribe("orders");
+    let say = async |protocols: &[Protocol]| {
+        let one = |(port, protocol): (u16, &Protocol)| {
+            Arc::new(Provider { protocol: *protocol, ..Provider::clone(&provider(port)) })
+        };
+        let providers = (1..).zip(protocols).map(one).collect();
+        bed.say(listed("orders", View::Present { providers, skipped: Vec::new() })).await;
+        bed.pass(Duration::from_millis(100)).await;
+    };
+    let told = || {
+        let snapshot = all.snapshot().load();
+        (snapshot.known, snapshot.out_of_reach)
+    };
+    say(&[Protocol::Tcp, Protocol::H2c, Protocol::Tcp]).await;
+    assert_eq!((ports(&all), told()), (vec![2], (3, 2)));
+    say(&[Protocol::Tcp, Protocol::Tcp, Protocol::Tcp]).await;
+    assert_eq!((ports(&all), told()), (vec![], (3, 3)));
+    let why = all.snapshot().load().pick(bed.catalog.clock.now(), &[], &mut rng::for_worker(1, 1)).err();
+    assert_eq!(why, Some(NoEndpoint::OutOfReach));
+    let mut second = claim("orders");
+    second.subset = Subset { version: Some("v9".into()), ..Subset::default() };
+    let second = bed.catalog.subscribe(&second).unwrap();
+    assert_eq!(second.snapshot().load().out_of_reach, 0, "the claim wants none of them anyway");
+    let shown = bed.catalog.service("orders").unwrap().endpoints;
+    assert_eq!(shown.iter().map(|endpoint| endpoint.protocol).collect::<Vec<_>>(), ["tcp"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_nobody_asks_for_is_dropped() {
     let bed = Bed::new(Settings::default()).await;
     let (idle, used) = (bed.subscribe("idle"), bed.subscribe("used"));

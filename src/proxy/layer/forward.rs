@@ -92,7 +92,7 @@ fn late(limit: Duration, spare: Option<Box<http::Request<Body>>>) -> Failure<Ret
 /// Puts a request into the form that a protocol asks for; one that was shaped for another before is reshaped.
 fn shape(message: &mut http::Request<Body>, protocol: Protocol) {
     match protocol {
-        Protocol::Http1 | Protocol::Mucp => {
+        Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => {
             *message.version_mut() = Version::HTTP_11;
             if let Some(authority) = message.uri().authority() {
                 let host = HeaderValue::from_str(authority.as_str()).ok();

@@ -52,6 +52,10 @@ impl<S> Select<S> {
             picked.cloned().map_err(|why| match why {
                 NoEndpoint::NotListed => ProxyError::NotListed { service: bound.service().clone() },
                 NoEndpoint::Absent => ProxyError::Absent { service: bound.service().clone() },
+                NoEndpoint::OutOfReach => {
+                    let (service, count) = (bound.service().clone(), snapshot.out_of_reach);
+                    ProxyError::OutOfReach { service, count }
+                }
                 NoEndpoint::Empty | NoEndpoint::AllTried => {
                     ProxyError::NoProvider { service: bound.service().clone(), known: snapshot.known }
                 }

@@ -1,5 +1,6 @@
 //! The records of Go Micro: one JSON service per provider, in the three spellings of its node.
 
+mod encode;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -8,8 +9,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::record::{Node, Record};
-use super::{Decoded, Entry, Format, Reason, Unusable};
+use super::{Decoded, Encoded, Entry, Format, Reason, Unusable};
 use crate::provider::{Address, Host, Protocol, Provider, ServiceName, Weight};
+use crate::registry::announcer::Announcement;
 
 /// The largest record read, in bytes: what ZooKeeper holds at most in one znode by default.
 const RECORD_BYTES_MAX: usize = 1024 * 1024;
@@ -22,9 +24,13 @@ const NODES_MAX: usize = 64;
 /// and `metadata`. Up to v1.7 a node's `address` is a host beside a `port`, later it is `host:port`; v4.10.2 changed the
 /// order of the keys. All are read, as Go reads them: keys in any order and any case, `null` for anything, unknown keys ignored.
 ///
-/// What is spoken follows from the node's metadata: `protocol` is `mucp` or `grpc`, and missing for plain HTTP. Go Micro has
-/// no weight and no zone; Wayside reads them from the metadata keys `weight` (a number from 0 to 1000, 1 is usual; anything
-/// else counts as 1, since a mistyped weight is no reason to lose a provider) and `zone`.
+/// What is spoken follows from the node's metadata: `protocol` is `mucp` or `grpc`, and missing for plain HTTP; `secure` is
+/// `true` where it is spoken over TLS. Go Micro has no weight and no zone; Wayside reads them from the metadata keys `weight`
+/// (a number from 0 to 1000, 1 is usual; anything else counts as 1, since a mistyped weight is no reason to lose a provider)
+/// and `zone`.
+///
+/// What is announced is a record as v1.8 and later write it, whole, since Go Micro's own readers give up the service over one
+/// that is not.
 #[derive(Clone, Copy, Debug)]
 pub struct GoMicro;
 
@@ -38,7 +44,7 @@ impl Format for GoMicro {
     }
 
     fn folder(&self, service: &ServiceName) -> String {
-        service.as_str().replace('/', "-")
+        as_one_part(service.as_str())
     }
 
     fn decode(&self, entry: Entry<'_>) -> Decoded {
@@ -73,6 +79,10 @@ impl Format for GoMicro {
         }
         decoded
     }
+
+    fn encode(&self, announcement: &Announcement) -> Result<Encoded, String> {
+        encode::entry(announcement)
+    }
 }
 
 /// The provider that a node announces; it is named after the entry when it has no id of its own.
@@ -83,8 +93,10 @@ fn provider(node: Node, entry: &str, version: &Arc<str>) -> Result<Provider, Unu
     let zone = node.metadata.get("zone").filter(|zone| !zone.is_empty()).map(|zone| zone.as_str().into());
     let id: Arc<str> = if node.id.is_empty() { entry.into() } else { node.id.into() };
     let protocol = protocol(&node.metadata);
+    let secure = is_secure(&node.metadata);
     let version = Arc::clone(version);
-    Ok(Provider { weight, zone, version, protocol, metadata: node.metadata, ..Provider::new(id, address) })
+    let metadata = node.metadata;
+    Ok(Provider { weight, zone, version, protocol, secure, metadata, ..Provider::new(id, address) })
 }
 
 /// Where a node listens: `host:port`, or up to v1.7 a host and a port beside it.
@@ -114,4 +126,14 @@ fn protocol(metadata: &BTreeMap<String, String>) -> Protocol {
         Some("grpc") => Protocol::H2c,
         Some(_) | None => Protocol::Http1,
     }
+}
+
+/// Whether a node says that it is spoken to over TLS, as Go Micro's brokers say it.
+fn is_secure(metadata: &BTreeMap<String, String>) -> bool {
+    metadata.get("secure").is_some_and(|word| word == "true")
+}
+
+/// A service or node as one part of a path, as Go Micro makes it.
+fn as_one_part(name: &str) -> String {
+    name.replace('/', "-")
 }

@@ -1,6 +1,7 @@
 //! Errors: told in the caller's own form, by one word that answer, metrics and access log share.
 
 use serde_json::Value;
+use wayside::provider::Protocol;
 use wayside::telemetry::metrics::Metrics;
 
 use super::{body, get, hear_answer, line, nobody, status};
@@ -39,6 +40,24 @@ async fn each_caller_is_told_in_its_own_form() {
     let heard = ask("x-request-id: mine\r\nmicro-service: svc\r\n").await;
     let told: Value = serde_json::from_str(line(&heard, "micro-error").unwrap()).unwrap();
     assert_eq!((status(&heard), &told["id"], &told["code"]), (200, &"wayside".into(), &502.into()));
+}
+
+#[tokio::test]
+async fn providers_that_speak_no_http_are_named_as_such_and_never_called() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap().into();
+    let registry = Told::new();
+    registry.tell("orders", Protocol::Tcp, &[address, nobody(), nobody()]);
+    let proxy = start(config(), registry);
+    let mut client = Raw::connect(proxy.listeners[0]).await;
+    client.say("GET / HTTP/1.1\r\nhost: orders\r\n\r\n").await;
+    let heard = hear_answer(&mut client).await;
+    assert_eq!(status(&heard), 502);
+    assert!(line(&heard, "proxy-status").unwrap().ends_with("details=\"not_http\""), "{heard}");
+    let told =
+        "the 3 providers of service orders speak tcp, which HTTP cannot reach; service orders: 3 known";
+    assert!(body(&heard).starts_with(told), "{heard}");
+    assert_eq!(proxy.metrics.proxy.upstream_dials_total.get(), 0);
 }
 
 fn counted(metrics: &Metrics, series: &str) -> bool {

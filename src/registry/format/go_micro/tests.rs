@@ -1,6 +1,9 @@
 //! Go Micro records: real ones, every spelling, and what is none.
 
+use std::time::{Duration, SystemTime};
+
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
 
@@ -168,6 +171,78 @@ fn a_service_is_one_folder() {
     let folder = |name: &str| GoMicro.folder(&name.parse().unwrap());
     assert_eq!(folder("go.micro.srv.greeter"), "go.micro.srv.greeter");
     assert_eq!(folder("web/users/v1"), "web-users-v1");
+}
+
+/// The announcement that leads to the provider of a record.
+fn announcement(provider: Provider) -> Announcement {
+    Announcement {
+        service: "greeter".parse().unwrap(),
+        provider,
+        service_metadata: BTreeMap::new(),
+        endpoints: Vec::new(),
+        ttl: Duration::from_secs(60),
+        since: SystemTime::UNIX_EPOCH,
+    }
+}
+
+#[test]
+fn writes_what_real_programs_wrote() {
+    let record = r#"{"name":"greeter","version":"latest","metadata":null,"endpoints":null,"nodes":[{"id":"greeter-8d7e","address":"10.0.0.5:43210","metadata":{"broker":"http","protocol":"mucp","transport":"http"}}]}"#;
+    let encoded = GoMicro.encode(&announcement(one(record))).unwrap();
+    assert_eq!(std::str::from_utf8(&encoded.data), Ok(record));
+    assert_eq!((encoded.name.as_str(), encoded.is_numbered), ("greeter-8d7e", false));
+    let dump: Value =
+        serde_json::from_str(include_str!("../../../../tests/fixtures/znodes/etcd-go-micro.json")).unwrap();
+    for pair in dump.as_array().unwrap() {
+        let record: Value = serde_json::from_str(pair["value"].as_str().unwrap()).unwrap();
+        let announcement = Announcement {
+            service: record["name"].as_str().unwrap().parse().unwrap(),
+            endpoints: record["endpoints"].as_array().cloned().unwrap_or_default(),
+            ..announcement(one(record.to_string()))
+        };
+        let encoded = GoMicro.encode(&announcement).unwrap();
+        assert_eq!(serde_json::from_slice::<Value>(&encoded.data).unwrap(), record);
+        assert!(pair["key"].as_str().unwrap().ends_with(&format!("/{}", encoded.name)));
+    }
+}
+
+#[test]
+fn what_is_written_is_read_again() {
+    let mut provider = Provider::new("web/1 <&>", "[2001:db8::1]:80".parse().unwrap());
+    for protocol in [Protocol::Http1, Protocol::H2c, Protocol::Mucp] {
+        provider.protocol = protocol;
+        for server in ["mucp", "grpc", "http"] {
+            provider.metadata = [("server".to_owned(), server.to_owned())].into();
+            let data = GoMicro.encode(&announcement(provider.clone())).unwrap().data;
+            assert_eq!(one(data).protocol, protocol, "{server}");
+        }
+    }
+    provider.weight = Weight::from_hundredths(250);
+    provider.zone = Some("z1".into());
+    provider.version = "v2".into();
+    provider.secure = true;
+    let mut announcement = announcement(provider.clone());
+    announcement.service_metadata.insert("team".to_owned(), "a".to_owned());
+    announcement.endpoints = vec![Value::Null, json!({"name": "Say.Hello"})];
+    let encoded = GoMicro.encode(&announcement).unwrap();
+    assert_eq!(encoded.name, "web-1 <&>");
+    let record: Value = serde_json::from_slice(&encoded.data).unwrap();
+    assert_eq!(record["metadata"], json!({"team": "a"}));
+    assert_eq!(record["endpoints"], json!([{"name": "Say.Hello"}]));
+    let read = one(&encoded.data);
+    assert_eq!(
+        (read.weight, &read.zone, &read.version),
+        (provider.weight, &provider.zone, &provider.version)
+    );
+    assert!(read.secure && read.id == provider.id && read.address == provider.address);
+}
+
+#[test]
+fn an_id_that_is_no_part_of_a_path_is_refused() {
+    for id in ["", ".", ".."] {
+        let announcement = announcement(Provider::new(id, "10.0.0.1:80".parse().unwrap()));
+        assert!(GoMicro.encode(&announcement).unwrap_err().contains("give it another"), "{id}");
+    }
 }
 
 proptest! {
