@@ -102,12 +102,14 @@ impl<'a> Line<'a> {
         self.ask("GET", path, Bytes::new(), limit).await
     }
 
-    /// Tells the agent something.
-    pub(super) async fn put(&mut self, path: &str, body: impl Into<Bytes>) -> Result<Answer, Fault> {
-        self.ask("PUT", path, body.into(), self.settings.pace.call_timeout).await
-    }
-
-    async fn ask(&mut self, method: &str, path: &str, body: Bytes, limit: Duration) -> Result<Answer, Fault> {
+    /// Asks for something to be done, or told, at most for so long.
+    pub(super) async fn ask(
+        &mut self,
+        method: &str,
+        path: &str,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Answer, Fault> {
         let settings = self.settings;
         let mut request =
             http::Request::builder().method(method).uri(path).header("host", settings.agent.to_string());

@@ -97,7 +97,9 @@ struct Check {
 }
 
 /// A value, or its default where it is `null`, as Go leaves it.
-fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+pub(super) fn or_null<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
     Ok(Option::<T>::deserialize(from)?.unwrap_or_default())
 }
 
@@ -146,13 +148,12 @@ impl Entry {
         let zone = word("zone").or_else(|| self.node.meta.get("zone").map(String::as_str));
         let zone = zone.into_iter().chain(zones).find(|zone| !zone.is_empty());
         let version = version.or_else(|| word("version").map(str::to_owned)).unwrap_or_default();
-        let secure = word("tls") == Some("true") || word("scheme") == Some("https");
         Ok(Provider {
             weight: weight(share, word("weight")),
             zone: zone.map(Arc::from),
             version: version.into(),
             protocol: protocol(&metadata, is_go_micro),
-            secure,
+            secure: is_secure(&metadata),
             ..Provider::new(self.service.id.as_str(), address)
         })
         .map(|provider| Provider { metadata, ..provider })
@@ -225,13 +226,21 @@ fn weight(share: i64, word: Option<&str>) -> Weight {
     Weight::from_hundredths(u32::try_from(hundredths).unwrap_or(u32::MAX))
 }
 
+/// Whether it is spoken over TLS: the first of these that is there says so.
+pub(super) fn is_secure(metadata: &BTreeMap<String, String>) -> bool {
+    let says = |key: &str, word: &str| metadata.get(key).map(|said| said.eq_ignore_ascii_case(word));
+    let secure = says("secure", "true").or_else(|| says("tls", "true"));
+    secure.or_else(|| says("scheme", "https")).unwrap_or(false)
+}
+
 /// What is spoken: `protocol` where it is said, else what Go Micro's kind of server implies.
-fn protocol(metadata: &BTreeMap<String, String>, is_go_micro: bool) -> Protocol {
+pub(super) fn protocol(metadata: &BTreeMap<String, String>, is_go_micro: bool) -> Protocol {
     let server = metadata.get("server").filter(|_| is_go_micro);
     let word = metadata.get("protocol").or(server).map(|word| word.to_ascii_lowercase());
     match word.as_deref() {
         Some("mucp" | "rpc") => Protocol::Mucp,
         Some("grpc" | "h2c") => Protocol::H2c,
+        Some("tcp") if !is_go_micro => Protocol::Tcp,
         Some(_) | None => Protocol::Http1,
     }
 }

@@ -13,21 +13,24 @@
 //! | weight | `Weights.Passing` or `Weights.Warning` by the worst check, times `weight` among the metadata; at most 1000 |
 //! | metadata | `Meta`; Go Micro's packed tags; tags `key=value`; a tag `canary` is `tag.canary = "true"` |
 //! | zone | `zone` among the metadata, else in `Node.Meta`, else `Locality.Zone` |
-//! | version, protocol | as Go Micro packs them, else `version` and `protocol` (`http1`, `h2c` or `grpc`, `mucp`) among the metadata |
-//! | TLS | `tls = "true"` or `scheme = "https"` among the metadata |
+//! | version, protocol | as Go Micro packs them, else `version` and `protocol` (`http1`, `h2c` or `grpc`, `mucp`, `tcp`) among the metadata |
+//! | TLS | `secure = "true"`, `tls = "true"` or `scheme = "https"` among the metadata |
 //!
 //! Names are looked up by Consul without regard to case. Consul does not tell a service that never was from one whose last
 //! instance is gone, nor, before 1.12, from one that the token may not read: all are absent.
 
 mod agent;
+mod announce;
 mod bucket;
 mod entry;
 mod follow;
 mod known;
+mod registration;
 mod settings;
 mod tags;
 mod watch;
 
+pub use announce::{Announcing, announcer};
 pub use settings::{Settings, Token};
 
 use super::{Registry, Reports, Wanted, Watch};
