@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to stop it")]
 
 mod acceptance;
+mod consul;
 mod forwarding;
 mod go_micro;
 mod http;
