@@ -40,7 +40,7 @@ fn with_auth(section: &Section<'_>, settings: Settings, auth: Option<Secret>) ->
             auth.parse().map(|auth| Settings::ZooKeeper(settings.with_auth(auth)))
         }
         Settings::Consul(settings) => auth.parse().map(|token| Settings::Consul(settings.with_auth(token))),
-        Settings::File(_) | Settings::Fixed(_) => {
+        Settings::Dns(_) | Settings::File(_) | Settings::Fixed(_) => {
             Err(UrlError::new("this registry asks for no credentials", "leave them out"))
         }
     };
@@ -65,7 +65,8 @@ impl Known {
     pub(super) fn of(registry: Option<&Settings>) -> Self {
         Self(match registry {
             Some(Settings::Fixed(settings)) => Some(settings.services.keys().cloned().collect()),
-            Some(Settings::ZooKeeper(_) | Settings::Consul(_) | Settings::File(_)) | None => None,
+            Some(Settings::ZooKeeper(_) | Settings::Consul(_) | Settings::Dns(_) | Settings::File(_))
+            | None => None,
         })
     }
 

@@ -7,6 +7,7 @@
 
 pub mod announcer;
 pub mod consul;
+pub mod dns;
 pub mod file;
 pub mod fixed;
 pub mod format;

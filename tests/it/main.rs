@@ -5,6 +5,7 @@
 
 mod acceptance;
 mod consul;
+mod dns;
 mod forwarding;
 mod go_micro;
 mod http;

@@ -3,6 +3,7 @@
 pub(crate) mod announcing;
 pub(crate) mod client;
 pub(crate) mod consul;
+pub(crate) mod dns;
 pub(crate) mod gate;
 pub(crate) mod light;
 pub(crate) mod load;
