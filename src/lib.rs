@@ -18,7 +18,7 @@
 //! | the whole | [`cli`], [`app`], [`config`] | commands; everything built, run, drained; a file becomes values |
 //! | operators | [`admin`] | what they may ask |
 //! | requests | [`proxy`] | from a connection to an answer |
-//! | where to | [`route`] | which request goes to which service, within which limits |
+//! | where to, how well | [`route`], [`health`] | which request goes to which service, within which limits; probes of what is in doubt |
 //! | what is known | [`catalog`] | the only writer: services, subscriptions, snapshots |
 //! | choosing, reaching | [`balance`], [`upstream`] | the picker of a snapshot; connections in pools |
 //! | hearing, remembering | [`registry`], [`endpoint`] | where providers are announced; how it went with them |
@@ -39,6 +39,7 @@ pub mod config;
 pub mod drain;
 pub mod endpoint;
 pub mod gather;
+pub mod health;
 pub mod provider;
 pub mod proxy;
 pub mod registry;

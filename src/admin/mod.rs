@@ -59,13 +59,14 @@ pub struct State {
 }
 
 /// Everything that can be asked, as `GET /` and the answer to an unknown path list it.
-const PATHS: [&str; 8] = [
+const PATHS: [&str; 9] = [
     "GET /",
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
     "GET /services",
     "GET /services/{name}",
+    "GET /events",
     "GET /config",
     "PUT /log-level",
 ];
@@ -85,6 +86,7 @@ pub fn router(settings: &Settings, state: State) -> Router {
         .route("/metrics", get(answer::metrics))
         .route("/services", get(answer::services))
         .route("/services/{*name}", get(answer::service))
+        .route("/events", get(answer::events))
         .route("/config", get(answer::config))
         .route("/log-level", put(answer::set_log_level))
         .fallback(answer::unknown_path)

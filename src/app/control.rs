@@ -16,8 +16,8 @@ use super::reload::Reloader;
 use crate::admin::{self, Readiness};
 use crate::config::Config;
 use crate::drain::Drain;
+use crate::health;
 use crate::proxy::Shared;
-use crate::registry::Registry;
 
 /// How long operators' connections may take to end, once the traffic has.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -25,7 +25,6 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// What the control thread takes care of.
 pub(super) struct Control {
     pub(super) config: Config,
-    pub(super) registry: Arc<dyn Registry>,
     pub(super) shared: Arc<Shared>,
     pub(super) admin: Option<(TcpListener, admin::Settings)>,
     pub(super) surroundings: Surroundings,
@@ -50,13 +49,18 @@ impl Control {
     }
 
     async fn run(self, mut orders: Orders, hangup: Option<Signal>) {
-        let Self { config, registry, shared, admin, surroundings, leave, readiness } = self;
+        let Self { config, shared, admin, surroundings, leave, readiness } = self;
         let Surroundings { log, reload, signals: _ } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
         let control = Drain::telling_of_panics(shared.metrics.count_panics());
         let traffic = shared.drain.clone();
         let text = Arc::new(ArcSwap::from_pointee(config.to_toml().to_owned()));
-        control.spawn("registry", shared.catalog.follow(registry, control.clone()));
+        for number in 0..shared.catalog.sources() {
+            control.spawn("registry", shared.catalog.follow(number, control.clone()));
+        }
+        let timeout = shared.upstream.connect_timeout;
+        let (catalog, metrics) = (Arc::clone(&shared.catalog), Arc::clone(&shared.metrics));
+        control.spawn("health", health::watch_over(catalog, metrics, shared.clock, timeout, control.clone()));
         if let Some((listener, settings)) = admin {
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),

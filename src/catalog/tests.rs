@@ -1,6 +1,7 @@
 //! The catalog with a registry that says what the test wants, in time that the test moves.
 
 mod follow;
+mod limbo;
 mod subscribe;
 
 use std::collections::BTreeSet;
@@ -78,7 +79,6 @@ struct Bed {
 impl Bed {
     async fn new(settings: Settings) -> Self {
         let metrics = Metrics::new();
-        let catalog = Catalog::new(settings, Arc::clone(&metrics), Clock::start(), 1);
         let (steps, queue) = mpsc::unbounded_channel();
         let (begun, wanted) = (Arc::default(), Arc::default());
         let script = Script {
@@ -86,8 +86,10 @@ impl Bed {
             begun: Arc::clone(&begun),
             wanted: Arc::clone(&wanted),
         };
+        let sources = vec![Source::new(Arc::new(script))];
+        let catalog = Catalog::new(settings, sources, Arc::clone(&metrics), Clock::start(), 1);
         let drain = Drain::new();
-        drain.spawn("follow", catalog.follow(Arc::new(script), drain.clone()));
+        drain.spawn("follow", catalog.follow(0, drain.clone()));
         let bed = Self { catalog, metrics, steps, begun, wanted, drain };
         bed.run().await;
         bed

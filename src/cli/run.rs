@@ -62,9 +62,9 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
         Ok(log) => log,
         Err(error) => return failed(&error),
     };
-    let registry = config.registry.clone().open();
+    let sources = config.open_sources();
     let surroundings = Surroundings { log: Some(log.control()), reload, signals: true };
-    match app::build(config, registry, surroundings).and_then(App::start) {
+    match app::build(config, sources, surroundings).and_then(App::start) {
         Ok(running) => {
             running.metrics.watch_dropped_lines("log", log.dropped_lines());
             for address in &running.listeners {

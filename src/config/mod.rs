@@ -58,6 +58,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// The registries that are followed, as sources; nothing is connected yet.
+    pub fn open_sources(&self) -> Vec<catalog::Source> {
+        vec![catalog::Source::new(self.registry.clone().open())]
+    }
+
     /// The configuration in force as TOML, defaults, flags and environment included, without secrets.
     pub fn to_toml(&self) -> &str {
         &self.text

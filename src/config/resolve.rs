@@ -170,6 +170,8 @@ fn services(section: &mut Section<'_>) -> (catalog::Settings, Policy) {
         first_list_timeout: section.get("first_list_timeout", &ANY_TIME, default.first_list_timeout),
         settle: section.get("settle", &Time(Duration::ZERO..=ms(10_000)), default.settle),
         stale_warning: section.get("stale_warning", &SOME_TIME, default.stale_warning),
+        limbo: section.get("limbo", &ANY_TIME, default.limbo),
+        ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
     };
     (settings, policy)
 }

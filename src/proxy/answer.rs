@@ -140,17 +140,18 @@ fn detail(error: &ProxyError, record: &Record, worker: &Worker) -> String {
     let bound = record.bound.borrow();
     let Some(bound) = bound.as_ref() else { return detail };
     let (known, wanted, available) = bound.look(|snapshot| {
-        let available = snapshot.endpoints.iter().filter(|endpoint| endpoint.is_available()).count();
-        (snapshot.known, snapshot.endpoints.len(), available)
+        let available = snapshot.all().filter(|endpoint| endpoint.is_available()).count();
+        (snapshot.known, snapshot.all().count(), available)
     });
-    let registry = worker.shared.catalog.registry_status();
     let _ = write!(
         detail,
         "; service {}: {known} known, {wanted} wanted here, {available} reachable, {}",
         bound.service(),
         bound.subscription.freshness(),
     );
-    let _ = write!(detail, "; registry {registry}");
+    for registry in worker.shared.catalog.registries().iter().filter(|registry| registry.is_used()) {
+        let _ = write!(detail, "; registry {registry}");
+    }
     if record.attempts.get() > 0 {
         let _ = write!(detail, "; attempts: {}", record.attempts.get());
     }

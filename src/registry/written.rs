@@ -126,7 +126,8 @@ fn weight(written: &Value) -> Result<Weight, Mistake> {
     weight.map_err(|error| Mistake::new(Reason::Value, error.to_string()))
 }
 
-fn protocol(word: &str) -> Option<Protocol> {
+/// The protocol of a word.
+pub(super) fn protocol(word: &str) -> Option<Protocol> {
     Protocol::ALL.into_iter().find(|protocol| protocol.as_str() == word)
 }
 

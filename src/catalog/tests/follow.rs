@@ -75,19 +75,22 @@ async fn a_failure_makes_stale_and_never_empty() {
     assert_eq!(ports(&greeter), [1, 2, 3], "what was said before the failure counts");
     let Freshness::Stale { cause, .. } = greeter.freshness() else { panic!("not stale") };
     assert_eq!(&*cause, "reading greeter: it is gone");
-    let status = bed.catalog.registry_status();
+    let status = bed.catalog.registries().remove(0);
     assert_eq!((status.kind, status.state, status.cause.as_deref()), ("script", "down", Some(&*cause)));
-    assert_eq!(bed.metrics.catalog.registry_up.get(), 0);
+    assert_eq!(bed.metrics.catalog.registry("script").up.get(), 0);
     bed.pass(Duration::from_hours(24)).await;
     assert_eq!(ports(&greeter), [1, 2, 3]);
     bed.say(connected()).await;
     assert!(matches!(greeter.freshness(), Freshness::Stale { .. }), "until it is listed again");
     bed.list("greeter", &[1, 2, 3]).await;
     assert_eq!(greeter.freshness(), Freshness::Live);
-    assert_eq!(bed.catalog.registry_status().state, "up");
+    assert_eq!(bed.catalog.registries().remove(0).state, "up");
     bed.say(Report::Disconnected { cause: "no heartbeat".to_owned() }).await;
     assert!(matches!(greeter.freshness(), Freshness::Stale { .. }));
-    assert_eq!((ports(&greeter).len(), bed.metrics.catalog.registry_disconnects_total.get()), (3, 2));
+    assert_eq!(
+        (ports(&greeter).len(), bed.metrics.catalog.registry("script").disconnects_total.get()),
+        (3, 2)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +182,7 @@ async fn stale_data_is_warned_of_once_in_an_outage() {
     let bed = Bed::new(Settings::default()).await;
     let _greeter = bed.catalog.declare(&claim("greeter")).unwrap();
     bed.list("greeter", &[1]).await;
-    let warned = || bed.catalog.state.lock().warned;
+    let warned = || bed.catalog.state.lock().standings[0].warned;
     bed.step(Step::Fail("reading")).await;
     bed.pass(Duration::from_secs(299)).await;
     assert!(!warned());
@@ -211,7 +214,10 @@ async fn a_bad_record_is_counted_once_until_it_changes() {
     assert_eq!((counted(Reason::Malformed), counted(Reason::Duplicate)), (2, 1));
     let status = bed.catalog.service("greeter").unwrap();
     assert_eq!((status.endpoints.len(), status.skipped_count), (1, 2));
-    assert_eq!(status.skipped[1].detail, "10.0.0.1:1 is announced by \"p1\" too, which is used instead");
+    assert_eq!(
+        status.skipped[1].detail,
+        "10.0.0.1:1 is announced by the newer record \"other\" too, which is used instead"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -114,9 +114,9 @@ impl Demo {
         };
         let started = async {
             let control = self.bind_control().await?;
-            let registry = config.registry.clone().open();
+            let sources = config.open_sources();
             let surroundings = Surroundings { log: Some(log.control()), reload: None, signals: true };
-            Ok((control, app::build(config, registry, surroundings).and_then(App::start)?))
+            Ok((control, app::build(config, sources, surroundings).and_then(App::start)?))
         };
         let ((listener, control), running) = match started.await {
             Ok(started) => started,

@@ -57,7 +57,7 @@ where
         Box::pin(async move {
             match answer.await {
                 Ok(mut response) => {
-                    guard.memory().reach.succeed();
+                    guard.memory().answer(worker.tick.now());
                     response.body_mut().on_end(move |_| drop(guard));
                     Ok(response)
                 }

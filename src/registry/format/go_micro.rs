@@ -9,14 +9,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use self::record::{Node, Record};
+use super::json::{self, PARTS_MAX};
 use super::{Decoded, Encoded, Entry, Format, Reason, Unusable};
 use crate::provider::{Address, Host, Protocol, Provider, ServiceName, Weight};
 use crate::registry::announcer::Announcement;
-
-/// The largest record read, in bytes: what ZooKeeper holds at most in one znode by default.
-const RECORD_BYTES_MAX: usize = 1024 * 1024;
-/// The most nodes read of one record. Go Micro writes one.
-const NODES_MAX: usize = 64;
 
 /// The records of Go Micro, v1 to v5.
 ///
@@ -44,18 +40,14 @@ impl Format for GoMicro {
     }
 
     fn folder(&self, service: &ServiceName) -> String {
-        as_one_part(service.as_str())
+        service.as_str().replace('/', "-")
     }
 
     fn decode(&self, entry: Entry<'_>) -> Decoded {
-        let data = entry.data.trim_ascii();
-        if data.is_empty() {
-            return Decoded::unusable(Reason::Empty, "the record is empty");
-        }
-        if data.len() > RECORD_BYTES_MAX {
-            let detail = format!("the record has {} bytes, at most {RECORD_BYTES_MAX} are read", data.len());
-            return Decoded::unusable(Reason::Malformed, detail);
-        }
+        let data = match json::content(&entry) {
+            Ok(data) => data,
+            Err(unusable) => return Err(unusable).into(),
+        };
         let record = match serde_json::from_slice::<Option<Record>>(data) {
             Ok(Some(record)) => record,
             Ok(None) => return Decoded::unusable(Reason::Malformed, "the record is null, not a JSON object"),
@@ -69,13 +61,12 @@ impl Format for GoMicro {
                 "the record has no node, so it says nowhere to connect to",
             );
         }
-        let mut decoded = Decoded::default();
         let version: Arc<str> = record.version.into();
-        for node in record.nodes.into_iter().take(NODES_MAX) {
-            match provider(node, entry.name, &version) {
-                Ok(provider) => decoded.providers.push(provider),
-                Err(unusable) => decoded.unusable.push(unusable),
-            }
+        let count = record.nodes.len();
+        let nodes = record.nodes.into_iter().take(PARTS_MAX);
+        let mut decoded: Decoded = nodes.map(|node| provider(node, entry.name, &version)).collect();
+        if count > PARTS_MAX {
+            decoded.unusable.push(json::too_many("nodes", count));
         }
         decoded
     }
@@ -131,9 +122,4 @@ fn protocol(metadata: &BTreeMap<String, String>) -> Protocol {
 /// Whether a node says that it is spoken to over TLS, as Go Micro's brokers say it.
 fn is_secure(metadata: &BTreeMap<String, String>) -> bool {
     metadata.get("secure").is_some_and(|word| word == "true")
-}
-
-/// A service or node as one part of a path, as Go Micro makes it.
-fn as_one_part(name: &str) -> String {
-    name.replace('/', "-")
 }

@@ -3,15 +3,37 @@
 pub mod kinds;
 pub mod rule;
 
+mod convention;
+mod curator;
+mod dubbo;
+mod dubbo_app;
 mod go_micro;
+mod go_zero;
+mod grpc;
+mod json;
+mod kratos;
+mod nerve;
+mod plain;
+#[cfg(test)]
+mod sample;
+mod serverset;
 
 use std::fmt;
 
 use crate::provider::{Provider, ServiceName};
 use crate::registry::announcer::Announcement;
 
+pub use curator::{Curator, Payload};
+pub use dubbo::Dubbo;
+pub use dubbo_app::DubboApp;
 pub use go_micro::GoMicro;
+pub use go_zero::GoZero;
+pub use grpc::Grpc;
+pub use kratos::Kratos;
+pub use nerve::Nerve;
+pub use plain::Plain;
 pub use rule::Rule;
+pub use serverset::ServerSet;
 
 /// How a registry entry spells a provider, and where the entries of a service lie.
 ///
@@ -21,7 +43,8 @@ pub trait Format: Send + Sync + fmt::Debug {
     /// The word for it in a registry's URL: `go-micro`.
     fn name(&self) -> &'static str;
 
-    /// The folder of all services, where a registry's URL names none: absolute, or `/`.
+    /// The folder of all services, where a registry's URL names none: absolute, or `/`. A registry whose keys have no root,
+    /// such as etcd, leaves out the slash in front: with `/` and the folder `greeter`, keys begin with `greeter/`.
     fn prefix(&self) -> &'static str;
 
     /// The folder of a service below the registry's prefix: one or more path parts, without a slash at either end.
@@ -109,10 +132,39 @@ pub struct Unusable {
     pub detail: String,
 }
 
+impl Unusable {
+    /// Why something is no provider: the word, and the cause in full.
+    pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
+        Self { reason, detail: detail.into() }
+    }
+}
+
+impl From<Result<Provider, Unusable>> for Decoded {
+    fn from(result: Result<Provider, Unusable>) -> Self {
+        match result {
+            Ok(provider) => Self { providers: vec![provider], ..Self::default() },
+            Err(unusable) => Self { unusable: vec![unusable], ..Self::default() },
+        }
+    }
+}
+
+impl FromIterator<Result<Provider, Unusable>> for Decoded {
+    fn from_iter<I: IntoIterator<Item = Result<Provider, Unusable>>>(results: I) -> Self {
+        let mut decoded = Self::default();
+        for result in results {
+            match result {
+                Ok(provider) => decoded.providers.push(provider),
+                Err(unusable) => decoded.unusable.push(unusable),
+            }
+        }
+        decoded
+    }
+}
+
 impl Decoded {
     /// An entry that announces nothing usable.
     pub fn unusable(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { unusable: vec![Unusable { reason, detail: detail.into() }], ..Self::default() }
+        Self { unusable: vec![Unusable::new(reason, detail)], ..Self::default() }
     }
 }
 

@@ -21,6 +21,10 @@ pub enum Target {
     Host(Host),
     /// At this address.
     Address(Address),
+    /// At this port, on any machine.
+    Port(u16),
+    /// Of this version.
+    Version(String),
     /// Announced by the entry of this name.
     Entry(String),
     /// With this value of a metadata key.
@@ -44,6 +48,8 @@ impl Rule {
         self.targets.iter().all(|target| match target {
             Target::Host(host) => host == provider.address.host(),
             Target::Address(address) => *address == provider.address,
+            Target::Port(port) => *port == provider.address.port(),
+            Target::Version(version) => **version == *provider.version,
             Target::Entry(name) => name == entry,
             Target::Metadata(key, value) => provider.metadata.get(key) == Some(value),
         })
@@ -91,6 +97,7 @@ mod tests {
     fn provider() -> Arc<Provider> {
         let mut provider = Provider::new("p", "10.0.0.5:80".parse().unwrap());
         provider.metadata.insert("shard".to_owned(), "3".to_owned());
+        provider.version = "v1".into();
         Arc::new(provider)
     }
 
@@ -103,6 +110,8 @@ mod tests {
         let matching = [
             Target::Host(provider().address.host().clone()),
             Target::Address("10.0.0.5:80".parse().unwrap()),
+            Target::Port(80),
+            Target::Version("v1".to_owned()),
             Target::Entry("e".to_owned()),
             Target::Metadata("shard".to_owned(), "3".to_owned()),
         ];
@@ -111,6 +120,8 @@ mod tests {
         for other in [
             Target::Host(Host::Name("ten".into())),
             Target::Address("10.0.0.5:81".parse().unwrap()),
+            Target::Port(81),
+            Target::Version("v2".to_owned()),
             Target::Entry("f".to_owned()),
             Target::Metadata("zone".to_owned(), "3".to_owned()),
         ] {

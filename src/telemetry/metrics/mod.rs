@@ -12,7 +12,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus::{Registry, TextEncoder};
 
-pub use catalog::CatalogMetrics;
+pub use catalog::{CatalogMetrics, RegistryMetrics};
 pub use proxy::ProxyMetrics;
 pub use recorder::Recorder;
 pub use sample::{EndpointSample, ServiceSample};
@@ -135,6 +135,7 @@ mod tests {
         recorder.flush();
         metrics.recorder_without_service().record(404, Some("no_route"), Duration::ZERO);
         metrics.catalog.skipped("malformed").inc();
+        metrics.catalog.registry("zookeeper").up.set(1);
         metrics.catalog.change_to_swap_seconds.observe(0.0004);
         metrics.watch_dropped_lines("access", || 7);
         let endpoint = EndpointSample {
@@ -145,7 +146,14 @@ mod tests {
             in_flight: 2,
         };
         let service = "greeter".parse().unwrap();
-        (metrics, vec![ServiceSample { service, stale: Duration::from_secs(4), endpoints: vec![endpoint] }])
+        let sample = ServiceSample {
+            service,
+            stale: Duration::from_secs(4),
+            revision: Some(77),
+            changed: Some(Duration::from_secs(9)),
+            endpoints: vec![endpoint],
+        };
+        (metrics, vec![sample])
     }
 
     /// The names and types of all that is ever exposed, without values: what dashboards and alerts are built on.
@@ -176,6 +184,8 @@ mod tests {
             "wayside_endpoint_failures_total{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 1",
             "wayside_endpoint_attempts_in_flight{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 2",
             "wayside_service_stale_seconds{service=\"greeter\"} 4",
+            "wayside_service_revision{service=\"greeter\"} 77",
+            "wayside_service_unchanged_seconds{service=\"greeter\"} 9",
             "wayside_log_lines_dropped_total{log=\"access\"} 7",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

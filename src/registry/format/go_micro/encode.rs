@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{as_one_part, is_secure, protocol};
+use super::{is_secure, protocol};
 use crate::provider::{Protocol, Provider, Weight};
 use crate::registry::announcer::Announcement;
-use crate::registry::format::Encoded;
+use crate::registry::format::{Encoded, convention, json};
 
 /// A service in the order of Go Micro's keys.
 #[derive(Serialize)]
@@ -31,10 +31,7 @@ struct Node<'a> {
 /// The record of a provider, by the name of its node.
 pub(super) fn entry(announcement: &Announcement) -> Result<Encoded, String> {
     let provider = &announcement.provider;
-    let name = as_one_part(&provider.id);
-    if matches!(name.as_str(), "" | "." | "..") {
-        return Err(format!("Go Micro has no node of the id {name:?}; give it another"));
-    }
+    let name = convention::one_part(&provider.id)?;
     let metadata = metadata(provider)?;
     // Go Micro's readers follow a `null` among the endpoints without looking.
     let endpoints: Vec<&Value> =
@@ -50,9 +47,7 @@ pub(super) fn entry(announcement: &Announcement) -> Result<Encoded, String> {
             metadata: Some(metadata).filter(|metadata| !metadata.is_empty()),
         }],
     };
-    let data =
-        serde_json::to_vec(&service).map_err(|error| format!("the record cannot be written: {error}"))?;
-    Ok(Encoded { name, is_numbered: false, data })
+    Ok(Encoded { name, is_numbered: false, data: json::written(&service)? })
 }
 
 /// The metadata of a node, with what Wayside reads from it.
