@@ -39,6 +39,7 @@ fn with_auth(section: &Section<'_>, settings: Settings, auth: Option<Secret>) ->
         Settings::ZooKeeper(settings) => {
             auth.parse().map(|auth| Settings::ZooKeeper(settings.with_auth(auth)))
         }
+        Settings::Etcd(settings) => auth.parse().map(|auth| Settings::Etcd(settings.with_auth(auth))),
         Settings::Consul(settings) => auth.parse().map(|token| Settings::Consul(settings.with_auth(token))),
         Settings::Dns(_) | Settings::File(_) | Settings::Fixed(_) => {
             Err(UrlError::new("this registry asks for no credentials", "leave them out"))
@@ -65,7 +66,13 @@ impl Known {
     pub(super) fn of(registry: Option<&Settings>) -> Self {
         Self(match registry {
             Some(Settings::Fixed(settings)) => Some(settings.services.keys().cloned().collect()),
-            Some(Settings::ZooKeeper(_) | Settings::Consul(_) | Settings::Dns(_) | Settings::File(_))
+            Some(
+                Settings::ZooKeeper(_)
+                | Settings::Etcd(_)
+                | Settings::Consul(_)
+                | Settings::Dns(_)
+                | Settings::File(_),
+            )
             | None => None,
         })
     }

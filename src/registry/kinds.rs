@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use super::url::UrlError;
-use super::{Registry, consul, dns, file, fixed, zookeeper};
+use super::{Registry, consul, dns, etcd, file, fixed, zookeeper};
 
 /// One line per kind: its name in [`Settings`], its scheme, its room, and an example of its URL.
 macro_rules! kinds {
@@ -46,6 +46,7 @@ macro_rules! kinds {
 
 kinds! {
     ZooKeeper "zookeeper" zookeeper "zookeeper://127.0.0.1:2181"
+    Etcd "etcd" etcd "etcd://127.0.0.1:2379"
     Consul "consul" consul "consul://127.0.0.1:8500"
     Dns "dns" dns "dns://127.0.0.1:8600?name={service}.service.consul"
     File "file" file "file:providers.toml"

@@ -6,8 +6,10 @@
 //! future.
 
 pub mod announcer;
+pub mod auth;
 pub mod consul;
 pub mod dns;
+pub mod etcd;
 pub mod file;
 pub mod fixed;
 pub mod format;
@@ -181,4 +183,9 @@ impl Default for Pace {
     fn default() -> Self {
         Self { call_timeout: Duration::from_secs(5), audit: Duration::from_mins(5) }
     }
+}
+
+/// A duration varied by half, so that a fleet does not act at once.
+fn varied(duration: Duration) -> Duration {
+    duration.mul_f64(rand::random_range(0.5..1.5))
 }

@@ -5,7 +5,9 @@
 
 mod acceptance;
 mod consul;
+mod contract;
 mod dns;
+mod etcd;
 mod forwarding;
 mod go_micro;
 mod http;

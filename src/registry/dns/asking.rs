@@ -13,6 +13,7 @@ use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::proto::rr::rdata::SRV;
 use hickory_resolver::proto::rr::{Name, RData, Record, RecordType};
 
+use super::machine;
 use super::settings::Settings;
 use crate::registry::RegistryError;
 
@@ -61,7 +62,10 @@ impl Asking {
             source: source.into(),
         };
         let mut builder = if settings.servers.is_empty() {
-            TokioResolver::builder(provider).map_err(unreadable)?
+            let (config, ndots) = machine::read().map_err(|error| unreadable(error.into()))?;
+            let mut builder = TokioResolver::builder_with_config(config, provider);
+            builder.options_mut().ndots = ndots;
+            builder
         } else {
             let servers = settings.servers.iter().map(|server| {
                 let mut ways = [ConnectionConfig::udp(), ConnectionConfig::tcp()];
@@ -82,7 +86,7 @@ impl Asking {
         options.attempts = 2;
         let (rounds, servers) = (options.attempts, settings.servers.len().max(3));
         let limit = settings.timeout * u32::try_from(rounds * servers).unwrap_or(u32::MAX);
-        Ok(Self { resolver: builder.build().map_err(unreadable)?, limit })
+        Ok(Self { resolver: builder.build().map_err(|error| unreadable(error.into()))?, limit })
     }
 
     /// Asks whether any server answers anything, by a question that each can answer or refuse.

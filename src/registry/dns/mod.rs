@@ -18,6 +18,7 @@
 mod asking;
 mod follow;
 mod list;
+mod machine;
 mod settings;
 mod watch;
 

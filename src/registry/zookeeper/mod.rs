@@ -16,7 +16,7 @@ mod session;
 mod settings;
 mod watch;
 
-pub use settings::{Auth, Settings};
+pub use settings::Settings;
 
 use super::{Registry, Reports, Wanted, Watch};
 

@@ -4,6 +4,7 @@ pub(crate) mod announcing;
 pub(crate) mod client;
 pub(crate) mod consul;
 pub(crate) mod dns;
+pub(crate) mod etcd;
 pub(crate) mod gate;
 pub(crate) mod light;
 pub(crate) mod load;
