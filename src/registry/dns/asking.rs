@@ -86,7 +86,7 @@ impl Asking {
         options.attempts = 2;
         let (rounds, servers) = (options.attempts, settings.servers.len().max(3));
         let limit = settings.timeout * u32::try_from(rounds * servers).unwrap_or(u32::MAX);
-        Ok(Self { resolver: builder.build().map_err(|error| unreadable(error.into()))?, limit })
+        Ok(Self { resolver: builder.build().map_err(unreadable)?, limit })
     }
 
     /// Asks whether any server answers anything, by a question that each can answer or refuse.
