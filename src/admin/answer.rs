@@ -143,6 +143,7 @@ pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {
             revision: known.revision,
             changed: known.changed.map(|changed| now.since(changed)),
             endpoints: known.endpoints.iter().map(sample).collect(),
+            shadows: known.shadows,
         })
         .collect();
     ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render(&samples))

@@ -126,6 +126,7 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let metrics = Metrics::new();
     let seed = rand::rng().random();
     let catalog = Catalog::new(config.catalog.clone(), sources, Arc::clone(&metrics), clock, seed);
+    catalog.restrict(config.restrictions.clone());
     for claim in &config.declared {
         catalog.declare(claim).map_err(|source| {
             let service = claim.service.to_string();

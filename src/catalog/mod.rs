@@ -122,6 +122,8 @@ pub struct Known {
     pub changed: Option<Moment>,
     /// Its endpoints, in order of address.
     pub endpoints: Arc<[Endpoint]>,
+    /// The name of each shadow that spoke of it, and the number of addresses it tells otherwise of.
+    pub shadows: Vec<(Arc<str>, usize)>,
 }
 
 /// Why a service cannot be subscribed.
@@ -306,7 +308,8 @@ impl Catalog {
     /// Every service with its endpoints, by name; cheap enough for each scrape.
     pub fn known(&self) -> Vec<Known> {
         let state = self.state.lock();
-        let mut known: Vec<_> = state.services.iter().map(|(name, service)| service.known(name)).collect();
+        let mut known: Vec<_> =
+            state.services.iter().map(|(name, service)| service.known(name, &self.sources)).collect();
         known.sort_by(|a, b| a.service.cmp(&b.service));
         known
     }

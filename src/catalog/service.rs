@@ -15,6 +15,7 @@ use super::reconcile::{Reconciled, reconcile};
 use super::removal::Recent;
 use super::snapshot::Snapshot;
 use super::source::SourceSet;
+use super::sources::Followed;
 use super::subscription::{Claim, Freshness, Subscription};
 use crate::clock::Moment;
 use crate::endpoint::Endpoint;
@@ -138,13 +139,14 @@ impl Service {
         self.absent && self.endpoints.is_empty()
     }
 
-    pub(super) fn known(&self, name: &ServiceName) -> Known {
+    pub(super) fn known(&self, name: &ServiceName, sources: &[Followed]) -> Known {
         Known {
             service: name.clone(),
             freshness: self.freshness(),
             revision: self.revision,
             changed: self.changed,
             endpoints: Arc::clone(&self.endpoints),
+            shadows: self.shadows(sources),
         }
     }
 

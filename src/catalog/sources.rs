@@ -21,8 +21,8 @@ use crate::provider::ServiceName;
 use crate::registry::{Listing, View};
 use crate::telemetry::metrics::RegistryMetrics;
 
-/// The sources that some services may come from; all others may come from any.
-pub type Restrictions = HashMap<ServiceName, SourceSet>;
+/// The names of the sources that some services may come from; all others may come from any.
+pub type Restrictions = HashMap<ServiceName, Vec<Arc<str>>>;
 
 /// A source as it is followed.
 #[derive(Debug)]
@@ -84,6 +84,15 @@ impl Service {
                 && heard.as_ref().is_some_and(|heard| means.could_speak(number, heard))
         };
         means.sources.is_empty() || asked.any(can)
+    }
+
+    /// The name of each shadow that spoke of it, and the number of addresses it tells otherwise of.
+    pub(super) fn shadows(&self, sources: &[Followed]) -> Vec<(Arc<str>, usize)> {
+        let heard = sources.iter().zip(&self.heard);
+        let shadow = |(followed, heard): (&Followed, &Option<Heard>)| {
+            Some((Arc::clone(&followed.source.name), heard.as_ref()?.differences.as_ref()?.count))
+        };
+        heard.filter_map(shadow).collect()
     }
 
     /// Whether a source did not speak yet, so that time alone may change which are used.
@@ -198,7 +207,7 @@ impl Catalog {
             state.restrictions = restrictions;
             let now = self.clock.now();
             for (name, service) in &mut state.services {
-                let asked = state.restrictions.get(name).copied().unwrap_or(SourceSet::ALL);
+                let asked = self.asked(name, &state.restrictions);
                 for (number, heard) in service.heard.iter_mut().enumerate() {
                     if !asked.contains(number) {
                         *heard = None;
@@ -213,9 +222,17 @@ impl Catalog {
         self.account(outcomes);
     }
 
+    /// The sources that are asked for a service. Where none of those it may come from is followed, all are.
+    fn asked(&self, service: &ServiceName, restrictions: &Restrictions) -> SourceSet {
+        let Some(names) = restrictions.get(service) else { return SourceSet::ALL };
+        let named = self.sources.iter().enumerate().filter(|(_, it)| names.contains(&it.source.name));
+        let set: SourceSet = named.map(|(number, _)| number).collect();
+        if set.is_empty() { SourceSet::ALL } else { set }
+    }
+
     /// Begins to follow a service, asking the sources that it may come from.
     pub(super) fn begin(&self, state: &mut State, name: &ServiceName, now: Moment) -> Option<Outcome> {
-        let asked = state.restrictions.get(name).copied().unwrap_or(SourceSet::ALL);
+        let asked = self.asked(name, &state.restrictions);
         let heard = |number| asked.contains(number).then(|| Heard::nothing(now));
         let service = Service::new((0..self.sources.len()).map(heard).collect());
         let (services, mut means) = self.means(state);

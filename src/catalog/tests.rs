@@ -2,6 +2,7 @@
 
 mod follow;
 mod limbo;
+mod several;
 mod subscribe;
 
 use std::collections::BTreeSet;

@@ -28,6 +28,9 @@ use settle::Settle;
 /// The pause before a registry that failed once is tried again; doubles with each failure, and is varied from nothing up
 /// to its length, so that a fleet does not come back at once.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// The same for one that was followed until then: what is known is served meanwhile, and a fleet whose sessions all ended at
+/// one time comes back over a second instead of all at once.
+const FIRST_PAUSE_OF_A_FLEET: Duration = Duration::from_secs(1);
 /// The longest pause; and how long a connection must have lasted for pauses to begin short again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often subscriptions without requests and stale data are looked for.
@@ -172,7 +175,7 @@ impl Follower {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let settle = Settle::new(catalog.settings.settle);
-        Self { catalog, number, settle, sweep, pauses: pauses(), connected: None }
+        Self { catalog, number, settle, sweep, pauses: pauses(FIRST_PAUSE), connected: None }
     }
 
     async fn run(mut self, registry: &dyn Registry) {
@@ -181,7 +184,7 @@ impl Follower {
             self.source().metrics.watch_failures_total.inc();
             self.catalog.disconnected(self.number, cause);
             if self.connected.take().is_some_and(|since| since.elapsed() >= LONGEST_PAUSE) {
-                self.pauses = pauses();
+                self.pauses = pauses(FIRST_PAUSE_OF_A_FLEET);
             }
             let pause = self.pause();
             self.rest(pause).await;
@@ -310,12 +313,8 @@ impl Follower {
     }
 }
 
-fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .build()
+fn pauses(first: Duration) -> ExponentialBackoff {
+    ExponentialBuilder::new().with_min_delay(first).with_max_delay(LONGEST_PAUSE).without_max_times().build()
 }
 
 async fn until(deadline: Option<Instant>) {

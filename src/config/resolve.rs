@@ -8,11 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Config;
-use super::announced::{Known, registry};
+use super::announced::Known;
 use super::reader::Section;
 use super::routes::{self, Services};
+use super::sources::{restriction, sources};
 use super::value::{Auto, Bytes, Flag, List, Listen, Number, Parsed, Time, Word, parsed, text};
 use crate::balance::Policy;
+use crate::catalog::Restrictions;
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
 use crate::route::{Limits, Naming, Table};
@@ -51,8 +53,8 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     });
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
     let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
-    let registry = top.section("registry", registry);
-    let known = Known::of(registry.as_ref());
+    let sources = sources(top);
+    let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let mut taken = Vec::new();
     let listeners: Vec<Option<ListenerSettings>> =
         top.sections("listener", |section| listener(section, &mut taken, &known));
@@ -67,7 +69,12 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let mut naming = top.section("naming", naming);
     naming.policy = policy;
     let mut services = Services::new(policy);
-    top.sections("service", |section| services.declare(section, &known));
+    let mut restrictions = Restrictions::new();
+    top.sections("service", |section| {
+        let service = services.declare(section, &known);
+        restriction(section, service, sources.as_deref(), &mut restrictions);
+    });
+    let store = top.section("store", store);
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
     let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
@@ -91,7 +98,9 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         lame_duck,
         listeners,
         admin,
-        registry: registry?,
+        sources: sources?,
+        restrictions,
+        store,
         catalog,
         routes: Arc::new(Table::new(routes, naming)),
         declared,
@@ -174,6 +183,14 @@ fn services(section: &mut Section<'_>) -> (catalog::Settings, Policy) {
         ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
     };
     (settings, policy)
+}
+
+fn store(section: &mut Section<'_>) -> Option<PathBuf> {
+    let is_enabled = section.get("enabled", &Flag, true);
+    let folder = text("the path of a folder", "/var/lib/wayside");
+    let folder =
+        section.optional("folder", &folder, "what STATE_DIRECTORY says, as systemd sets it, else none");
+    folder.filter(|_| is_enabled).map(PathBuf::from)
 }
 
 fn naming(section: &mut Section<'_>) -> Naming {

@@ -2,6 +2,7 @@
 
 mod broken;
 mod reference;
+mod sources;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -20,7 +21,7 @@ fn given(origin: &'static str, text: &str) -> Given {
 #[test]
 fn a_registry_is_enough() {
     let overrides = Overrides {
-        registry: Some(given("--registry", "zookeeper://127.0.0.1:2181")),
+        registries: vec![given("--registry", "zookeeper://127.0.0.1:2181")],
         ..Overrides::default()
     };
     let config = load(None, &overrides).unwrap();
@@ -41,8 +42,9 @@ fn flags_win_over_the_file() {
         "workers = 1\n{REGISTRY}[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]\naddress = \"127.0.0.1:2\"\n"
     );
     let overrides = Overrides {
-        registry: Some(given("--registry", "zookeeper://10.0.0.1:2181")),
-        registry_auth: Some(given("WAYSIDE_REGISTRY_AUTH", "user:opensesame")),
+        registries: vec![given("--registry", "zookeeper://10.0.0.1:2181")],
+        registry_auth: vec![(0, given("WAYSIDE_REGISTRY_AUTH", "user:opensesame"))],
+        state_directory: Some(given("STATE_DIRECTORY", "/var/lib/wayside:/var/lib/other")),
         listen: vec![given("--listen", "127.0.0.1:3"), given("--listen", "127.0.0.1:4")],
         admin: Some(given("--admin", "off")),
         workers: Some(given("WAYSIDE_WORKERS", "3")),
@@ -70,7 +72,8 @@ fn flags_win_over_the_file() {
 #[test]
 fn the_configuration_in_force_reads_back_as_itself() {
     let reference = include_str!("../../config/reference.toml");
-    let is_other_registry = |line: &&str| !line.starts_with("url =") && !line.starts_with("auth =");
+    let is_other_registry =
+        |line: &&str| !line.starts_with("url = \"zookeeper") && !line.starts_with("auth =");
     let everything = reference::everything(reference);
     let fixed = everything.lines().filter(is_other_registry).collect::<Vec<_>>().join("\n");
     for text in [reference, &fixed] {

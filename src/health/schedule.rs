@@ -131,6 +131,7 @@ mod tests {
             freshness: Freshness::Live,
             revision: None,
             changed: None,
+            shadows: Vec::new(),
             endpoints: endpoints.into(),
         };
         let due = schedule.due(&[known], Moment::from_millis(millis), 0, &mut SmallRng::seed_from_u64(1));

@@ -34,6 +34,13 @@ macro_rules! kinds {
         }
 
         impl Settings {
+            /// The kind, as the scheme of its URL says it.
+            pub const fn kind(&self) -> &'static str {
+                match self {
+                    $(Self::$kind(_) => $scheme,)*
+                }
+            }
+
             /// The registry of these settings; nothing is connected before it is watched.
             pub fn open(self) -> Arc<dyn Registry> {
                 match self {

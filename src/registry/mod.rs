@@ -39,7 +39,7 @@ pub type Watch<'a> = Pin<Box<dyn Future<Output = RegistryError> + Send + 'a>>;
 
 /// Where providers are announced.
 pub trait Registry: Send + Sync + fmt::Debug {
-    /// The kind, as the scheme of its URL says it: `zookeeper`, `file`, `fixed`.
+    /// The kind, as the scheme of its URL says it: `zookeeper`, `etcd`, `file`, `fixed`.
     fn kind(&self) -> &'static str;
 
     /// Where it is, for messages and logs; never with a secret in it.

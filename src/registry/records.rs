@@ -36,6 +36,11 @@ impl<M: Ord> Records<M> {
         self.records.get(name).is_some_and(|record| record.mark == *mark)
     }
 
+    /// Whether a record is there, in whatever state.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.records.contains_key(name)
+    }
+
     /// The state of a record, if it is there.
     pub(crate) fn mark(&self, name: &str) -> Option<&M> {
         self.records.get(name).map(|record| &record.mark)
@@ -84,12 +89,6 @@ impl<M: Ord> Records<M> {
         self.records.retain(|name, _| wanted(name));
         self.gather_rules();
         before - self.records.len()
-    }
-
-    /// Takes out everything.
-    pub(crate) fn clear(&mut self) {
-        self.rules.clear();
-        self.records.clear();
     }
 
     fn gather_rules(&mut self) {

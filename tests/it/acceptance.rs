@@ -3,9 +3,12 @@
 mod churn;
 mod convergence;
 mod fairness;
+mod flow;
+mod herd;
 mod malformed;
 mod outage;
 mod removal;
+mod restarts;
 mod size;
 mod start;
 

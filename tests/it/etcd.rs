@@ -18,6 +18,8 @@ use crate::support::watching::Watching;
 
 /// What a healthy registry needs for anything, many times over.
 const SOON: Duration = Duration::from_secs(10);
+/// What a server that was away needs to be back, many times over.
+const LATER: Duration = Duration::from_secs(60);
 
 /// A record as go-micro v2 writes it.
 fn record(id: &str, address: &str) -> String {
@@ -169,6 +171,58 @@ async fn the_layouts_that_go_micro_had_and_keys_without_a_prefix() {
         eventually(SOON, options, || watching.has("greeter", &[id])).await;
         assert_eq!(skipped(&watching, "greeter").unwrap(), [], "{options}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn other_formats_lie_where_their_makers_put_them() {
+    let etcd = Etcd::start().await;
+    let mut writer = etcd.writer().await;
+    let kratos =
+        r#"{"id":"k","name":"greeter","version":"v1","metadata":null,"endpoints":["http://10.0.0.1:80"]}"#;
+    writer.put("/microservices/greeter/k", kratos).await;
+    writer.put("greeter/10.0.0.1:80", r#"{"Op":0,"Addr":"10.0.0.1:80","Metadata":null}"#).await;
+    writer.put("greeter.rpc/7587870460981677828", "10.0.0.1:80").await;
+    writer.put("/services/greeter/p", "10.0.0.1:80").await;
+    for (format, service) in
+        [("kratos", "greeter"), ("grpc", "greeter"), ("go-zero", "greeter.rpc"), ("plain", "greeter")]
+    {
+        let watching = watch(&etcd, &format!("format={format}"), &[service, "other"]);
+        let providers = eventually(SOON, format, || watching.providers(service)).await;
+        assert_eq!(
+            (providers.len(), providers[0].address.to_string().as_str()),
+            (1, "10.0.0.1:80"),
+            "{format}"
+        );
+        assert_eq!(skipped(&watching, service).unwrap(), [], "{format}");
+        eventually(SOON, format, || watching.is_absent("other")).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_in_another_case_finds_the_service_unless_there_is_one_spelt_so() {
+    let etcd = Etcd::start().await;
+    let mut writer = etcd.writer().await;
+    announce(&mut writer, "Greeter", "a", "10.0.0.1:80").await;
+    announce(&mut writer, "greeters", "x", "10.0.0.9:80").await;
+    let watching = watch(&etcd, "audit=1s", &["greeter", "other"]);
+    eventually(SOON, "it is found", || watching.has("greeter", &["a"])).await;
+    eventually(SOON, "the other is not", || watching.is_absent("other")).await;
+    announce(&mut writer, "Greeter", "b", "10.0.0.2:80").await;
+    eventually(SOON, "and followed", || watching.has("greeter", &["a", "b"])).await;
+    assert!(watching.listing("greeter").unwrap().heard.is_some());
+    announce(&mut writer, "Other", "c", "10.0.0.3:80").await;
+    eventually(LATER, "one that comes later is found later", || watching.has("other", &["c"])).await;
+    announce(&mut writer, "other", "d", "10.0.0.4:80").await;
+    eventually(LATER, "the right one is preferred", || watching.has("other", &["d"])).await;
+    announce(&mut writer, "other", "e", "10.0.0.5:80").await;
+    eventually(SOON, "and followed", || watching.has("other", &["d", "e"])).await;
+    for id in ["d", "e"] {
+        writer.delete(&format!("/micro/registry/other/{id}")).await;
+    }
+    eventually(LATER, "it goes, and the other one is left", || watching.has("other", &["c"])).await;
+    let healed = watching.lists_since(0, "other").iter().any(|listing| listing.healed);
+    assert!(!healed, "nothing was missed");
+    assert_eq!(watching.failures(), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -112,12 +112,37 @@ async fn pauses_grow_to_five_seconds_and_begin_anew_after_a_connection() {
     assert!(pauses.iter().all(|pause| *pause <= millis(5_002)), "{:?}", pauses.iter().max());
     let mean = pauses.iter().sum::<Duration>() / u32::try_from(pauses.len()).unwrap();
     assert!((millis(2_200)..millis(2_800)).contains(&mean), "full jitter has half the cap as mean: {mean:?}");
-    bed.say(connected()).await;
-    bed.pass(Duration::from_secs(10)).await;
-    bed.begun.lock().clear();
-    bed.step(Step::Fail("reading")).await;
+    let mut pauses = Vec::new();
+    for _ in 0..50 {
+        bed.say(connected()).await;
+        bed.pass(Duration::from_secs(10)).await;
+        bed.begun.lock().clear();
+        bed.step(Step::Fail("reading")).await;
+        let failed = Instant::now();
+        bed.pass(millis(1_002)).await;
+        pauses.push(bed.begun.lock()[0] - failed);
+    }
+    let mean = pauses.iter().sum::<Duration>() / 50;
+    assert!((millis(350)..millis(650)).contains(&mean), "a fleet comes back over a second: {mean:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_was_never_there_is_tried_again_at_once() {
+    let bed = Bed::new(Settings::default()).await;
+    bed.step(Step::Fail("connecting")).await;
     bed.pass(millis(102)).await;
-    assert_eq!(bed.begun.lock().len(), 1, "the first pause is at most 0.1 s");
+    assert_eq!(bed.begun.lock().len(), 2, "the first pause is at most 0.1 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_healed_is_counted() {
+    let bed = Bed::new(Settings::default()).await;
+    let _greeter = bed.subscribe("greeter");
+    bed.list("greeter", &[1]).await;
+    assert_eq!(bed.metrics.catalog.registry("script").healed_total.get(), 0);
+    let Report::Listed(listing) = listed("greeter", View::Absent) else { unreachable!() };
+    bed.say(Report::Listed(Listing { healed: true, ..listing })).await;
+    assert_eq!(bed.metrics.catalog.registry("script").healed_total.get(), 1, "even while it is held back");
 }
 
 #[tokio::test(start_paused = true)]

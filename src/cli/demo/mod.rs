@@ -87,7 +87,7 @@ impl Demo {
     fn config(&self, folder: &TempDir) -> Result<Config, config::Mistakes> {
         let given = |origin, text: String| Given { origin, text };
         let overrides = Overrides {
-            registry: Some(given("the demo", format!("file:{}", Fleet::file_in(folder.path()).display()))),
+            registries: vec![given("the demo", format!("file:{}", Fleet::file_in(folder.path()).display()))],
             listen: vec![given("--listen", self.listen.to_string())],
             admin: Some(given("--admin", self.admin.to_string())),
             log_level: Some(given("--log-level", self.log_level.clone())),

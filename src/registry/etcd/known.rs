@@ -147,10 +147,14 @@ impl Known {
         self.revision
     }
 
-    /// The list. A service that nobody has announced is absent: etcd has no folders.
+    /// Whether nobody has announced the service: etcd has no folders.
+    pub(super) fn is_absent(&self) -> bool {
+        !self.records.marks().any(|(name, _)| !name.contains('/'))
+    }
+
+    /// The list.
     pub(super) fn view(&self) -> View {
-        let announced = self.records.marks().any(|(name, _)| !name.contains('/'));
-        if announced { self.records.view() } else { View::Absent }
+        if self.is_absent() { View::Absent } else { self.records.view() }
     }
 }
 

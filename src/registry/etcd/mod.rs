@@ -9,6 +9,7 @@
 //! The cluster is trusted input, as its makers' client is.
 
 mod announce;
+mod find;
 mod keep;
 mod known;
 mod list;

@@ -13,6 +13,7 @@ use rand::RngExt as _;
 use tokio::sync::Semaphore;
 
 use super::Settings;
+use super::find::Names;
 use super::list::FIRST_PAGE;
 use super::settings::Tls;
 use crate::provider::Address;
@@ -50,6 +51,8 @@ pub(super) struct Session<'a> {
     cluster: u64,
     /// Permits to list a service.
     pub(super) listings: Semaphore,
+    /// The names of all services, for one that is misspelt.
+    pub(super) names: Names,
     /// Records asked for at first in a listing; written by listings that found it to be too many.
     pub(super) page: AtomicI64,
 }
@@ -104,7 +107,8 @@ impl<'a> Session<'a> {
         let client = client.map_err(|elapsed| silent(server, "connect", limit, elapsed))?;
         let client = client.map_err(|error| failed(server, "cannot connect", error))?;
         let (listings, page) = (Semaphore::new(LISTINGS_MAX), AtomicI64::new(FIRST_PAGE));
-        let mut session = Self { settings, client, server, cluster: 0, listings, page };
+        let names = Names::default();
+        let mut session = Self { settings, client, server, cluster: 0, listings, names, page };
         session.cluster = session.ask().await?;
         Ok(session)
     }

@@ -12,15 +12,16 @@ use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
 
 use super::Settings;
+use super::find::{Found, find};
 use super::known::Known;
-use super::list::{Listed, list};
+use super::list::Listed;
 use super::session::{Fault, Session};
 use super::stream::{Says, Stream, Ticket, Word};
 use crate::provider::ServiceName;
 use crate::registry::format::Folder;
 use crate::registry::{Listing, RegistryError, Report, Reports, Wanted, varied};
 
-/// How often a service is tried again that may not be read; varied by half.
+/// How often a service is looked for again that is not there, or may not be read; varied by half.
 const RECHECK: Duration = Duration::from_secs(30);
 /// How long events may be on their way when an audit has been listed: what none of them told of by then was missed.
 const GRACE: Duration = Duration::from_secs(1);
@@ -70,7 +71,7 @@ enum What {
     /// It is time to list it again.
     Due,
     /// It was listed.
-    Listed(Result<Listed, Fault>),
+    Listed(Result<Found, Fault>),
     /// It was listed a while ago for an audit.
     Settled(Listed),
 }
@@ -208,22 +209,16 @@ impl<'a> Watcher<'a> {
         let Some(followed) = self.services.get_mut(&service) else { return Ok(()) };
         match what {
             What::Due => self.list(&service),
-            What::Listed(Ok(listed)) if followed.tickets.is_empty() => {
-                followed.reads += listed.records.len();
-                let news = followed.known.compare(&listed);
-                if news || !followed.reported {
-                    self.report(&service).await?;
-                }
-                self.watch(&service, listed.revision).await?;
-                self.audit_later(&service);
-            }
-            What::Listed(Ok(listed)) => {
+            What::Listed(Ok(found))
+                if !followed.tickets.is_empty() && followed.known.folders() == found.folders =>
+            {
                 let settled = async {
                     tokio::time::sleep(GRACE).await;
-                    What::Settled(listed)
+                    What::Settled(found.listed)
                 };
                 self.wait(&service, settled);
             }
+            What::Listed(Ok(found)) => self.begin(&service, found).await?,
             What::Settled(listed) => {
                 if followed.known.compare(&listed) {
                     tracing::warn!(%service, "a reading found a change that no event had told of");
@@ -241,16 +236,36 @@ impl<'a> Watcher<'a> {
         Ok(())
     }
 
+    /// Takes over where a service lies and what is there, and watches it from there on.
+    async fn begin(&mut self, service: &ServiceName, found: Found) -> Result<(), RegistryError> {
+        self.unwatch(service).await?;
+        let Some(followed) = self.services.get_mut(service) else { return Ok(()) };
+        let moved = followed.known.folders() != found.folders;
+        if moved {
+            let format = Arc::clone(&self.session.settings.format);
+            followed.known = Known::new(format, service.clone(), found.folders);
+        }
+        followed.reads += found.listed.records.len();
+        if followed.known.compare(&found.listed) || moved || !followed.reported {
+            self.report(service).await?;
+        }
+        self.watch(service, found.listed.revision).await?;
+        self.audit_later(service);
+        Ok(())
+    }
+
     /// Lists a service now.
     fn list(&mut self, service: &ServiceName) {
         let Some(followed) = self.services.get_mut(service) else { return };
         followed.known.begin_audit();
-        let (session, folders) = (self.session, followed.known.folders().to_vec());
-        self.wait(service, async move { What::Listed(list(session, &folders).await) });
+        let (session, own) = (self.session, service.clone());
+        self.wait(service, async move { What::Listed(find(session, &own).await) });
     }
 
     fn audit_later(&mut self, service: &ServiceName) {
-        self.list_in(service, varied(self.session.settings.pace.audit));
+        let absent = self.services.get(service).is_some_and(|followed| followed.known.is_absent());
+        let audit = self.session.settings.pace.audit;
+        self.list_in(service, varied(if absent { audit.min(RECHECK) } else { audit }));
     }
 
     fn list_in(&mut self, service: &ServiceName, pause: Duration) {

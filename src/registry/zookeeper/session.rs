@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use zookeeper_client::{AddWatchMode, Client, Error, PersistentWatcher, SessionState, StateWatcher};
 
 use super::Settings;
+use super::read::join;
 use crate::registry::RegistryError;
 pub(super) use crate::registry::varied;
 
@@ -20,8 +21,10 @@ pub(super) use crate::registry::varied;
 const WATCHED_BYTES_MAX: usize = 120 * 1024;
 /// Folders listed and read at a time: after a reconnect all are due at once.
 const LISTINGS_MAX: usize = 32;
-/// How long the names of all services are good for one more search of a misspelt one.
+/// How long the names of all services are good for one more search of a misspelt one; then it is seen whether they changed.
 const NAMES_KEPT: Duration = Duration::from_secs(5);
+/// How long what a server has caught up with counts as the present.
+const SYNC_KEPT: Duration = Duration::from_millis(100);
 
 /// One session with ZooKeeper.
 pub(super) struct Session<'a> {
@@ -32,8 +35,21 @@ pub(super) struct Session<'a> {
     pub(super) listings: Semaphore,
     /// Bytes of paths with a watch of their own. Written and read by the futures of the services, on one thread at a time.
     watched_bytes: AtomicUsize,
-    /// The folders below the root, and when they were read.
-    names: Mutex<Option<(Instant, Arc<Vec<String>>)>>,
+    /// The folders below the root.
+    names: Mutex<Option<Names>>,
+    /// When the server was last asked to catch up, and did.
+    synced: Mutex<Option<Instant>>,
+    /// Until when readings that follow a reconnect are held up.
+    held_up: parking_lot::Mutex<Option<Instant>>,
+}
+
+/// The names of a folder's children.
+struct Names {
+    /// When they were last known to be these.
+    at: Instant,
+    /// The folder's last change of children.
+    pzxid: i64,
+    all: Arc<Vec<String>>,
 }
 
 /// What the server can do for one who follows a folder.
@@ -79,6 +95,8 @@ impl<'a> Session<'a> {
             listings: Semaphore::new(LISTINGS_MAX),
             watched_bytes: AtomicUsize::new(0),
             names: Mutex::new(None),
+            synced: Mutex::new(None),
+            held_up: parking_lot::Mutex::new(None),
         };
         session.means = session.find_means().await?;
         Ok(session)
@@ -199,25 +217,79 @@ impl<'a> Session<'a> {
         self.call("watch", path, self.client.watch(path, AddWatchMode::PersistentRecursive)).await
     }
 
-    /// The folder whose name differs from this one only in case: HTTP clients write host names in lower case.
-    pub(super) async fn look_alike(&self, folder: &str) -> Result<Option<String>, Fault> {
-        let mut names = self.names.lock().await;
-        let kept = names.as_ref().filter(|(at, _)| at.elapsed() < NAMES_KEPT);
-        let known = match kept {
-            Some((_, known)) => Arc::clone(known),
-            None => {
-                let root = self.settings.root();
-                let read = match self.call("list", root, self.client.list_children(root)).await {
-                    Ok(read) => Arc::new(read),
-                    Err(Fault::Missing | Fault::Denied) => Arc::default(),
-                    Err(fault) => return Err(fault),
-                };
-                *names = Some((Instant::now(), Arc::clone(&read)));
-                read
-            }
+    /// Lets the server catch up with the others, so that what is read next is no older than now. One after the other may rely
+    /// on it for a moment.
+    pub(super) async fn sync(&self) -> Result<(), Fault> {
+        let mut synced = self.synced.lock().await;
+        if synced.is_none_or(|at| at.elapsed() >= SYNC_KEPT) {
+            let (now, root) = (Instant::now(), self.settings.root());
+            self.call("sync", root, self.client.sync(root)).await?;
+            *synced = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Holds up the readings that follow a reconnect, all of this session together, by a part of the spread.
+    pub(super) async fn spread(&self) {
+        let until = {
+            let mut held_up = self.held_up.lock();
+            let now = Instant::now();
+            let draw = || now + self.settings.spread.mul_f64(rand::random());
+            let until = held_up.filter(|until| *until > now).unwrap_or_else(draw);
+            *held_up = Some(until);
+            until
         };
-        let alike = known.iter().filter(|name| name.eq_ignore_ascii_case(folder) && *name != folder);
-        Ok(alike.min().cloned())
+        tokio::time::sleep_until(until).await;
+    }
+
+    /// The folder whose path below the root differs from this one only in case: HTTP clients write host names in lower case.
+    /// `None` as well when it is there as it is written.
+    pub(super) async fn look_alike(&self, folder: &str) -> Result<Option<String>, Fault> {
+        let mut path = self.settings.root().to_owned();
+        let mut found = Vec::new();
+        for part in folder.split('/') {
+            let names = if found.is_empty() { self.names().await? } else { self.list(&path).await?.0 };
+            let alike = |name: &&String| name.eq_ignore_ascii_case(part);
+            let Some(name) = names.iter().find(|name| *name == part).or(names.iter().filter(alike).min())
+            else {
+                return Ok(None);
+            };
+            path = join(&path, name);
+            found.push(name.clone());
+        }
+        let found = found.join("/");
+        Ok((found != folder).then_some(found))
+    }
+
+    /// The names below the root, not much older than now.
+    async fn names(&self) -> Result<Arc<Vec<String>>, Fault> {
+        let mut names = self.names.lock().await;
+        let root = self.settings.root();
+        if let Some(kept) = &mut *names {
+            if kept.at.elapsed() >= NAMES_KEPT {
+                let now = Instant::now();
+                let stat = self.call("look at", root, self.client.check_stat(root)).await?;
+                if stat.is_some_and(|stat| stat.pzxid == kept.pzxid) {
+                    kept.at = now;
+                }
+            }
+            if kept.at.elapsed() < NAMES_KEPT {
+                return Ok(Arc::clone(&kept.all));
+            }
+        }
+        let at = Instant::now();
+        let (all, pzxid) = self.list(root).await?;
+        *names = Some(Names { at, pzxid, all: Arc::clone(&all) });
+        Ok(all)
+    }
+
+    /// The names in a folder and its last change of children; none in one that is not there or may not be listed.
+    async fn list(&self, path: &str) -> Result<(Arc<Vec<String>>, i64), Fault> {
+        match self.call("list", path, self.client.get_children(path)).await {
+            Ok((names, stat)) => Ok((Arc::new(names), stat.pzxid)),
+            Err(Fault::Missing | Fault::Denied) => Ok((Arc::default(), 0)),
+            Err(fault) => Err(fault),
+        }
     }
 }
 

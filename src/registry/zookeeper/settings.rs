@@ -16,12 +16,15 @@ const PORT: u16 = 2181;
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may be silent before another one is tried.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest a reading that follows a reconnect is held up, while what is known is served. Of ten thousand sidecars with five
+/// services each, on three servers of which one restarts, 3,300 ask the other two for 17 things each: 30,000 a second of either.
+const SPREAD: Duration = Duration::from_secs(1);
 /// The cure for every mistake in the servers.
 const SERVERS_CURE: &str = "write zookeeper://HOST:PORT,HOST:PORT/CHROOT, such as zookeeper://127.0.0.1:2181";
 
 /// Which ZooKeeper, how it is reached, and how its entries are read. Made from a URL:
 ///
-/// `zookeeper://h1:2181,h2:2182/chroot?format=go-micro&prefix=/micro-registry&session_timeout=10s&connection_timeout=2s&audit=5m`
+/// `zookeeper://h1:2181,h2:2182/chroot?format=go-micro&prefix=/micro-registry&session_timeout=10s&connection_timeout=2s&audit=5m&spread=1s`
 ///
 /// All but the servers may be left out; the values above are the defaults, but for the chroot, which is none. Credentials
 /// never stand in the URL: see [`Settings::with_auth`].
@@ -37,6 +40,8 @@ pub struct Settings {
     pub(super) session_timeout: Duration,
     pub(super) connection_timeout: Duration,
     pub(super) pace: Pace,
+    /// The longest a reading that follows a reconnect is held up.
+    pub(super) spread: Duration,
     /// For ZooKeeper's `digest` scheme.
     pub(super) auth: Option<Auth>,
 }
@@ -88,6 +93,7 @@ impl FromStr for Settings {
             session_timeout: options.duration("session_timeout", SESSION_TIMEOUT, seconds(1, 600))?,
             connection_timeout: options.duration("connection_timeout", CONNECTION_TIMEOUT, seconds(1, 60))?,
             pace: Pace { audit: options.duration("audit", pace.audit, seconds(1, 86_400))?, ..pace },
+            spread: options.duration("spread", SPREAD, seconds(0, 60))?,
             auth: None,
         };
         options.finish()?;
@@ -161,16 +167,18 @@ mod tests {
         assert_eq!(settings.session_timeout, Duration::from_secs(10));
         assert_eq!(settings.connection_timeout, Duration::from_secs(2));
         assert_eq!(settings.pace.audit, Duration::from_mins(5));
+        assert_eq!(settings.spread, Duration::from_secs(1));
     }
 
     #[test]
     fn everything_may_be_given() {
         let settings = read(
-            "//h1:2181, h2:2182,[::1]/a/b/?format=go-micro&prefix=/x%2Fy/&session_timeout=6s&connection_timeout=1s&audit=1m",
+            "//h1:2181, h2:2182,[::1]/a/b/?format=go-micro&prefix=/x%2Fy/&session_timeout=6s&connection_timeout=1s&audit=1m&spread=0s",
         );
         assert_eq!(settings.cluster(), "h1:2181,h2:2182,[::1]:2181/a/b");
         assert_eq!(settings.root(), "/x/y");
         assert_eq!(settings.session_timeout, Duration::from_secs(6));
+        assert_eq!(settings.spread, Duration::ZERO);
         assert_eq!(read("//h/?prefix=/").root(), "/");
     }
 

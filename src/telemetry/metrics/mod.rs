@@ -152,6 +152,7 @@ mod tests {
             revision: Some(77),
             changed: Some(Duration::from_secs(9)),
             endpoints: vec![endpoint],
+            shadows: vec![("etcd".into(), 3)],
         };
         (metrics, vec![sample])
     }
@@ -186,6 +187,8 @@ mod tests {
             "wayside_service_stale_seconds{service=\"greeter\"} 4",
             "wayside_service_revision{service=\"greeter\"} 77",
             "wayside_service_unchanged_seconds{service=\"greeter\"} 9",
+            "wayside_registry_up{registry=\"zookeeper\"} 1",
+            "wayside_shadow_differences{registry=\"etcd\",service=\"greeter\"} 3",
             "wayside_log_lines_dropped_total{log=\"access\"} 7",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

@@ -1,6 +1,7 @@
 //! Metrics that are computed at a scrape from what is known then, so that what left leaves no series behind.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
@@ -21,6 +22,8 @@ pub struct ServiceSample {
     pub changed: Option<Duration>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointSample>,
+    /// The registries that are only compared, and the number of addresses each tells otherwise of.
+    pub shadows: Vec<(Arc<str>, usize)>,
 }
 
 /// What is known of an endpoint at the moment of a scrape.
@@ -54,6 +57,10 @@ pub(super) fn families(services: &[ServiceSample]) -> Vec<MetricFamily> {
     );
     let mut changed =
         Family::gauge("service_unchanged_seconds", "How long ago what is known of a service last changed.");
+    let mut shadows = Family::gauge(
+        "shadow_differences",
+        "Addresses of a service that a registry in the role of shadow tells otherwise of than is used.",
+    );
     for sample in services {
         let service = sample.service.as_str();
         if let Some(version) = sample.revision {
@@ -63,6 +70,10 @@ pub(super) fn families(services: &[ServiceSample]) -> Vec<MetricFamily> {
             changed.add(&[("service", service)], age.as_secs_f64());
         }
         stale.add(&[("service", service)], sample.stale.as_secs_f64());
+        for (registry, differences) in &sample.shadows {
+            let labels = [("registry", &**registry), ("service", service)];
+            shadows.add(&labels, number(*differences as u64));
+        }
         let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
         for endpoint in &sample.endpoints {
             *counts.entry(endpoint.state).or_default() += 1;
@@ -76,7 +87,7 @@ pub(super) fn families(services: &[ServiceSample]) -> Vec<MetricFamily> {
             states.add(&[("service", service), ("state", state)], f64::from(count));
         }
     }
-    [attempts, failures, in_flight, states, stale, revision, changed]
+    [attempts, failures, in_flight, states, stale, revision, changed, shadows]
         .into_iter()
         .filter_map(Family::finish)
         .collect()

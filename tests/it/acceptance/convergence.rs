@@ -11,8 +11,8 @@ use super::*;
 use crate::support::patience::spot;
 use crate::support::zookeeper::ZooKeeper;
 
-/// Between a pick and the next change, so that none falls among those that are gathered behind the one before.
-const APART: Duration = Duration::from_millis(70);
+/// Between a pick and the next change, so that none falls among those that are gathered behind the ones before.
+const APART: Duration = Duration::from_millis(260);
 /// Changes that warm up the server.
 const WARM_UP: usize = 6;
 

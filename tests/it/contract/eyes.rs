@@ -25,8 +25,9 @@ impl Eyes {
     /// Follows these services.
     pub(super) fn open(registry: Arc<dyn Registry>, services: &[&str]) -> Self {
         let (metrics, drain) = (Metrics::new(), Drain::new());
-        let sources = vec![Source::new(Arc::clone(&registry))];
-        let catalog = Catalog::new(Settings::default(), sources, Arc::clone(&metrics), Clock::start(), 1);
+        let source = Source::new(Arc::clone(&registry));
+        let catalog =
+            Catalog::new(Settings::default(), vec![source], Arc::clone(&metrics), Clock::start(), 1);
         for service in services {
             catalog.declare(&Claim::on(service.parse().unwrap(), Policy::default())).unwrap();
         }

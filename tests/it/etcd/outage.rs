@@ -3,10 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
-use crate::support::gate::Gate;
-
-/// What a server that was away needs to be back, many times over.
-const LATER: Duration = Duration::from_secs(60);
+use crate::support::way::Way;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_changed_while_the_server_was_dead_is_seen_and_nothing_is_emptied() {
@@ -109,11 +106,11 @@ async fn what_a_lost_watch_has_missed_is_found_by_the_audit_and_the_watch_replac
     let etcd = Etcd::start().await;
     let mut writer = etcd.writer().await;
     announce(&mut writer, "greeter", "a", "10.0.0.1:80").await;
-    let gate = Gate::open(etcd.address()).await;
+    let way = Way::open(etcd.address()).await;
     let altered = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&altered);
     // The watch is of another service, so that nothing is heard.
-    gate.alter(move |bytes| {
+    way.alter(move |bytes| {
         if let Some(at) = watched(bytes, "/micro/registry/greeter/") {
             let (key, service) = ("/micro/registry/greeter/".len(), "/micro/registry/".len());
             bytes[at + service] = b'G';
@@ -122,10 +119,10 @@ async fn what_a_lost_watch_has_missed_is_found_by_the_audit_and_the_watch_replac
             count.fetch_add(1, Ordering::Relaxed);
         }
     });
-    let watching = Watching::start(registry(&format!("etcd://{}?audit=4s", gate.address)), &["greeter"]);
+    let watching = Watching::start(registry(&format!("etcd://{}?audit=4s", way.address)), &["greeter"]);
     eventually(SOON, "it is listed", || watching.has("greeter", &["a"])).await;
     eventually(SOON, "the watch is misled", || (altered.load(Ordering::Relaxed) == 1).then_some(())).await;
-    gate.leave_alone();
+    way.leave_alone();
     announce(&mut writer, "greeter", "b", "10.0.0.2:80").await;
     eventually(SOON, "the audit finds it", || watching.has("greeter", &["a", "b"])).await;
     let listing = watching.listing("greeter").unwrap();
@@ -167,11 +164,11 @@ async fn a_watch_from_a_revision_that_is_no_longer_kept_begins_again() {
     }
     let last = announce(&mut writer, "greeter", "b", "10.0.0.2:80").await;
     writer.client.compact(last, None).await.unwrap();
-    let gate = Gate::open(etcd.address()).await;
+    let way = Way::open(etcd.address()).await;
     let altered = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&altered);
     // The first two watches are asked for from revision 1.
-    gate.alter(move |bytes| {
+    way.alter(move |bytes| {
         let key = "/micro/registry/greeter/";
         if let Some(at) = watched(bytes, key)
             && count.load(Ordering::Relaxed) < 2
@@ -182,7 +179,7 @@ async fn a_watch_from_a_revision_that_is_no_longer_kept_begins_again() {
             count.fetch_add(1, Ordering::Relaxed);
         }
     });
-    let watching = Watching::start(registry(&format!("etcd://{}", gate.address)), &["greeter"]);
+    let watching = Watching::start(registry(&format!("etcd://{}", way.address)), &["greeter"]);
     eventually(SOON, "it is listed", || watching.has("greeter", &["a", "b"])).await;
     eventually(SOON, "twice", || (altered.load(Ordering::Relaxed) == 2).then_some(())).await;
     announce(&mut writer, "greeter", "c", "10.0.0.3:80").await;

@@ -1,7 +1,8 @@
-//! A connection's way to a server that can be frozen (nothing passes, nothing is closed), cut, or made to pass on something else.
+//! A connection's way to a server that can be frozen, so that nothing passes and nothing is closed, or lose events.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -10,16 +11,26 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What is done to the bytes on their way to the server.
-type Alter = Box<dyn FnMut(&mut [u8]) + Send>;
+/// The number of an answer that answers nothing: ZooKeeper's word of an event.
+const EVENT: [u8; 4] = (-1_i32).to_be_bytes();
 
-/// Passes connections on to a server until it is frozen, and again when it is not; gone when dropped.
+/// Passes connections on to a ZooKeeper server until it is frozen, and again when it is not; gone when dropped.
 pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
     frozen: watch::Sender<bool>,
-    cut: watch::Sender<bool>,
-    alter: Arc<Mutex<Option<Alter>>>,
+    passing: Arc<Passing>,
     _task: JoinSet<()>,
+}
+
+/// What is done with the answers that pass.
+#[derive(Default)]
+struct Passing {
+    /// Whether events are lost.
+    loses_events: AtomicBool,
+    /// Events lost so far.
+    lost: AtomicUsize,
+    /// The first answer of the last connection: the session.
+    session: Mutex<Vec<u8>>,
 }
 
 impl Gate {
@@ -28,31 +39,25 @@ impl Gate {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (frozen, is_frozen) = watch::channel(false);
-        let (cut, is_cut) = watch::channel(false);
-        let alter: Arc<Mutex<Option<Alter>>> = Arc::default();
+        let passing = Arc::<Passing>::default();
         let mut task = JoinSet::new();
-        let to_alter = Arc::clone(&alter);
+        let passes = Arc::clone(&passing);
         task.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
-                let (server, is_frozen, mut is_cut) = (server.clone(), is_frozen.clone(), is_cut.clone());
-                let alter = Arc::clone(&to_alter);
+                let (server, is_frozen, passes) = (server.clone(), is_frozen.clone(), Arc::clone(&passes));
                 connections.spawn(async move {
-                    if *is_cut.borrow() {
-                        return;
-                    }
                     let Ok(server) = TcpStream::connect(server).await else { return };
                     let ((from_client, to_client), (from_server, to_server)) =
                         (client.into_split(), server.into_split());
                     tokio::select! {
-                        () = pass(from_client, to_server, is_frozen.clone(), Some(alter)) => {}
-                        () = pass(from_server, to_client, is_frozen, None) => {}
-                        _ = is_cut.wait_for(|cut| *cut) => {}
+                        () = pass(from_client, to_server, is_frozen.clone()) => {}
+                        () = answer(from_server, to_client, is_frozen, &passes) => {}
                     }
                 });
             }
         });
-        Self { address, frozen, cut, alter, _task: task }
+        Self { address, frozen, passing, _task: task }
     }
 
     /// Freezes it, or thaws it.
@@ -60,37 +65,57 @@ impl Gate {
         self.frozen.send_replace(frozen);
     }
 
-    /// Closes all connections, and every new one at once; or lets them through again.
-    pub(crate) fn cut(&self, cut: bool) {
-        self.cut.send_replace(cut);
+    /// Loses the events that pass from now on, or no more.
+    pub(crate) fn lose_events(&self, lose: bool) {
+        self.passing.loses_events.store(lose, Ordering::Relaxed);
     }
 
-    /// Does this to all bytes on their way to the server from now on.
-    pub(crate) fn alter(&self, alter: impl FnMut(&mut [u8]) + Send + 'static) {
-        *self.alter.lock() = Some(Box::new(alter));
+    /// Events lost so far.
+    pub(crate) fn events_lost(&self) -> usize {
+        self.passing.lost.load(Ordering::Relaxed)
     }
 
-    /// Passes everything on as it is again.
-    pub(crate) fn leave_alone(&self) {
-        *self.alter.lock() = None;
+    /// The number and the password of the session that was opened last through the gate.
+    pub(crate) fn session(&self) -> Option<(i64, Vec<u8>)> {
+        // The version, the timeout, the number, and the password behind its length.
+        let opened = self.passing.session.lock();
+        let number = i64::from_be_bytes(opened.get(8..16)?.try_into().unwrap());
+        Some((number, opened.get(20..36)?.to_vec()))
     }
 }
 
-async fn pass(
+async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut is_frozen: watch::Receiver<bool>) {
+    let mut bytes = vec![0; 64 * 1024];
+    while let Ok(read @ 1..) = from.read(&mut bytes).await {
+        if is_frozen.wait_for(|frozen| !frozen).await.is_err() || to.write_all(&bytes[..read]).await.is_err()
+        {
+            return;
+        }
+    }
+}
+
+/// Passes answers on, whole ones: each begins with its length, and all but the first with the number of what it answers.
+async fn answer(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
     mut is_frozen: watch::Receiver<bool>,
-    alter: Option<Arc<Mutex<Option<Alter>>>>,
+    passing: &Passing,
 ) {
-    let mut bytes = vec![0; 64 * 1024];
-    while let Ok(read @ 1..) = from.read(&mut bytes).await {
-        if let Some(alter) = &alter
-            && let Some(alter) = alter.lock().as_mut()
+    let mut is_first = true;
+    while let Ok(length) = from.read_u32().await {
+        let mut answer = vec![0; length as usize];
+        if from.read_exact(&mut answer).await.is_err() || is_frozen.wait_for(|frozen| !frozen).await.is_err()
         {
-            alter(&mut bytes[..read]);
+            return;
         }
-        if is_frozen.wait_for(|frozen| !frozen).await.is_err() || to.write_all(&bytes[..read]).await.is_err()
-        {
+        if std::mem::take(&mut is_first) {
+            passing.session.lock().clone_from(&answer);
+        } else if answer.starts_with(&EVENT) && passing.loses_events.load(Ordering::Relaxed) {
+            passing.lost.fetch_add(1, Ordering::Relaxed);
+            continue;
+        }
+        let framed = [&length.to_be_bytes()[..], &answer].concat();
+        if to.write_all(&framed).await.is_err() {
             return;
         }
     }

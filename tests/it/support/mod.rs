@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod consul;
 pub(crate) mod dns;
 pub(crate) mod etcd;
+pub(crate) mod expiry;
 pub(crate) mod gate;
 pub(crate) mod light;
 pub(crate) mod load;
@@ -15,5 +16,6 @@ pub(crate) mod provider;
 pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod watching;
+pub(crate) mod way;
 
 pub(crate) mod zookeeper;

@@ -1,26 +1,26 @@
-//! Consul, an agent behind a gate.
+//! Consul, an agent behind a way.
 
 use serde_json::json;
 
 use super::*;
 use crate::support::consul;
-use crate::support::gate::Gate;
+use crate::support::way::Way;
 
 /// Consul.
 pub(crate) struct Consul {
     agent: consul::Consul,
-    gate: Gate,
+    way: Way,
 }
 
 impl Subject for Consul {
     async fn start() -> Self {
         let agent = consul::Consul::start().await;
-        let gate = Gate::open(agent.address().to_string()).await;
-        Self { agent, gate }
+        let way = Way::open(agent.address().to_string()).await;
+        Self { agent, way }
     }
 
     fn registry(&self) -> Arc<dyn Registry> {
-        open(&format!("consul://{}", self.gate.address))
+        open(&format!("consul://{}", self.way.address))
     }
 
     async fn announce(&mut self, service: &str, id: &str, address: &str) {
@@ -40,10 +40,10 @@ impl Subject for Consul {
     }
 
     async fn break_connection(&mut self) {
-        self.gate.cut(true);
+        self.way.cut(true);
     }
 
     async fn mend(&mut self) {
-        self.gate.cut(false);
+        self.way.cut(false);
     }
 }

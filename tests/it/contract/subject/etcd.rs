@@ -1,13 +1,13 @@
-//! etcd, a server behind a gate.
+//! etcd, a server behind a way.
 
 use super::*;
 use crate::support::etcd::{self, Writer};
-use crate::support::gate::Gate;
+use crate::support::way::Way;
 
 /// etcd.
 pub(crate) struct Etcd {
     writer: Writer,
-    gate: Gate,
+    way: Way,
     _server: etcd::Etcd,
 }
 
@@ -18,12 +18,12 @@ fn key(service: &str, id: &str) -> String {
 impl Subject for Etcd {
     async fn start() -> Self {
         let server = etcd::Etcd::start().await;
-        let gate = Gate::open(server.address()).await;
-        Self { writer: server.writer().await, gate, _server: server }
+        let way = Way::open(server.address()).await;
+        Self { writer: server.writer().await, way, _server: server }
     }
 
     fn registry(&self) -> Arc<dyn Registry> {
-        open(&format!("etcd://{}", self.gate.address))
+        open(&format!("etcd://{}", self.way.address))
     }
 
     async fn announce(&mut self, service: &str, id: &str, address: &str) {
@@ -39,10 +39,10 @@ impl Subject for Etcd {
     }
 
     async fn break_connection(&mut self) {
-        self.gate.cut(true);
+        self.way.cut(true);
     }
 
     async fn mend(&mut self) {
-        self.gate.cut(false);
+        self.way.cut(false);
     }
 }

@@ -1,13 +1,13 @@
-//! ZooKeeper, a server behind a gate.
+//! ZooKeeper, a server behind a way.
 
 use super::*;
-use crate::support::gate::Gate;
+use crate::support::way::Way;
 use crate::support::zookeeper::{self, Writer};
 
 /// ZooKeeper.
 pub(crate) struct ZooKeeper {
     writer: Writer,
-    gate: Gate,
+    way: Way,
     _server: zookeeper::ZooKeeper,
 }
 
@@ -18,12 +18,12 @@ fn path(service: &str, id: &str) -> String {
 impl Subject for ZooKeeper {
     async fn start() -> Self {
         let server = zookeeper::ZooKeeper::start().await;
-        let gate = Gate::open(server.addresses()).await;
-        Self { writer: server.writer().await, gate, _server: server }
+        let way = Way::open(server.addresses()).await;
+        Self { writer: server.writer().await, way, _server: server }
     }
 
     fn registry(&self) -> Arc<dyn Registry> {
-        open(&format!("zookeeper://{}?session_timeout=6s&connection_timeout=2s", self.gate.address))
+        open(&format!("zookeeper://{}?session_timeout=6s&connection_timeout=2s", self.way.address))
     }
 
     async fn announce(&mut self, service: &str, id: &str, address: &str) {
@@ -39,10 +39,10 @@ impl Subject for ZooKeeper {
     }
 
     async fn break_connection(&mut self) {
-        self.gate.cut(true);
+        self.way.cut(true);
     }
 
     async fn mend(&mut self) {
-        self.gate.cut(false);
+        self.way.cut(false);
     }
 }
