@@ -161,8 +161,9 @@ fn judge(settings: &Settings, path: &str, status: u16, answer: Answer) -> Result
         return Ok(answer);
     }
     let said = words(&answer.body);
-    // Too many requests, and all of the agent's or its servers' own faults, are not this service's.
-    if status == 429 || status >= 500 {
+    // The agent's and its servers' own faults are not this service's. Too many requests (429) may be those of others beside
+    // us, and what was asked for already goes on.
+    if status >= 500 {
         let doing = format!("the Consul agent at {} answered {path} with {status}", settings.agent);
         return Err(Fault::Failed(RegistryError::Unreachable { doing, source: said.into() }));
     }

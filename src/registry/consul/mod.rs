@@ -18,6 +18,9 @@
 //!
 //! Names are looked up by Consul without regard to case. Consul does not tell a service that never was from one whose last
 //! instance is gone, nor, before 1.12, from one that the token may not read: all are absent.
+//!
+//! One service that is refused, or whose answer makes no sense, stands as it is known and is asked for again at a low rate; a
+//! failure of the agent or its servers ends the watch.
 
 mod agent;
 mod announce;

@@ -17,8 +17,9 @@ use super::settings::Settings;
 use crate::provider::ServiceName;
 use crate::registry::{RegistryError, Report, Reports, Wanted};
 
-/// Blocking queries at a time, each with a connection of its own: an agent takes 200 connections of one client by default.
-const BLOCKING_MAX: usize = 128;
+/// Blocking queries at a time, each with a connection of its own: an agent takes 200 connections of one address by default,
+/// which all programs of a machine share.
+const BLOCKING_MAX: usize = 64;
 /// Other queries at a time.
 const TURNS_MAX: usize = 8;
 /// How often the agent is asked whether it still answers, since a blocking query is silent for minutes; varied by half.
