@@ -4,6 +4,7 @@
 #
 #   tests/servers.sh                        Java, ZooKeeper, etcd and protoc, with apt-get (Debian, Ubuntu), as root or with sudo
 #   tests/servers.sh zookeeper-3.4 FOLDER   unpacks ZooKeeper 3.4 of Debian 11 into FOLDER; installs nothing, needs no root
+#   tests/servers.sh consul FOLDER          the same with Consul 1.8 of Debian 11, the last release that had it
 set -eu
 
 fail() {
@@ -34,10 +35,11 @@ install_missing() {
     $as_root apt-get install -q -y --no-install-recommends $missing
 }
 
-# Takes the package from the mirror that this machine uses for Debian, with the lists kept apart from the machine's own.
-fetch_zookeeper_3_4() {
-    folder=$1
-    [ ! -e "$folder/usr/share/java/zookeeper.jar" ] || return 0
+# Unpacks a package of Debian 11 into a folder, unless a file of it is there already. It is taken from the mirror that this
+# machine uses for Debian, with the lists kept apart from the machine's own.
+fetch() {
+    package=$1 file=$2 folder=$3
+    [ ! -e "$folder/$file" ] || return 0
     mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
         awk '$1 == "Debian" && $2 !~ /security/ { print $2; exit }')
     [ -n "$mirror" ] || fail "apt-get knows no mirror of Debian; run apt-get update, or set one up"
@@ -52,12 +54,13 @@ fetch_zookeeper_3_4() {
             -o APT::Sandbox::User=root "$@"
     }
     apt update >&2
-    (cd "$work" && apt download libzookeeper-java >&2)
-    dpkg-deb -x "$work"/libzookeeper-java_*.deb "$folder"
+    (cd "$work" && apt download "$package" >&2)
+    dpkg-deb -x "$work/$package"_*.deb "$folder"
 }
 
 case "${1-}" in
 "") install_missing ;;
-zookeeper-3.4) fetch_zookeeper_3_4 "${2:?the folder to unpack into}" ;;
+zookeeper-3.4) fetch libzookeeper-java usr/share/java/zookeeper.jar "${2:?the folder to unpack into}" ;;
+consul) fetch consul usr/bin/consul "${2:?the folder to unpack into}" ;;
 *) fail "there is no $1; see the head of this file" ;;
 esac

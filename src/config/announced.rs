@@ -10,8 +10,8 @@ use super::file::{Entry, Node};
 use super::reader::Section;
 use super::value::{List, Map, Problems, Shape, TEXTS, quoted};
 use crate::provider::{Protocol, Provider, ServiceName, Weight};
-use crate::registry::auth::Auth;
 use crate::registry::kinds::Settings;
+use crate::registry::url::UrlError;
 use crate::registry::{fixed, written};
 
 /// What to write where no registry is given.
@@ -33,16 +33,19 @@ pub(super) fn registry(section: &mut Section<'_>) -> Option<Settings> {
     with_auth(section, settings, auth)
 }
 
-fn with_auth(section: &Section<'_>, settings: Settings, auth: Option<Auth>) -> Option<Settings> {
-    match (settings, auth) {
-        (settings, None) => Some(settings),
-        (Settings::ZooKeeper(settings), Some(auth)) => Some(Settings::ZooKeeper(settings.with_auth(auth))),
-        (Settings::Etcd(settings), Some(auth)) => Some(Settings::Etcd(settings.with_auth(auth))),
-        (Settings::File(_) | Settings::Fixed(_), Some(_)) => {
-            section.wrong("auth", "this registry asks for no credentials; leave them out");
-            None
+fn with_auth(section: &Section<'_>, settings: Settings, auth: Option<Secret>) -> Option<Settings> {
+    let Some(Secret(auth)) = auth else { return Some(settings) };
+    let with = match settings {
+        Settings::ZooKeeper(settings) => {
+            auth.parse().map(|auth| Settings::ZooKeeper(settings.with_auth(auth)))
         }
-    }
+        Settings::Etcd(settings) => auth.parse().map(|auth| Settings::Etcd(settings.with_auth(auth))),
+        Settings::Consul(settings) => auth.parse().map(|token| Settings::Consul(settings.with_auth(token))),
+        Settings::Dns(_) | Settings::File(_) | Settings::Fixed(_) => {
+            Err(UrlError::new("this registry asks for no credentials", "leave them out"))
+        }
+    };
+    with.map_err(|error| section.wrong("auth", error.to_string())).ok()
 }
 
 /// What is wrong with a name that a service is to have, if anything is.
@@ -109,23 +112,24 @@ impl Shape for Url {
     }
 }
 
+/// What stands in for credentials; which registry takes them as what is found out with its URL.
+struct Secret(String);
+
 /// Credentials, which are neither repeated nor written.
 struct Credentials;
 
 impl Shape for Credentials {
-    type Out = Auth;
+    type Out = Secret;
 
-    fn read(&self, entry: &Entry, problems: &mut Problems) -> Option<Auth> {
-        match entry.node.as_text().map(str::parse) {
-            Some(Ok(auth)) => Some(auth),
-            Some(Err(_)) | None => {
-                problems.push((entry.place, "these are no credentials; write \"user:password\"".to_owned()));
-                None
-            }
-        }
+    fn read(&self, entry: &Entry, problems: &mut Problems) -> Option<Secret> {
+        let Some(text) = entry.node.as_text() else {
+            problems.push((entry.place, "these are no credentials; write them in quotes".to_owned()));
+            return None;
+        };
+        Some(Secret(text.to_owned()))
     }
 
-    fn write(&self, _: &Auth) -> String {
+    fn write(&self, _: &Secret) -> String {
         String::new()
     }
 }

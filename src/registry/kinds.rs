@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::announcer::Announcer;
 use super::url::UrlError;
-use super::{Registry, etcd, file, fixed, zookeeper};
+use super::{Registry, consul, dns, etcd, file, fixed, zookeeper};
 
 /// The announcer of a kind, by the last word of its line.
 macro_rules! announcer {
@@ -84,6 +84,8 @@ macro_rules! kinds {
 kinds! {
     ZooKeeper "zookeeper" zookeeper "zookeeper://127.0.0.1:2181" announces
     Etcd "etcd" etcd "etcd://127.0.0.1:2379" announces
+    Consul "consul" consul "consul://127.0.0.1:8500" announces
+    Dns "dns" dns "dns://127.0.0.1:8600?name={service}.service.consul" is_read_only
     File "file" file "file:providers.toml" may_announce
     Fixed "fixed" fixed "fixed:greeter=127.0.0.1:8080,127.0.0.1:8081" is_read_only
 }
@@ -97,7 +99,8 @@ impl Settings {
         match self {
             Self::ZooKeeper(settings) => Ok(Self::ZooKeeper(settings.with_format(format)?)),
             Self::Etcd(settings) => Ok(Self::Etcd(settings.with_format(format)?)),
-            Self::File(_) | Self::Fixed(_) => {
+            Self::Consul(settings) => Ok(Self::Consul(settings.with_format(format)?)),
+            Self::Dns(_) | Self::File(_) | Self::Fixed(_) => {
                 Err(UrlError::new("this registry spells providers in one way only", "leave the format out"))
             }
         }

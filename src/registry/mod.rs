@@ -7,6 +7,8 @@
 
 pub mod announcer;
 pub mod auth;
+pub mod consul;
+pub mod dns;
 pub mod etcd;
 pub mod file;
 pub mod fixed;

@@ -44,6 +44,8 @@ macro_rules! registries {
 registries! {
     zookeeper => subject::ZooKeeper;
     etcd => subject::Etcd;
+    consul => subject::Consul;
+    dns => subject::Dns;
     file => subject::File;
     fixed => subject::Fixed { what_is_announced_is_seen_and_what_is_not_is_absent };
 }

@@ -5,7 +5,9 @@
 
 mod acceptance;
 mod announce;
+mod consul;
 mod contract;
+mod dns;
 mod etcd;
 mod fixtures;
 mod forwarding;

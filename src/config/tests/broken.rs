@@ -3,13 +3,15 @@
 use super::*;
 
 /// Each with a good registry before it, unless it says `registry` itself.
-const BROKEN: [&str; 59] = [
+const BROKEN: [&str; 61] = [
     "[registry]",
     "[registry]\nurl = \"127.0.0.1:2181\"",
     "[registry]\nurl = \"zk://127.0.0.1:2181\"",
     "[registry]\nurl = \"zookeeper://user:secret@127.0.0.1:2181\"\nauth = \"secret\"",
     "[registry]\nurl = \"zookeeper://127.0.0.1:2181?session_timout=5s\"",
     "[registry]\nurl = \"fixed:greeter\"",
+    "[registry]\nurl = \"zookeeper://127.0.0.1:2181\"\nauth = \"secret\"",
+    "[registry]\nurl = \"consul://127.0.0.1:8500\"\nauth = \"two words\"",
     "[registry]\nurl = \"fixed:greeter=127.0.0.1:1\"\nauth = \"a:b\"",
     "[registry]\nurl = \"fixed:greeter=127.0.0.1:1;users=127.0.0.1:2\"\n[[listener]]\nservice = \"greter\"\n[[route]]\nservice = \"billing\"",
     "[registry]\nurl = \"file:x.toml\"\n[registry.services]\ngreeter = [\"127.0.0.1:1\"]",

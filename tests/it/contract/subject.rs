@@ -1,5 +1,7 @@
 //! The registries under test, each as its users and its network treat it.
 
+mod consul;
+mod dns;
 mod etcd;
 mod file;
 mod fixed;
@@ -9,6 +11,8 @@ use std::sync::Arc;
 
 use wayside::registry::{Registry, kinds};
 
+pub(super) use consul::Consul;
+pub(super) use dns::Dns;
 pub(super) use etcd::Etcd;
 pub(super) use file::File;
 pub(super) use fixed::Fixed;
@@ -17,7 +21,7 @@ pub(super) use zookeeper::ZooKeeper;
 /// A registry under test: what others do in it, and what becomes of the way to it.
 ///
 /// One more is a file in `contract/subject/` with a type for which this is implemented, and a line in `registries!` of
-/// `contract.rs`: the name of its tests and that type, such as `consul => subject::Consul;`. Where not every check applies,
+/// `contract.rs`: the name of its tests and that type, such as `etcd => subject::Etcd;`. Where not every check applies,
 /// as to a registry that holds nothing but providers, those that do follow in braces.
 pub(super) trait Subject {
     /// One of its own for the test, with nothing in it.

@@ -49,9 +49,25 @@ impl Announcing {
 
     /// Announces these, each by its id, and nothing else.
     pub(crate) fn want(&self, announcements: &[Announcement]) {
-        let by_id = |one: &Announcement| (Arc::clone(&one.provider.id), Arc::new(one.clone()));
-        let wanted = self.wanted.as_ref().unwrap();
-        wanted.send_replace(Arc::new(announcements.iter().map(by_id).collect()));
+        self.want_as(announcements.iter().map(|one| (&*one.provider.id, one.clone())));
+    }
+
+    /// Announces these, each by a name of its own.
+    pub(crate) fn want_as<'n>(&self, announcements: impl IntoIterator<Item = (&'n str, Announcement)>) {
+        let named = announcements.into_iter().map(|(name, one)| (name.into(), Arc::new(one)));
+        self.wanted.as_ref().unwrap().send_replace(Arc::new(named.collect()));
+    }
+
+    /// How all stand, by id.
+    pub(crate) fn standings(&self) -> Vec<Standing> {
+        self.standings.borrow().values().cloned().collect()
+    }
+
+    /// Whether so many are in their place, and none is refused.
+    pub(crate) fn all_in_place(&self, count: usize) -> Option<()> {
+        let standings = self.standings();
+        let in_place = standings.iter().all(|standing| matches!(standing, Standing::Announced { .. }));
+        (in_place && standings.len() == count).then_some(())
     }
 
     /// How one stands.

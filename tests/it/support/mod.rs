@@ -3,6 +3,8 @@
 pub(crate) mod announcing;
 pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod consul;
+pub(crate) mod dns;
 pub(crate) mod etcd;
 pub(crate) mod expiry;
 pub(crate) mod gate;
@@ -16,5 +18,4 @@ pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod watching;
 pub(crate) mod way;
-
 pub(crate) mod zookeeper;

@@ -1,0 +1,160 @@
+//! The one watch: the agent's pulse, and every wanted service followed, until the agent fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::{AbortHandle, Abortable};
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::Semaphore;
+
+use super::agent::{Fault, Line};
+use super::follow::Follow;
+use super::settings::Settings;
+use crate::provider::ServiceName;
+use crate::registry::{RegistryError, Report, Reports, Wanted};
+
+/// Blocking queries at a time, each with a connection of its own: an agent takes 200 connections of one address by default,
+/// which all programs of a machine share.
+const BLOCKING_MAX: usize = 64;
+/// Other queries at a time.
+const TURNS_MAX: usize = 8;
+/// How often the agent is asked whether it still answers, since a blocking query is silent for minutes; varied by half.
+const PULSE: Duration = Duration::from_secs(15);
+/// What it is asked for that.
+const LEADER: &str = "/v1/status/leader";
+
+/// What the services of one watch share.
+pub(super) struct Shared<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) reports: &'a Reports,
+    /// Permits to wait in a blocking query.
+    pub(super) blocking: Semaphore,
+    /// Permits to ask without waiting.
+    pub(super) turns: Semaphore,
+}
+
+/// Follows every wanted service until the agent fails.
+pub(super) async fn watch(settings: &Settings, wanted: Wanted, reports: Reports) -> RegistryError {
+    match run(settings, wanted, reports).await {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+async fn run(settings: &Settings, mut wanted: Wanted, reports: Reports) -> Result<Infallible, RegistryError> {
+    let mut pulse = Pulse { settings, line: None };
+    let detail = pulse.feel().await?;
+    reports.send(Report::Connected { detail }).await?;
+    let shared = Shared {
+        settings,
+        reports: &reports,
+        blocking: Semaphore::new(BLOCKING_MAX),
+        turns: Semaphore::new(TURNS_MAX),
+    };
+    let mut follows = Follows { shared: &shared, handles: BTreeMap::new(), running: FuturesUnordered::new() };
+    follows.adjust(&wanted.borrow_and_update().clone());
+    let mut beating = Box::pin(pulse.beat());
+    loop {
+        tokio::select! {
+            biased;
+            changed = wanted.changed() => {
+                changed.map_err(|_| RegistryError::Abandoned)?;
+                follows.adjust(&wanted.borrow_and_update().clone());
+            }
+            error = &mut beating => return Err(error),
+            Some(ended) = follows.running.next() => if let Ok(error) = ended {
+                return Err(error);
+            },
+        }
+    }
+}
+
+/// The agent's sign of life.
+struct Pulse<'a> {
+    settings: &'a Settings,
+    /// The connection, between two questions.
+    line: Option<Line<'a>>,
+}
+
+impl Pulse<'_> {
+    /// Asks for the leader, which needs no token; any answer is a sign of life. Gives what an operator is told.
+    async fn feel(&mut self) -> Result<String, RegistryError> {
+        let limit = self.settings.pace.call_timeout;
+        let kept = match self.line.take() {
+            None => None,
+            Some(mut line) => match line.get(LEADER, limit).await {
+                // It was idle, and the agent may have closed it: a new one tells whether the agent is there.
+                Err(Fault::Broken(_)) => None,
+                answer => Some((line, answer)),
+            },
+        };
+        let (line, answer) = match kept {
+            Some(kept) => kept,
+            None => {
+                let mut line = Line::open(self.settings).await?;
+                let answer = line.get(LEADER, limit).await;
+                (line, answer)
+            }
+        };
+        let leader = match answer {
+            Ok(answer) => serde_json::from_slice::<String>(&answer.body).ok(),
+            Err(Fault::Broken(error)) => return Err(error),
+            Err(Fault::Failed(_) | Fault::Refused { .. } | Fault::TooLarge) => None,
+        };
+        self.line = Some(line);
+        let agent = &self.settings.agent;
+        Ok(match leader.filter(|leader| !leader.is_empty()) {
+            Some(leader) => format!("agent {agent}, leader {leader}"),
+            None => format!("agent {agent}, which names no leader"),
+        })
+    }
+
+    /// Asks again and again, until there is no answer.
+    async fn beat(mut self) -> RegistryError {
+        loop {
+            tokio::time::sleep(varied(PULSE)).await;
+            if let Err(error) = self.feel().await {
+                return error;
+            }
+        }
+    }
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = RegistryError> + Send + 'a>>;
+
+/// The services that are followed. Their futures run inside the one watch: dropping it drops them.
+struct Follows<'a> {
+    shared: &'a Shared<'a>,
+    handles: BTreeMap<ServiceName, AbortHandle>,
+    running: FuturesUnordered<Abortable<Running<'a>>>,
+}
+
+impl Follows<'_> {
+    /// Follows what is newly wanted, and lets go of what is no longer.
+    fn adjust(&mut self, wanted: &BTreeSet<ServiceName>) {
+        self.handles.retain(|service, handle| {
+            let keep = wanted.contains(service);
+            if !keep {
+                handle.abort();
+            }
+            keep
+        });
+        for service in wanted {
+            if !self.handles.contains_key(service) {
+                let follow = Follow::new(self.shared, service.clone());
+                let (handle, registration) = AbortHandle::new_pair();
+                self.running.push(Abortable::new(Box::pin(follow.run()), registration));
+                self.handles.insert(service.clone(), handle);
+            }
+        }
+    }
+}
+
+/// A duration varied by half, so that a fleet does not act at once.
+pub(super) fn varied(duration: Duration) -> Duration {
+    duration.mul_f64(rand::random_range(0.5..1.5))
+}

@@ -1,0 +1,172 @@
+//! The one watch: every wanted service asked for, until no server answers, or none of the services can be had.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::convert::Infallible;
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use futures_util::future::{AbortHandle, Abortable};
+use futures_util::stream::FuturesUnordered;
+use parking_lot::Mutex;
+use tokio::sync::Semaphore;
+
+use super::asking::Asking;
+use super::follow::Follow;
+use super::settings::Settings;
+use crate::provider::ServiceName;
+use crate::registry::{RegistryError, Report, Reports, Wanted};
+
+/// Services asked for at a time: at first all are due at once.
+const TURNS_MAX: usize = 32;
+
+/// What the services of one watch share.
+pub(super) struct Shared<'a> {
+    pub(super) settings: &'a Settings,
+    pub(super) reports: &'a Reports,
+    pub(super) asking: Asking,
+    /// Permits to ask.
+    pub(super) turns: Semaphore,
+    /// Whether an answer was reported. Written and read by the futures of the services, on one thread at a time.
+    connected: AtomicBool,
+    /// Who is followed, and the same of whom the servers say nothing.
+    standing: Mutex<Standing>,
+}
+
+#[derive(Default)]
+struct Standing {
+    followed: BTreeSet<ServiceName>,
+    failing: BTreeSet<ServiceName>,
+}
+
+/// Follows every wanted service until no server answers.
+pub(super) async fn watch(settings: &Settings, wanted: Wanted, reports: Reports) -> RegistryError {
+    match run(settings, wanted, reports).await {
+        Ok(never) => match never {},
+        Err(error) => error,
+    }
+}
+
+async fn run(settings: &Settings, mut wanted: Wanted, reports: Reports) -> Result<Infallible, RegistryError> {
+    let shared = Shared {
+        settings,
+        reports: &reports,
+        asking: Asking::new(settings)?,
+        turns: Semaphore::new(TURNS_MAX),
+        connected: AtomicBool::new(false),
+        standing: Mutex::default(),
+    };
+    if wanted.borrow().is_empty() {
+        let pulse = shared.asking.pulse().await;
+        pulse.map_err(|error| shared.unreachable("no DNS server answers", error))?;
+        shared.connect().await?;
+    }
+    let mut follows = Follows { shared: &shared, handles: BTreeMap::new(), running: FuturesUnordered::new() };
+    follows.adjust(&wanted.borrow_and_update().clone());
+    loop {
+        tokio::select! {
+            biased;
+            changed = wanted.changed() => {
+                changed.map_err(|_| RegistryError::Abandoned)?;
+                follows.adjust(&wanted.borrow_and_update().clone());
+            }
+            Some(ended) = follows.running.next() => if let Ok(error) = ended {
+                return Err(error);
+            },
+        }
+    }
+}
+
+impl Shared<'_> {
+    /// The registry error of servers that are of no use.
+    pub(super) fn unreachable(
+        &self,
+        what: &str,
+        source: impl Error + Send + Sync + 'static,
+    ) -> RegistryError {
+        RegistryError::Unreachable { doing: format!("{what} of {}", self.settings), source: Box::new(source) }
+    }
+
+    /// Notes that a service was listed.
+    pub(super) async fn note_answering(&self, service: &ServiceName) -> Result<(), RegistryError> {
+        self.standing.lock().failing.remove(service);
+        self.connect().await
+    }
+
+    async fn connect(&self) -> Result<(), RegistryError> {
+        if self.connected.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.reports.send(Report::Connected { detail: self.settings.to_string() }).await
+    }
+
+    /// Notes that the servers say nothing of a service. When they say nothing of any, the registry is of no use.
+    pub(super) fn note_failing(&self, service: &ServiceName, cause: String) -> Result<(), RegistryError> {
+        let mut standing = self.standing.lock();
+        standing.failing.insert(service.clone());
+        if standing.failing.len() < standing.followed.len() {
+            return Ok(());
+        }
+        let doing = format!("the DNS servers of {} tell of no service, last of {service}", self.settings);
+        Err(RegistryError::Unreachable { doing, source: cause.into() })
+    }
+}
+
+type Running<'a> = Pin<Box<dyn Future<Output = RegistryError> + Send + 'a>>;
+
+/// The services that are followed. Their futures run inside the one watch: dropping it drops them.
+struct Follows<'a> {
+    shared: &'a Shared<'a>,
+    handles: BTreeMap<ServiceName, AbortHandle>,
+    running: FuturesUnordered<Abortable<Running<'a>>>,
+}
+
+impl Follows<'_> {
+    /// Follows what is newly wanted, and lets go of what is no longer.
+    fn adjust(&mut self, wanted: &BTreeSet<ServiceName>) {
+        self.handles.retain(|service, handle| {
+            let keep = wanted.contains(service);
+            if !keep {
+                handle.abort();
+            }
+            keep
+        });
+        for service in wanted {
+            if !self.handles.contains_key(service) {
+                let follow = Follow::new(self.shared, service.clone());
+                let (handle, registration) = AbortHandle::new_pair();
+                self.running.push(Abortable::new(Box::pin(follow.run()), registration));
+                self.handles.insert(service.clone(), handle);
+            }
+        }
+        let mut standing = self.shared.standing.lock();
+        standing.failing.retain(|service| wanted.contains(service));
+        standing.followed.clone_from(wanted);
+    }
+}
+
+impl Settings {
+    /// How long an answer is believed that says so long of itself: within bounds, and up to a tenth longer, so that what
+    /// was asked at once is not asked at once again.
+    pub(super) fn believed(&self, ttl: Duration) -> Duration {
+        ttl.clamp(self.ttl_min, self.ttl_max).mul_f64(rand::random_range(1.0..1.1))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_believed_within_bounds() {
+        let settings: Settings = "//?min_ttl=2s&max_ttl=10s".parse().unwrap();
+        for (ttl, least) in [(0, 2), (5, 5), (600, 10)] {
+            let believed = settings.believed(Duration::from_secs(ttl));
+            let least = Duration::from_secs(least);
+            assert!((least..=least.mul_f64(1.1)).contains(&believed), "{ttl} s gave {believed:?}");
+        }
+    }
+}
