@@ -66,7 +66,13 @@ impl Control {
         let timeout = shared.upstream.connect_timeout;
         let (catalog, metrics) = (Arc::clone(&shared.catalog), Arc::clone(&shared.metrics));
         control.spawn("health", health::watch_over(catalog, metrics, shared.clock, timeout, control.clone()));
-        control.spawn("announcing", Arc::clone(&announcements).run());
+        let (announcing, end) = (Arc::clone(&announcements).run(), control.clone());
+        control.spawn("announcing", async move {
+            tokio::select! {
+                () = end.begun() => {}
+                () = announcing => {}
+            }
+        });
         if let Some((listener, settings)) = admin {
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),
