@@ -49,7 +49,11 @@ impl Control {
         let orders = if self.surroundings.signals { Orders::of_process() } else { Orders::default() };
         let hangup = self.surroundings.reload.as_ref().and_then(|_| hangup());
         drop(entered);
-        let run = move || runtime.block_on(self.run(orders, hangup));
+        let run = move || {
+            runtime.block_on(self.run(orders, hangup));
+            // A disk that hangs does not hold up the end.
+            runtime.shutdown_timeout(LAST_ANSWERS);
+        };
         std::thread::Builder::new().name("control".to_owned()).spawn(run)
     }
 
@@ -63,6 +67,7 @@ impl Control {
         for number in 0..shared.catalog.sources() {
             control.spawn("registry", shared.catalog.follow(number, control.clone()));
         }
+        control.spawn("store", shared.catalog.keep_store(control.clone()));
         let timeout = shared.upstream.connect_timeout;
         let (catalog, metrics) = (Arc::clone(&shared.catalog), Arc::clone(&shared.metrics));
         control.spawn("health", health::watch_over(catalog, metrics, shared.clock, timeout, control.clone()));

@@ -128,6 +128,9 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let metrics = Metrics::new();
     let seed = rand::rng().random();
     let catalog = Catalog::new(config.catalog.clone(), sources, Arc::clone(&metrics), clock, seed);
+    if let Some(folder) = &config.store {
+        catalog.open_store(folder);
+    }
     catalog.restrict(config.restrictions.clone());
     for claim in &config.declared {
         catalog.declare(claim).map_err(|source| {

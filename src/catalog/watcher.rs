@@ -97,6 +97,7 @@ impl Catalog {
             }
             standing.cause = Some(cause);
             metrics.up.set(0);
+            Self::recall_all(state, now);
             self.reconsider(state, |_| true)
         };
         self.account(outcomes);

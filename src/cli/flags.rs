@@ -25,8 +25,8 @@ pub(super) struct Flags {
     /// Read the configuration from this file [env: WAYSIDE_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Follow this registry: zookeeper://HOST:PORT,…/CHROOT, file:PATH or fixed:NAME=HOST:PORT,…; can be repeated, and all
-    /// of them are used [env: WAYSIDE_REGISTRY]
+    /// Follow this registry: zookeeper://HOST:PORT,…/CHROOT, etcd://HOST:PORT,…, file:PATH or fixed:NAME=HOST:PORT,…; can be
+    /// repeated, and all of them are used [env: WAYSIDE_REGISTRY]
     #[arg(long, value_name = "URL")]
     registry: Vec<String>,
     /// Take requests on this address; can be repeated [env: WAYSIDE_LISTEN, joined by commas] [default: 127.0.0.1:4140]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::announcer::Announcer;
 use super::url::UrlError;
-use super::{Registry, file, fixed, zookeeper};
+use super::{Registry, etcd, file, fixed, zookeeper};
 
 /// The announcer of a kind, by the last word of its line.
 macro_rules! announcer {
@@ -83,6 +83,7 @@ macro_rules! kinds {
 
 kinds! {
     ZooKeeper "zookeeper" zookeeper "zookeeper://127.0.0.1:2181" announces
+    Etcd "etcd" etcd "etcd://127.0.0.1:2379" announces
     File "file" file "file:providers.toml" may_announce
     Fixed "fixed" fixed "fixed:greeter=127.0.0.1:8080,127.0.0.1:8081" is_read_only
 }
@@ -93,10 +94,13 @@ impl Settings {
     /// # Errors
     /// When there is no such format, or this kind of registry spells its entries in one way only.
     pub fn with_format(self, format: &str) -> Result<Self, UrlError> {
-        if let Self::ZooKeeper(settings) = self {
-            return Ok(Self::ZooKeeper(settings.with_format(format)?));
+        match self {
+            Self::ZooKeeper(settings) => Ok(Self::ZooKeeper(settings.with_format(format)?)),
+            Self::Etcd(settings) => Ok(Self::Etcd(settings.with_format(format)?)),
+            Self::File(_) | Self::Fixed(_) => {
+                Err(UrlError::new("this registry spells providers in one way only", "leave the format out"))
+            }
         }
-        Err(UrlError::new("this registry spells providers in one way only", "leave the format out"))
     }
 }
 

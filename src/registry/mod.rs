@@ -6,6 +6,8 @@
 //! future.
 
 pub mod announcer;
+pub mod auth;
+pub mod etcd;
 pub mod file;
 pub mod fixed;
 pub mod format;
@@ -35,7 +37,7 @@ pub type Watch<'a> = Pin<Box<dyn Future<Output = RegistryError> + Send + 'a>>;
 
 /// Where providers are announced.
 pub trait Registry: Send + Sync + fmt::Debug {
-    /// The kind, as the scheme of its URL says it: `zookeeper`, `file`, `fixed`.
+    /// The kind, as the scheme of its URL says it: `zookeeper`, `etcd`, `file`, `fixed`.
     fn kind(&self) -> &'static str;
 
     /// Where it is, for messages and logs; never with a secret in it.
@@ -192,4 +194,9 @@ impl Default for Pace {
     fn default() -> Self {
         Self { call_timeout: Duration::from_secs(5), audit: Duration::from_mins(5) }
     }
+}
+
+/// A duration varied by half, so that a fleet does not act at once.
+fn varied(duration: Duration) -> Duration {
+    duration.mul_f64(rand::random_range(0.5..1.5))
 }

@@ -4,10 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to stop it")]
 
 mod acceptance;
+mod contract;
+mod etcd;
 mod announce;
 mod forwarding;
 mod go_micro;
 mod http;
 mod program;
+mod sources;
 mod support;
 mod zookeeper;

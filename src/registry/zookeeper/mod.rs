@@ -33,7 +33,7 @@ mod settings;
 mod watch;
 
 pub use announce::{Announcing, announcer};
-pub use settings::{Auth, Settings};
+pub use settings::Settings;
 
 use super::{Registry, Reports, Wanted, Watch};
 

@@ -15,6 +15,7 @@ use zookeeper_client::{
 use super::Settings;
 use super::read::join;
 use crate::registry::RegistryError;
+pub(super) use crate::registry::varied;
 
 /// The most bytes of paths with a watch of their own. The client sends them all again when it reconnects, 128 KiB in one
 /// request, and with a second request of that kind it cannot reconnect at all; 8 KiB are left for the root and for watches
@@ -341,9 +342,4 @@ async fn connect(settings: &Settings, connector: Connector) -> Result<Client, Re
 fn refused(settings: &Settings, source: Error) -> RegistryError {
     let doing = format!("ZooKeeper at {} does not take these credentials; correct auth", settings.servers);
     RegistryError::Refused { doing, source: source.into() }
-}
-
-/// A duration varied by half, so that a fleet does not act at once.
-pub(super) fn varied(duration: Duration) -> Duration {
-    duration.mul_f64(rand::random_range(0.5..1.5))
 }

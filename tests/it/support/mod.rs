@@ -2,6 +2,7 @@
 
 pub(crate) mod announcing;
 pub(crate) mod client;
+pub(crate) mod etcd;
 pub(crate) mod expiry;
 pub(crate) mod gate;
 pub(crate) mod light;
@@ -13,5 +14,6 @@ pub(crate) mod provider;
 pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod watching;
+pub(crate) mod way;
 
 pub(crate) mod zookeeper;
