@@ -69,13 +69,24 @@ impl Desk {
         self.standings.borrow().get(key).cloned()
     }
 
-    /// Runs the announcer until everything is withdrawn at the end.
-    pub(super) async fn run(self: Arc<Self>, all: Arc<Announcements>) {
+    /// Whether everything is to be withdrawn for good.
+    fn is_closed(&self) -> bool {
+        self.wanted.lock().is_none()
+    }
+
+    async fn closed(&self) {
+        let mut receiver = self.receiver.clone();
+        while receiver.changed().await.is_ok() {}
+    }
+
+    /// Runs the announcer until everything is withdrawn at the end; whether it was.
+    pub(super) async fn run(self: Arc<Self>, all: Arc<Announcements>) -> bool {
         let mut backoff = Backoff::default();
         let mut told = Told::new();
         let (kind, location) = (self.target.announcer.kind(), self.target.announcer.location());
         loop {
-            let Some(error) = self.serve(&all, &mut backoff, &mut told).await else { return };
+            let was_closed = self.is_closed();
+            let Some(error) = self.serve(&all, &mut backoff, &mut told).await else { return true };
             if self.down.lock().replace(error.clone()).is_none() {
                 tracing::warn!(
                     registry = kind,
@@ -88,8 +99,15 @@ impl Desk {
             // What lies in the registry goes with its lease, or is found there again.
             self.standings.send_replace(Arc::default());
             self.tell(&all, &mut told);
+            // At the end it is tried once more, without a pause.
+            if was_closed {
+                return false;
+            }
             let chance = rand::rng().random::<f64>();
-            tokio::time::sleep(backoff.failed(chance)).await;
+            tokio::select! {
+                () = self.closed() => {}
+                () = tokio::time::sleep(backoff.failed(chance)) => {}
+            }
         }
     }
 

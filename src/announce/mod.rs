@@ -147,8 +147,8 @@ pub struct Announcements {
     book: Mutex<Book>,
     /// Something was written into the book.
     changed: Notify,
-    /// Whether all is withdrawn and nothing runs any more.
-    ended: watch::Sender<bool>,
+    /// Once nothing runs any more, whether all was withdrawn.
+    ended: watch::Sender<Option<bool>>,
 }
 
 /// What is to be announced, and where.
@@ -163,7 +163,7 @@ struct Book {
 impl Announcements {
     /// Nothing is announced yet.
     pub fn new(metrics: Arc<Metrics>, clock: Clock) -> Arc<Self> {
-        let ended = watch::Sender::new(false);
+        let ended = watch::Sender::default();
         Arc::new(Self { metrics, clock, book: Mutex::default(), changed: Notify::new(), ended })
     }
 
@@ -250,13 +250,14 @@ impl Announcements {
         Ok(true)
     }
 
-    /// Withdraws everything and announces nothing more; waits for it at most so long. False when it was not done by then:
-    /// what is left in the registry goes with its lease.
+    /// Withdraws everything and announces nothing more; waits for it at most so long. False when it was not done by then, or
+    /// the registry does not answer: what is left there goes with its lease.
     pub async fn close(&self, limit: Duration) -> bool {
         self.book.lock().is_closed = true;
         self.changed.notify_one();
         let mut ended = self.ended.subscribe();
-        tokio::time::timeout(limit, ended.wait_for(|ended| *ended)).await.is_ok()
+        let ended = tokio::time::timeout(limit, ended.wait_for(Option::is_some)).await;
+        ended.is_ok_and(|ended| ended.is_ok_and(|withdrawn| *withdrawn == Some(true)))
     }
 
     /// Whether anything is announced, or is to be.

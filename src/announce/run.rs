@@ -16,7 +16,7 @@ use crate::provider::ServiceName;
 use crate::registry::announcer::Standing;
 
 type Checking = Pin<Box<dyn Future<Output = Found> + Send>>;
-type Working = Pin<Box<dyn Future<Output = ()> + Send>>;
+type Working = Pin<Box<dyn Future<Output = bool> + Send>>;
 
 impl Announcements {
     /// Announces until everything is withdrawn at the end.
@@ -42,18 +42,21 @@ impl Announcements {
             tokio::select! {
                 () = self.changed.notified() => {}
                 Some(found) = checks.next() => self.judge(found),
-                Some(()) = desks.next() => {}
+                Some(_) = desks.next() => {}
                 () = sleep_until(next) => {}
             }
         }
         drop(checks);
         self.book.lock().desks.iter().for_each(|desk| desk.close());
-        while desks.next().await.is_some() {}
+        let mut is_withdrawn = true;
+        while let Some(withdrawn) = desks.next().await {
+            is_withdrawn &= withdrawn;
+        }
         let mut book = self.book.lock();
         book.entries.clear();
         self.refresh(&mut book);
         drop(book);
-        self.ended.send_replace(true);
+        self.ended.send_replace(Some(is_withdrawn));
     }
 
     fn judge(&self, found: Found) {

@@ -193,6 +193,18 @@ async fn an_announcer_that_fails_or_panics_is_begun_again_after_longer_pauses() 
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_registry_that_does_not_answer_does_not_hold_up_the_end() {
+    let it = running();
+    *it.played.fails.lock() = Some("cannot reach it");
+    it.all.configure(&[it.wish(Some("a"))]);
+    passed(Duration::from_secs(60)).await;
+    let runs = it.played.begun.lock().len();
+    let closed = Instant::now();
+    assert!(!it.all.close(Duration::from_secs(5)).await, "nobody knows whether it is withdrawn");
+    assert_eq!((closed.elapsed(), it.played.begun.lock().len()), (Duration::ZERO, runs + 1));
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_a_reload_does_not_change_stays_the_same_value() {
     let it = running();
     let moved =

@@ -73,7 +73,13 @@ impl Control {
             "health",
             health::watch_over(catalog, metrics, shared.clock, Arc::clone(&shared.dialler), control.clone()),
         );
-        control.spawn("announcing", Arc::clone(&announcements).run());
+        let (announcing, end) = (Arc::clone(&announcements).run(), control.clone());
+        control.spawn("announcing", async move {
+            tokio::select! {
+                () = end.begun() => {}
+                () = announcing => {}
+            }
+        });
         if let Some((listener, settings)) = admin {
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),

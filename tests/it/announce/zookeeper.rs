@@ -344,7 +344,7 @@ async fn a_numbered_record_whose_answer_is_lost_is_there_once() {
     let gate = Gate::open(zookeeper.addresses()).await;
     let url = format!("zookeeper://{}?format=nerve&connection_timeout=1s&prefix=/nerve", gate.address);
     let mut announcing = Announcing::start(url.parse::<kinds::Settings>().unwrap().open_announcer().unwrap());
-    let folder = "/nerve/greeter";
+    let folder = "/nerve/greeter/services";
     // With the folder there, the first create is the one that is obeyed.
     writer.put(&format!("{folder}/other"), "").await;
     gate.freeze_after("10.0.0.5");
