@@ -113,13 +113,25 @@ impl Service {
     /// change; its list is replaced by that of all sources. `None` when no list had to be taken over.
     fn bring_together(
         &mut self,
+        listing: Listing,
+        spoke: Option<usize>,
+        in_doubt: bool,
+        means: &mut Means<'_>,
+    ) -> Option<Outcome> {
+        let outcome = self.take_over(listing, spoke, in_doubt, means);
+        // Last: whoever waits for a list is to find it before hearing that there is none left to hope for.
+        let hope = self.has_hope(means);
+        self.hope.send_if_modified(|before| std::mem::replace(before, hope) != hope);
+        outcome
+    }
+
+    fn take_over(
+        &mut self,
         mut listing: Listing,
         spoke: Option<usize>,
         in_doubt: bool,
         means: &mut Means<'_>,
     ) -> Option<Outcome> {
-        let hope = self.has_hope(means);
-        self.hope.send_if_modified(|before| std::mem::replace(before, hope) != hope);
         let words = self.words(means);
         let choice = choose(&words);
         if choice.presence == Presence::Unknown {
