@@ -167,7 +167,8 @@ impl Subscription {
             tokio::select! {
                 biased;
                 listed = listed => listed.is_ok(),
-                _ = lost => false,
+                // A list that came ends hope as well, and may have come just now.
+                _ = lost => *self.freshness.borrow() != Freshness::Pending,
             }
         };
         tokio::time::timeout(timeout, first).await.unwrap_or(false)

@@ -183,6 +183,22 @@ async fn a_first_list_is_waited_for() {
     assert!(!late.listed(timeout).await && begin.elapsed() < millis(10));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_list_is_never_taken_for_the_end_of_hope() {
+    let bed = Bed::new(Settings::default()).await;
+    // So many that taking them over takes a while.
+    let providers: Vec<_> = (1..500).map(provider).collect();
+    for number in 0..50 {
+        let name = format!("service-{number}");
+        let service = bed.subscribe(&name);
+        let view = View::Present { providers: providers.clone(), skipped: Vec::new() };
+        let say = async { bed.steps.send(Step::Say(super::listed(&name, view))).unwrap() };
+        // The test's own thread waits, and another takes the list over.
+        let (listed, ()) = tokio::join!(service.listed(Duration::from_secs(10)), say);
+        assert!(listed, "{name} was listed");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn absence_is_said_by_the_registry_alone() {
     let bed = Bed::new(Settings::default()).await;

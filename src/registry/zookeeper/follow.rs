@@ -125,6 +125,7 @@ impl<'a> Follow<'a> {
         self.tell_if_healed(&change);
         self.report_if_needed(change, reads).await?;
         let result = self.attend(&mut watches).await;
+        watches.give_room();
         self.watches = Some(watches);
         result
     }

@@ -118,8 +118,11 @@ impl Drop for Post<'_> {
 async fn fired(places: &mut [Place<'_>]) -> WatchedEvent {
     let fired = |context: &mut Context<'_>| {
         for place in &mut *places {
-            let fired = place.post.as_mut().and_then(|post| post.fired.as_mut());
-            if let Some(Poll::Ready(event)) = fired.map(|fired| fired.as_mut().poll(context)) {
+            let Some(post) = &mut place.post else { continue };
+            let Some(watch) = &mut post.fired else { continue };
+            if let Poll::Ready(event) = watch.as_mut().poll(context) {
+                // It is over, so there is nothing to be forgotten.
+                post.fired = None;
                 place.post = None;
                 return Poll::Ready(event);
             }

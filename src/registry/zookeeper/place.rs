@@ -36,7 +36,7 @@ pub(super) struct Watched<'a> {
     /// What was heard of it and not acted upon yet.
     pub(super) batch: Batch,
     watcher: PersistentWatcher,
-    _room: Option<Room<'a>>,
+    room: Option<Room<'a>>,
 }
 
 impl<'a> Watched<'a> {
@@ -44,7 +44,7 @@ impl<'a> Watched<'a> {
     pub(super) async fn new(session: &'a Session<'a>, folder: Folder, path: String) -> Result<Self, Fault> {
         let room = session.room(&path);
         let watcher = session.arm(if room.is_some() { &path } else { session.settings.root() }).await?;
-        Ok(Self { folder, path, batch: Batch::default(), watcher, _room: room })
+        Ok(Self { folder, path, batch: Batch::default(), watcher, room })
     }
 
     /// Marks what an event is about.
@@ -93,6 +93,11 @@ impl<'a> Watches<'a> {
                 watched.mark(event);
             }
         }
+    }
+
+    /// Gives back the room they took, since others are about to take their place.
+    pub(super) fn give_room(&mut self) {
+        self.each().for_each(|watched| watched.room = None);
     }
 
     /// Whether anything was heard that nobody has acted upon; to be asked once, before they are dropped.

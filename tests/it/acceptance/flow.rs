@@ -29,7 +29,8 @@ fn data(number: usize, life: usize) -> String {
 async fn known(program: &Program) -> BTreeSet<String> {
     let service = program.ask_json("/services/greeter").await;
     let address = |endpoint: &serde_json::Value| endpoint["address"].as_str().unwrap().to_owned();
-    service["endpoints"].as_array().into_iter().flatten().map(address).collect()
+    let listed = |endpoint: &&serde_json::Value| endpoint["limbo"].is_null();
+    service["endpoints"].as_array().into_iter().flatten().filter(listed).map(address).collect()
 }
 
 /// Waits until the program knows exactly these.

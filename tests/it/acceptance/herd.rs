@@ -188,7 +188,8 @@ async fn the_load_of_a_fleet_is_bounded() {
     for spread in ["0s", "1s", "5s"] {
         costs.push(cost(sidecars, spread).await);
     }
-    assert!(costs[1].peak < costs[0].peak, "{} and {}", costs[1].peak, costs[0].peak);
+    // The connections themselves come back at one time.
+    assert!(costs[2].peak < costs[0].peak, "{} and {}", costs[2].peak, costs[0].peak);
     let number = SERVICES.len();
     println!(
         "{sidecars} sidecars, {number} services of {PROVIDERS} providers each; requests of one sidecar:"

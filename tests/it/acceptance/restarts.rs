@@ -34,8 +34,9 @@ impl Rounds {
             looks.tick().await;
             let service = self.program.ask_json("/services/greeter").await;
             let address = |endpoint: &serde_json::Value| endpoint["address"].as_str().unwrap().to_owned();
+            let listed = |endpoint: &&serde_json::Value| endpoint["limbo"].is_null();
             let known: BTreeSet<String> =
-                service["endpoints"].as_array().into_iter().flatten().map(address).collect();
+                service["endpoints"].as_array().into_iter().flatten().filter(listed).map(address).collect();
             if known == *expected && service["freshness"]["state"] == "live" {
                 return;
             }

@@ -75,7 +75,8 @@ async fn more_services_than_there_is_room_for_watches_survive_a_reconnect() {
         (listed.len() == names.len()).then_some(())
     };
     eventually(SOON, "all are listed", || all_since(0)).await;
-    assert_eq!(zookeeper.servers[0].watches(), 120 * 1024 / 256 + 1, "one of them on the root");
+    let watches = 120 * 1024 / 256 + 1;
+    assert_eq!(zookeeper.servers[0].watches(), watches, "one of them on the root");
 
     let count = watching.count();
     zookeeper.server().kill();
@@ -84,6 +85,8 @@ async fn more_services_than_there_is_room_for_watches_survive_a_reconnect() {
     zookeeper.server().ready().await;
     eventually(Duration::from_secs(60), "all are listed again", || all_since(count)).await;
     assert_eq!(watching.failures(), [""; 0], "the session was to live on");
+    let server = &zookeeper.servers[0];
+    eventually(SOON, "as many are watched", || (server.watches() == watches).then_some(())).await;
     let writer = zookeeper.writer().await;
     for name in [&names[0], &names[699]] {
         announce(&writer, name, "late", "10.0.0.1:80").await;
