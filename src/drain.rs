@@ -93,6 +93,21 @@ impl Drain {
         drop(self.tasks.spawn(caught(name, panics, task)));
     }
 
+    /// Runs what blocks, such as writing to a disk, beside the runtime; gives what it gives. A panic in it is caught, counted
+    /// and logged, and gives nothing. It cannot be stopped, and is not waited for at the end.
+    pub async fn blocking<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let done = tokio::task::spawn_blocking(work).await;
+        if done.as_ref().is_err_and(tokio::task::JoinError::is_panic) {
+            self.panics.add();
+            tracing::error!(task = name, "a task panicked and was dropped; please report this");
+        }
+        done.ok()
+    }
+
     /// Begins to drain; calling it again changes nothing.
     pub fn begin(&self) {
         self.draining.cancel();
@@ -159,6 +174,14 @@ mod tests {
         assert_eq!(drain.finish(Duration::from_secs(10)).await, 0);
         let counted = told.load(Ordering::Relaxed);
         assert_eq!((counted, drain.panics(), went_on.load(Ordering::Relaxed)), (1, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn what_blocks_gives_its_value_or_is_counted() {
+        let drain = Drain::new();
+        assert_eq!(drain.blocking("sum", || 1 + 1).await, Some(2));
+        assert_eq!(drain.blocking("one that panics", || panic!("on purpose")).await, None::<()>);
+        assert_eq!(drain.panics(), 1);
     }
 
     #[tokio::test(start_paused = true)]

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 
 use crate::alarm::Alarm;
+use crate::announce::Announcements;
 use crate::config::Config;
 use crate::proxy::Shared;
 use crate::telemetry::log;
@@ -18,7 +19,8 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 8] = [
+const AT_ONCE: [&str; 9] = [
+    "announce",
     "route",
     "service",
     "naming",
@@ -50,6 +52,7 @@ pub(super) struct Reloader {
     pub(super) config: Config,
     pub(super) text: Arc<ArcSwap<String>>,
     pub(super) shared: Arc<Shared>,
+    pub(super) announcements: Arc<Announcements>,
     pub(super) log: Option<log::Control>,
     /// Asks for it to be read again.
     pub(super) hangup: Option<Signal>,
@@ -96,6 +99,7 @@ impl Reloader {
             }
         }
         self.shared.table.store(Arc::clone(&config.routes));
+        self.announcements.configure(&config.announce);
         if let Some(log) = &self.log {
             log.set_level(config.log.level);
         }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Config;
+use super::announce::announce;
 use super::announced::Known;
 use super::reader::Section;
 use super::routes::{self, Services};
@@ -85,6 +86,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let routes = routes::routes(top, &services, &known, &limits);
     let log = top.section("log", log);
     let access = top.section("access_log", access);
+    let (announce, target) = announce(top, sources.as_deref());
 
     let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
     let routes = routes?;
@@ -104,6 +106,8 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         catalog,
         routes: Arc::new(Table::new(routes, naming)),
         declared,
+        announce,
+        target,
         proxy,
         upstream,
         log,

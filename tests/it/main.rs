@@ -6,9 +6,11 @@
 mod acceptance;
 mod contract;
 mod etcd;
+mod announce;
 mod forwarding;
 mod go_micro;
 mod http;
 mod program;
+mod sources;
 mod support;
 mod zookeeper;
