@@ -35,7 +35,7 @@ wayside: there is no registry to announce in; give one:
 /// Credentials for the registry are given by the variable WAYSIDE_REGISTRY_AUTH, as user:password.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Register {
-    /// Announce in this registry: zookeeper://HOST:PORT,…/CHROOT, or file:FOLDER [env: WAYSIDE_REGISTRY]
+    /// Announce in this registry: zookeeper://HOST:PORT,…/CHROOT, etcd://HOST:PORT,… or file:FOLDER [env: WAYSIDE_REGISTRY]
     #[arg(long, value_name = "URL")]
     registry: Option<String>,
     /// The service that the app provides

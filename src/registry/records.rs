@@ -46,6 +46,11 @@ impl<M: Ord> Records<M> {
         self.records.get(name).map(|record| &record.mark)
     }
 
+    /// The number of records.
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Every record's name and state, in order of name.
     pub(crate) fn marks(&self) -> impl Iterator<Item = (&str, &M)> {
         self.records.iter().map(|(name, record)| (name.as_str(), &record.mark))

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::keep::Keep;
 use super::session::Session;
 use super::{Settings, location};
+use crate::provider::Address;
 use crate::registry::announcer::{Announcement, Announcer, Standing, Standings, ToAnnounce};
 use crate::registry::{RegistryError, Watch};
 
@@ -34,6 +35,10 @@ impl Announcer for EtcdAnnouncer {
 
     fn location(&self) -> String {
         location(&self.settings)
+    }
+
+    fn server(&self) -> Option<Address> {
+        self.settings.servers.first().cloned()
     }
 
     fn announce<'a>(&'a self, wanted: ToAnnounce, standings: &'a Standings) -> Watch<'a> {
@@ -89,6 +94,10 @@ async fn announce(
     mut wanted: ToAnnounce,
     board: &Board<'_>,
 ) -> Result<Infallible, RegistryError> {
+    // Without anything to announce there is no session.
+    while wanted.borrow_and_update().is_empty() {
+        wanted.changed().await.map_err(|_| RegistryError::Abandoned)?;
+    }
     let session = Session::open(settings).await?;
     let (keeps, running) = (BTreeMap::new(), FuturesUnordered::new());
     let mut keeps = Keeps { session: &session, board, keeps, running };

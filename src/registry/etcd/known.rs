@@ -147,6 +147,11 @@ impl Known {
         self.revision
     }
 
+    /// The number of its records.
+    pub(super) fn len(&self) -> usize {
+        self.records.len()
+    }
+
     /// Whether nobody has announced the service: etcd has no folders.
     pub(super) fn is_absent(&self) -> bool {
         !self.records.marks().any(|(name, _)| !name.contains('/'))

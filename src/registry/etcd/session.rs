@@ -93,7 +93,8 @@ impl<'a> Session<'a> {
         let limit = settings.pace.call_timeout;
         let options = ConnectOptions::new()
             .with_keep_alive(KEEP_ALIVE, KEEP_ALIVE_TIMEOUT)
-            .with_keep_alive_while_idle(true)
+            // Nor does etcd bear to be asked while nothing is under way; a watch always is.
+            .with_keep_alive_while_idle(false)
             .with_connect_timeout(limit)
             .with_auto_token_refresh(true)
             // A server that lost its leader ends watches then, instead of falling silent.

@@ -27,6 +27,11 @@ const RECHECK: Duration = Duration::from_secs(30);
 const GRACE: Duration = Duration::from_secs(1);
 /// From when on a refused watch may be due to the stream: its token is the one of its beginning, and tokens end.
 const TOKEN_AGE: Duration = Duration::from_secs(1);
+/// A list is made and compared in proportion to its length, so the next one of a service comes this much later for each
+/// record of it: a change after a quiet moment at once, and ten lists a second of ten thousand providers that change all the time.
+const PAUSE_PER_RECORD: Duration = Duration::from_micros(10);
+/// The longest such pause.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// The most words taken before what they changed is reported.
 const BATCH_MAX: usize = 1_000;
 
@@ -74,6 +79,8 @@ enum What {
     Listed(Result<Found, Fault>),
     /// It was listed a while ago for an audit.
     Settled(Listed),
+    /// Its next list may be made.
+    Paused,
 }
 
 type Running<'a> = Pin<Box<dyn Future<Output = Done> + Send + 'a>>;
@@ -96,8 +103,12 @@ struct Followed {
     tickets: Vec<Ticket>,
     /// Ends what is waited for.
     waiting: AbortHandle,
-    /// Whether it was reported in this session.
-    reported: bool,
+    /// When it was reported last in this session.
+    reported: Option<Instant>,
+    /// Whether there is something to report.
+    due: bool,
+    /// Whether it is waited for that the next report may be made.
+    paused: bool,
     /// What is to be reported: when the word of it came, and the records read for it.
     heard: Option<Instant>,
     reads: usize,
@@ -138,8 +149,30 @@ impl<'a> Watcher<'a> {
         }
         self.stream.tidy().await?;
         for service in changed {
-            self.report(&service).await?;
+            self.report_in_time(&service).await?;
         }
+        Ok(())
+    }
+
+    /// Reports a service now, or when the pause after its last report is over.
+    async fn report_in_time(&mut self, service: &ServiceName) -> Result<(), RegistryError> {
+        let Some(followed) = self.services.get_mut(service) else { return Ok(()) };
+        followed.due = true;
+        if followed.paused {
+            return Ok(());
+        }
+        let left = followed.pause_left();
+        if left.is_zero() {
+            return self.report(service).await;
+        }
+        followed.paused = true;
+        let service = service.clone();
+        let done: Running<'a> = Box::pin(async move {
+            tokio::time::sleep(left).await;
+            Done { service, what: What::Paused }
+        });
+        let (_, registration) = AbortHandle::new_pair();
+        self.running.push(Abortable::new(done, registration));
         Ok(())
     }
 
@@ -209,6 +242,12 @@ impl<'a> Watcher<'a> {
         let Some(followed) = self.services.get_mut(&service) else { return Ok(()) };
         match what {
             What::Due => self.list(&service),
+            What::Paused => {
+                followed.paused = false;
+                if followed.due {
+                    self.report_in_time(&service).await?;
+                }
+            }
             What::Listed(Ok(found))
                 if !followed.tickets.is_empty() && followed.known.folders() == found.folders =>
             {
@@ -246,7 +285,7 @@ impl<'a> Watcher<'a> {
             followed.known = Known::new(format, service.clone(), found.folders);
         }
         followed.reads += found.listed.records.len();
-        if followed.known.compare(&found.listed) || moved || !followed.reported {
+        if followed.known.compare(&found.listed) || moved || followed.reported.is_none() {
             self.report(service).await?;
         }
         self.watch(service, found.listed.revision).await?;
@@ -313,7 +352,7 @@ impl<'a> Watcher<'a> {
 
     async fn report(&mut self, service: &ServiceName) -> Result<(), RegistryError> {
         let Some(followed) = self.services.get_mut(service) else { return Ok(()) };
-        followed.reported = true;
+        (followed.reported, followed.due) = (Some(Instant::now()), false);
         let listing = Listing {
             revision: Some(followed.known.revision()),
             reads: u32::try_from(std::mem::take(&mut followed.reads)).unwrap_or(u32::MAX),
@@ -329,6 +368,14 @@ impl Followed {
     fn new(known: Known) -> Self {
         let (waiting, _) = AbortHandle::new_pair();
         let (tickets, heard) = (Vec::new(), None);
-        Self { known, tickets, waiting, reported: false, heard, reads: 0, healed: false }
+        let reported = None;
+        Self { known, tickets, waiting, reported, due: false, paused: false, heard, reads: 0, healed: false }
+    }
+
+    /// How long until its next report is due.
+    fn pause_left(&self) -> Duration {
+        let records = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
+        let pause = PAUSE_PER_RECORD.saturating_mul(records).min(PAUSE_MAX);
+        self.reported.map_or(Duration::ZERO, |at| pause.saturating_sub(at.elapsed()))
     }
 }

@@ -174,6 +174,25 @@ async fn it_is_announced_anew_when_the_server_is_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_a_format_asks_for_a_number_the_lease_gives_it() {
+    let etcd = Etcd::start().await;
+    let settings = format!("//{}?format=nerve&prefix=/nerve", etcd.address()).parse().unwrap();
+    let announcing = Announcing::start(settings, &[("one", greeter("i-1", 80, 2))]);
+    let record = eventually(SOON, "it is announced", || announcing.announced("one")).await;
+    let (_, number) = record.rsplit_once("/i-1_").unwrap();
+    assert!(number.len() == 10 && number.bytes().all(|byte| byte.is_ascii_digit()), "{record}");
+    let watching = watch(&etcd, "format=nerve&prefix=/nerve", &["greeter"]);
+    let providers = eventually(SOON, "it is listed", || watching.providers("greeter")).await;
+    assert_eq!((providers.len(), &*providers[0].record), (1, record.as_str()));
+    announcing.want(&[("one", greeter("i-1", 81, 2))]);
+    eventually(SOON, "it moved, under another number", || {
+        let providers = watching.providers("greeter")?;
+        (providers.len() == 1 && providers[0].address.to_string() == "10.0.0.1:81").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_successor_announces_is_not_withdrawn_with_us() {
     let etcd = Etcd::start().await;
     let mut writer = etcd.writer().await;
@@ -203,9 +222,7 @@ async fn what_cannot_be_announced_is_refused_with_its_cause_and_holds_up_nothing
     let announcements = [("good", greeter("greeter-1", 80, 60)), ("other", other), ("nameless", nameless)];
     let announcing = Announcing::start(scott, &announcements);
     eventually(SOON, "the good one is announced", || announcing.announced("good")).await;
-    for (name, cause) in
-        [("other", "/micro/registry/private/p may not be written"), ("nameless", "id \"..\"")]
-    {
+    for (name, cause) in [("other", "/micro/registry/private/p may not be written"), ("nameless", "\"..\"")] {
         match eventually(SOON, name, || announcing.standing(name)).await {
             Standing::Refused { cause: told } => assert!(told.contains(cause), "{told}"),
             Standing::Announced { record } => panic!("{record}"),

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::support::patience::at_last;
 use crate::support::way::Way;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -92,6 +93,56 @@ async fn of_several_servers_those_that_are_down_are_passed_over() {
     let failure = eventually(SOON, "there is none", || watching.failures().pop()).await;
     assert!(failure.contains("127.0.0.1:1"), "{failure}");
     assert_eq!(watching.count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_is_followed_on_when_its_leader_hangs() {
+    let cluster = Etcd::start_cluster().await;
+    let mut writer = cluster[0].writer().await;
+    announce(&mut writer, "greeter", "a", "10.0.0.1:80").await;
+    let all: Vec<String> = cluster.iter().map(Etcd::address).collect();
+    let watching = Watching::start(registry(&format!("etcd://{}", all.join(","))), &["greeter"]);
+    eventually(LATER, "it is listed", || watching.has("greeter", &["a"])).await;
+    let mut leader = None;
+    for (number, etcd) in cluster.iter().enumerate() {
+        let status = etcd.writer().await.client.status().await.unwrap();
+        if status.leader() == status.header().unwrap().member_id() {
+            leader = Some(number);
+        }
+    }
+    let leader = leader.expect("there is a leader");
+    cluster[leader].pause();
+    // It has to be elected first; what waits for a leader is refused meanwhile.
+    let other = cluster[(leader + 1) % 3].address();
+    let mut client = etcd_client::Client::connect([other], None).await.unwrap();
+    let record = record("b", "10.0.0.2:80");
+    at_last("another leads", async || {
+        let put = client.put("/micro/registry/greeter/b", record.as_str(), None);
+        tokio::time::timeout(Duration::from_secs(1), put).await.is_ok_and(|put| put.is_ok())
+    })
+    .await;
+    eventually(LATER, "the change is seen", || watching.has("greeter", &["a", "b"])).await;
+    assert!(watching.lists_since(0, "greeter").iter().all(|list| list.view != View::Absent));
+    cluster[leader].resume();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_has_lost_the_others_is_not_believed() {
+    let cluster = Etcd::start_cluster().await;
+    announce(&mut cluster[0].writer().await, "greeter", "a", "10.0.0.1:80").await;
+    let watching = watch(&cluster[0], "", &["greeter"]);
+    eventually(LATER, "it is listed", || watching.has("greeter", &["a"])).await;
+    let count = watching.count();
+    for etcd in &cluster[1..] {
+        etcd.pause();
+    }
+    eventually(LATER, "the watch ends", || (!watching.failures().is_empty()).then_some(())).await;
+    assert!(watching.lists_since(count, "greeter").is_empty(), "nothing is said while nobody knows");
+    for etcd in &cluster[1..] {
+        etcd.resume();
+    }
+    announce(&mut cluster[1].writer().await, "greeter", "b", "10.0.0.2:80").await;
+    eventually(LATER, "it is followed again", || watching.has("greeter", &["a", "b"])).await;
 }
 
 /// Where the request for a watch of these keys says so; a request to list them says it elsewhere.

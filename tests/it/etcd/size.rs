@@ -43,6 +43,32 @@ async fn ten_thousand_providers_are_listed_in_pages_and_a_change_costs_nothing_b
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_large_service_that_changes_all_the_time_is_listed_at_a_bounded_rate_and_nothing_is_missed() {
+    let etcd = Etcd::start().await;
+    let mut writer = etcd.writer().await;
+    put_all(&mut writer, (0..10_000).map(|number| of("big", number))).await;
+    let watching = watch(&etcd, "", &["big"]);
+    eventually(SOON, "all are listed", || (watching.providers("big")?.len() == 10_000).then_some(())).await;
+    let (count, begin) = (watching.count(), Instant::now());
+    let changes = either(500, 6_000);
+    for number in 0..changes {
+        let (key, _) = of("big", number);
+        writer.put(&key, record("moved", &format!("10.9.{}.{}:80", number >> 8, number & 255))).await;
+    }
+    let moved = || {
+        let providers = watching.providers("big")?;
+        (providers.iter().filter(|provider| &*provider.id == "moved").count() == changes).then_some(())
+    };
+    eventually(SOON, "all moved", moved).await;
+    let (took, lists) = (begin.elapsed(), watching.lists_since(count, "big"));
+    let reads: u32 = lists.iter().map(|list| list.reads).sum();
+    println!("etcd: {changes} changes of 10,000 providers in {took:?}: {} lists", lists.len());
+    assert_eq!(reads as usize, changes);
+    assert!(lists.len() as u128 <= took.as_millis() / 100 + 1, "{} lists in {took:?}", lists.len());
+    assert_eq!(watching.failures(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn records_that_are_large_together_are_listed_all_the_same() {
     let etcd = Etcd::start().await;
     let mut writer = etcd.writer().await;

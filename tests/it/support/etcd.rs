@@ -4,6 +4,7 @@ use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use etcd_client::{Client, ConnectOptions, PutOptions};
@@ -17,7 +18,7 @@ const START_LIMIT: Duration = Duration::from_secs(60);
 /// Servers at a time.
 static SERVERS: Semaphore = Semaphore::const_new(4);
 
-/// One etcd server alone, and its data; gone when dropped.
+/// One etcd server and its data; gone when dropped.
 pub(crate) struct Etcd {
     port: u16,
     peers: u16,
@@ -26,7 +27,8 @@ pub(crate) struct Etcd {
     process: Option<Child>,
     /// Kills the process when this one dies without dropping anything: it waits for the end of its input.
     guard: Option<Child>,
-    _permit: SemaphorePermit<'static>,
+    /// One for itself, or for all of a cluster.
+    _permit: Arc<SemaphorePermit<'static>>,
 }
 
 impl Etcd {
@@ -37,14 +39,37 @@ impl Etcd {
 
     /// A server with these arguments beside its own, ready to serve.
     pub(crate) async fn start_with(arguments: &[&str]) -> Self {
-        let permit = SERVERS.acquire().await.unwrap();
+        let permit = Arc::new(SERVERS.acquire().await.unwrap());
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let folder = tempfile::tempdir().unwrap();
-        let [port, peers] = free_ports();
-        let mut etcd = Self { port, peers, arguments, folder, process: None, guard: None, _permit: permit };
+        let mut etcd = Self::new(free_ports(), arguments, permit);
         etcd.run();
         etcd.ready().await;
         etcd
+    }
+
+    /// Three servers that are one cluster, ready to serve.
+    pub(crate) async fn start_cluster() -> [Self; 3] {
+        let permit = Arc::new(SERVERS.acquire_many(3).await.unwrap());
+        let ports: [[u16; 2]; 3] = std::array::from_fn(|_| free_ports());
+        let peers: Vec<String> =
+            ports.iter().map(|[port, peers]| format!("etcd-{port}=http://127.0.0.1:{peers}")).collect();
+        let mut cluster = ports.map(|ports| {
+            let own = ["--name".to_owned(), format!("etcd-{}", ports[0])];
+            let all = ["--initial-cluster".to_owned(), peers.join(",")];
+            Self::new(ports, [own, all].concat(), Arc::clone(&permit))
+        });
+        for etcd in &mut cluster {
+            etcd.run();
+        }
+        for etcd in &mut cluster {
+            etcd.ready().await;
+        }
+        cluster
+    }
+
+    fn new([port, peers]: [u16; 2], arguments: Vec<String>, permit: Arc<SemaphorePermit<'static>>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self { port, peers, arguments, folder, process: None, guard: None, _permit: permit }
     }
 
     /// Where clients find it.
