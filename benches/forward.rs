@@ -46,8 +46,8 @@ fn proxy(provider: SocketAddr) -> Running {
          [registry]\nurl = \"fixed:greeter={provider}\"\n"
     );
     let config = read(None, &text, &Overrides::default()).unwrap();
-    let registry = config.registry.clone().open();
-    app::build(config, registry, Surroundings::default()).unwrap().start().unwrap()
+    let sources = config.open_sources();
+    app::build(config, sources, Surroundings::default()).unwrap().start().unwrap()
 }
 
 /// A client that waits for each answer.

@@ -19,12 +19,12 @@ fn snapshot(count: u32, policy: Policy, weight: impl Fn(u32) -> u32) -> Snapshot
         let address: Address = format!("10.{}.{}.1:80", index / 250, index % 250).parse().unwrap();
         let mut provider = Provider::new(address.to_string(), address.clone());
         provider.weight = Weight::from_hundredths(weight(index));
-        Endpoint { provider: Arc::new(provider), memory: Arc::new(Memory::new(u64::from(index), address)) }
+        Endpoint::new(Arc::new(provider), Arc::new(Memory::new(u64::from(index), address)))
     };
     let endpoints: Arc<[Endpoint]> = (0..count).map(endpoint).collect();
     let known = endpoints.len();
     let mut rng = rng::for_worker(1, 0);
-    Snapshot::new(endpoints, known, false, policy, &Snapshot::not_listed(), &mut rng)
+    Snapshot::new(endpoints, known, false, policy, &Snapshot::not_listed(), Moment::START, &mut rng)
 }
 
 /// A pick as a worker makes it: the cached snapshot, then the balancer, then the availability check.

@@ -71,7 +71,15 @@ fn change(criterion: &mut Criterion) {
                 let before = Snapshot::not_listed();
                 bencher.iter(|| {
                     let endpoints = Arc::clone(&endpoints);
-                    black_box(Snapshot::new(endpoints, 10_000, false, policy, &before, &mut rng))
+                    black_box(Snapshot::new(
+                        endpoints,
+                        10_000,
+                        false,
+                        policy,
+                        &before,
+                        wayside::clock::Moment::START,
+                        &mut rng,
+                    ))
                 });
             });
         }

@@ -1,19 +1,22 @@
 //! Answers to operators: JSON for programs, with the cause and the cure where something is refused.
 
 use axum::Json;
-use axum::extract::{Path, State as From};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State as From};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{PATHS, State};
 use crate::catalog::status::{EndpointStatus, FreshnessStatus};
-use crate::catalog::{Freshness, RegistryStatus, ServiceStatus};
+use crate::catalog::{Event, Freshness, RegistryStatus, ServiceStatus};
 use crate::clock::Moment;
-use crate::endpoint::ReachState;
 use crate::telemetry::log::Level;
 use crate::telemetry::metrics::{CONTENT_TYPE as METRICS_TYPE, EndpointSample, ServiceSample};
+
+/// Events shown where no number is asked for.
+const EVENTS_SHOWN: usize = 100;
 
 /// A request that is not answered: why, and what to ask instead.
 #[derive(Debug, Serialize)]
@@ -41,7 +44,7 @@ impl IntoResponse for Refusal {
 /// What `/services` answers.
 #[derive(Debug, Serialize)]
 pub(super) struct Overview {
-    registry: RegistryStatus,
+    registries: Vec<RegistryStatus>,
     services: Vec<Summary>,
 }
 
@@ -59,13 +62,18 @@ struct Summary {
     skipped: usize,
 }
 
+/// Whether requests are sent there.
+fn is_used(endpoint: &EndpointStatus) -> bool {
+    matches!(endpoint.state, "available" | "limbo")
+}
+
 impl Summary {
     fn of(service: ServiceStatus) -> Self {
         let sum = |count: fn(&EndpointStatus) -> u64| service.endpoints.iter().map(count).sum();
         Self {
             declared: service.declared,
             endpoints: service.endpoints.len(),
-            available: service.endpoints.iter().filter(|endpoint| endpoint.state == "available").count(),
+            available: service.endpoints.iter().filter(|endpoint| is_used(endpoint)).count(),
             in_flight: sum(|endpoint| endpoint.in_flight.into()),
             attempts: sum(|endpoint| endpoint.attempts),
             failures: sum(|endpoint| endpoint.failures),
@@ -78,7 +86,7 @@ impl Summary {
 
 pub(super) async fn services(From(state): From<State>) -> Json<Overview> {
     Json(Overview {
-        registry: state.catalog.registry_status(),
+        registries: state.catalog.registries(),
         services: state.catalog.services().into_iter().map(Summary::of).collect(),
     })
 }
@@ -95,6 +103,34 @@ pub(super) async fn service(
     })
 }
 
+/// What may be asked of events.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Wanted {
+    /// Only of this service.
+    service: Option<String>,
+    /// At most so many.
+    limit: Option<usize>,
+}
+
+/// What `/events` answers.
+#[derive(Debug, Serialize)]
+pub(super) struct Happened {
+    events: Vec<Event>,
+}
+
+pub(super) async fn events(
+    From(state): From<State>,
+    wanted: Result<Query<Wanted>, QueryRejection>,
+) -> Result<Json<Happened>, Refusal> {
+    let Query(wanted) = wanted.map_err(|error| {
+        let cure = "ask /events, or /events?service=greeter&limit=100";
+        Refusal::new(StatusCode::BAD_REQUEST, error.body_text(), cure)
+    })?;
+    let limit = wanted.limit.unwrap_or(EVENTS_SHOWN);
+    Ok(Json(Happened { events: state.catalog.events(wanted.service.as_deref(), limit) }))
+}
+
 pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {
     let now = state.clock.now();
     let samples: Vec<ServiceSample> = state
@@ -104,7 +140,10 @@ pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {
         .map(|known| ServiceSample {
             service: known.service,
             stale: stale_for(&known.freshness, now),
-            endpoints: known.endpoints.iter().map(|endpoint| sample(endpoint, now)).collect(),
+            revision: known.revision,
+            changed: known.changed.map(|changed| now.since(changed)),
+            endpoints: known.endpoints.iter().map(sample).collect(),
+            shadows: known.shadows,
         })
         .collect();
     ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render(&samples))
@@ -113,18 +152,16 @@ pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {
 fn stale_for(freshness: &Freshness, now: Moment) -> std::time::Duration {
     match freshness {
         Freshness::Stale { since, .. } => now.since(*since),
+        Freshness::FromDisk { since, age } => *age + now.since(*since),
         Freshness::Pending | Freshness::Live | Freshness::Absent => std::time::Duration::ZERO,
     }
 }
 
-fn sample(endpoint: &crate::endpoint::Endpoint, now: Moment) -> EndpointSample {
+fn sample(endpoint: &crate::endpoint::Endpoint) -> EndpointSample {
     let memory = &endpoint.memory;
     EndpointSample {
         address: endpoint.provider.address.clone(),
-        state: match memory.reach.state(now) {
-            ReachState::Reachable => "available",
-            ReachState::Unreachable { .. } => "unreachable",
-        },
+        state: endpoint.state(),
         attempts: memory.attempts(),
         failures: memory.failures(),
         in_flight: memory.in_flight(),

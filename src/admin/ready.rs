@@ -45,13 +45,13 @@ impl Readiness {
     }
 
     /// What keeps requests from being welcome; nothing when they are.
-    fn obstacles(&self, registry: &RegistryStatus, pending: &[String], catalog: &Catalog) -> Vec<String> {
+    fn obstacles(&self, registries: &[RegistryStatus], pending: &[String], catalog: &Catalog) -> Vec<String> {
         match self.phase.load(Ordering::Relaxed) {
             STARTING => vec!["the listeners are not bound yet".to_owned()],
             LEAVING => vec!["this proxy is stopping".to_owned()],
             WELCOME => Vec::new(),
             _ => {
-                let obstacles = first_obstacles(registry, pending, catalog);
+                let obstacles = first_obstacles(registries, pending, catalog);
                 if obstacles.is_empty() {
                     self.advance(WELCOME);
                 }
@@ -61,18 +61,20 @@ impl Readiness {
     }
 }
 
-fn first_obstacles(registry: &RegistryStatus, pending: &[String], catalog: &Catalog) -> Vec<String> {
-    let up = registry.state == "up";
+fn first_obstacles(registries: &[RegistryStatus], pending: &[String], catalog: &Catalog) -> Vec<String> {
+    let used = || registries.iter().filter(|registry| registry.is_used());
+    let is_up = |registry: &RegistryStatus| registry.state == "up";
     let mut obstacles = Vec::new();
     let knows_nothing = || catalog.known().iter().all(|known| known.freshness == Freshness::Pending);
-    if registry.kind.is_empty() {
-        obstacles.push("no registry is followed yet".to_owned());
-    } else if !up && knows_nothing() {
-        let cause = registry.cause.as_deref().unwrap_or("it was not reached yet");
-        let RegistryStatus { kind, location, .. } = registry;
-        obstacles.push(format!("the {kind} registry at {location} does not answer: {cause}"));
+    if !used().any(is_up) && knows_nothing() {
+        for RegistryStatus { kind, location, cause, .. } in used() {
+            let cause = cause.as_deref().unwrap_or("it was not reached yet");
+            obstacles.push(format!("the {kind} registry at {location} does not answer: {cause}"));
+        }
     }
-    let waited_long = up && Duration::from_millis(registry.for_ms) >= LISTING_PATIENCE;
+    // Whoever waits for several waits for the last of those that answer.
+    let waited = used().filter(|registry| is_up(registry)).map(|registry| registry.for_ms).min();
+    let waited_long = waited.is_some_and(|ms| Duration::from_millis(ms) >= LISTING_PATIENCE);
     if !pending.is_empty() && !waited_long {
         obstacles.push(format!("the first list is awaited of {}", pending.join(", ")));
     }
@@ -85,16 +87,16 @@ pub(super) struct Answer {
     ready: bool,
     /// Why not.
     why: Vec<String>,
-    registry: RegistryStatus,
+    registries: Vec<RegistryStatus>,
     /// Declared services without a first list.
     pending: Vec<String>,
 }
 
 pub(super) async fn readyz(From(state): From<State>) -> (StatusCode, Json<Answer>) {
-    let registry = state.catalog.registry_status();
+    let registries = state.catalog.registries();
     let pending: Vec<String> = state.catalog.declared_pending().iter().map(ToString::to_string).collect();
-    let why = state.readiness.obstacles(&registry, &pending, &state.catalog);
+    let why = state.readiness.obstacles(&registries, &pending, &state.catalog);
     let ready = why.is_empty();
     let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Answer { ready, why, registry, pending }))
+    (status, Json(Answer { ready, why, registries, pending }))
 }

@@ -13,8 +13,9 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
 use super::{Readiness, Settings, State, router, serve};
+use crate::announce::Announcements;
 use crate::balance::Policy;
-use crate::catalog::{self, Catalog, Claim};
+use crate::catalog::{self, Catalog, Claim, Source};
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::provider::{Provider, ServiceName};
@@ -91,14 +92,18 @@ impl Operated {
     fn new(script: Option<Vec<Report>>, declared: &[&str]) -> Self {
         let clock = Clock::start();
         let metrics = Metrics::new();
-        let catalog = Catalog::new(catalog::Settings::default(), Arc::clone(&metrics), clock, 1);
+        let sources = vec![Source::new(Arc::new(Scripted(script)))];
+        let catalog = Catalog::new(catalog::Settings::default(), sources, Arc::clone(&metrics), clock, 1);
         for service in declared {
             catalog.declare(&Claim::on(name(service), Policy::RoundRobin)).unwrap();
         }
-        tokio::spawn(catalog.follow(Arc::new(Scripted(script)), Drain::new()));
+        tokio::spawn(catalog.follow(0, Drain::new()));
         let config_text = Arc::new(ArcSwap::from_pointee("workers = 2\n".to_owned()));
         let readiness = Arc::new(Readiness::default());
-        let state = State { catalog, metrics, readiness, config_text, log: None, clock };
+        let announcements = Announcements::new(Arc::clone(&metrics), clock);
+        let target = Err("nothing can be announced here; announce elsewhere".into());
+        let state =
+            State { catalog, metrics, readiness, config_text, log: None, clock, announcements, target };
         Self { router: router(&Settings::default(), state.clone()), state }
     }
 
@@ -197,7 +202,7 @@ async fn a_scrape_shows_endpoints() {
     operated.listed("greeter").await;
     let text = operated.get("/metrics").await.1;
     for line in [
-        "wayside_registry_up 1",
+        "wayside_registry_up{registry=\"zookeeper\"} 1",
         "wayside_endpoints{service=\"greeter\",state=\"available\"} 2",
         "wayside_endpoint_attempts_total{service=\"greeter\",endpoint=\"10.0.0.2:8080\"} 0",
         "wayside_registry_records_skipped_total{reason=\"malformed\"} 1",

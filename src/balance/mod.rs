@@ -39,6 +39,6 @@ pub struct Position {
 ///
 /// A weight of 0 asks for no traffic, but a provider without traffic is better than no provider.
 fn weights(endpoints: &[Endpoint]) -> Vec<u32> {
-    let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.provider.weight.hundredths()).collect();
+    let weights: Vec<u32> = endpoints.iter().map(|endpoint| endpoint.weight.hundredths()).collect();
     if weights.iter().all(|weight| *weight == 0) { vec![1; weights.len()] } else { weights }
 }

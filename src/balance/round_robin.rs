@@ -95,10 +95,7 @@ mod tests {
             let address: Address = format!("10.0.0.{host}:80").parse().unwrap();
             let mut provider = Provider::new(address.to_string(), address.clone());
             provider.weight = Weight::from_hundredths(*weight);
-            Endpoint {
-                provider: Arc::new(provider),
-                memory: Arc::new(Memory::new(u64::from(*host), address)),
-            }
+            Endpoint::new(Arc::new(provider), Arc::new(Memory::new(u64::from(*host), address)))
         };
         hosts.iter().map(endpoint).collect()
     }

@@ -1,5 +1,8 @@
 //! What the catalog writes to the log about one list: each change once, each bad record once, in bounded lines.
 
+use std::sync::Arc;
+
+use super::events::{Events, What};
 use super::service::Applied;
 use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
@@ -18,18 +21,28 @@ pub(super) fn log(service: &ServiceName, applied: &Applied, absent: bool, provid
         tracing::warn!(%service, more, "more records skipped; the admin page of the service lists them");
     }
     let list = &applied.reconciled;
-    if !list.is_unchanged() {
+    if !applied.is_unchanged() {
         tracing::info!(
             %service,
             providers,
             added = list.added.len(),
-            removed = list.retired.len(),
-            changed = list.changed,
+            removed = applied.withdrawn.len(),
+            kept = applied.kept.len(),
+            returned = list.returned.len(),
+            changed = list.changed.len(),
             added_ids = ids(&list.added),
-            removed_ids = ids(&list.retired),
+            removed_ids = ids(&applied.withdrawn),
+            kept_ids = ids(&applied.kept),
             "providers changed"
         );
-    } else if applied.absence_changed && absent {
+    }
+    if let Some(cause) =
+        applied.kept.first().and_then(|endpoint| endpoint.limbo.as_ref()).map(|limbo| limbo.cause)
+    {
+        let kept = applied.kept.len();
+        tracing::warn!(%service, kept, "records are gone, but their providers are used while they answer: {}", cause.sentence());
+    }
+    if applied.absence_changed && absent {
         tracing::info!(%service, "the registry knows no such service");
     } else if applied.absence_changed {
         tracing::info!(%service, "the registry knows the service, without providers");
@@ -47,4 +60,27 @@ fn ids(endpoints: &[Endpoint]) -> String {
         text.push_str(", ...");
     }
     text
+}
+
+/// What a list changed, as events.
+pub(super) fn record(events: &mut Events, service: &ServiceName, applied: &Applied) {
+    let list = &applied.reconciled;
+    for endpoint in &list.added {
+        events.add(service, endpoint, What::Added, "");
+    }
+    for endpoint in &list.changed {
+        let replaced =
+            list.restarted.iter().any(|restarted| Arc::ptr_eq(&restarted.memory, &endpoint.memory));
+        events.add(service, endpoint, if replaced { What::Replaced } else { What::Changed }, "");
+    }
+    for endpoint in &list.returned {
+        events.add(service, endpoint, What::Returned, "");
+    }
+    for endpoint in &applied.kept {
+        let cause = endpoint.limbo.as_ref().map_or("", |limbo| limbo.cause.sentence());
+        events.add(service, endpoint, What::Kept, cause);
+    }
+    for endpoint in &applied.withdrawn {
+        events.add(service, endpoint, What::Withdrawn, "");
+    }
 }

@@ -1,24 +1,36 @@
 //! The catalog: what we know now, of every service subscribed to.
 
+mod events;
+mod ghosts;
+mod heard;
 mod journal;
+mod limbo;
+pub mod merge;
 pub mod reconcile;
+pub mod removal;
 mod service;
 pub mod snapshot;
+pub mod source;
+mod sources;
 pub mod status;
+mod store;
 mod subscription;
 pub mod subset;
 mod watcher;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
+pub use events::{Event, What};
 pub use snapshot::{NoEndpoint, Snapshot};
+pub use source::{Role, Source, SourceSet};
+pub use sources::Restrictions;
 pub use status::{RegistryStatus, ServiceStatus};
 pub use subscription::{Claim, Freshness, RegistryState, Subscription};
 pub use subset::Subset;
@@ -28,8 +40,11 @@ use crate::clock::{Clock, Moment};
 use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
 use crate::telemetry::metrics::Metrics;
+use events::Events;
 use service::Service;
-use status::RegistryFacts;
+use source::{SOURCES_MAX, Standing};
+use sources::Followed;
+use store::Shelf;
 
 /// How services are followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +63,10 @@ pub struct Settings {
     pub settle: Duration,
     /// The age from which stale data is warned about.
     pub stale_warning: Duration,
+    /// How long a provider is kept as a spare whose record went by what may be an accident.
+    pub limbo: Duration,
+    /// How long nothing must have been reached behind a record without an owner for it to count as a ghost's.
+    pub ghost_after: Duration,
 }
 
 impl Default for Settings {
@@ -60,6 +79,8 @@ impl Default for Settings {
             first_list_timeout: Duration::from_secs(2),
             settle: Duration::from_millis(50),
             stale_warning: Duration::from_mins(5),
+            limbo: Duration::from_mins(1),
+            ghost_after: Duration::from_secs(10),
         }
     }
 }
@@ -70,23 +91,28 @@ pub struct Catalog {
     settings: Settings,
     metrics: Arc<Metrics>,
     clock: Clock,
+    /// The registries that are followed, in the order of the configuration.
+    sources: Vec<Followed>,
     /// What changes when providers or subscriptions do; never taken for a pick.
     state: Mutex<State>,
-    /// The services whose providers are wanted. Written under the lock, read by the registry.
-    wanted: watch::Sender<Arc<BTreeSet<ServiceName>>>,
-    /// Whether the registry answers. Written under the lock, read by requests that wait for a first list.
-    registry: watch::Sender<RegistryState>,
+    /// Told when something is to be written to the store.
+    store_due: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     services: HashMap<ServiceName, Service>,
-    facts: RegistryFacts,
+    /// What is kept of each source on disk, by number; empty without a store.
+    shelves: Vec<Shelf>,
+    /// How each source stands, by number.
+    standings: Vec<Standing>,
+    /// The sources that services may come from.
+    restrictions: Restrictions,
     rng: SmallRng,
-    /// Whether stale data was warned of in this outage.
-    warned: bool,
     /// The number of the last memory made.
     memories: u64,
+    /// What happened lately.
+    events: Events,
 }
 
 /// One service, as far as metrics need it.
@@ -96,8 +122,14 @@ pub struct Known {
     pub service: ServiceName,
     /// How far the rest can be trusted.
     pub freshness: Freshness,
+    /// The registry's version of the last list, where it has one.
+    pub revision: Option<i64>,
+    /// When what is known last changed.
+    pub changed: Option<Moment>,
     /// Its endpoints, in order of address.
     pub endpoints: Arc<[Endpoint]>,
+    /// The name of each shadow that spoke of it, and the number of addresses it tells otherwise of.
+    pub shadows: Vec<(Arc<str>, usize)>,
 }
 
 /// Why a service cannot be subscribed.
@@ -116,29 +148,44 @@ pub enum SubscribeError {
 
 impl Catalog {
     /// Knows nothing yet. `seed` decides where orders begin and how pauses vary.
-    pub fn new(settings: Settings, metrics: Arc<Metrics>, clock: Clock, seed: u64) -> Arc<Self> {
-        let facts = RegistryFacts {
-            kind: "",
-            location: String::new(),
-            since: clock.now(),
-            detail: None,
-            cause: None,
-        };
+    ///
+    /// # Panics
+    /// With more than [`SOURCES_MAX`] sources.
+    pub fn new(
+        settings: Settings,
+        sources: Vec<Source>,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        seed: u64,
+    ) -> Arc<Self> {
+        assert!(sources.len() <= SOURCES_MAX, "a configuration has no more sources");
         let state = State {
             services: HashMap::new(),
-            facts,
+            shelves: Vec::new(),
+            standings: sources.iter().map(|_| Standing::new(clock.now())).collect(),
+            restrictions: Restrictions::new(),
             rng: rng::for_worker(seed, u64::MAX),
-            warned: false,
             memories: 0,
+            events: Events::default(),
         };
+        let followed = |source: Source| {
+            let metrics = metrics.catalog.registry(&source.name);
+            Followed { source, metrics, wanted: watch::Sender::default() }
+        };
+        let sources = sources.into_iter().map(followed).collect();
         Arc::new(Self {
             settings,
             metrics,
             clock,
+            sources,
             state: Mutex::new(state),
-            wanted: watch::Sender::default(),
-            registry: watch::Sender::new(RegistryState::Connecting),
+            store_due: Notify::new(),
         })
+    }
+
+    /// The number of registries that can be followed.
+    pub const fn sources(&self) -> usize {
+        self.sources.len()
     }
 
     /// How services are followed.
@@ -169,27 +216,33 @@ impl Catalog {
 
     fn find_or_follow(&self, claim: &Claim, declared: bool) -> Result<Arc<Subscription>, SubscribeError> {
         let now = self.clock.now();
-        let state = &mut *self.state.lock();
-        if !state.services.contains_key(&claim.service) {
-            if !declared && !self.settings.on_demand {
-                return Err(SubscribeError::NotDeclared);
+        let (subscription, outcome) = {
+            let state = &mut *self.state.lock();
+            let mut outcome = None;
+            if !state.services.contains_key(&claim.service) {
+                if !declared && !self.settings.on_demand {
+                    return Err(SubscribeError::NotDeclared);
+                }
+                if state.services.len() >= self.settings.services_max {
+                    self.make_room(state, now)?;
+                }
+                outcome = self.begin(state, &claim.service, now);
             }
-            if state.services.len() >= self.settings.services_max {
-                self.make_room(state, now)?;
-            }
-        }
-        let service = state.services.entry(claim.service.clone()).or_insert_with(Service::new);
-        let subscription = service.subscribe(claim, declared, &self.registry, now, &mut state.rng);
-        self.publish_wanted(state);
+            let State { services, rng, .. } = &mut *state;
+            let service = services.get_mut(&claim.service).expect("it is there, or was begun above");
+            let subscription = service.subscribe(claim, declared, now, rng);
+            self.publish_wanted(state);
+            (subscription, outcome)
+        };
+        self.account(outcome);
         Ok(subscription)
     }
 
     /// Lets go of one service that can be spared, as [`Catalog::spare`] ranks them.
     fn make_room(&self, state: &mut State, now: Moment) -> Result<(), SubscribeError> {
-        let spared = state
-            .services
-            .iter()
-            .filter_map(|(name, service)| self.spare(service, now).map(|rank| (rank, service.used(), name)));
+        let spared = state.services.iter().filter_map(|(name, service)| {
+            Some((self.spare(service, &state.standings, now)?, service.used(), name))
+        });
         let max = self.settings.services_max;
         let name = spared.min().map(|(_, _, name)| name.clone()).ok_or(SubscribeError::TooMany { max })?;
         self.remove(state, &name);
@@ -206,39 +259,52 @@ impl Catalog {
     /// Tells the registry which services are wanted, when that changed.
     fn publish_wanted(&self, state: &State) {
         self.metrics.catalog.services.set(i64::try_from(state.services.len()).unwrap_or(i64::MAX));
-        self.wanted.send_if_modified(|wanted| {
-            let same = wanted.len() == state.services.len()
-                && wanted.iter().all(|name| state.services.contains_key(name));
-            if !same {
-                *wanted = Arc::new(state.services.keys().cloned().collect());
-            }
-            !same
-        });
+        for (number, followed) in self.sources.iter().enumerate() {
+            let is_asked = |service: &Service| service.heard[number].is_some();
+            followed.wanted.send_if_modified(|wanted| {
+                let asked = state.services.values().filter(|service| is_asked(service)).count();
+                let is_same = wanted.len() == asked
+                    && wanted.iter().all(|name| state.services.get(name).is_some_and(is_asked));
+                if !is_same {
+                    let asked = state.services.iter().filter(|(_, service)| is_asked(service));
+                    *wanted = Arc::new(asked.map(|(name, _)| name.clone()).collect());
+                }
+                !is_same
+            });
+        }
     }
 
-    /// Drops what no request asked for during its time.
+    /// Drops what no request asked for during its time, and no longer waits for registries that say nothing.
     fn sweep(&self) {
         let now = self.clock.now();
-        let state = &mut *self.state.lock();
-        for service in state.services.values_mut() {
-            if let Some(limit) = self.idle_limit(service) {
-                service.drop_idle(|subscription| now.since(subscription.used()) >= limit);
+        let outcomes = {
+            let state = &mut *self.state.lock();
+            let State { services, standings, .. } = &mut *state;
+            for service in services.values_mut() {
+                if let Some(limit) = self.idle_limit(service, standings) {
+                    service.drop_idle(|subscription| now.since(subscription.used()) >= limit);
+                }
             }
-        }
-        let unused = state.services.iter().filter(|(_, service)| service.claims.is_empty());
-        for name in unused.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
-            tracing::debug!(service = %name, "no longer followed: no request asked for it");
-            self.remove(state, &name);
-        }
-        self.publish_wanted(state);
+            let unused = services.iter().filter(|(_, service)| service.claims.is_empty());
+            for name in unused.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
+                tracing::debug!(service = %name, "no longer followed: no request asked for it");
+                self.remove(state, &name);
+            }
+            self.publish_wanted(state);
+            self.reconsider(state, Service::awaits_a_source)
+        };
+        self.account(outcomes);
     }
 
     /// Every service, for an operator, by name.
     pub fn services(&self) -> Vec<ServiceStatus> {
         let now = self.clock.now();
         let state = self.state.lock();
-        let mut services: Vec<_> =
-            state.services.iter().map(|(name, service)| ServiceStatus::of(name, service, now)).collect();
+        let mut services: Vec<_> = state
+            .services
+            .iter()
+            .map(|(name, service)| ServiceStatus::of(name, service, &self.sources, now))
+            .collect();
         services.sort_by(|a, b| a.name.cmp(&b.name));
         services
     }
@@ -247,21 +313,24 @@ impl Catalog {
     pub fn service(&self, name: &str) -> Option<ServiceStatus> {
         let now = self.clock.now();
         let state = self.state.lock();
-        state.services.get_key_value(name).map(|(name, service)| ServiceStatus::of(name, service, now))
+        state
+            .services
+            .get_key_value(name)
+            .map(|(name, service)| ServiceStatus::of(name, service, &self.sources, now))
     }
 
     /// Every service with its endpoints, by name; cheap enough for each scrape.
     pub fn known(&self) -> Vec<Known> {
         let state = self.state.lock();
-        let mut known: Vec<_> = state.services.iter().map(|(name, service)| service.known(name)).collect();
+        let mut known: Vec<_> =
+            state.services.iter().map(|(name, service)| service.known(name, &self.sources)).collect();
         known.sort_by(|a, b| a.service.cmp(&b.service));
         known
     }
 
-    /// The registry, for an operator.
-    pub fn registry_status(&self) -> RegistryStatus {
-        let state = self.state.lock();
-        state.facts.status(*self.registry.borrow(), self.clock.now())
+    /// The last changes of who belongs to which service, the newest first, at most `limit`; of one service, or of all.
+    pub fn events(&self, service: Option<&str>, limit: usize) -> Vec<Event> {
+        self.state.lock().events.newest(service, limit)
     }
 
     /// The declared services that were not listed yet, by name.
@@ -275,32 +344,29 @@ impl Catalog {
     }
 
     /// How long a service may be without requests: one that nobody ever saw is soon forgotten, so that typing errors cost
-    /// little. While the registry does not answer, nothing that is known is given up, since it could not be learnt again.
-    fn idle_limit(&self, service: &Service) -> Option<Duration> {
-        if service.absent || !service.was_listed() {
+    /// little. While a registry that knows it does not answer, it is not given up, since it could not be learnt again.
+    fn idle_limit(&self, service: &Service, standings: &[Standing]) -> Option<Duration> {
+        if service.is_unknown() || !service.was_listed() {
             Some(self.settings.absent_idle)
         } else {
-            self.is_up().then_some(self.settings.idle)
+            service.could_be_learnt_again(&self.sources, standings).then_some(self.settings.idle)
         }
     }
 
     /// Whether a service can be spared when there is no room, and how soon: first those the registry does not know, then
     /// those it never listed and nobody waits for, then those without a request for a while.
-    fn spare(&self, service: &Service, now: Moment) -> Option<u8> {
+    fn spare(&self, service: &Service, standings: &[Standing], now: Moment) -> Option<u8> {
         let unused = now.since(service.used());
         if service.is_declared() {
             None
-        } else if service.absent {
+        } else if service.is_unknown() {
             Some(0)
         } else if !service.was_listed() {
             (unused >= self.settings.first_list_timeout).then_some(1)
         } else {
-            (unused >= self.settings.absent_idle && self.is_up()).then_some(2)
+            let is_idle = unused >= self.settings.absent_idle;
+            (is_idle && service.could_be_learnt_again(&self.sources, standings)).then_some(2)
         }
-    }
-
-    fn is_up(&self) -> bool {
-        *self.registry.borrow() == RegistryState::Up
     }
 }
 

@@ -1,6 +1,5 @@
 //! Reconciling: the providers a registry lists now, against the endpoints known so far.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::endpoint::{Endpoint, Memory};
@@ -11,25 +10,20 @@ use crate::registry::format::Reason;
 /// What a new list makes of the endpoints known so far.
 #[derive(Debug, Default)]
 pub struct Reconciled {
-    /// The endpoints now, in order of address, each address once.
+    /// The endpoints that are listed now, in order of address, each address once.
     pub endpoints: Vec<Endpoint>,
     /// Those whose address is new.
     pub added: Vec<Endpoint>,
-    /// Those whose address is no longer announced.
-    pub retired: Vec<Endpoint>,
+    /// Those whose address is not listed: gone with this list, or before it.
+    pub unlisted: Vec<Endpoint>,
+    /// Those that had not been listed for a while and are again.
+    pub returned: Vec<Endpoint>,
     /// Those whose address stayed and whose announcement changed.
-    pub changed: usize,
+    pub changed: Vec<Endpoint>,
     /// Those of `changed` whose record bears another id: a process has started anew at a known address.
     pub restarted: Vec<Endpoint>,
     /// Records that announce an address another record announces too, and gave way to it.
     pub duplicates: Vec<Skipped>,
-}
-
-impl Reconciled {
-    /// Whether the list says what was known before.
-    pub const fn is_unchanged(&self) -> bool {
-        self.added.is_empty() && self.retired.is_empty() && self.changed == 0
-    }
 }
 
 /// Reconciles the endpoints known so far, in order of address, with the providers listed now. `number` gives the numbers
@@ -37,14 +31,18 @@ impl Reconciled {
 ///
 /// An address that stays keeps its memory, whatever its record says. One that returns after it was gone begins anew: the
 /// process behind it is another one. An endpoint whose record is the same value keeps that value itself, so that equal
-/// lists are recognised by pointer.
+/// lists are recognised by pointer. Of several records with one address the last one listed wins: it is the newest.
 pub fn reconcile(
     known: &[Endpoint],
     mut providers: Vec<Arc<Provider>>,
     mut number: impl FnMut() -> u64,
 ) -> Reconciled {
     let mut result = Reconciled { endpoints: Vec::with_capacity(providers.len()), ..Reconciled::default() };
-    providers.sort_by(|a, b| a.address.cmp(&b.address).then_with(|| precedence(a, b)));
+    // Sorting keeps the order of equals, so that the newest record of an address comes first.
+    providers.reverse();
+    // One that requests can be sent to comes before: a Dubbo provider may speak Triple and its own protocol at one port.
+    let http = |provider: &Provider| provider.protocol.is_http();
+    providers.sort_by(|a, b| a.address.cmp(&b.address).then_with(|| http(b).cmp(&http(a))));
     providers.dedup_by(|later, winner| {
         let duplicate = later.address == winner.address;
         if duplicate {
@@ -55,13 +53,14 @@ pub fn reconcile(
     let mut known = known.iter().peekable();
     for provider in providers {
         while let Some(gone) = known.next_if(|known| known.memory.address < provider.address) {
-            result.retired.push(gone.clone());
+            result.unlisted.push(gone.clone());
         }
-        let endpoint = match known.next_if(|known| known.memory.address == provider.address) {
-            Some(same) if *same.provider == *provider => same.clone(),
+        let before = known.next_if(|known| known.memory.address == provider.address);
+        let endpoint = match before {
+            Some(same) if *same.provider == *provider => Endpoint { limbo: None, ..same.clone() },
             Some(before) => {
-                let endpoint = Endpoint { provider, memory: Arc::clone(&before.memory) };
-                result.changed += 1;
+                let endpoint = Endpoint::new(provider, Arc::clone(&before.memory));
+                result.changed.push(endpoint.clone());
                 if before.provider.id != endpoint.provider.id {
                     result.restarted.push(endpoint.clone());
                 }
@@ -69,60 +68,28 @@ pub fn reconcile(
             }
             None => {
                 let memory = Arc::new(Memory::new(number(), provider.address.clone()));
-                let endpoint = Endpoint { provider, memory };
+                let endpoint = Endpoint::new(provider, memory);
                 result.added.push(endpoint.clone());
                 endpoint
             }
         };
+        if before.is_some_and(|before| before.limbo.is_some()) {
+            result.returned.push(endpoint.clone());
+        }
         result.endpoints.push(endpoint);
     }
-    result.retired.extend(known.cloned());
+    result.unlisted.extend(known.cloned());
     result
-}
-
-/// Which of two records with one address goes first, whatever order the registry lists them in: one that requests can be sent
-/// to (a Dubbo provider may speak Triple and its own protocol at one port), then the one of the greater version, where
-/// numbers count as numbers (Go Micro 1.11 to 1.18 made the time of start the version), then of the greater id.
-fn precedence(a: &Provider, b: &Provider) -> Ordering {
-    let http = |provider: &Provider| provider.protocol.is_http();
-    http(b).cmp(&http(a)).then_with(|| natural(&b.version, &a.version)).then_with(|| b.id.cmp(&a.id))
-}
-
-/// Compares texts such that runs of digits count as numbers: `v1.9` is less than `v1.10`.
-fn natural(a: &str, b: &str) -> Ordering {
-    let (mut a_rest, mut b_rest) = (a, b);
-    loop {
-        let (a_part, a_tail) = part(a_rest);
-        let (b_part, b_tail) = part(b_rest);
-        let order = if is_digit(a_part) && is_digit(b_part) {
-            let (x, y) = (a_part.trim_start_matches('0'), b_part.trim_start_matches('0'));
-            x.len().cmp(&y.len()).then_with(|| x.cmp(y))
-        } else {
-            a_part.cmp(b_part)
-        };
-        if order != Ordering::Equal || a_rest.is_empty() {
-            return order.then_with(|| a.cmp(b));
-        }
-        (a_rest, b_rest) = (a_tail, b_tail);
-    }
-}
-
-/// The longest run of digits or of other characters that a text begins with, and what follows.
-fn part(text: &str) -> (&str, &str) {
-    let digits = is_digit(text);
-    let end = text.find(|character: char| character.is_ascii_digit() != digits).unwrap_or(text.len());
-    text.split_at(end)
-}
-
-fn is_digit(text: &str) -> bool {
-    text.starts_with(|character: char| character.is_ascii_digit())
 }
 
 fn duplicate_of(winner: &Provider, loser: &Provider) -> Skipped {
     Skipped {
         record: loser.id.to_string(),
         reason: Reason::Duplicate,
-        detail: format!("{} is announced by {:?} too, which is used instead", loser.address, winner.id),
+        detail: format!(
+            "{} is announced by the newer record {:?} too, which is used instead",
+            loser.address, winner.id
+        ),
     }
 }
 
@@ -133,6 +100,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::clock::Moment;
+    use crate::endpoint::{Cause, Limbo};
     use crate::provider::{Protocol, Weight};
 
     fn provider(id: &str, port: u16, version: &str) -> Arc<Provider> {
@@ -149,6 +118,10 @@ mod tests {
         })
     }
 
+    fn is_unchanged(result: &Reconciled) -> bool {
+        result.added.is_empty() && result.unlisted.is_empty() && result.changed.is_empty()
+    }
+
     fn ids(endpoints: &[Endpoint]) -> Vec<&str> {
         endpoints.iter().map(|endpoint| &*endpoint.provider.id).collect()
     }
@@ -158,7 +131,7 @@ mod tests {
         let before = first(vec![provider("a", 1, ""), provider("b", 2, "")]);
         let after =
             reconcile(&before.endpoints, vec![provider("b", 2, ""), provider("a", 1, "")], || unreachable!());
-        assert!(after.is_unchanged());
+        assert!(is_unchanged(&after));
         for (before, after) in before.endpoints.iter().zip(&after.endpoints) {
             assert!(Arc::ptr_eq(&before.provider, &after.provider));
             assert!(Arc::ptr_eq(&before.memory, &after.memory));
@@ -174,7 +147,7 @@ mod tests {
             || 9,
         );
         assert_eq!(ids(&two.endpoints), ["a", "new-b", "d"]);
-        assert_eq!((ids(&two.added), ids(&two.retired), two.changed), (vec!["d"], vec!["c"], 2));
+        assert_eq!((ids(&two.added), ids(&two.unlisted), two.changed.len()), (vec!["d"], vec!["c"], 2));
         assert_eq!(ids(&two.restarted), ["new-b"]);
         assert_eq!(
             two.endpoints.iter().map(|endpoint| endpoint.memory.number).collect::<Vec<_>>(),
@@ -182,24 +155,38 @@ mod tests {
         );
         let three = reconcile(&two.endpoints, vec![provider("c", 3, "")], || 10);
         assert_eq!(three.endpoints[0].memory.number, 10, "who returns begins anew");
-        assert_eq!(three.retired.len(), 3);
+        assert_eq!(three.unlisted.len(), 3);
     }
 
     #[test]
-    fn of_two_records_with_one_address_the_newer_version_then_the_greater_id_wins() {
-        for order in [[0, 1, 2], [2, 1, 0], [1, 0, 2]] {
-            let records = [provider("x", 1, "1.9"), provider("b", 1, "1.10"), provider("c", 1, "1.10")];
-            let result = first(order.map(|index| Arc::clone(&records[index])).to_vec());
-            assert_eq!(ids(&result.endpoints), ["c"]);
-            let mut lost: Vec<&str> =
-                result.duplicates.iter().map(|skipped| skipped.record.as_str()).collect();
-            lost.sort_unstable();
-            assert_eq!(lost, ["b", "x"]);
-            assert_eq!(
-                result.duplicates[0].detail,
-                "10.0.0.1:1 is announced by \"c\" too, which is used instead"
-            );
-        }
+    fn of_two_records_with_one_address_the_newer_one_wins() {
+        let result = first(vec![provider("z", 1, "9"), provider("b", 1, "1"), provider("a", 1, "1")]);
+        assert_eq!(ids(&result.endpoints), ["a"]);
+        let lost: Vec<&str> = result.duplicates.iter().map(|skipped| skipped.record.as_str()).collect();
+        assert_eq!(lost, ["b", "z"]);
+        assert_eq!(
+            result.duplicates[0].detail,
+            "10.0.0.1:1 is announced by the newer record \"a\" too, which is used instead"
+        );
+    }
+
+    #[test]
+    fn what_returns_from_limbo_keeps_its_memory() {
+        let mut known = first(vec![provider("a", 1, "")]).endpoints;
+        let limbo = Limbo {
+            cause: Cause::Last,
+            since: Moment::START,
+            until: None,
+            is_spare: false,
+            is_unconfirmed: false,
+            failures: 0,
+        };
+        known[0].limbo = Some(Arc::new(limbo));
+        let gone = reconcile(&known, vec![], || unreachable!());
+        assert!(gone.unlisted[0].limbo.is_some());
+        let back = reconcile(&known, vec![provider("a", 1, "")], || unreachable!());
+        assert_eq!((ids(&back.returned), back.endpoints[0].limbo.is_none()), (vec!["a"], true));
+        assert!(Arc::ptr_eq(&back.endpoints[0].memory, &known[0].memory));
     }
 
     #[test]
@@ -212,13 +199,6 @@ mod tests {
             spoken("b-dubbo", Protocol::Tcp),
         ]);
         assert_eq!((ids(&result.endpoints), result.duplicates.len()), (vec!["a-tri"], 2));
-    }
-
-    #[test]
-    fn versions_are_ordered_as_people_do() {
-        let mut versions = ["latest", "v1.10", "1.2", "v1.9", "", "1.2.1", "01.2", "v1.10-rc1"];
-        versions.sort_by(|a, b| natural(a, b));
-        assert_eq!(versions, ["", "01.2", "1.2", "1.2.1", "latest", "v1.9", "v1.10", "v1.10-rc1"]);
     }
 
     fn lists() -> impl Strategy<Value = Vec<(u16, u32, u8)>> {
@@ -251,10 +231,10 @@ mod tests {
                     None => prop_assert!(endpoint.memory.number > 100),
                 }
             }
-            prop_assert_eq!(two.retired.len() + two.endpoints.len() - two.added.len(), old.len());
+            prop_assert_eq!(two.unlisted.len() + two.endpoints.len() - two.added.len(), old.len());
             prop_assert_eq!(two.duplicates.len(), after.len() - now.len());
             let again = reconcile(&two.endpoints, provide(&after), || unreachable!());
-            prop_assert!(again.is_unchanged() || after.len() > now.len());
+            prop_assert!(is_unchanged(&again));
         }
     }
 }

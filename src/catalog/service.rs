@@ -1,15 +1,22 @@
 //! One service: what is known of it, how fresh that is, and who subscribed to it.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rand::rngs::SmallRng;
 use tokio::sync::watch;
 
 use super::Known;
+use super::heard::Heard;
+use super::limbo::{Occasion, warm};
+use super::merge::Choice;
 use super::reconcile::{Reconciled, reconcile};
+use super::removal::Recent;
 use super::snapshot::Snapshot;
-use super::subscription::{Claim, Freshness, RegistryState, Subscription};
+use super::source::SourceSet;
+use super::sources::Followed;
+use super::subscription::{Claim, Freshness, Subscription};
 use crate::clock::Moment;
 use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
@@ -26,11 +33,25 @@ pub(super) struct Service {
     pub(super) skipped: Vec<Skipped>,
     /// The registry's version of the last list.
     pub(super) revision: Option<i64>,
-    /// When a list last changed what is known.
+    /// When what is known last changed.
     pub(super) changed: Option<Moment>,
+    /// When it was last listed.
+    pub(super) listed: Option<Moment>,
     /// Who subscribed; none only between two sweeps.
     pub(super) claims: Vec<Claimed>,
-    freshness: watch::Sender<Freshness>,
+    /// What each source said last, by number; `None` for those that are not asked.
+    pub(super) heard: Vec<Option<Heard>>,
+    /// Which of them are used.
+    pub(super) choice: Choice,
+    pub(super) freshness: watch::Sender<Freshness>,
+    /// Whether one that could be used is still to be waited for.
+    pub(super) hope: watch::Sender<bool>,
+    /// What went lately.
+    pub(super) recent: Recent,
+    /// The sources that have to be asked again whether what went from them is gone.
+    pub(super) unconfirmed: SourceSet,
+    /// The numbers of the memories of endpoints that are ghosts, as told last.
+    pub(super) ghosts: BTreeSet<u64>,
 }
 
 /// A subscription, and whether it stays without requests.
@@ -44,6 +65,10 @@ pub(super) struct Claimed {
 #[derive(Debug)]
 pub(super) struct Applied {
     pub(super) reconciled: Reconciled,
+    /// Those that are not used any more.
+    pub(super) withdrawn: Vec<Endpoint>,
+    /// Those that are not listed any more, and used while they answer.
+    pub(super) kept: Vec<Endpoint>,
     /// What was known of the service before this list was not fresh.
     pub(super) refreshed: bool,
     /// Whether the service came into being or ceased to be.
@@ -51,19 +76,48 @@ pub(super) struct Applied {
     /// Skipped records that the list before did not have.
     pub(super) newly_skipped: Vec<Skipped>,
     /// Snapshots replaced.
-    pub(super) swaps: usize,
+    pub(super) swaps: Swaps,
+}
+
+/// The snapshots that were replaced.
+#[derive(Debug, Default)]
+pub(super) struct Swaps {
+    /// How many.
+    pub(super) count: usize,
+    /// How long each of those that were picked from had waited for its first pick.
+    pub(super) first_picks: Vec<Duration>,
+}
+
+impl Applied {
+    /// Whether it changed nothing of who belongs to the service.
+    pub(super) const fn is_unchanged(&self) -> bool {
+        let list = &self.reconciled;
+        list.added.is_empty()
+            && list.changed.is_empty()
+            && list.returned.is_empty()
+            && self.withdrawn.is_empty()
+            && self.kept.is_empty()
+    }
 }
 
 impl Service {
-    pub(super) fn new() -> Self {
+    /// Nothing is known yet; these sources are asked.
+    pub(super) fn new(heard: Vec<Option<Heard>>) -> Self {
         Self {
             endpoints: Arc::new([]),
             absent: false,
             skipped: Vec::new(),
             revision: None,
             changed: None,
+            listed: None,
             claims: Vec::new(),
+            heard,
+            choice: Choice::UNKNOWN,
             freshness: watch::Sender::new(Freshness::Pending),
+            hope: watch::Sender::new(true),
+            recent: Recent::default(),
+            unconfirmed: SourceSet::NONE,
+            ghosts: BTreeSet::new(),
         }
     }
 
@@ -80,8 +134,20 @@ impl Service {
         self.changed.is_some()
     }
 
-    pub(super) fn known(&self, name: &ServiceName) -> Known {
-        Known { service: name.clone(), freshness: self.freshness(), endpoints: Arc::clone(&self.endpoints) }
+    /// Whether the registry knows no such service, and nothing is left of it here.
+    pub(super) fn is_unknown(&self) -> bool {
+        self.absent && self.endpoints.is_empty()
+    }
+
+    pub(super) fn known(&self, name: &ServiceName, sources: &[Followed]) -> Known {
+        Known {
+            service: name.clone(),
+            freshness: self.freshness(),
+            revision: self.revision,
+            changed: self.changed,
+            endpoints: Arc::clone(&self.endpoints),
+            shadows: self.shadows(sources),
+        }
     }
 
     pub(super) fn is_declared(&self) -> bool {
@@ -98,7 +164,6 @@ impl Service {
         &mut self,
         claim: &Claim,
         declared: bool,
-        registry: &watch::Sender<RegistryState>,
         now: Moment,
         rng: &mut SmallRng,
     ) -> Arc<Subscription> {
@@ -108,63 +173,69 @@ impl Service {
             claimed.subscription.touch(now);
             return Arc::clone(&claimed.subscription);
         }
-        let snapshot = self.snapshot(claim, &Snapshot::not_listed(), rng);
-        let (freshness, registry) = (self.freshness.subscribe(), registry.subscribe());
-        let subscription = Arc::new(Subscription::new(claim.clone(), snapshot, now, freshness, registry));
+        let snapshot = self.snapshot(claim, &Snapshot::not_listed(), now, rng);
+        let (freshness, hope) = (self.freshness.subscribe(), self.hope.subscribe());
+        let subscription = Arc::new(Subscription::new(claim.clone(), snapshot, now, freshness, hope));
         self.claims.push(Claimed { subscription: Arc::clone(&subscription), declared });
         subscription
     }
 
-    /// Takes over a list: endpoints, snapshots, freshness, in this order, so that whoever waits for a first list finds it.
+    /// Takes over the list of all sources together: endpoints, snapshots, freshness, in this order, so that whoever waits
+    /// for a first list finds it.
     pub(super) fn apply(
         &mut self,
         listing: Listing,
+        freshness: Freshness,
+        occasion: Occasion,
         number: impl FnMut() -> u64,
-        now: Moment,
         rng: &mut SmallRng,
     ) -> Applied {
+        let now = occasion.circumstances.now;
         let (absent, providers, mut skipped) = match listing.view {
             View::Absent => (true, Vec::new(), Vec::new()),
             View::Present { providers, skipped } => (false, providers, skipped),
         };
+        let before = self.freshness();
         let mut reconciled = reconcile(&self.endpoints, providers, number);
         skipped.append(&mut reconciled.duplicates);
         let newly_skipped = news(&self.skipped, &skipped);
-        let absence_changed = absent != self.absent;
-        let first = self.is_pending();
-        if !reconciled.is_unchanged() {
-            self.endpoints = std::mem::take(&mut reconciled.endpoints).into();
-        }
-        if first || absence_changed || !reconciled.is_unchanged() {
+        let (mut endpoints, withdrawn, kept) = self.judge(&mut reconciled, &occasion);
+        warm(&mut endpoints, SystemTime::now());
+        let mut applied = Applied {
+            reconciled,
+            withdrawn,
+            kept,
+            refreshed: before != freshness,
+            absence_changed: absent != self.absent,
+            newly_skipped,
+            swaps: Swaps::default(),
+        };
+        if before == Freshness::Pending || applied.absence_changed || !applied.is_unchanged() {
             self.changed = Some(now);
         }
+        self.endpoints = endpoints.into();
         self.absent = absent;
         self.skipped = skipped;
         self.revision = listing.revision;
-        let freshness = if absent { Freshness::Absent } else { Freshness::Live };
-        let refreshed = *self.freshness.borrow() != freshness;
-        let swaps = self.rebuild(rng);
-        if refreshed {
+        if occasion.speaker.is_some() {
+            self.listed = Some(now);
+        }
+        applied.swaps = self.rebuild(now, rng);
+        if applied.refreshed {
             self.freshness.send_replace(freshness);
         }
-        for endpoint in &reconciled.restarted {
-            endpoint.memory.reach.succeed();
+        for endpoint in &applied.reconciled.restarted {
+            endpoint.memory.find_well();
         }
-        for endpoint in &reconciled.retired {
+        for endpoint in &applied.withdrawn {
             endpoint.memory.retire();
         }
-        Applied { reconciled, refreshed, absence_changed, newly_skipped, swaps }
+        applied
     }
 
-    /// Marks what is known as no longer fresh; what was never listed stays pending. True when it was fresh.
-    pub(super) fn mark_stale(&self, now: Moment, cause: &Arc<str>) -> bool {
-        self.freshness.send_if_modified(|freshness| match freshness {
-            Freshness::Pending | Freshness::Stale { .. } => false,
-            Freshness::Live | Freshness::Absent => {
-                *freshness = Freshness::Stale { since: now, cause: Arc::clone(cause) };
-                true
-            }
-        })
+    /// How long the present snapshots waited for their first pick, as far as not told yet.
+    pub(super) fn first_picks(&self) -> impl Iterator<Item = Duration> {
+        self.claims.iter().filter_map(|claimed| claimed.subscription.snapshot().load().take_first_pick())
     }
 
     /// Drops the subscriptions for which `idle` is true, unless they are declared.
@@ -188,9 +259,9 @@ impl Service {
         }
     }
 
-    /// Replaces the snapshots that would say something else now; gives their number.
-    fn rebuild(&self, rng: &mut SmallRng) -> usize {
-        let mut swaps = 0;
+    /// Replaces the snapshots that would say something else now.
+    pub(super) fn rebuild(&self, now: Moment, rng: &mut SmallRng) -> Swaps {
+        let mut swaps = Swaps::default();
         for Claimed { subscription, .. } in &self.claims {
             let claim = subscription.claim();
             let before = subscription.snapshot().load();
@@ -200,20 +271,21 @@ impl Service {
                 || before.out_of_reach != out_of_reach
             {
                 let known = self.endpoints.len();
-                let after = Snapshot::new(endpoints, known, self.absent, claim.policy, &before, rng);
+                let after = Snapshot::new(endpoints, known, self.absent, claim.policy, &before, now, rng);
+                swaps.first_picks.extend(before.take_first_pick());
                 subscription.replace(after.without(out_of_reach));
-                swaps += 1;
+                swaps.count += 1;
             }
         }
         swaps
     }
 
-    fn snapshot(&self, claim: &Claim, previous: &Snapshot, rng: &mut SmallRng) -> Snapshot {
+    fn snapshot(&self, claim: &Claim, previous: &Snapshot, now: Moment, rng: &mut SmallRng) -> Snapshot {
         if self.is_pending() {
             return Snapshot::not_listed();
         }
         let endpoints = claim.subset.select(&self.endpoints);
-        Snapshot::new(endpoints, self.endpoints.len(), self.absent, claim.policy, previous, rng)
+        Snapshot::new(endpoints, self.endpoints.len(), self.absent, claim.policy, previous, now, rng)
             .without(claim.subset.out_of_reach(&self.endpoints))
     }
 }

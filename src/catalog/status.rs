@@ -1,13 +1,17 @@
 //! What the catalog tells an operator: plain values, made when asked for.
 
+mod registries;
+
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
 
+pub use registries::{HeardStatus, RegistryStatus};
+
 use super::service::Service;
-use super::subscription::{Freshness, RegistryState};
+use super::sources::Followed;
+use super::subscription::Freshness;
 use crate::clock::Moment;
 use crate::endpoint::{Endpoint, ReachState};
 use crate::provider::ServiceName;
@@ -15,39 +19,6 @@ use crate::registry::Skipped;
 
 /// Skipped records shown per service; their number is told in full.
 const SKIPPED_SHOWN_MAX: usize = 100;
-
-/// The registry as the catalog knows it.
-#[derive(Clone, Debug, Serialize)]
-pub struct RegistryStatus {
-    /// Its kind; empty before any registry is followed.
-    pub kind: &'static str,
-    /// Where it is.
-    pub location: String,
-    /// `connecting`, `up` or `down`.
-    pub state: &'static str,
-    /// For how long it has been in that state.
-    pub for_ms: u64,
-    /// What it said of the connection, while it is up.
-    pub detail: Option<String>,
-    /// Why it is down.
-    pub cause: Option<String>,
-}
-
-impl fmt::Display for RegistryStatus {
-    /// Such as `zookeeper 127.0.0.1:2181 is down for 3s: no server answers`.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let since = Duration::from_secs(self.for_ms / 1000);
-        write!(
-            f,
-            "{} {} is {} for {}",
-            self.kind,
-            self.location,
-            self.state,
-            humantime::format_duration(since)
-        )?;
-        self.cause.as_ref().map_or(Ok(()), |cause| write!(f, ": {cause}"))
-    }
-}
 
 /// One service.
 #[derive(Clone, Debug, Serialize)]
@@ -60,10 +31,15 @@ pub struct ServiceStatus {
     pub freshness: FreshnessStatus,
     /// The registry's version of the last list, where it has one.
     pub revision: Option<i64>,
-    /// How long ago a list last changed what is known.
+    /// How long ago what is known last changed.
     pub changed_ms_ago: Option<u64>,
+    /// How long ago the registry last listed it.
+    pub listed_ms_ago: Option<u64>,
     /// How long ago a request last asked for it.
     pub used_ms_ago: u64,
+    /// What each registry says of it, where several are followed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<HeardStatus>,
     /// Who subscribed.
     pub claims: Vec<ClaimStatus>,
     /// The endpoints, in order of address.
@@ -77,9 +53,9 @@ pub struct ServiceStatus {
 /// How far what is known can be trusted.
 #[derive(Clone, Debug, Serialize)]
 pub struct FreshnessStatus {
-    /// `pending`, `live`, `stale` or `absent`.
+    /// `pending`, `live`, `stale`, `from disk` or `absent`.
     pub state: &'static str,
-    /// How long it has been stale.
+    /// How long ago it was last vouched for, while it is stale or from disk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub for_ms: Option<u64>,
     /// Why it is stale.
@@ -111,15 +87,32 @@ pub struct EndpointStatus {
     pub id: String,
     /// Where it listens.
     pub address: String,
-    /// `available` or `unreachable`.
+    /// The registries that name it, where several are followed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub registries: Vec<String>,
+    /// `available`, `unreachable`, `limbo` or `ghost`.
     pub state: &'static str,
+    /// Why it is in that state, unless it is available.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    /// Where its record lies, where the registry tells.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub record: String,
+    /// How long that record stays once whoever wrote it has died: `kept`, `lasting` or `leased`.
+    pub tenure: &'static str,
     /// Failures to connect in a row, while unreachable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_failures: Option<u32>,
-    /// Time until a request may try it again, while unreachable.
+    /// Time until a request or a probe may try it again, while unreachable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause_ms: Option<u64>,
-    /// Its share of traffic; 1 is usual.
+    /// How long ago it answered last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub answered_ms_ago: Option<u64>,
+    /// While it is not listed any more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub limbo: Option<LimboStatus>,
+    /// Its share of traffic at present; 1 is usual.
     pub weight: f64,
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -128,6 +121,8 @@ pub struct EndpointStatus {
     pub version: String,
     /// What is spoken with it.
     pub protocol: &'static str,
+    /// Whether that is spoken over TLS.
+    pub tls: bool,
     /// What else it announces.
     pub metadata: BTreeMap<String, String>,
     /// Attempts in flight.
@@ -136,6 +131,22 @@ pub struct EndpointStatus {
     pub attempts: u64,
     /// Attempts that failed since then.
     pub failures: u64,
+}
+
+/// How an endpoint that is not listed any more is used on.
+#[derive(Clone, Debug, Serialize)]
+pub struct LimboStatus {
+    /// One word for why: `session`, `mass`, `doubt` or `last`.
+    pub cause: &'static str,
+    /// How long it has not been listed.
+    pub for_ms: u64,
+    /// How long it will be used at most; none while its going is not confirmed, or nobody else is there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_ms: Option<u64>,
+    /// Whether it is picked only when no other is available.
+    pub spare: bool,
+    /// Whether the registry is still to be asked a second time.
+    pub unconfirmed: bool,
 }
 
 /// One record that is no provider.
@@ -149,31 +160,13 @@ pub struct SkippedStatus {
     pub detail: String,
 }
 
-/// What is known of the registry, behind the catalog's lock.
-#[derive(Debug)]
-pub(super) struct RegistryFacts {
-    pub(super) kind: &'static str,
-    pub(super) location: String,
-    pub(super) since: Moment,
-    pub(super) detail: Option<String>,
-    pub(super) cause: Option<String>,
-}
-
-impl RegistryFacts {
-    pub(super) fn status(&self, state: RegistryState, now: Moment) -> RegistryStatus {
-        RegistryStatus {
-            kind: self.kind,
-            location: self.location.clone(),
-            state: state.as_str(),
-            for_ms: millis(now.since(self.since)),
-            detail: self.detail.clone(),
-            cause: self.cause.clone(),
-        }
-    }
-}
-
 impl ServiceStatus {
-    pub(super) fn of(name: &ServiceName, service: &Service, now: Moment) -> Self {
+    pub(super) fn of(name: &ServiceName, service: &Service, sources: &[Followed], now: Moment) -> Self {
+        let naming = registries::naming(service, sources);
+        let endpoint = |endpoint: &Endpoint| {
+            let registries = naming.get(&endpoint.provider.address).cloned().unwrap_or_default();
+            EndpointStatus { registries, ..EndpointStatus::of(endpoint, now) }
+        };
         let claims = service.claims.iter().map(|claimed| {
             let claim = claimed.subscription.claim();
             ClaimStatus {
@@ -181,7 +174,7 @@ impl ServiceStatus {
                 metadata: claim.subset.metadata.clone(),
                 policy: claim.policy.as_str(),
                 declared: claimed.declared,
-                endpoints: claimed.subscription.snapshot().load().endpoints.len(),
+                endpoints: claimed.subscription.snapshot().load().all().count(),
             }
         });
         Self {
@@ -190,9 +183,11 @@ impl ServiceStatus {
             freshness: FreshnessStatus::of(&service.freshness(), now),
             revision: service.revision,
             changed_ms_ago: service.changed.map(|changed| millis(now.since(changed))),
+            listed_ms_ago: service.listed.map(|listed| millis(now.since(listed))),
             used_ms_ago: millis(now.since(service.used())),
+            registries: registries::heard(service, sources, now),
             claims: claims.collect(),
-            endpoints: service.endpoints.iter().map(|endpoint| EndpointStatus::of(endpoint, now)).collect(),
+            endpoints: service.endpoints.iter().map(endpoint).collect(),
             skipped_count: service.skipped.len(),
             skipped: service.skipped.iter().take(SKIPPED_SHOWN_MAX).map(SkippedStatus::of).collect(),
         }
@@ -208,6 +203,7 @@ impl FreshnessStatus {
             Freshness::Stale { since, cause } => {
                 ("stale", Some(millis(now.since(*since))), Some(cause.to_string()))
             }
+            Freshness::FromDisk { since, age } => ("from disk", Some(millis(*age + now.since(*since))), None),
             Freshness::Absent => ("absent", None, None),
         };
         Self { state, for_ms, cause }
@@ -217,28 +213,51 @@ impl FreshnessStatus {
 impl EndpointStatus {
     /// An endpoint, told at this moment.
     pub fn of(endpoint: &Endpoint, now: Moment) -> Self {
-        let Endpoint { provider, memory } = endpoint;
-        let (state, connect_failures, pause_ms) = match memory.reach.state(now) {
-            ReachState::Reachable => ("available", None, None),
-            ReachState::Unreachable { failures, pause } => {
-                ("unreachable", Some(failures), Some(millis(pause)))
-            }
+        let Endpoint { provider, memory, weight, limbo } = endpoint;
+        let (connect_failures, pause) = match memory.reach.state(now) {
+            ReachState::Reachable => (None, None),
+            ReachState::Unreachable { failures, pause } => (Some(failures), Some(millis(pause))),
         };
         Self {
             id: provider.id.to_string(),
             address: provider.address.to_string(),
-            state,
+            registries: Vec::new(),
+            state: endpoint.state(),
+            why: why(endpoint, connect_failures),
+            record: provider.record.to_string(),
+            tenure: provider.tenure.as_str(),
             connect_failures,
-            pause_ms,
-            weight: f64::from(provider.weight.hundredths()) / 100.0,
+            pause_ms: pause,
+            answered_ms_ago: memory.answered().map(|answered| millis(now.since(answered))),
+            limbo: limbo.as_deref().map(|limbo| LimboStatus {
+                cause: limbo.cause.as_str(),
+                for_ms: millis(now.since(limbo.since)),
+                left_ms: limbo.until.map(|until| millis(until.since(now))),
+                spare: limbo.is_spare,
+                unconfirmed: limbo.is_unconfirmed,
+            }),
+            weight: f64::from(weight.hundredths()) / 100.0,
             zone: provider.zone.as_deref().map(str::to_owned),
             version: provider.version.to_string(),
             protocol: provider.protocol.as_str(),
+            tls: provider.secure,
             metadata: provider.metadata.clone(),
             in_flight: memory.in_flight(),
             attempts: memory.attempts(),
             failures: memory.failures(),
         }
+    }
+}
+
+/// Why an endpoint is not simply available, in a sentence.
+fn why(endpoint: &Endpoint, connect_failures: Option<u32>) -> Option<String> {
+    if let Some(ghost) = endpoint.memory.ghost() {
+        return Some(ghost.as_str().to_owned());
+    }
+    match (connect_failures, &endpoint.limbo) {
+        (Some(failures), _) => Some(format!("connections failed, {failures} in a row")),
+        (None, Some(limbo)) => Some(limbo.cause.sentence().to_owned()),
+        (None, None) => None,
     }
 }
 

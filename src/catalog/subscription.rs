@@ -47,6 +47,13 @@ pub enum Freshness {
         /// What became of the registry.
         cause: Arc<str>,
     },
+    /// No registry was heard yet; what is known is what an earlier process wrote down.
+    FromDisk {
+        /// Since when it is used.
+        since: Moment,
+        /// How old it was then.
+        age: Duration,
+    },
     /// The registry answers, and knows no such service.
     Absent,
 }
@@ -57,12 +64,13 @@ impl fmt::Display for Freshness {
             Self::Pending => f.write_str("pending"),
             Self::Live => f.write_str("live"),
             Self::Stale { cause, .. } => write!(f, "stale ({cause})"),
+            Self::FromDisk { .. } => f.write_str("from disk"),
             Self::Absent => f.write_str("absent"),
         }
     }
 }
 
-/// Whether the registry answers.
+/// Whether a registry answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RegistryState {
     /// It was not reached yet, and nothing says that it cannot be.
@@ -95,8 +103,8 @@ pub struct Subscription {
     closed: AtomicBool,
     /// Written by the catalog, read by requests that find nothing, and by admin.
     freshness: watch::Receiver<Freshness>,
-    /// Written by the catalog, read by requests that wait for a first list.
-    registry: watch::Receiver<RegistryState>,
+    /// Whether a first list can still come soon. Written by the catalog, read by requests that wait for it.
+    hope: watch::Receiver<bool>,
 }
 
 impl Subscription {
@@ -105,7 +113,7 @@ impl Subscription {
         snapshot: Snapshot,
         now: Moment,
         freshness: watch::Receiver<Freshness>,
-        registry: watch::Receiver<RegistryState>,
+        hope: watch::Receiver<bool>,
     ) -> Self {
         Self {
             claim,
@@ -113,7 +121,7 @@ impl Subscription {
             used: CachePadded::new(AtomicU64::new(now.to_bits())),
             closed: AtomicBool::new(false),
             freshness,
-            registry,
+            hope,
         }
     }
 
@@ -149,17 +157,17 @@ impl Subscription {
         self.freshness.borrow().clone()
     }
 
-    /// Waits until the service was listed for the first time, and says whether it was. Gives up when the registry is known
-    /// not to answer, when the claim is dropped, and after `timeout`.
+    /// Waits until the service was listed for the first time, and says whether it was. Gives up when every registry that
+    /// could still list it is known not to answer, when the claim is dropped, and after `timeout`.
     pub async fn listed(&self, timeout: Duration) -> bool {
-        let (mut freshness, mut registry) = (self.freshness.clone(), self.registry.clone());
+        let (mut freshness, mut hope) = (self.freshness.clone(), self.hope.clone());
         let listed = freshness.wait_for(|freshness| *freshness != Freshness::Pending);
-        let down = registry.wait_for(|state| *state == RegistryState::Down);
+        let lost = hope.wait_for(|hope| !hope);
         let first = async {
             tokio::select! {
                 biased;
                 listed = listed => listed.is_ok(),
-                _ = down => false,
+                _ = lost => false,
             }
         };
         tokio::time::timeout(timeout, first).await.unwrap_or(false)

@@ -51,7 +51,7 @@ mod tests {
         let mut provider = Provider::new("p", address.clone());
         provider.version = version.into();
         provider.metadata = metadata.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        Endpoint { provider: Arc::new(provider), memory: Arc::new(Memory::new(u64::from(port), address)) }
+        Endpoint::new(Arc::new(provider), Arc::new(Memory::new(u64::from(port), address)))
     }
 
     fn ports(subset: &Subset, endpoints: &Arc<[Endpoint]>) -> Vec<u16> {

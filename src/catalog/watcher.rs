@@ -1,46 +1,39 @@
 //! Following the registry for ever: the first change of a service at once, what follows together, and again after a failure.
 
+mod second_look;
 mod settle;
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::FutureExt as _;
 use rand::RngExt as _;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
 use super::Catalog;
-use super::journal;
-use super::service::Service;
+use super::heard::Heard;
+use super::service::Swaps;
+use super::sources::Followed;
 use super::subscription::{Freshness, RegistryState};
+use crate::backoff::Backoff;
 use crate::drain::Drain;
-use crate::registry::{Listing, Registry, RegistryError, Report, Reports, View};
+use crate::registry::{Listing, Registry, Report, Reports};
+use second_look::SecondLook;
 use settle::Settle;
 
-/// The pause before a registry that failed once is tried again; doubles with each failure, and is varied from nothing up
-/// to its length, so that a fleet does not come back at once.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The longest pause; and how long a connection must have lasted for pauses to begin short again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often subscriptions without requests and stale data are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
 impl Catalog {
-    /// Follows a registry until the drain begins: a failure makes what is known stale, and the watch begins again. That drain
-    /// is not the one of the traffic: requests that are being finished still want fresh providers.
-    pub fn follow(
-        self: &Arc<Self>,
-        registry: Arc<dyn Registry>,
-        drain: Drain,
-    ) -> impl Future<Output = ()> + use<> {
+    /// Follows the source of that number until the drain begins: a failure makes what it said stale, and the watch begins
+    /// again. That drain is not the one of the traffic: requests that are being finished still want fresh providers.
+    pub fn follow(self: &Arc<Self>, number: usize, drain: Drain) -> impl Future<Output = ()> + use<> {
         let catalog = Arc::clone(self);
         async move {
-            let follower = Follower::new(catalog);
+            let registry = Arc::clone(&catalog.sources[number].source.registry);
+            let follower = Follower::new(catalog, number);
             tokio::select! {
                 biased;
                 () = drain.begun() => {}
@@ -49,112 +42,104 @@ impl Catalog {
         }
     }
 
-    fn begin(&self, registry: &dyn Registry) {
-        let now = self.clock.now();
-        let mut state = self.state.lock();
-        state.facts.kind = registry.kind();
-        state.facts.location = registry.location();
-        state.facts.since = now;
-        self.registry.send_replace(RegistryState::Connecting);
+    /// A registry answers. What is stale stays so until it is listed again.
+    fn connected(&self, number: usize, detail: Option<String>) {
+        let outcomes = {
+            let state = &mut *self.state.lock();
+            let Followed { source, metrics, .. } = &self.sources[number];
+            let standing = &mut state.standings[number];
+            if detail.is_some() {
+                standing.detail = detail;
+            }
+            if standing.state == RegistryState::Up {
+                return;
+            }
+            standing.state = RegistryState::Up;
+            standing.since = self.clock.now();
+            standing.cause = None;
+            metrics.up.set(1);
+            let (name, location, detail) =
+                (&*source.name, source.registry.location(), standing.detail.as_deref());
+            tracing::info!(registry = name, location, detail, "the registry answers");
+            self.reconsider(state, |_| true)
+        };
+        self.account(outcomes);
     }
 
-    /// The registry answers. What is stale stays so until it is listed again.
-    fn connected(&self, detail: Option<String>) {
-        let state = &mut *self.state.lock();
-        let facts = &mut state.facts;
-        if detail.is_some() {
-            facts.detail = detail;
-        }
-        if *self.registry.borrow() != RegistryState::Up {
-            facts.since = self.clock.now();
-            facts.cause = None;
-            self.metrics.catalog.registry_up.set(1);
-            self.registry.send_replace(RegistryState::Up);
-            let (kind, location, detail) = (facts.kind, &facts.location, facts.detail.as_deref());
-            tracing::info!(registry = kind, location, detail, "the registry answers");
-        }
-    }
-
-    /// The registry does not answer. Nothing that is known is given up.
-    fn disconnected(&self, cause: String) {
-        let now = self.clock.now();
-        let state = &mut *self.state.lock();
-        let shared: Arc<str> = cause.as_str().into();
-        let stale = state.services.values().filter(|service| service.mark_stale(now, &shared)).count();
-        let facts = &mut state.facts;
-        let before = *self.registry.borrow();
-        if before == RegistryState::Up {
-            self.metrics.catalog.registry_disconnects_total.inc();
-        }
-        if before == RegistryState::Down {
-            tracing::debug!(registry = facts.kind, cause, "the registry still does not answer");
-        } else {
-            facts.since = now;
-            facts.detail = None;
-            let (kind, location) = (facts.kind, &facts.location);
-            tracing::warn!(
-                registry = kind,
-                location,
-                cause,
-                stale,
-                "the registry does not answer; known providers stay in use"
-            );
-        }
-        facts.cause = Some(cause);
-        self.metrics.catalog.registry_up.set(0);
-        self.registry
-            .send_if_modified(|state| std::mem::replace(state, RegistryState::Down) != RegistryState::Down);
+    /// A registry does not answer. Nothing that is known is given up.
+    fn disconnected(&self, number: usize, cause: String) {
+        let outcomes = {
+            let now = self.clock.now();
+            let state = &mut *self.state.lock();
+            let shared: Arc<str> = cause.as_str().into();
+            let heard = state.services.values_mut().filter_map(|service| service.heard[number].as_mut());
+            let stale = heard.filter_map(|heard| heard.mark_stale(now, &shared).then_some(())).count();
+            let Followed { source, metrics, .. } = &self.sources[number];
+            let standing = &mut state.standings[number];
+            let before = std::mem::replace(&mut standing.state, RegistryState::Down);
+            if before == RegistryState::Up {
+                metrics.disconnects_total.inc();
+            }
+            let name = &*source.name;
+            if before == RegistryState::Down {
+                tracing::debug!(registry = name, cause, "the registry still does not answer");
+            } else {
+                standing.since = now;
+                standing.detail = None;
+                let location = source.registry.location();
+                tracing::warn!(
+                    registry = name,
+                    location,
+                    cause,
+                    stale,
+                    "the registry does not answer; known providers stay in use"
+                );
+            }
+            standing.cause = Some(cause);
+            metrics.up.set(0);
+            Self::recall_all(state, now);
+            self.reconsider(state, |_| true)
+        };
+        self.account(outcomes);
     }
 
     /// Takes over a list. True when it changed something.
-    fn apply(&self, listing: Listing) -> bool {
-        let name = listing.service.clone();
-        let changed_at = listing.changed_at;
-        let absent = matches!(listing.view, View::Absent);
-        let (applied, providers) = {
+    fn apply(&self, number: usize, listing: Listing) -> bool {
+        let outcome = {
             let state = &mut *self.state.lock();
-            let Some(service) = state.services.get_mut(&name) else { return false };
-            let memories = &mut state.memories;
-            let number = || {
-                *memories += 1;
-                *memories
-            };
-            let applied = service.apply(listing, number, self.clock.now(), &mut state.rng);
-            (applied, service.endpoints.len())
+            self.hear(state, number, listing)
         };
-        let metrics = &self.metrics.catalog;
-        metrics.swaps_total.inc_by(applied.swaps as u64);
-        for skipped in &applied.newly_skipped {
-            metrics.skipped(skipped.reason.as_str()).inc();
-        }
-        // A list that only refreshes shows changes of any age, which say nothing of how fast this proxy is.
-        if !applied.refreshed
-            && applied.swaps > 0
-            && let Some(age) = changed_at.and_then(|changed| SystemTime::now().duration_since(changed).ok())
-        {
-            metrics.change_to_swap_seconds.observe(age.as_secs_f64());
-        }
-        journal::log(&name, &applied, absent, providers);
-        applied.swaps > 0 || applied.absence_changed
+        self.account(outcome)
     }
 
-    /// Warns of stale data, once until all of it is fresh again.
-    fn warn_of_staleness(&self) {
+    pub(super) fn count_swaps(&self, swaps: &Swaps) {
+        let metrics = &self.metrics.catalog;
+        metrics.swaps_total.inc_by(swaps.count as u64);
+        for wait in &swaps.first_picks {
+            metrics.swap_to_pick_seconds.observe(wait.as_secs_f64());
+        }
+    }
+
+    /// Warns of what a registry said and does not vouch for any more, once until all of it is fresh again.
+    fn warn_of_staleness(&self, number: usize) {
         let now = self.clock.now();
         let state = &mut *self.state.lock();
-        let age = |service: &Service| match service.freshness() {
+        let heard = state.services.values().filter_map(|service| service.heard[number].as_ref());
+        let age = |heard: &Heard| match heard.freshness {
             Freshness::Stale { since, .. } => Some(now.since(since)),
-            Freshness::Pending | Freshness::Live | Freshness::Absent => None,
+            Freshness::Pending | Freshness::Live | Freshness::FromDisk { .. } | Freshness::Absent => None,
         };
-        let ages: Vec<Duration> = state.services.values().filter_map(age).collect();
+        let ages: Vec<Duration> = heard.filter_map(age).collect();
         let oldest = ages.iter().max().copied().unwrap_or_default();
+        let standing = &mut state.standings[number];
         if ages.is_empty() {
-            state.warned = false;
-        } else if oldest >= self.settings.stale_warning && !state.warned {
-            state.warned = true;
+            standing.warned = false;
+        } else if oldest >= self.settings.stale_warning && !standing.warned {
+            standing.warned = true;
             let (services, seconds) = (ages.len(), oldest.as_secs());
-            let cause = state.facts.cause.as_deref();
+            let cause = standing.cause.as_deref();
             tracing::warn!(
+                registry = &*self.sources[number].source.name,
                 services,
                 seconds,
                 cause,
@@ -167,30 +152,26 @@ impl Catalog {
 /// The task that follows one registry.
 struct Follower {
     catalog: Arc<Catalog>,
+    /// The number of its source.
+    number: usize,
     settle: Settle,
     sweep: Interval,
-    pauses: ExponentialBackoff,
-    /// Since when the present watch is connected.
-    connected: Option<Instant>,
+    backoff: Backoff,
 }
 
 impl Follower {
-    fn new(catalog: Arc<Catalog>) -> Self {
+    fn new(catalog: Arc<Catalog>, number: usize) -> Self {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let settle = Settle::new(catalog.settings.settle);
-        Self { catalog, settle, sweep, pauses: pauses(), connected: None }
+        Self { catalog, number, settle, sweep, backoff: Backoff::default() }
     }
 
     async fn run(mut self, registry: &dyn Registry) {
-        self.catalog.begin(registry);
         loop {
             let cause = self.watch(registry).await;
-            self.catalog.metrics.catalog.watch_failures_total.inc();
-            self.catalog.disconnected(cause);
-            if self.connected.take().is_some_and(|since| since.elapsed() >= LONGEST_PAUSE) {
-                self.pauses = pauses();
-            }
+            self.source().metrics.watch_failures_total.inc();
+            self.catalog.disconnected(self.number, cause);
             let pause = self.pause();
             self.rest(pause).await;
         }
@@ -199,16 +180,24 @@ impl Follower {
     /// Watches until the registry fails; gives the cause.
     async fn watch(&mut self, registry: &dyn Registry) -> String {
         let (reports, mut queue) = Reports::channel();
-        let watch = registry.watch(self.catalog.wanted.subscribe(), reports);
+        let watch = registry.watch(self.source().wanted.subscribe(), reports);
         // A client library that panics must not end the following for good.
         let mut watch = AssertUnwindSafe(watch).catch_unwind();
+        let mut second = SecondLook::default();
         let end = loop {
             tokio::select! {
                 biased;
                 Some(report) = queue.recv() => self.hear(report),
                 end = &mut watch => break end,
                 () = until(self.settle.next()) => self.apply_due(),
-                _ = self.sweep.tick() => self.look_after(),
+                () = until(second.due()) => second.begin(registry, self.catalog.unconfirmed(self.number)),
+                seen = second.seen() => self.confirm(seen),
+                _ = self.sweep.tick() => {
+                    self.look_after();
+                    if !self.catalog.unconfirmed(self.number).is_empty() {
+                        second.plan(self.luck());
+                    }
+                }
             }
         };
         // What it said before it failed still holds.
@@ -218,7 +207,7 @@ impl Follower {
         self.apply_held();
         end.map_or_else(
             |_| "the registry's client panicked; please report this".to_owned(),
-            |error| chain(&error),
+            |error| error.told(),
         )
     }
 
@@ -235,25 +224,34 @@ impl Follower {
     }
 
     fn look_after(&self) {
-        self.catalog.sweep();
-        self.catalog.warn_of_staleness();
+        // What concerns all sources is looked after by one of those that follow them.
+        if self.number == 0 {
+            self.catalog.sweep();
+            self.catalog.review();
+        }
+        self.catalog.warn_of_staleness(self.number);
+    }
+
+    fn source(&self) -> &Followed {
+        &self.catalog.sources[self.number]
     }
 
     fn hear(&mut self, report: Report) {
         match report {
             Report::Connected { detail } => {
-                self.connected.get_or_insert_with(Instant::now);
-                self.catalog.connected(Some(detail));
+                self.backoff.works();
+                self.catalog.connected(self.number, Some(detail));
             }
             Report::Disconnected { cause } => {
                 self.apply_held();
-                self.catalog.disconnected(cause);
+                self.catalog.disconnected(self.number, cause);
             }
             Report::Listed(listing) => {
-                let metrics = &self.catalog.metrics.catalog;
+                let metrics = &self.source().metrics;
                 metrics.listings_total.inc();
                 metrics.records_read_total.inc_by(u64::from(listing.reads));
-                self.catalog.connected(None);
+                metrics.healed_total.inc_by(u64::from(listing.healed));
+                self.catalog.connected(self.number, None);
                 if let Some(listing) = self.settle.hold_back(listing) {
                     self.apply(listing);
                 }
@@ -263,8 +261,19 @@ impl Follower {
 
     fn apply(&mut self, listing: Listing) {
         let service = listing.service.clone();
-        if self.catalog.apply(listing) {
+        if self.catalog.apply(self.number, listing) {
             self.settle.open(service, Instant::now());
+        }
+    }
+
+    /// Takes over what a second look showed: what is there after all, and that the rest is gone indeed.
+    fn confirm(&mut self, seen: Vec<Listing>) {
+        // Once the registry itself is lost, nothing is confirmed: it is looked at again when it is back.
+        let seen = if self.catalog.is_up(self.number) { seen } else { Vec::new() };
+        for listing in seen {
+            let service = listing.service.clone();
+            self.apply(listing);
+            self.catalog.confirm(&service);
         }
     }
 
@@ -276,22 +285,19 @@ impl Follower {
 
     fn apply_held(&mut self) {
         for listing in self.settle.close() {
-            self.catalog.apply(listing);
+            self.catalog.apply(self.number, listing);
         }
     }
 
     fn pause(&mut self) -> Duration {
-        let longest = self.pauses.next().unwrap_or(LONGEST_PAUSE);
-        longest.mul_f64(self.catalog.state.lock().rng.random::<f64>())
+        let luck = self.luck();
+        self.backoff.failed(luck)
     }
-}
 
-fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .without_max_times()
-        .build()
+    /// A number from 0 to 1.
+    fn luck(&self) -> f64 {
+        self.catalog.state.lock().rng.random()
+    }
 }
 
 async fn until(deadline: Option<Instant>) {
@@ -299,15 +305,4 @@ async fn until(deadline: Option<Instant>) {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-/// An error and all its causes, in one line.
-fn chain(error: &RegistryError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -4,7 +4,20 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::catalog::source::SOURCES_MAX;
 use crate::config::{Given, Overrides};
+
+/// The variables of the credentials for each registry, by its place.
+const REGISTRY_AUTH: [&str; SOURCES_MAX] = [
+    "WAYSIDE_REGISTRY_AUTH",
+    "WAYSIDE_REGISTRY_AUTH_2",
+    "WAYSIDE_REGISTRY_AUTH_3",
+    "WAYSIDE_REGISTRY_AUTH_4",
+    "WAYSIDE_REGISTRY_AUTH_5",
+    "WAYSIDE_REGISTRY_AUTH_6",
+    "WAYSIDE_REGISTRY_AUTH_7",
+    "WAYSIDE_REGISTRY_AUTH_8",
+];
 
 /// What `wayside run` can be told without a file. Flags win over variables, and both over the file.
 #[derive(Clone, Debug, Default, Args)]
@@ -12,9 +25,10 @@ pub(super) struct Flags {
     /// Read the configuration from this file [env: WAYSIDE_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Follow this registry: zookeeper://HOST:PORT,…/CHROOT, file:PATH or fixed:NAME=HOST:PORT,… [env: WAYSIDE_REGISTRY]
+    /// Follow this registry: zookeeper://HOST:PORT,…/CHROOT, etcd://HOST:PORT,…, file:PATH or fixed:NAME=HOST:PORT,…; can be
+    /// repeated, and all of them are used [env: WAYSIDE_REGISTRY]
     #[arg(long, value_name = "URL")]
-    registry: Option<String>,
+    registry: Vec<String>,
     /// Take requests on this address; can be repeated [env: WAYSIDE_LISTEN, joined by commas] [default: 127.0.0.1:4140]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
@@ -52,21 +66,29 @@ impl Flags {
         if let Some(Given { origin, text }) = set("WAYSIDE_LISTEN", variable).filter(|_| listen.is_empty()) {
             listen = text.split(',').map(|text| Given { origin, text: text.trim().to_owned() }).collect();
         }
+        let flagged = self.registry.iter().map(|text| Given { origin: "--registry", text: text.clone() });
+        let mut registries: Vec<Given> = flagged.collect();
+        if registries.is_empty() {
+            registries.extend(set("WAYSIDE_REGISTRY", variable));
+        }
+        let auth = REGISTRY_AUTH.iter().enumerate();
         Overrides {
-            registry: given("--registry", &self.registry, "WAYSIDE_REGISTRY"),
+            registries,
             // Not a flag: command lines are seen by everybody on the machine.
-            registry_auth: set("WAYSIDE_REGISTRY_AUTH", variable),
+            registry_auth: auth.filter_map(|(place, name)| Some((place, set(name, variable)?))).collect(),
+            state_directory: set("STATE_DIRECTORY", variable),
             listen,
             admin: given("--admin", &self.admin, "WAYSIDE_ADMIN"),
             workers: given("--workers", &self.workers, "WAYSIDE_WORKERS"),
             policy: given("--policy", &self.policy, "WAYSIDE_POLICY"),
             service: given("--service", &self.service, "WAYSIDE_SERVICE"),
             log_level: given("--log-level", &self.log_level, "WAYSIDE_LOG_LEVEL"),
+            announce: Vec::new(),
         }
     }
 }
 
 /// A variable of the environment; one that is set to nothing counts as unset.
-fn set(origin: &'static str, variable: &dyn Fn(&str) -> Option<String>) -> Option<Given> {
+pub(super) fn set(origin: &'static str, variable: &dyn Fn(&str) -> Option<String>) -> Option<Given> {
     variable(origin).filter(|text| !text.is_empty()).map(|text| Given { origin, text })
 }

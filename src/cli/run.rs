@@ -26,7 +26,7 @@ or see it at work with nothing installed: wayside demo";
 /// Follow a registry, and send requests to the providers that live
 ///
 /// Flags win over the environment, and the environment over the file. Credentials for the registry are given by the variable
-/// WAYSIDE_REGISTRY_AUTH, as user:password. SIGTERM lets what runs finish; SIGHUP reads the file again.
+/// WAYSIDE_REGISTRY_AUTH, as user:password, those for the second registry by WAYSIDE_REGISTRY_AUTH_2. SIGTERM lets what runs finish; SIGHUP reads the file again.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Run {
     #[command(flatten)]
@@ -37,7 +37,7 @@ impl Run {
     pub(super) fn run(&self, variable: &dyn Fn(&str) -> Option<String>) -> ExitCode {
         let file = self.flags.file(variable);
         let overrides = self.flags.overrides(variable);
-        if file.is_none() && overrides.registry.is_none() {
+        if file.is_none() && overrides.registries.is_empty() {
             complain(NO_REGISTRY);
             return ExitCode::from(USAGE);
         }
@@ -62,9 +62,9 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
         Ok(log) => log,
         Err(error) => return failed(&error),
     };
-    let registry = config.registry.clone().open();
+    let sources = config.open_sources();
     let surroundings = Surroundings { log: Some(log.control()), reload, signals: true };
-    match app::build(config, registry, surroundings).and_then(App::start) {
+    match app::build(config, sources, surroundings).and_then(App::start) {
         Ok(running) => {
             running.metrics.watch_dropped_lines("log", log.dropped_lines());
             for address in &running.listeners {

@@ -73,6 +73,8 @@ fn flags_win_over_the_environment() {
             "WAYSIDE_LISTEN" => "127.0.0.1:1, 127.0.0.1:2",
             "WAYSIDE_WORKERS" => "3",
             "WAYSIDE_REGISTRY_AUTH" => "user:password",
+            "WAYSIDE_REGISTRY_AUTH_2" => "other:password",
+            "STATE_DIRECTORY" => "/var/lib/wayside",
             "WAYSIDE_POLICY" => "",
             _ => return None,
         };
@@ -84,16 +86,22 @@ fn flags_win_over_the_environment() {
     assert_eq!(
         bare.overrides(&environment),
         Overrides {
-            registry_auth: Some(given("WAYSIDE_REGISTRY_AUTH", "user:password")),
+            registry_auth: vec![
+                (0, given("WAYSIDE_REGISTRY_AUTH", "user:password")),
+                (1, given("WAYSIDE_REGISTRY_AUTH_2", "other:password")),
+            ],
+            state_directory: Some(given("STATE_DIRECTORY", "/var/lib/wayside")),
             listen: vec![given("WAYSIDE_LISTEN", "127.0.0.1:1"), given("WAYSIDE_LISTEN", "127.0.0.1:2")],
             workers: Some(given("WAYSIDE_WORKERS", "3")),
             ..Overrides::default()
         }
     );
     let flags = ["wayside", "--config", "x.toml", "--workers", "4", "--listen", "a", "--listen", "b"];
+    let flags = [&flags[..], &["--registry", "file:a", "--registry", "file:b"]].concat();
     let flags = Only::parse_from(flags).flags;
     assert_eq!(flags.file(&environment).as_deref(), Some(Path::new("x.toml")));
     let overrides = flags.overrides(&environment);
     assert_eq!(overrides.workers, Some(given("--workers", "4")));
     assert_eq!(overrides.listen, [given("--listen", "a"), given("--listen", "b")]);
+    assert_eq!(overrides.registries, [given("--registry", "file:a"), given("--registry", "file:b")]);
 }

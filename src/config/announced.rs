@@ -1,4 +1,4 @@
-//! Which registry is followed.
+//! What is written of one registry.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use super::file::{Entry, Node};
 use super::reader::Section;
 use super::value::{List, Map, Problems, Shape, TEXTS, quoted};
 use crate::provider::{Protocol, Provider, ServiceName, Weight};
+use crate::registry::auth::Auth;
 use crate::registry::kinds::Settings;
-use crate::registry::zookeeper::Auth;
 use crate::registry::{fixed, written};
 
 /// What to write where no registry is given.
 const ADVICE: &str = "write one such as url = \"zookeeper://127.0.0.1:2181\", or give --registry";
 
-/// Reads `[registry]`; `None` where a mistake was noted that leaves no value.
+/// Reads which registry a section means; `None` where a mistake was noted that leaves no value.
 pub(super) fn registry(section: &mut Section<'_>) -> Option<Settings> {
     let services = section.optional("services", &Map(service_name, List(WrittenProvider)), "none");
     let url = section.required_unless(section.has("services"), "url", &Url, ADVICE);
@@ -37,6 +37,7 @@ fn with_auth(section: &Section<'_>, settings: Settings, auth: Option<Auth>) -> O
     match (settings, auth) {
         (settings, None) => Some(settings),
         (Settings::ZooKeeper(settings), Some(auth)) => Some(Settings::ZooKeeper(settings.with_auth(auth))),
+        (Settings::Etcd(settings), Some(auth)) => Some(Settings::Etcd(settings.with_auth(auth))),
         (Settings::File(_) | Settings::Fixed(_), Some(_)) => {
             section.wrong("auth", "this registry asks for no credentials; leave them out");
             None
@@ -55,15 +56,17 @@ fn fixed_services(written: BTreeMap<String, Vec<Arc<Provider>>>) -> fixed::Setti
     fixed::Settings { services: written.into_iter().filter_map(named).collect() }
 }
 
-/// The services that a registry can ever have, where that is known.
+/// The services that the registries can ever have, where that is known.
 pub(super) struct Known(Option<BTreeSet<ServiceName>>);
 
 impl Known {
-    pub(super) fn of(registry: Option<&Settings>) -> Self {
-        Self(match registry {
-            Some(Settings::Fixed(settings)) => Some(settings.services.keys().cloned().collect()),
-            Some(Settings::ZooKeeper(_) | Settings::File(_)) | None => None,
-        })
+    pub(super) fn of<'s>(registries: impl IntoIterator<Item = &'s Settings>) -> Self {
+        let mut all: Option<BTreeSet<ServiceName>> = None;
+        for registry in registries {
+            let Settings::Fixed(settings) = registry else { return Self(None) };
+            all.get_or_insert_default().extend(settings.services.keys().cloned());
+        }
+        Self(all)
     }
 
     /// Notes a mistake where a section names a service that the registry cannot have.
@@ -174,6 +177,9 @@ impl Shape for WrittenProvider {
         }
         if provider.weight != Weight::ONE {
             pairs.push(format!("weight = {}", provider.weight));
+        }
+        if provider.secure {
+            pairs.push("tls = true".to_owned());
         }
         if !provider.metadata.is_empty() {
             pairs.push(format!("metadata = {}", TEXTS.write(&provider.metadata)));

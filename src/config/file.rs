@@ -106,6 +106,12 @@ impl Entry {
         entries.iter_mut().find(|(at, _)| at.text == key).map(|(_, entry)| entry)
     }
 
+    /// Where a key of this table stands, when it is there.
+    pub(super) fn place_of(&self, key: &str) -> Place {
+        let mut keys = self.node.as_table().unwrap_or_default().iter().map(|(at, _)| at);
+        keys.find(|at| at.text == key).map_or(Place::Missing, |at| at.place)
+    }
+
     /// Puts something under a path of keys in place of what is there. What is no table on the way stays as it is, and
     /// is found wrong when it is read.
     pub(super) fn put(&mut self, path: &[&str], entry: Self) {

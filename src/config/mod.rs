@@ -1,5 +1,6 @@
 //! The configuration: a file, flags and environment become values that are valid by construction.
 
+mod announce;
 mod announced;
 mod effective;
 mod error;
@@ -8,19 +9,23 @@ mod overrides;
 mod reader;
 mod resolve;
 mod routes;
+mod sources;
+mod tls;
 mod value;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use error::{ConfigError, Mistake, Mistakes, Place};
 pub use overrides::{Given, Overrides};
+pub use sources::Followed;
 
+use crate::announce::{Target, Wish};
 use crate::catalog::Claim;
 use crate::telemetry::{access, log};
-use crate::{admin, catalog, proxy, registry, route, upstream};
+use crate::{admin, catalog, proxy, route, upstream};
 use file::{Entry, Node};
 use reader::Reader;
 
@@ -37,8 +42,12 @@ pub struct Config {
     pub listeners: Vec<proxy::ListenerSettings>,
     /// Where operators ask; `None` when that is off.
     pub admin: Option<admin::Settings>,
-    /// The registry that is followed.
-    pub registry: registry::kinds::Settings,
+    /// The registries that are followed; at least one.
+    pub sources: Vec<Followed>,
+    /// The registries that some services may come from; all others may come from any.
+    pub restrictions: catalog::Restrictions,
+    /// The folder in which last known providers are kept; `None` when they are not.
+    pub store: Option<PathBuf>,
     /// How services are followed.
     pub catalog: catalog::Settings,
     /// Where requests go. Its naming holds what is declared of services, and the policy of all others.
@@ -46,6 +55,10 @@ pub struct Config {
     /// What is followed from the start and never dropped, each claim once: declared services, and those of routes and
     /// listeners. One service may be there with several subsets.
     pub declared: Vec<Claim>,
+    /// What is announced of the apps that this proxy stands beside.
+    pub announce: Vec<Wish>,
+    /// Where it is announced what nothing else is said of: the first registry that takes announcements; why there is none.
+    pub target: Result<Target, Arc<str>>,
     /// How requests are taken and bounded.
     pub proxy: proxy::Settings,
     /// How endpoints are reached.
@@ -58,6 +71,15 @@ pub struct Config {
 }
 
 impl Config {
+    /// The registries that are followed, as sources; nothing is connected yet.
+    pub fn open_sources(&self) -> Vec<catalog::Source> {
+        let open = |Followed { name, role, registry }: &Followed| {
+            let registry = registry.clone().open();
+            catalog::Source { name: Arc::clone(name), role: *role, registry }
+        };
+        self.sources.iter().map(open).collect()
+    }
+
     /// The configuration in force as TOML, defaults, flags and environment included, without secrets.
     pub fn to_toml(&self) -> &str {
         &self.text
@@ -109,6 +131,7 @@ fn understand(tree: &mut Entry, reader: &Reader, overrides: &Overrides) -> Optio
     if tree.child("listener").is_none() {
         tree.put(&["listener"], Entry { place: Place::Missing, node: Node::List(vec![Entry::empty()]) });
     }
+    sources::spread(tree);
     overrides.lay_over(tree);
     reader.read(tree, resolve::config)
 }

@@ -5,10 +5,12 @@ use super::file::{Entry, Node};
 /// What flags and the environment say; it wins over the file. What is absent leaves the file as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Overrides {
-    /// The URL of the registry.
-    pub registry: Option<Given>,
-    /// The credentials for the registry.
-    pub registry_auth: Option<Given>,
+    /// The URLs of the registries, in place of all of the file; one takes only the place of the URL where there is one.
+    pub registries: Vec<Given>,
+    /// The credentials for registries, each with the place of its registry, from 0.
+    pub registry_auth: Vec<(usize, Given)>,
+    /// The folder that the system gives us for what is to outlive a restart; the file wins over it.
+    pub state_directory: Option<Given>,
     /// The addresses to listen on, in place of all listeners of the file.
     pub listen: Vec<Given>,
     /// The address of admin, or `off`.
@@ -21,6 +23,8 @@ pub struct Overrides {
     pub service: Option<Given>,
     /// The level of the log.
     pub log_level: Option<Given>,
+    /// What is announced, in place of all that the file announces: the keys of one section, each by its path.
+    pub announce: Vec<(Vec<String>, Given)>,
 }
 
 /// A text that a flag or a variable gives.
@@ -42,9 +46,7 @@ impl Overrides {
     /// Lays these over a tree.
     pub(super) fn lay_over(&self, tree: &mut Entry) {
         let single = [
-            (&self.registry, ["registry", "url"].as_slice()),
-            (&self.registry_auth, &["registry", "auth"]),
-            (&self.workers, &["workers"]),
+            (&self.workers, ["workers"].as_slice()),
             (&self.policy, &["services", "policy"]),
             (&self.log_level, &["log", "level"]),
         ];
@@ -53,11 +55,21 @@ impl Overrides {
                 tree.put(path, given.entry());
             }
         }
-        if self.registry.is_some()
-            && let Some(Entry { node: Node::Table(entries), .. }) = tree.child("registry")
-        {
-            // Another registry has other services.
-            entries.retain(|(key, _)| key.text != "services");
+        self.lay_registries_over(tree);
+        if let Some(folder) = &self.state_directory {
+            // The first, where there are several.
+            let text = folder.text.split(':').next().unwrap_or_default().to_owned();
+            if tree.child("store").is_none_or(|store| store.child("folder").is_none()) {
+                tree.put(&["store", "folder"], Entry::given(folder.origin, Node::Text(text)));
+            }
+        }
+        if let Some((_, first)) = self.announce.first() {
+            let mut section = Entry::given_table(first.origin, Vec::new());
+            for (path, given) in &self.announce {
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                section.put(&path, given.entry());
+            }
+            tree.put(&["announce"], Entry::given(first.origin, Node::List(vec![section])));
         }
         if let Some(admin) = &self.admin {
             let is_on = admin.text != "off";
@@ -78,6 +90,31 @@ impl Overrides {
         {
             for listener in listeners {
                 listener.put(&["service"], service.entry());
+            }
+        }
+    }
+
+    fn lay_registries_over(&self, tree: &mut Entry) {
+        let Some(Entry { node: Node::List(written), .. }) = tree.child("registry") else { return };
+        match (self.registries.as_slice(), written.as_mut_slice()) {
+            ([], _) => {}
+            ([url], [one]) => {
+                one.put(&["url"], url.entry());
+                if let Node::Table(entries) = &mut one.node {
+                    // Another registry has other services.
+                    entries.retain(|(key, _)| key.text != "services");
+                }
+            }
+            (urls, _) => {
+                let entry = |url: &Given| Entry::given_table(url.origin, vec![("url", url.entry())]);
+                *written = urls.iter().map(entry).collect();
+            }
+        }
+        for (number, auth) in &self.registry_auth {
+            match written.get_mut(*number) {
+                Some(registry) => registry.put(&["auth"], auth.entry()),
+                // Found to be without a URL when it is read.
+                None => written.push(Entry::given_table(auth.origin, vec![("auth", auth.entry())])),
             }
         }
     }

@@ -8,11 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Config;
-use super::announced::{Known, registry};
+use super::announce::announce;
+use super::announced::Known;
 use super::reader::Section;
 use super::routes::{self, Services};
+use super::sources::{restriction, sources};
 use super::value::{Auto, Bytes, Flag, List, Listen, Number, Parsed, Time, Word, parsed, text};
 use crate::balance::Policy;
+use crate::catalog::Restrictions;
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
 use crate::route::{Limits, Naming, Table};
@@ -51,8 +54,8 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     });
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
     let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
-    let registry = top.section("registry", registry);
-    let known = Known::of(registry.as_ref());
+    let sources = sources(top);
+    let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let mut taken = Vec::new();
     let listeners: Vec<Option<ListenerSettings>> =
         top.sections("listener", |section| listener(section, &mut taken, &known));
@@ -67,7 +70,12 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let mut naming = top.section("naming", naming);
     naming.policy = policy;
     let mut services = Services::new(policy);
-    top.sections("service", |section| services.declare(section, &known));
+    let mut restrictions = Restrictions::new();
+    top.sections("service", |section| {
+        let service = services.declare(section, &known);
+        restriction(section, service, sources.as_deref(), &mut restrictions);
+    });
+    let store = top.section("store", store);
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
     let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
@@ -78,6 +86,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let routes = routes::routes(top, &services, &known, &limits);
     let log = top.section("log", log);
     let access = top.section("access_log", access);
+    let (announce, target) = announce(top, sources.as_deref());
 
     let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
     let routes = routes?;
@@ -91,10 +100,14 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         lame_duck,
         listeners,
         admin,
-        registry: registry?,
+        sources: sources?,
+        restrictions,
+        store,
         catalog,
         routes: Arc::new(Table::new(routes, naming)),
         declared,
+        announce,
+        target,
         proxy,
         upstream,
         log,
@@ -170,8 +183,18 @@ fn services(section: &mut Section<'_>) -> (catalog::Settings, Policy) {
         first_list_timeout: section.get("first_list_timeout", &ANY_TIME, default.first_list_timeout),
         settle: section.get("settle", &Time(Duration::ZERO..=ms(10_000)), default.settle),
         stale_warning: section.get("stale_warning", &SOME_TIME, default.stale_warning),
+        limbo: section.get("limbo", &ANY_TIME, default.limbo),
+        ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
     };
     (settings, policy)
+}
+
+fn store(section: &mut Section<'_>) -> Option<PathBuf> {
+    let is_enabled = section.get("enabled", &Flag, true);
+    let folder = text("the path of a folder", "/var/lib/wayside");
+    let folder =
+        section.optional("folder", &folder, "what STATE_DIRECTORY says, as systemd sets it, else none");
+    folder.filter(|_| is_enabled).map(PathBuf::from)
 }
 
 fn naming(section: &mut Section<'_>) -> Naming {
@@ -244,7 +267,8 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
     // The HTTP library reads at least 8 KiB at a time.
     let header_bytes_max =
         section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), default.header_bytes_max);
-    upstream::Settings { connect_timeout, idle_timeout, idle_max, connections_max, header_bytes_max }
+    let tls = section.section("tls", super::tls::tls);
+    upstream::Settings { connect_timeout, idle_timeout, idle_max, connections_max, header_bytes_max, tls }
 }
 
 fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {

@@ -28,13 +28,13 @@ impl Services {
         Self { policy, claims: BTreeMap::new() }
     }
 
-    /// Reads one `[[service]]`.
-    pub(super) fn declare(&mut self, section: &mut Section<'_>, known: &Known) {
+    /// Reads one `[[service]]`; gives its name.
+    pub(super) fn declare(&mut self, section: &mut Section<'_>, known: &Known) -> Option<ServiceName> {
         let name = section.required("name", &SERVICE, "write the name that the registry has");
         let policy = section.optional("policy", &POLICY, "as in [services]").unwrap_or(self.policy);
         let subset = subset(section, "any", "any").unwrap_or_default();
         known.check(section, "name", name.as_ref());
-        let Some(service) = name else { return };
+        let service = name?;
         let claim = Claim { service: service.clone(), subset, policy };
         if self.claims.insert(service.clone(), claim).is_some() {
             let message = format!(
@@ -42,6 +42,7 @@ impl Services {
             );
             section.wrong("name", message);
         }
+        Some(service)
     }
 
     fn claim(&self, service: &ServiceName) -> Claim {
@@ -174,7 +175,7 @@ fn route_limits(section: &mut Section<'_>, default: &Limits) -> Limits {
 const HOST: Parsed<HostPattern> = parsed("a host", "api.example.org");
 const PATH: Parsed<PathPrefix> = parsed("a path prefix", "/api");
 const METHOD: Parsed<Method> = Parsed::new("a method", "GET", method, Method::to_string);
-const NAME: Parsed<String> = Parsed::new("a name", "api", name, String::clone);
+pub(super) const NAME: Parsed<String> = Parsed::new("a name", "api", name, String::clone);
 const REPLACEMENT: Parsed<String> = Parsed::new("a path", "/v2", replacement, String::clone);
 const REWRITE_HOST: Parsed<HeaderValue> = Parsed::new("a host", "api.example.org:8080", authority, shown);
 

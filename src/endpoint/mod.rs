@@ -1,5 +1,7 @@
 //! An endpoint: a provider as this proxy knows it, with the memory that survives every change of the registry.
 
+mod ghost;
+mod limbo;
 mod load;
 mod reach;
 
@@ -8,10 +10,14 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+pub use ghost::Ghost;
+pub use limbo::{Cause, Limbo};
 pub use load::LoadGuard;
 pub use reach::{Reach, ReachState};
 
-use crate::provider::{Address, Provider};
+use crate::clock::Moment;
+use crate::provider::{Address, Provider, Weight};
+use ghost::Haunting;
 
 /// A provider as this proxy knows it: what was announced, and what was experienced.
 ///
@@ -22,12 +28,53 @@ pub struct Endpoint {
     pub provider: Arc<Provider>,
     /// What this proxy experienced with it; shared by every snapshot the provider is in.
     pub memory: Arc<Memory>,
+    /// Its share of traffic at present: what the provider announces, less while it warms up.
+    pub weight: Weight,
+    /// Why it is still used though its registry lists it no more; `None` while it is listed.
+    pub limbo: Option<Arc<Limbo>>,
 }
 
 impl Endpoint {
+    /// An endpoint that is listed, of full weight.
+    pub fn new(provider: Arc<Provider>, memory: Arc<Memory>) -> Self {
+        Self { weight: provider.weight, provider, memory, limbo: None }
+    }
+
     /// Whether picking this endpoint is sound: reachable as far as is known.
     pub fn is_available(&self) -> bool {
         self.memory.reach.is_available()
+    }
+
+    /// Whether it is picked only when no other one is available.
+    pub fn is_spare(&self) -> bool {
+        self.limbo.as_ref().is_some_and(|limbo| limbo.is_spare)
+    }
+
+    /// Whether its weight has yet to grow.
+    pub fn is_warming(&self) -> bool {
+        self.provider.warm_up.is_some() && self.weight != self.provider.weight
+    }
+
+    /// Whether both say the same of the same memory.
+    pub fn is_same(&self, other: &Self) -> bool {
+        let limbo = |one: &Self| one.limbo.as_ref().map(Arc::as_ptr);
+        Arc::ptr_eq(&self.memory, &other.memory)
+            && Arc::ptr_eq(&self.provider, &other.provider)
+            && self.weight == other.weight
+            && limbo(self) == limbo(other)
+    }
+
+    /// How it is, in one word for metrics and operators.
+    pub fn state(&self) -> &'static str {
+        if self.memory.ghost().is_some() {
+            "ghost"
+        } else if !self.is_available() {
+            "unreachable"
+        } else if self.limbo.is_some() {
+            "limbo"
+        } else {
+            "available"
+        }
     }
 }
 
@@ -44,6 +91,13 @@ pub struct Memory {
     pub reach: CachePadded<Reach>,
     /// Attempts begun. Written by the workers, read by metrics and admin.
     attempts: CachePadded<AtomicU64>,
+    /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
+    answered: AtomicU64,
+    /// Whether nobody, or somebody else, is behind its record. Written by the catalog and by probes, read at picks of
+    /// unreachable endpoints and by admin.
+    haunting: Haunting,
+    /// Whether an answer made it doubtful that this provider is who it says. Written by workers, taken by probes.
+    doubted: AtomicBool,
     /// Attempts that failed on the way to or at the provider. Written by the workers, read by metrics and admin.
     failures: AtomicU64,
     /// Set once by the catalog when the provider is withdrawn; pools of a retired endpoint are dropped by workers.
@@ -59,6 +113,9 @@ impl Memory {
             in_flight: CachePadded::default(),
             reach: CachePadded::default(),
             attempts: CachePadded::default(),
+            answered: AtomicU64::new(0),
+            haunting: Haunting::default(),
+            doubted: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             retired: AtomicBool::new(false),
         }
@@ -73,6 +130,47 @@ impl Memory {
     /// Counts an attempt that failed.
     pub fn count_failure(&self) {
         self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Notes that the provider answered a request. Whoever answers at a stranger's address proves nothing.
+    pub fn answer(&self, now: Moment) {
+        self.answered.store(now.to_bits(), Ordering::Relaxed);
+        if !self.reach.is_available() && self.ghost() != Some(Ghost::Stranger) {
+            self.haunting.end();
+            self.reach.succeed();
+        }
+    }
+
+    /// Notes that the provider was found to be well and to be itself: by a probe, or because it was announced anew.
+    pub fn find_well(&self) {
+        self.haunting.end();
+        self.reach.succeed();
+    }
+
+    /// Notes that its record is a ghost's. True when that is news. It is out from now on, until a probe finds it well.
+    pub fn haunt(&self, ghost: Ghost, now: Moment, luck: f64) -> bool {
+        self.reach.fail(now, luck);
+        self.haunting.begin(ghost)
+    }
+
+    /// What kind of ghost its record is, if it is one.
+    pub fn ghost(&self) -> Option<Ghost> {
+        self.haunting.ghost()
+    }
+
+    /// When it answered last.
+    pub fn answered(&self) -> Option<Moment> {
+        Moment::from_bits(self.answered.load(Ordering::Relaxed))
+    }
+
+    /// Asks for a probe: an answer made it doubtful that this provider is who it says.
+    pub fn doubt(&self) {
+        self.doubted.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a probe was asked for since the last call.
+    pub fn take_doubt(&self) -> bool {
+        self.doubted.load(Ordering::Relaxed) && self.doubted.swap(false, Ordering::Relaxed)
     }
 
     /// Attempts in flight now.

@@ -23,6 +23,8 @@ pub struct Reach {
     failures: AtomicU32,
     /// The bits of the moment at which the pause ends; 0 while reachable. Written by workers, read at each pick.
     paused_until: AtomicU64,
+    /// The bits of the moment since which nothing succeeded; 0 while reachable. Written by workers, read by the catalog.
+    failing_since: AtomicU64,
     /// The bits of the moment at which the present trial times out; 0 without one. Written and read by workers.
     trial_until: AtomicU64,
 }
@@ -49,12 +51,10 @@ impl Reach {
 
     /// Claims the right to try an unreachable endpoint: true for one caller once the pause is over, until its trial times out.
     pub fn try_claim(&self, now: Moment) -> bool {
-        let pause_over =
-            Moment::from_bits(self.paused_until.load(Ordering::Relaxed)).is_some_and(|until| until <= now);
         let trial = self.trial_until.load(Ordering::Relaxed);
         let free = Moment::from_bits(trial).is_none_or(|until| until <= now);
         let next = now.after(TRIAL).to_bits();
-        pause_over
+        self.is_due(now)
             && free
             && self.trial_until.compare_exchange(trial, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
@@ -63,9 +63,21 @@ impl Reach {
     pub fn succeed(&self) {
         if !self.is_available() {
             self.failures.store(0, Ordering::Relaxed);
+            self.failing_since.store(0, Ordering::Relaxed);
             self.trial_until.store(0, Ordering::Relaxed);
             self.paused_until.store(0, Ordering::Relaxed);
         }
+    }
+
+    /// For how long nothing succeeded; zero while reachable.
+    pub fn failing_for(&self, now: Moment) -> Duration {
+        let since = Moment::from_bits(self.failing_since.load(Ordering::Relaxed));
+        since.map_or(Duration::ZERO, |since| now.since(since))
+    }
+
+    /// Whether it is time to try it again.
+    pub fn is_due(&self, now: Moment) -> bool {
+        Moment::from_bits(self.paused_until.load(Ordering::Relaxed)).is_some_and(|until| until <= now)
     }
 
     /// Notes that a connection failed; `luck`, from 0 to 1, varies the pause. True when this failure put the endpoint out.
@@ -79,6 +91,9 @@ impl Reach {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed);
         let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(6)).min(LONGEST_PAUSE);
         let pause = pause.mul_f64(0.75 + luck.clamp(0.0, 1.0) / 2.0).min(LONGEST_PAUSE);
+        if before.is_none() {
+            self.failing_since.store(now.to_bits(), Ordering::Relaxed);
+        }
         self.trial_until.store(0, Ordering::Relaxed);
         self.paused_until.store(now.after(pause).to_bits(), Ordering::Relaxed);
         before.is_none()
@@ -116,6 +131,7 @@ mod tests {
         reach.succeed();
         assert!(reach.is_available());
         assert_eq!(reach.state(at(6000)), ReachState::Reachable);
+        assert_eq!(reach.failing_for(at(6000)), Duration::ZERO);
     }
 
     #[test]
@@ -126,6 +142,7 @@ mod tests {
             reach.fail(now, 0.5);
             let ReachState::Unreachable { pause, .. } = reach.state(now) else { panic!("reachable") };
             assert_eq!(pause, Duration::from_secs(expected));
+            assert_eq!(reach.failing_for(now), now.since(at(0)));
             now = now.after(pause);
         }
     }

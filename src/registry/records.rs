@@ -36,6 +36,21 @@ impl<M: Ord> Records<M> {
         self.records.get(name).is_some_and(|record| record.mark == *mark)
     }
 
+    /// Whether a record is there, in whatever state.
+    pub(crate) fn contains(&self, name: &str) -> bool {
+        self.records.contains_key(name)
+    }
+
+    /// The state of a record, if it is there.
+    pub(crate) fn mark(&self, name: &str) -> Option<&M> {
+        self.records.get(name).map(|record| &record.mark)
+    }
+
+    /// Every record's name and state, in order of name.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = (&str, &M)> {
+        self.records.iter().map(|(name, record)| (name.as_str(), &record.mark))
+    }
+
     /// Puts a record in place of what was there of its name. `path` is where it lies, for an operator.
     pub(crate) fn put(&mut self, name: String, mark: M, path: &str, tenure: Tenure, decoded: Decoded) {
         let path_of_all: Arc<str> = path.into();
@@ -74,12 +89,6 @@ impl<M: Ord> Records<M> {
         self.records.retain(|name, _| wanted(name));
         self.gather_rules();
         before - self.records.len()
-    }
-
-    /// Takes out everything.
-    pub(crate) fn clear(&mut self) {
-        self.rules.clear();
-        self.records.clear();
     }
 
     fn gather_rules(&mut self) {

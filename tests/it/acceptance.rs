@@ -3,8 +3,12 @@
 mod churn;
 mod convergence;
 mod fairness;
+mod flow;
+mod herd;
 mod malformed;
 mod outage;
+mod removal;
+mod restarts;
 mod size;
 mod start;
 
@@ -18,7 +22,7 @@ use wayside::catalog::{Claim, Subscription};
 use wayside::config::Overrides;
 
 use crate::support::patience::{either, eventually};
-use crate::support::proxy::start;
+use crate::support::proxy::start_with;
 use crate::support::zookeeper::Writer;
 
 /// What a healthy registry needs for anything, many times over.
@@ -35,8 +39,8 @@ fn proxy(url: &str, more: &str) -> Running {
          [[listener]]\naddress = \"127.0.0.1:0\"\n{more}"
     );
     let config = wayside::config::read(None, &text, &Overrides::default()).unwrap();
-    let registry = config.registry.clone().open();
-    start(config, registry)
+    let sources = config.open_sources();
+    start_with(config, sources)
 }
 
 /// The proxy's own claim on all of `greeter`, listed for the first time.

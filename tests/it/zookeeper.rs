@@ -1,5 +1,7 @@
 //! The ZooKeeper registry against real servers.
 
+mod audit;
+mod folders;
 mod old;
 mod outage;
 mod size;

@@ -3,8 +3,9 @@
 const REFRESH_MS = 2000;
 // A service may have ten thousand endpoints; a page that long helps nobody. /services/<name> has them all.
 const ROWS_MAX = 500;
+const DIFFERENCES_MAX = 20;
 const GOOD = new Set(["up", "live", "available"]);
-const FAIR = new Set(["connecting", "pending", "stale"]);
+const FAIR = new Set(["connecting", "pending", "stale", "from disk"]);
 
 const at = (id) => document.getElementById(id);
 
@@ -41,11 +42,18 @@ const replace = (target, ...content) => {
   if (holder.innerHTML !== target.innerHTML) target.replaceChildren(...holder.childNodes);
 };
 
-const showRegistry = (registry) => {
-  if (!registry.kind) return replace(at("registry"), element("span", "none is followed", "word"));
-  const parts = [word(registry.state), ` ${registry.kind} `, element("code", registry.location)];
-  if (registry.cause) parts.push(element("span", ` ${registry.cause};`, "bad"), " known providers stay in use");
-  replace(at("registry"), ...parts);
+const registryLine = (registry) => {
+  const line = element("span", undefined, "line");
+  if (registry.name !== registry.kind) line.append(`${registry.name}: `);
+  line.append(word(registry.state), ` ${registry.kind} `, element("code", registry.location));
+  if (registry.role !== "use") line.append(`, ${registry.role}`);
+  if (registry.cause) line.append(element("span", ` ${registry.cause};`, "bad"), " known providers stay in use");
+  return line;
+};
+
+const showRegistries = (registries) => {
+  const lines = registries.length > 0 ? registries.map(registryLine) : [element("span", "none is followed", "word")];
+  replace(at("registry"), ...lines);
 };
 
 const freshness = (list) => {
@@ -100,6 +108,8 @@ const endpointRow = (endpoint) => {
   const state = element("td");
   state.append(word(endpoint.state));
   if (endpoint.pause_ms !== undefined) state.append(` next try in ${since(endpoint.pause_ms)}`);
+  const id = cell(element("code", endpoint.id));
+  if (endpoint.registries) id.append(` in ${endpoint.registries.join(", ")}`);
   row.append(
     address,
     state,
@@ -109,7 +119,7 @@ const endpointRow = (endpoint) => {
     number(endpoint.in_flight),
     number(endpoint.attempts),
     number(endpoint.failures),
-    cell(element("code", endpoint.id)),
+    id,
   );
   return row;
 };
@@ -122,12 +132,32 @@ const claimItem = (claim) => {
   return element("li", `${claim.policy} over ${whom}: ${count}`);
 };
 
+// What one of several registries says of the service.
+const heardItem = (heard) => {
+  const item = element("li");
+  const role = heard.role === "use" || heard.used ? "" : `, ${heard.role}`;
+  const count = heard.providers === 1 ? "1 provider" : `${heard.providers} providers`;
+  item.append(`${heard.name}${role}: `, freshness(heard.freshness), `, ${count}`);
+  if (heard.differences) {
+    const { count: total, only_used, only_shadow, different } = heard.differences;
+    item.append(total === 0 ? ", the same as is used" : `, ${total} different: `);
+    const parts = [
+      ...only_used.map((address) => `${address} not there`),
+      ...only_shadow.map((address) => `${address} only there`),
+      ...different.map((it) => `${it.address} in ${it.aspects.join(", ")}`),
+    ];
+    item.append(parts.slice(0, DIFFERENCES_MAX).join("; "));
+  }
+  return item;
+};
+
 const showDetail = (service) => {
   replace(at("detail-title"), service.name);
   const list = element("span");
   list.append("List: ", freshness(service.freshness));
   if (service.freshness.cause) list.append(`: ${service.freshness.cause}`);
   replace(at("detail-list"), list);
+  replace(at("detail-registries"), ...(service.registries ?? []).map(heardItem));
   replace(at("detail-claims"), ...service.claims.map(claimItem));
   replace(at("endpoint-rows"), ...service.endpoints.slice(0, ROWS_MAX).map(endpointRow));
   const unshown = service.endpoints.length - ROWS_MAX;
@@ -159,8 +189,8 @@ const trouble = (text) => {
 
 const refresh = async () => {
   try {
-    const { registry, services } = await ask("/services");
-    showRegistry(registry);
+    const { registries, services } = await ask("/services");
+    showRegistries(registries);
     showServices(services);
     const name = chosen();
     if (name !== null) {

@@ -75,19 +75,22 @@ async fn a_failure_makes_stale_and_never_empty() {
     assert_eq!(ports(&greeter), [1, 2, 3], "what was said before the failure counts");
     let Freshness::Stale { cause, .. } = greeter.freshness() else { panic!("not stale") };
     assert_eq!(&*cause, "reading greeter: it is gone");
-    let status = bed.catalog.registry_status();
+    let status = bed.catalog.registries().remove(0);
     assert_eq!((status.kind, status.state, status.cause.as_deref()), ("script", "down", Some(&*cause)));
-    assert_eq!(bed.metrics.catalog.registry_up.get(), 0);
+    assert_eq!(bed.metrics.catalog.registry("script").up.get(), 0);
     bed.pass(Duration::from_hours(24)).await;
     assert_eq!(ports(&greeter), [1, 2, 3]);
     bed.say(connected()).await;
     assert!(matches!(greeter.freshness(), Freshness::Stale { .. }), "until it is listed again");
     bed.list("greeter", &[1, 2, 3]).await;
     assert_eq!(greeter.freshness(), Freshness::Live);
-    assert_eq!(bed.catalog.registry_status().state, "up");
+    assert_eq!(bed.catalog.registries().remove(0).state, "up");
     bed.say(Report::Disconnected { cause: "no heartbeat".to_owned() }).await;
     assert!(matches!(greeter.freshness(), Freshness::Stale { .. }));
-    assert_eq!((ports(&greeter).len(), bed.metrics.catalog.registry_disconnects_total.get()), (3, 2));
+    assert_eq!(
+        (ports(&greeter).len(), bed.metrics.catalog.registry("script").disconnects_total.get()),
+        (3, 2)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -109,12 +112,37 @@ async fn pauses_grow_to_five_seconds_and_begin_anew_after_a_connection() {
     assert!(pauses.iter().all(|pause| *pause <= millis(5_002)), "{:?}", pauses.iter().max());
     let mean = pauses.iter().sum::<Duration>() / u32::try_from(pauses.len()).unwrap();
     assert!((millis(2_200)..millis(2_800)).contains(&mean), "full jitter has half the cap as mean: {mean:?}");
-    bed.say(connected()).await;
-    bed.pass(Duration::from_secs(10)).await;
-    bed.begun.lock().clear();
-    bed.step(Step::Fail("reading")).await;
+    let mut pauses = Vec::new();
+    for _ in 0..50 {
+        bed.say(connected()).await;
+        bed.pass(Duration::from_secs(10)).await;
+        bed.begun.lock().clear();
+        bed.step(Step::Fail("reading")).await;
+        let failed = Instant::now();
+        bed.pass(millis(1_002)).await;
+        pauses.push(bed.begun.lock()[0] - failed);
+    }
+    let mean = pauses.iter().sum::<Duration>() / 50;
+    assert!((millis(350)..millis(650)).contains(&mean), "a fleet comes back over a second: {mean:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_registry_that_was_never_there_is_tried_again_at_once() {
+    let bed = Bed::new(Settings::default()).await;
+    bed.step(Step::Fail("connecting")).await;
     bed.pass(millis(102)).await;
-    assert_eq!(bed.begun.lock().len(), 1, "the first pause is at most 0.1 s");
+    assert_eq!(bed.begun.lock().len(), 2, "the first pause is at most 0.1 s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_that_healed_is_counted() {
+    let bed = Bed::new(Settings::default()).await;
+    let _greeter = bed.subscribe("greeter");
+    bed.list("greeter", &[1]).await;
+    assert_eq!(bed.metrics.catalog.registry("script").healed_total.get(), 0);
+    let Report::Listed(listing) = listed("greeter", View::Absent) else { unreachable!() };
+    bed.say(Report::Listed(Listing { healed: true, ..listing })).await;
+    assert_eq!(bed.metrics.catalog.registry("script").healed_total.get(), 1, "even while it is held back");
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +207,7 @@ async fn stale_data_is_warned_of_once_in_an_outage() {
     let bed = Bed::new(Settings::default()).await;
     let _greeter = bed.catalog.declare(&claim("greeter")).unwrap();
     bed.list("greeter", &[1]).await;
-    let warned = || bed.catalog.state.lock().warned;
+    let warned = || bed.catalog.state.lock().standings[0].warned;
     bed.step(Step::Fail("reading")).await;
     bed.pass(Duration::from_secs(299)).await;
     assert!(!warned());
@@ -211,7 +239,10 @@ async fn a_bad_record_is_counted_once_until_it_changes() {
     assert_eq!((counted(Reason::Malformed), counted(Reason::Duplicate)), (2, 1));
     let status = bed.catalog.service("greeter").unwrap();
     assert_eq!((status.endpoints.len(), status.skipped_count), (1, 2));
-    assert_eq!(status.skipped[1].detail, "10.0.0.1:1 is announced by \"p1\" too, which is used instead");
+    assert_eq!(
+        status.skipped[1].detail,
+        "10.0.0.1:1 is announced by the newer record \"other\" too, which is used instead"
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,7 +87,7 @@ impl Demo {
     fn config(&self, folder: &TempDir) -> Result<Config, config::Mistakes> {
         let given = |origin, text: String| Given { origin, text };
         let overrides = Overrides {
-            registry: Some(given("the demo", format!("file:{}", Fleet::file_in(folder.path()).display()))),
+            registries: vec![given("the demo", format!("file:{}", Fleet::file_in(folder.path()).display()))],
             listen: vec![given("--listen", self.listen.to_string())],
             admin: Some(given("--admin", self.admin.to_string())),
             log_level: Some(given("--log-level", self.log_level.clone())),
@@ -114,9 +114,9 @@ impl Demo {
         };
         let started = async {
             let control = self.bind_control().await?;
-            let registry = config.registry.clone().open();
+            let sources = config.open_sources();
             let surroundings = Surroundings { log: Some(log.control()), reload: None, signals: true };
-            Ok((control, app::build(config, registry, surroundings).and_then(App::start)?))
+            Ok((control, app::build(config, sources, surroundings).and_then(App::start)?))
         };
         let ((listener, control), running) = match started.await {
             Ok(started) => started,

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each with a good registry before it, unless it says `registry` itself.
-const BROKEN: [&str; 53] = [
+const BROKEN: [&str; 59] = [
     "[registry]",
     "[registry]\nurl = \"127.0.0.1:2181\"",
     "[registry]\nurl = \"zk://127.0.0.1:2181\"",
@@ -14,6 +14,12 @@ const BROKEN: [&str; 53] = [
     "[registry]\nurl = \"fixed:greeter=127.0.0.1:1;users=127.0.0.1:2\"\n[[listener]]\nservice = \"greter\"\n[[route]]\nservice = \"billing\"",
     "[registry]\nurl = \"file:x.toml\"\n[registry.services]\ngreeter = [\"127.0.0.1:1\"]",
     "[registry.services]\n\"a b\" = []\ngreeter = [\"127.0.0.1\", 5, { address = \"h:1\", wait = 1 }, { address = \"h:1\", weight = -1 }]",
+    "registry = []",
+    "registry = 5",
+    "[[registry]]\nurl = \"file:a\"\nname = \"a b\"\n[[registry]]\nurl = \"file:b\"\nrole = \"backup\"\n[[registry]]\nname = \"c\"",
+    "[[registry]]\nurl = \"file:a\"\n[[registry]]\nurl = \"file:b\"\nname = \"file\"\nrol = \"shadow\"",
+    "[[registry]]\nurl = \"file:a\"\nrole = \"shadow\"\n[[registry]]\nurl = \"file:b\"\nrole = \"fallback\"",
+    "[[registry]]\nurl = \"file:a\"\n[[registry]]\nname = \"new\"\nurl = \"file:b\"\nrole = \"shadow\"\n[[service]]\nname = \"a\"\nregistries = [\"nw\"]\n[[service]]\nname = \"b\"\nregistries = \"new\"\n[[service]]\nname = \"c\"\nregistries = []\n[[service]]\nname = \"d\"\nregistries = [\"zookeeper\"]",
     "workers = 0",
     "workers = \"many\"",
     "workrs = 2",

@@ -12,6 +12,7 @@ use crate::balance::{Policy, rng};
 use crate::body::Body;
 use crate::catalog::{self, Catalog, Claim, Snapshot};
 use crate::clock::Clock;
+use crate::clock::Moment;
 use crate::drain::Drain;
 use crate::endpoint::{Endpoint, Memory};
 use crate::provider::Provider;
@@ -24,7 +25,7 @@ use crate::proxy::worker::{Pseudonym, Shared, Worker};
 use crate::route::{Limits, Naming, Table};
 use crate::telemetry::access::{self, AccessLog};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{self, Reuse};
+use crate::upstream::{self, Dialler, Reuse};
 
 /// A worker whose catalog follows nothing.
 pub(super) struct Bed {
@@ -40,15 +41,16 @@ impl Bed {
 
     pub(super) fn with(settings: Settings) -> Self {
         let (clock, metrics) = (Clock::start(), Metrics::new());
+        let drain = Drain::new();
         let shared = Shared {
             settings,
-            upstream: upstream::Settings::default(),
+            dialler: Dialler::new(upstream::Settings::default(), drain.clone(), Arc::clone(&metrics)),
             table: ArcSwap::from_pointee(Table::new(Vec::new(), Naming::default())),
-            catalog: Catalog::new(catalog::Settings::default(), Arc::clone(&metrics), clock, 1),
+            catalog: Catalog::new(catalog::Settings::default(), Vec::new(), Arc::clone(&metrics), clock, 1),
             metrics,
             access: AccessLog::open(&access::Settings::default()).unwrap(),
             clock,
-            drain: Drain::new(),
+            drain,
             seed: 1,
             pseudonym: Pseudonym::random(1),
         };
@@ -94,13 +96,14 @@ impl Bed {
             let address = format!("127.0.0.1:{port}").parse().unwrap();
             let provider = Provider::new(port.to_string(), address);
             let memory = Arc::new(Memory::new(u64::from(*port), provider.address.clone()));
-            Endpoint { provider: Arc::new(provider), memory }
+            Endpoint::new(Arc::new(provider), memory)
         };
         let endpoints: Vec<_> = ports.iter().map(endpoint).collect();
         let before = Snapshot::not_listed();
         let policy = Policy::RoundRobin;
         let luck = &mut rng::for_worker(1, 1);
-        let snapshot = Snapshot::new(endpoints.clone().into(), ports.len(), false, policy, &before, luck);
+        let snapshot =
+            Snapshot::new(endpoints.clone().into(), ports.len(), false, policy, &before, Moment::START, luck);
         self.get().bound.subscription.snapshot().store(Arc::new(snapshot));
         endpoints
     }

@@ -45,7 +45,7 @@ impl<S> Select<S> {
         bound.look(|snapshot| {
             let picked = self.worker.with_luck(|rng| snapshot.pick(now, &routed.tried, rng));
             if picked.is_ok_and(|endpoint| !endpoint.is_available())
-                && !snapshot.endpoints.iter().any(Endpoint::is_available)
+                && !snapshot.all().any(Endpoint::is_available)
             {
                 self.worker.shared.metrics.proxy.desperate_picks_total.inc();
             }

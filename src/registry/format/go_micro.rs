@@ -39,6 +39,10 @@ impl Format for GoMicro {
         "/micro-registry"
     }
 
+    fn prefix_in_etcd(&self) -> &'static str {
+        "/micro/registry"
+    }
+
     fn folder(&self, service: &ServiceName) -> String {
         service.as_str().replace('/', "-")
     }

@@ -49,6 +49,11 @@ pub trait Format: Send + Sync + fmt::Debug {
     /// such as etcd, leaves out the slash in front: with `/` and the folder `greeter`, keys begin with `greeter/`.
     fn prefix(&self) -> &'static str;
 
+    /// The same in etcd, where not all put it in the same place.
+    fn prefix_in_etcd(&self) -> &'static str {
+        self.prefix()
+    }
+
     /// The folder of a service below the registry's prefix: one or more path parts, without a slash at either end.
     fn folder(&self, service: &ServiceName) -> String;
 

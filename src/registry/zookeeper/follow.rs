@@ -1,25 +1,23 @@
-//! One service, followed in rounds: set the watch, read the folder whole, report it, then read again what events mark.
+//! One service, followed in rounds: set the watches, read the folders whole, report it, then read again what events mark.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt as _;
 use tokio::time::Instant;
-use zookeeper_client::{PersistentWatcher, Stat};
 
-use super::batch::Batch;
 use super::known::{Change, Known};
-use super::one_shot::Post;
+use super::place::{Found, Place, Watched, Watches};
+use super::ration::Ration;
 use super::read::{self, join};
-use super::session::{Fault, Means, Room, Session, varied};
+use super::session::{Fault, Means, Session, varied};
 use crate::provider::ServiceName;
+use crate::registry::format::Folder;
 use crate::registry::{Listing, RegistryError, Report, Reports};
 
 /// How often a service is read that is not there, or may not be read, or has no watch; varied by half.
 pub(super) const RECHECK: Duration = Duration::from_secs(30);
-/// The longest a folder is read later than it could be after a reconnect, so that a fleet does not read at once.
-const RECONNECT_SPREAD: Duration = Duration::from_millis(200);
 
 /// How long a service waits after a connection was lost, times the connections lost in a row: a connection that is lost for
 /// what is asked must not be lost for it again at once. Varied by half.
@@ -32,8 +30,8 @@ pub(super) struct Follow<'a> {
     pub(super) session: &'a Session<'a>,
     reports: &'a Reports,
     pub(super) service: ServiceName,
-    /// The name of the service's folder as it should be.
-    folder_name: String,
+    /// Where its entries lie: its providers, and perhaps its rules behind them.
+    pub(super) places: Vec<Place<'a>>,
     pub(super) known: Known,
     /// Whether what was reported last is still what the registry vouched for: false at first and once the connection is lost.
     pub(super) vouched: bool,
@@ -41,27 +39,27 @@ pub(super) struct Follow<'a> {
     losses: u32,
     /// Whether anything was reported yet.
     reported: bool,
-    /// When the word of the change arrived that is to be reported.
-    heard: Option<std::time::Instant>,
+    /// When the first word of a change arrived that is yet to be reported.
+    pub(super) heard: Option<std::time::Instant>,
     /// Whether what is to be reported was found by reading alone.
     healed: bool,
-    /// The watch in force; replaced by a new one before it is dropped, so that the client does not tell the server to forget both.
-    watcher: Option<PersistentWatcher>,
-    /// The same where watches fire once: it stays in force until it fires.
-    pub(super) post: Option<Post<'a>>,
+    /// How often it is read.
+    pub(super) ration: Ration,
+    /// The watches of the last round; replaced by new ones before they are dropped.
+    watches: Option<Watches<'a>>,
 }
-
-/// The names of a folder's children, and the folder's own state.
-pub(super) type Children = (Vec<String>, Stat);
 
 impl<'a> Follow<'a> {
     /// Follows a service in a session.
     pub(super) fn new(session: &'a Session<'a>, reports: &'a Reports, service: ServiceName) -> Self {
         let format = &session.settings.format;
+        let place = |folder, name| Place { folder, name, post: None };
+        let rules = format.rules_folder(&service).map(|name| place(Folder::Rules, name));
+        let providers = place(Folder::Providers, format.folder(&service));
         Self {
             session,
             reports,
-            folder_name: format.folder(&service),
+            places: std::iter::once(providers).chain(rules).collect(),
             known: Known::new(Arc::clone(format), service.clone(), &session.settings.chroot),
             service,
             vouched: false,
@@ -69,8 +67,8 @@ impl<'a> Follow<'a> {
             reported: false,
             heard: None,
             healed: false,
-            watcher: None,
-            post: None,
+            ration: Ration::new(Instant::now()),
+            watches: None,
         }
     }
 
@@ -107,105 +105,178 @@ impl<'a> Follow<'a> {
 
     /// One round: ends well when it is time for the next.
     async fn round(&mut self) -> Result<(), Fault> {
-        let mut folder = self.folder();
-        let mut room = self.session.room(&folder);
-        let mut watcher = self.arm(&folder, room.as_ref()).await?;
         self.spread().await;
-        let permit = self.session.listings.acquire().await;
-        let mut children = self.list(&folder).await?;
-        if children.is_none()
-            && let Some(alike) = self.look_alike().await?
+        let session = self.session;
+        let permit = session.listings.acquire().await;
+        let mut watches = self.watch(self.paths()).await?;
+        let mut found = self.look_at(&mut watches).await?;
+        if matches!(found.first(), Some(Found::Missing))
+            && let Some(alike) = self.paths_alike().await?
         {
-            folder = alike;
-            room = self.session.room(&folder);
-            watcher = self.arm(&folder, room.as_ref()).await?;
-            children = self.list(&folder).await?;
+            watches = self.watch(alike).await?;
+            found = self.look_at(&mut watches).await?;
         }
-        let (change, reads) = self.take(&folder, children).await?;
+        let (mut change, mut reads) = (Change::default(), 0);
+        for (watched, found) in watches.each().zip(found) {
+            let (changed, read) = self.take(watched.folder, &watched.path, found).await?;
+            (change, reads) = (change.and(changed), reads + read);
+        }
         drop(permit);
         self.tell_if_healed(&change);
         self.report_if_needed(change, reads).await?;
-        let result = self.attend(&folder, &mut watcher).await;
-        self.watcher = Some(watcher);
-        drop(room);
+        let result = self.attend(&mut watches).await;
+        self.watches = Some(watches);
         result
     }
 
-    /// The folder of the service, spelt as the service is.
-    pub(super) fn folder(&self) -> String {
-        join(self.session.settings.root(), &self.folder_name)
+    /// The folders of the service, spelt as the service is.
+    pub(super) fn paths(&self) -> Vec<String> {
+        let root = self.session.settings.root();
+        self.places.iter().map(|place| join(root, &place.name)).collect()
     }
 
-    /// The folder whose name differs from the service's only in case, if there is one.
-    pub(super) async fn look_alike(&self) -> Result<Option<String>, Fault> {
-        let alike = self.session.look_alike(&self.folder_name).await?;
-        Ok(alike.map(|alike| join(self.session.settings.root(), &alike)))
+    /// The folders spelt as they are, if that of the providers differs from the service only in case.
+    pub(super) async fn paths_alike(&self) -> Result<Option<Vec<String>>, Fault> {
+        let (session, root) = (self.session, self.session.settings.root());
+        let mut paths = Vec::new();
+        for place in &self.places {
+            match session.look_alike(&place.name).await? {
+                Some(alike) => paths.push(join(root, &alike)),
+                None if paths.is_empty() => return Ok(None),
+                None => paths.push(join(root, &place.name)),
+            }
+        }
+        Ok(Some(paths))
     }
 
-    /// Sets a watch on the folder, or on the root when there is no room for one more.
-    async fn arm(&self, folder: &str, room: Option<&Room<'_>>) -> Result<PersistentWatcher, Fault> {
-        let path = if room.is_some() { folder } else { self.session.settings.root() };
-        self.session.arm(path).await
+    /// Sets the watches.
+    async fn watch(&self, paths: Vec<String>) -> Result<Watches<'a>, Fault> {
+        let mut all = self.places.iter().zip(paths).map(|(place, path)| (place.folder, path));
+        let (folder, path) = all.next().expect("a service has a folder of providers");
+        let providers = Watched::new(self.session, folder, path).await?;
+        let rules = match all.next() {
+            Some((folder, path)) => Some(Watched::new(self.session, folder, path).await?),
+            None => None,
+        };
+        Ok(Watches { providers, rules })
     }
 
-    /// Waits for events and handles them, until the next round is due.
-    async fn attend(&mut self, folder: &str, watcher: &mut PersistentWatcher) -> Result<(), Fault> {
+    /// Looks at what is watched, folder by folder.
+    async fn look_at(&self, watches: &mut Watches<'_>) -> Result<Vec<Found>, Fault> {
+        let mut found = Vec::new();
+        for watched in watches.each() {
+            found.push(self.look(watched.folder, &watched.path).await?);
+        }
+        Ok(found)
+    }
+
+    /// Waits for events and acts upon them, until the next round is due.
+    async fn attend(&mut self, watches: &mut Watches<'_>) -> Result<(), Fault> {
         let due = Instant::now() + self.interval();
         loop {
-            let mut batch = Batch::default();
+            let (mut marked, mut lost) = (false, false);
+            for Watched { batch, .. } in watches.each() {
+                if let Some(state) = batch.ended {
+                    return Err(Fault::Failed(self.session.ended(state)));
+                }
+                if batch.rearm {
+                    return Ok(());
+                }
+                lost |= batch.lost;
+                marked |= batch.folder || !batch.children.is_empty();
+            }
+            self.vouched &= !lost;
+            if marked {
+                self.heard.get_or_insert_with(std::time::Instant::now);
+            }
+            let wait = self.ration.wait(Instant::now());
+            if marked && !lost && wait.is_zero() {
+                self.ration.take(Instant::now());
+                if watches.each().any(|watched| watched.batch.folder) {
+                    return Ok(());
+                }
+                self.read_marked(watches).await?;
+                continue;
+            }
             tokio::select! {
                 biased;
-                event = watcher.changed() => batch.add(folder, event),
+                () = watches.hear() => {}
+                () = tokio::time::sleep(wait), if marked && !lost => {}
                 () = tokio::time::sleep_until(due) => return Ok(()),
-            }
-            while batch.ended.is_none()
-                && let Some(event) = watcher.changed().now_or_never()
-            {
-                batch.add(folder, event);
-            }
-            if let Some(state) = batch.ended {
-                return Err(Fault::Failed(self.session.ended(state)));
-            }
-            self.vouched &= !batch.lost;
-            if batch.rearm || batch.folder {
-                return Ok(());
-            }
-            if !batch.children.is_empty() && self.known.is_present() {
-                self.heard = Some(std::time::Instant::now());
-                let names: Vec<String> = batch.children.into_iter().collect();
-                let reads = u32::try_from(names.len()).unwrap_or(u32::MAX);
-                let read = read::nodes(self.session, folder, names).await?;
-                let change = self.known.update(folder, read);
-                self.report_if_needed(change, reads).await?;
             }
         }
     }
 
-    /// Lists the children of a folder, no older than now; `None` when there is no such folder.
-    async fn list(&self, folder: &str) -> Result<Option<Children>, Fault> {
-        let (session, client) = (self.session, &self.session.client);
-        // Both are on their way before the first answer.
-        let (sync, children) = (client.sync(folder), client.get_children(folder));
-        let (sync, children) =
-            tokio::join!(session.call("sync", folder, sync), session.call("list", folder, children));
-        sync?;
-        present(children)
+    /// Reads what is marked, and reports it.
+    async fn read_marked(&mut self, watches: &mut Watches<'_>) -> Result<(), Fault> {
+        let (mut change, mut reads) = (Change::default(), 0);
+        for Watched { folder, path, batch, .. } in watches.each() {
+            let names = std::mem::take(&mut batch.children);
+            // That a folder came is an event of its own.
+            if self.known.is_present(*folder) {
+                reads += count(&names);
+                let read = read::nodes(self.session, path, names.into_iter().collect()).await?;
+                change = change.and(self.known.update(*folder, path, read));
+            }
+        }
+        self.report_if_needed(change, reads).await
     }
 
-    /// Reads the children of a folder. Gives the change, and the records read.
+    /// Lists a folder, or sees that it need not be listed. What nobody vouches for is seen as it is now, and not as a server
+    /// that lags behind has it.
+    pub(super) async fn look(&self, folder: Folder, path: &str) -> Result<Found, Fault> {
+        let (session, client) = (self.session, &self.session.client);
+        if !self.vouched {
+            session.sync().await?;
+        }
+        // Where names are all there is to know, the folder itself tells whether anything changed.
+        if !self.known.reads_data() && self.known.is_present(folder) {
+            match session.call("look at", path, client.check_stat(path)).await? {
+                None => return Ok(Found::Missing),
+                Some(stat) if self.known.is_as_listed(folder, &stat) => return Ok(Found::AsListed),
+                Some(_) => {}
+            }
+        }
+        match session.call("list", path, client.get_children(path)).await {
+            Ok((names, stat)) => Ok(Found::Names(names, stat)),
+            Err(Fault::Missing) => Ok(Found::Missing),
+            Err(Fault::Denied) => Ok(Found::Denied),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// Takes over what was found in a folder, and reads the records there. Gives the change, and the records read.
+    ///
+    /// Names that are the records are read as well, once: by whom and when they were made stands beside them. A name that was
+    /// made anew while the registry vouched for it was told of by an event, and is not read again for that.
     pub(super) async fn take(
         &mut self,
-        folder: &str,
-        children: Option<Children>,
+        folder: Folder,
+        path: &str,
+        found: Found,
     ) -> Result<(Change, u32), Fault> {
-        let Some((names, stat)) = children else { return Ok((self.known.set_absent(), 0)) };
-        let reads = u32::try_from(names.len()).unwrap_or(u32::MAX);
-        let read = read::nodes(self.session, folder, names).await?;
-        Ok((self.known.replace(folder, &stat, read), reads))
+        let (names, stat) = match found {
+            Found::Missing => return Ok((self.known.set_absent(folder), 0)),
+            Found::AsListed => return Ok((Change::default(), 0)),
+            Found::Denied => {
+                return match folder {
+                    Folder::Providers => Err(Fault::Denied),
+                    Folder::Rules => Ok((self.known.set_rules_denied(path), 0)),
+                };
+            }
+            Found::Names(names, stat) => (names.into_iter().collect::<BTreeSet<String>>(), stat),
+        };
+        let is_known =
+            |name: &&String| self.vouched && !self.known.reads_data() && self.known.knows(folder, name);
+        let unread: Vec<String> = names.iter().filter(|name| !is_known(name)).cloned().collect();
+        let reads = count(&unread);
+        let read = read::nodes(self.session, path, unread).await?;
+        Ok((self.known.replace(folder, path, &stat, &names, read), reads))
     }
 
     /// Reports the list if it changed, or if the registry is to vouch for it anew.
     pub(super) async fn report_if_needed(&mut self, change: Change, reads: u32) -> Result<(), Fault> {
+        let (heard, healed) = (self.heard.take(), std::mem::take(&mut self.healed));
         if self.vouched && !change.any {
             return Ok(());
         }
@@ -213,8 +284,8 @@ impl<'a> Follow<'a> {
             changed_at: change.at.filter(|_| self.reported),
             revision: self.known.revision(),
             reads,
-            heard: self.heard.take(),
-            healed: std::mem::take(&mut self.healed),
+            heard: heard.filter(|_| change.any),
+            healed,
             ..Listing::new(self.service.clone(), self.known.view())
         };
         self.reports.send(Report::Listed(listing)).await.map_err(Fault::Failed)?;
@@ -224,18 +295,18 @@ impl<'a> Follow<'a> {
         Ok(())
     }
 
-    /// Spreads the readings that follow a reconnect over a moment; the first reading of a service is never held up.
+    /// Holds up what follows a reconnect, so that a fleet does not read at once; the first reading of a service never waits.
     pub(super) async fn spread(&self) {
         if self.reported && !self.vouched {
-            tokio::time::sleep(RECONNECT_SPREAD.mul_f64(rand::random())).await;
+            self.session.spread().await;
         }
     }
 
     /// A change found by reading alone while the connection held is one that the watch should have told of. What the new
     /// watch hears, the one before it hears too.
     fn tell_if_healed(&mut self, change: &Change) {
-        let heard = self.watcher.take().is_none_or(|mut watcher| watcher.changed().now_or_never().is_some());
-        if change.any && self.vouched && !heard {
+        let heard = self.watches.take().is_none_or(|mut watches| watches.have_more());
+        if change.any && self.vouched && !heard && self.heard.is_none() {
             self.healed = true;
             tracing::warn!(service = %self.service, "a reading found a change that no event had told of");
         }
@@ -244,7 +315,7 @@ impl<'a> Follow<'a> {
     /// How long until the next round.
     pub(super) fn interval(&self) -> Duration {
         let audit = self.session.settings.pace.audit;
-        varied(if self.known.is_present() { audit } else { audit.min(RECHECK) })
+        varied(if self.known.is_present(Folder::Providers) { audit } else { audit.min(RECHECK) })
     }
 
     /// The service cannot be read: what was reported stands, and it is tried again at a low rate.
@@ -258,7 +329,7 @@ impl<'a> Follow<'a> {
 
     /// No folder can have this name, so there is no such service, and there never will be.
     async fn never_there(&mut self) -> Result<Infallible, RegistryError> {
-        let change = self.known.set_absent();
+        let change = self.known.set_absent(Folder::Providers);
         match self.report_if_needed(change, 0).await {
             Err(Fault::Failed(error)) => Err(error),
             Ok(()) | Err(_) => std::future::pending().await,
@@ -266,11 +337,7 @@ impl<'a> Follow<'a> {
     }
 }
 
-/// An answer that there is no such node, as `None`.
-pub(super) fn present<T>(answer: Result<T, Fault>) -> Result<Option<T>, Fault> {
-    match answer {
-        Ok(answer) => Ok(Some(answer)),
-        Err(Fault::Missing) => Ok(None),
-        Err(fault) => Err(fault),
-    }
+/// How many.
+fn count<T>(names: impl IntoIterator<Item = T>) -> u32 {
+    u32::try_from(names.into_iter().count()).unwrap_or(u32::MAX)
 }

@@ -19,11 +19,21 @@ pub(super) struct Known {
     service: ServiceName,
     /// The chroot, so that an operator is told the whole path of a record.
     chroot: String,
-    /// Whether the folder is there.
-    present: bool,
+    /// The folders, providers' and rules', as they were when they were listed last; `None` while one is not there.
+    folders: [Option<State>; 2],
+    /// By [`key`].
     records: Records<Mark>,
     /// The greatest zxid seen.
     revision: i64,
+}
+
+/// What tells one state of a folder from another, as far as the names in it go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct State {
+    czxid: i64,
+    pzxid: i64,
+    cversion: i32,
+    num_children: i32,
 }
 
 /// What tells one state of a node from another.
@@ -33,7 +43,7 @@ enum Mark {
     Denied,
     /// It has children, so it is no record.
     Folder,
-    /// Its last change, and its creation.
+    /// The last change of what is read of it, and its creation.
     Leaf { mzxid: i64, czxid: i64 },
 }
 
@@ -49,57 +59,88 @@ pub(super) struct Change {
 impl Known {
     /// Nothing is known yet.
     pub(super) fn new(format: Arc<dyn Format>, service: ServiceName, chroot: &str) -> Self {
-        let chroot = chroot.to_owned();
-        Self { format, service, chroot, present: false, records: Records::default(), revision: 0 }
+        let (folders, records) = ([None; 2], Records::default());
+        Self { format, service, chroot: chroot.to_owned(), folders, records, revision: 0 }
     }
 
     /// There is no such folder.
-    pub(super) fn set_absent(&mut self) -> Change {
-        let any = std::mem::take(&mut self.present);
-        self.records.clear();
-        Change { any, at: None }
+    pub(super) fn set_absent(&mut self, folder: Folder) -> Change {
+        let was = self.folders[index(folder)].take().is_some();
+        let gone = self.retain(folder, |_| false);
+        Change { any: gone || (was && folder == Folder::Providers), at: None }
     }
 
-    /// The folder, read whole: what was not read is not there.
-    pub(super) fn replace(&mut self, folder: &str, stat: &Stat, read: Vec<(String, Read)>) -> Change {
-        let appeared = !std::mem::replace(&mut self.present, true);
+    /// The rules may not be read: the providers are taken as they announce themselves, and an operator is told.
+    pub(super) fn set_rules_denied(&mut self, path: &str) -> Change {
+        self.folders[index(Folder::Rules)] = None;
+        let gone = self.retain(Folder::Rules, |name| name.is_empty());
+        let change = Change { any: gone, at: None };
+        change.and(self.apply(Folder::Rules, path, String::new(), Read::Denied))
+    }
+
+    /// A folder, listed whole: what is not among the names is not there. Those read are as they were read, the others as they
+    /// are known.
+    pub(super) fn replace(
+        &mut self,
+        folder: Folder,
+        path: &str,
+        stat: &Stat,
+        names: &BTreeSet<String>,
+        read: Vec<(String, Read)>,
+    ) -> Change {
+        let appeared = self.folders[index(folder)].replace(State::of(stat)).is_none();
         self.revision = self.revision.max(stat.pzxid);
-        let names: BTreeSet<&str> = read.iter().map(|(name, _)| name.as_str()).collect();
-        let gone = self.records.retain(|name| names.contains(name));
-        let change = Change { any: appeared || gone > 0, at: None };
-        change.and(self.update(folder, read))
+        let gone = self.retain(folder, |name| names.contains(name));
+        let change = Change { any: gone || (appeared && folder == Folder::Providers), at: None };
+        change.and(self.update(folder, path, read))
     }
 
     /// Some children, read again.
-    pub(super) fn update(&mut self, folder: &str, read: Vec<(String, Read)>) -> Change {
+    pub(super) fn update(&mut self, folder: Folder, path: &str, read: Vec<(String, Read)>) -> Change {
         read.into_iter()
-            .fold(Change::default(), |change, (name, read)| change.and(self.apply(folder, name, read)))
+            .fold(Change::default(), |change, (name, read)| change.and(self.apply(folder, path, name, read)))
     }
 
-    fn apply(&mut self, folder: &str, name: String, read: Read) -> Change {
+    /// Takes out the records of a folder that are not wanted; true when there were any.
+    fn retain(&mut self, folder: Folder, mut wanted: impl FnMut(&str) -> bool) -> bool {
+        let wanted = |key: &str| {
+            let (of, name) = of_key(key);
+            of != folder || wanted(name)
+        };
+        self.records.retain(wanted) > 0
+    }
+
+    fn apply(&mut self, folder: Folder, path: &str, name: String, read: Read) -> Change {
+        let key = key(folder, &name);
         let (mark, at, tenure) = match &read {
-            Read::Missing => return Change { any: self.records.remove(&name), at: None },
+            Read::Missing => return Change { any: self.records.remove(&key), at: None },
             Read::Denied => (Mark::Denied, None, Tenure::Lasting),
             Read::Data(_, stat) => {
                 self.revision = self.revision.max(stat.mzxid).max(stat.pzxid);
-                let leaf = Mark::Leaf { mzxid: stat.mzxid, czxid: stat.czxid };
+                let (mzxid, time) =
+                    if self.reads_data() { (stat.mzxid, stat.mtime) } else { (stat.czxid, stat.ctime) };
+                let leaf = Mark::Leaf { mzxid, czxid: stat.czxid };
                 let mark = if stat.num_children > 0 { Mark::Folder } else { leaf };
-                (mark, time(stat.mtime), tenure(stat))
+                (mark, instant(time), tenure(stat))
             }
         };
-        if self.records.has(&name, &mark) {
+        if self.records.has(&key, &mark) {
             return Change::default();
         }
-        let path = format!("{}{}", self.chroot, join(folder, &name));
-        let decoded = self.decode(&name, mark, &read);
-        self.records.put(name, mark, &path, tenure, decoded);
+        let path = format!("{}{}", self.chroot, join(path, &name));
+        let decoded = self.decode(folder, &name, mark, &read);
+        self.records.put(key, mark, &path, tenure, decoded);
         Change { any: true, at }
     }
 
-    fn decode(&self, name: &str, mark: Mark, read: &Read) -> Decoded {
+    fn decode(&self, folder: Folder, name: &str, mark: Mark, read: &Read) -> Decoded {
+        let service = &self.service;
         match (mark, read) {
+            // Who may list a folder knows the names, and these are all there is to know.
+            (Mark::Leaf { .. } | Mark::Denied, _) if !self.reads_data() && !name.is_empty() => {
+                self.format.decode(Entry { service, folder, name, data: b"" })
+            }
             (Mark::Leaf { .. }, Read::Data(data, _)) => {
-                let (service, folder) = (&self.service, Folder::Providers);
                 self.format.decode(Entry { service, folder, name, data })
             }
             (Mark::Denied, _) => {
@@ -114,18 +155,61 @@ impl Known {
         (self.revision > 0).then_some(self.revision)
     }
 
-    /// Whether the folder is there.
-    pub(super) const fn is_present(&self) -> bool {
-        self.present
+    /// Whether a folder is there.
+    pub(super) const fn is_present(&self, folder: Folder) -> bool {
+        self.folders[index(folder)].is_some()
+    }
+
+    /// Whether a folder has the very names it had when it was listed last.
+    pub(super) fn is_as_listed(&self, folder: Folder, stat: &Stat) -> bool {
+        self.folders[index(folder)] == Some(State::of(stat))
+    }
+
+    /// Whether a record of that name is known.
+    pub(super) fn knows(&self, folder: Folder, name: &str) -> bool {
+        self.records.contains(&key(folder, name))
+    }
+
+    /// Whether what records hold matters, beside their names.
+    pub(super) fn reads_data(&self) -> bool {
+        self.format.reads_data()
     }
 
     /// The list: providers the longest unchanged first, so that of two records with one address the newer one comes last.
     pub(super) fn view(&self) -> View {
-        if !self.present {
+        if !self.is_present(Folder::Providers) {
             return View::Absent;
         }
         self.records.view()
     }
+}
+
+impl State {
+    const fn of(stat: &Stat) -> Self {
+        let Stat { czxid, pzxid, cversion, num_children, .. } = *stat;
+        Self { czxid, pzxid, cversion, num_children }
+    }
+}
+
+/// The place of a folder among the two.
+const fn index(folder: Folder) -> usize {
+    match folder {
+        Folder::Providers => 0,
+        Folder::Rules => 1,
+    }
+}
+
+/// The name of a record among those of both folders: no name in ZooKeeper has a slash.
+fn key(folder: Folder, name: &str) -> String {
+    match folder {
+        Folder::Providers => name.to_owned(),
+        Folder::Rules => format!("/{name}"),
+    }
+}
+
+/// The folder and the name of a [`key`].
+fn of_key(key: &str) -> (Folder, &str) {
+    key.strip_prefix('/').map_or((Folder::Providers, key), |name| (Folder::Rules, name))
 }
 
 /// Who holds a node: the session that made it, or nobody, so that it lasts. Containers and, where extended types are on,
@@ -146,100 +230,16 @@ const EXTENDED: u64 = 0xff;
 
 impl Change {
     /// Both changes.
-    fn and(self, other: Self) -> Self {
+    pub(super) fn and(self, other: Self) -> Self {
         Self { any: self.any || other.any, at: self.at.max(other.at) }
     }
 }
 
 /// A time of ZooKeeper's: milliseconds since 1970.
-fn time(millis: i64) -> Option<SystemTime> {
+fn instant(millis: i64) -> Option<SystemTime> {
     let millis = u64::try_from(millis).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::registry::format::{Reason, kinds};
-
-    fn known() -> Known {
-        Known::new(kinds::named("go-micro").unwrap(), "greeter".parse().unwrap(), "/chroot")
-    }
-
-    fn stat(mzxid: i64, num_children: i32) -> Stat {
-        Stat {
-            czxid: 1,
-            mzxid,
-            pzxid: mzxid,
-            ctime: 1000,
-            mtime: mzxid * 1000,
-            version: 0,
-            cversion: 0,
-            aversion: 0,
-            ephemeral_owner: 0,
-            data_length: 0,
-            num_children,
-        }
-    }
-
-    fn data(name: &str, port: u16, mzxid: i64) -> (String, Read) {
-        let data = format!(r#"{{"nodes":[{{"address":"h:{port}"}}]}}"#);
-        (name.to_owned(), Read::Data(data.into_bytes(), stat(mzxid, 0)))
-    }
-
-    fn at(mzxid: i64) -> Option<SystemTime> {
-        time(mzxid * 1000)
-    }
-
-    fn ports(known: &Known) -> Vec<u16> {
-        match known.view() {
-            View::Present { providers, .. } => {
-                providers.iter().map(|provider| provider.address.port()).collect()
-            }
-            View::Absent => panic!("absent"),
-        }
-    }
-
-    #[test]
-    fn only_what_changed_is_a_change() {
-        let mut known = known();
-        let folder = stat(9, 2);
-        assert_eq!(known.view(), View::Absent);
-        assert!(known.replace("/f", &folder, vec![data("a", 1, 2), data("b", 2, 3)]).any);
-        assert_eq!(known.revision(), Some(9));
-        assert_eq!(known.replace("/f", &folder, vec![data("b", 2, 3), data("a", 1, 2)]), Change::default());
-        assert_eq!(known.update("/f", vec![data("a", 1, 2)]), Change::default());
-        assert_eq!(known.update("/f", vec![data("a", 5, 12)]), Change { any: true, at: at(12) });
-        assert_eq!((ports(&known), known.revision()), (vec![2, 5], Some(12)));
-        assert_eq!(known.replace("/f", &folder, vec![data("b", 2, 3)]), Change { any: true, at: None });
-        assert_eq!(known.update("/f", vec![("b".to_owned(), Read::Missing)]), Change { any: true, at: None });
-        assert_eq!(known.update("/f", vec![("b".to_owned(), Read::Missing)]), Change::default());
-        assert_eq!(ports(&known), [0; 0]);
-        assert!(known.set_absent().any && !known.set_absent().any);
-        assert!(known.replace("/f", &folder, vec![]).any, "an empty service is not an absent one");
-    }
-
-    #[test]
-    fn an_unchanged_record_stays_the_same_value() {
-        let mut known = known();
-        known.replace("/f", &stat(9, 1), vec![data("a", 1, 2)]);
-        let View::Present { providers: before, .. } = known.view() else { panic!("absent") };
-        known.replace("/f", &stat(10, 2), vec![data("a", 1, 2), data("b", 2, 10)]);
-        let View::Present { providers: after, .. } = known.view() else { panic!("absent") };
-        assert!(Arc::ptr_eq(&before[0], &after[0]));
-    }
-
-    #[test]
-    fn what_may_not_be_read_and_what_has_children_is_no_provider() {
-        let mut known = known();
-        known.replace("/f", &stat(9, 1), vec![data("a", 1, 2), data("b", 2, 3)]);
-        assert!(known.update("/f", vec![("a".to_owned(), Read::Denied)]).any);
-        assert!(known.update("/f", vec![("b".to_owned(), Read::Data(Vec::new(), stat(3, 1)))]).any);
-        let View::Present { providers, skipped } = known.view() else { panic!("absent") };
-        assert_eq!(providers, []);
-        assert_eq!((skipped.len(), skipped[0].reason), (1, Reason::Denied));
-        assert_eq!(skipped[0].record, "/chroot/f/a");
-        known.update("/f", vec![data("a", 1, 2), data("b", 2, 3)]);
-        assert_eq!(ports(&known), [1, 2]);
-    }
-}
+mod tests;

@@ -2,11 +2,14 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use tokio::time::Instant;
 use zookeeper_client::{EventType, OneshotWatcher, SessionState, StateWatcher, WatchedEvent};
 
-use super::follow::{Children, Follow, RECHECK, present};
+use super::follow::{Follow, RECHECK};
+use super::known::Change;
+use super::place::{Found, Place};
 use super::session::{Fault, Room, varied};
 
 /// A watch that fires once; the client sets it again after a reconnect, and the server tells what it missed.
@@ -23,26 +26,33 @@ pub(super) struct Post<'a> {
 impl Follow<'_> {
     /// One round: ends well when it is time for the next.
     pub(super) async fn one_shot_round(&mut self) -> Result<(), Fault> {
-        let mut states = self.session.states();
-        self.spread().await;
-        let permit = self.session.listings.acquire().await;
-        let mut folder = self.folder();
         let (session, client) = (self.session, &self.session.client);
-        if session.call("look for", &folder, client.check_stat(&folder)).await?.is_none() {
-            folder = self.look_alike().await?.unwrap_or(folder);
+        let mut states = session.states();
+        self.spread().await;
+        let permit = session.listings.acquire().await;
+        let mut paths = self.paths();
+        if session.call("look for", &paths[0], client.check_stat(&paths[0])).await?.is_none() {
+            paths = self.paths_alike().await?.unwrap_or(paths);
         }
-        let children = self.look(&folder).await?;
-        let (change, reads) = self.take(&folder, children).await?;
+        let (mut change, mut reads) = (Change::default(), 0);
+        for (place, path) in paths.iter().enumerate() {
+            let found = self.look_and_watch(place, path).await?;
+            let (changed, read) = self.take(self.places[place].folder, path, found).await?;
+            (change, reads) = (change.and(changed), reads + read);
+        }
         drop(permit);
         self.report_if_needed(change, reads).await?;
-        let interval = if self.post.is_some() { self.interval() } else { varied(RECHECK) };
+        let all_are_watched = self.places.iter().all(|place| place.post.is_some());
+        let interval = if all_are_watched { self.interval() } else { varied(RECHECK) };
         let due = Instant::now() + interval;
         loop {
             let state = tokio::select! {
                 state = states.changed() => state,
-                event = fired(&mut self.post) => {
-                    self.post = None;
+                event = fired(&mut self.places) => {
                     if event.event_type != EventType::Session {
+                        self.heard.get_or_insert_with(std::time::Instant::now);
+                        tokio::time::sleep(self.ration.wait(Instant::now())).await;
+                        self.ration.take(Instant::now());
                         return Ok(());
                     }
                     event.session_state
@@ -60,25 +70,29 @@ impl Follow<'_> {
     }
 
     /// Lists a folder, and sees to it that a watch is in force there: on its children, or on its coming.
-    async fn look(&mut self, folder: &str) -> Result<Option<Children>, Fault> {
+    async fn look_and_watch(&mut self, place: usize, path: &str) -> Result<Found, Fault> {
         let (session, client) = (self.session, &self.session.client);
-        session.call("sync", folder, client.sync(folder)).await?;
-        let watched = self.post.as_ref().is_some_and(|post| post.path == folder);
-        let room = if watched { None } else { session.room(folder) };
-        let Some(room) = room else {
-            return present(session.call("list", folder, client.get_children(folder)).await);
-        };
+        let folder = self.places[place].folder;
+        let watched = self.places[place].post.as_ref().is_some_and(|post| post.path == path);
+        let room = if watched { None } else { session.room(path) };
+        let Some(room) = room else { return self.look(folder, path).await };
+        if !self.vouched {
+            session.sync().await?;
+        }
         loop {
-            let listed = session.call("list", folder, client.get_and_watch_children(folder)).await;
-            if let Some((names, stat, watcher)) = present(listed)? {
-                self.post = Some(Post::new(folder, watcher, session.states(), room));
-                return Ok(Some((names, stat)));
+            match session.call("list", path, client.get_and_watch_children(path)).await {
+                Ok((names, stat, watcher)) => {
+                    self.places[place].post = Some(Post::new(path, watcher, session.states(), room));
+                    return Ok(Found::Names(names, stat));
+                }
+                Err(Fault::Missing) => {}
+                Err(Fault::Denied) => return Ok(Found::Denied),
+                Err(fault) => return Err(fault),
             }
-            let (stat, watcher) =
-                session.call("look for", folder, client.check_and_watch_stat(folder)).await?;
+            let (stat, watcher) = session.call("look for", path, client.check_and_watch_stat(path)).await?;
             if stat.is_none() {
-                self.post = Some(Post::new(folder, watcher, session.states(), room));
-                return Ok(None);
+                self.places[place].post = Some(Post::new(path, watcher, session.states(), room));
+                return Ok(Found::Missing);
             }
             // It came between the two calls.
             std::mem::forget(watcher);
@@ -100,10 +114,17 @@ impl Drop for Post<'_> {
     }
 }
 
-/// Waits until the watch fires; for ever when there is none.
-async fn fired(post: &mut Option<Post<'_>>) -> WatchedEvent {
-    match post.as_mut().and_then(|post| post.fired.as_mut()) {
-        Some(fired) => fired.as_mut().await,
-        None => std::future::pending().await,
-    }
+/// Waits until one of the watches fires, which then is none any more; for ever when there is none.
+async fn fired(places: &mut [Place<'_>]) -> WatchedEvent {
+    let fired = |context: &mut Context<'_>| {
+        for place in &mut *places {
+            let fired = place.post.as_mut().and_then(|post| post.fired.as_mut());
+            if let Some(Poll::Ready(event)) = fired.map(|fired| fired.as_mut().poll(context)) {
+                place.post = None;
+                return Poll::Ready(event);
+            }
+        }
+        Poll::Pending
+    };
+    std::future::poll_fn(fired).await
 }

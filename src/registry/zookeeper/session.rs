@@ -8,10 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
-use zookeeper_client::{AddWatchMode, Client, Error, PersistentWatcher, SessionState, StateWatcher};
+use zookeeper_client::{
+    AddWatchMode, Client, Connector, Error, PersistentWatcher, SessionState, StateWatcher,
+};
 
 use super::Settings;
+use super::read::join;
 use crate::registry::RegistryError;
+pub(super) use crate::registry::varied;
 
 /// The most bytes of paths with a watch of their own. The client sends them all again when it reconnects, 128 KiB in one
 /// request, and with a second request of that kind it cannot reconnect at all; 8 KiB are left for the root and for watches
@@ -19,8 +23,10 @@ use crate::registry::RegistryError;
 const WATCHED_BYTES_MAX: usize = 120 * 1024;
 /// Folders listed and read at a time: after a reconnect all are due at once.
 const LISTINGS_MAX: usize = 32;
-/// How long the names of all services are good for one more search of a misspelt one.
+/// How long the names of all services are good for one more search of a misspelt one; then it is seen whether they changed.
 const NAMES_KEPT: Duration = Duration::from_secs(5);
+/// How long what a server has caught up with counts as the present.
+const SYNC_KEPT: Duration = Duration::from_millis(100);
 
 /// One session with ZooKeeper.
 pub(super) struct Session<'a> {
@@ -31,8 +37,21 @@ pub(super) struct Session<'a> {
     pub(super) listings: Semaphore,
     /// Bytes of paths with a watch of their own. Written and read by the futures of the services, on one thread at a time.
     watched_bytes: AtomicUsize,
-    /// The folders below the root, and when they were read.
-    names: Mutex<Option<(Instant, Arc<Vec<String>>)>>,
+    /// The folders below the root.
+    names: Mutex<Option<Names>>,
+    /// When the server was last asked to catch up, and did.
+    synced: Mutex<Option<Instant>>,
+    /// Until when readings that follow a reconnect are held up.
+    held_up: parking_lot::Mutex<Option<Instant>>,
+}
+
+/// The names of a folder's children.
+struct Names {
+    /// When they were last known to be these.
+    at: Instant,
+    /// The folder's last change of children.
+    pzxid: i64,
+    all: Arc<Vec<String>>,
 }
 
 /// What the server can do for one who follows a folder.
@@ -70,17 +89,28 @@ pub(super) struct Room<'a> {
 impl<'a> Session<'a> {
     /// Connects, and finds out what the server can do.
     pub(super) async fn open(settings: &'a Settings) -> Result<Self, RegistryError> {
-        let client = connect(settings).await?;
-        let mut session = Self {
+        let mut session = Self::of(settings, connect(settings, connector(settings)).await?);
+        session.means = session.find_means().await?;
+        Ok(session)
+    }
+
+    /// Connects to write, in a way that servers of any age take.
+    pub(super) async fn open_to_write(settings: &'a Settings) -> Result<Self, RegistryError> {
+        let connector = connector(settings).with_server_version(3, 4, 0);
+        Ok(Self::of(settings, connect(settings, connector).await?))
+    }
+
+    fn of(settings: &'a Settings, client: Client) -> Self {
+        Self {
             settings,
             client,
             means: Means::Recursive,
             listings: Semaphore::new(LISTINGS_MAX),
             watched_bytes: AtomicUsize::new(0),
             names: Mutex::new(None),
-        };
-        session.means = session.find_means().await?;
-        Ok(session)
+            synced: Mutex::new(None),
+            held_up: parking_lot::Mutex::new(None),
+        }
     }
 
     /// Reading several nodes in one request came with the recursive watch, in 3.6; an older server cuts the connection for it.
@@ -198,25 +228,79 @@ impl<'a> Session<'a> {
         self.call("watch", path, self.client.watch(path, AddWatchMode::PersistentRecursive)).await
     }
 
-    /// The folder whose name differs from this one only in case: HTTP clients write host names in lower case.
-    pub(super) async fn look_alike(&self, folder: &str) -> Result<Option<String>, Fault> {
-        let mut names = self.names.lock().await;
-        let kept = names.as_ref().filter(|(at, _)| at.elapsed() < NAMES_KEPT);
-        let known = match kept {
-            Some((_, known)) => Arc::clone(known),
-            None => {
-                let root = self.settings.root();
-                let read = match self.call("list", root, self.client.list_children(root)).await {
-                    Ok(read) => Arc::new(read),
-                    Err(Fault::Missing | Fault::Denied) => Arc::default(),
-                    Err(fault) => return Err(fault),
-                };
-                *names = Some((Instant::now(), Arc::clone(&read)));
-                read
-            }
+    /// Lets the server catch up with the others, so that what is read next is no older than now. One after the other may rely
+    /// on it for a moment.
+    pub(super) async fn sync(&self) -> Result<(), Fault> {
+        let mut synced = self.synced.lock().await;
+        if synced.is_none_or(|at| at.elapsed() >= SYNC_KEPT) {
+            let (now, root) = (Instant::now(), self.settings.root());
+            self.call("sync", root, self.client.sync(root)).await?;
+            *synced = Some(now);
+        }
+        Ok(())
+    }
+
+    /// Holds up the readings that follow a reconnect, all of this session together, by a part of the spread.
+    pub(super) async fn spread(&self) {
+        let until = {
+            let mut held_up = self.held_up.lock();
+            let now = Instant::now();
+            let draw = || now + self.settings.spread.mul_f64(rand::random());
+            let until = held_up.filter(|until| *until > now).unwrap_or_else(draw);
+            *held_up = Some(until);
+            until
         };
-        let alike = known.iter().filter(|name| name.eq_ignore_ascii_case(folder) && *name != folder);
-        Ok(alike.min().cloned())
+        tokio::time::sleep_until(until).await;
+    }
+
+    /// The folder whose path below the root differs from this one only in case: HTTP clients write host names in lower case.
+    /// `None` as well when it is there as it is written.
+    pub(super) async fn look_alike(&self, folder: &str) -> Result<Option<String>, Fault> {
+        let mut path = self.settings.root().to_owned();
+        let mut found = Vec::new();
+        for part in folder.split('/') {
+            let names = if found.is_empty() { self.names().await? } else { self.list(&path).await?.0 };
+            let alike = |name: &&String| name.eq_ignore_ascii_case(part);
+            let Some(name) = names.iter().find(|name| *name == part).or(names.iter().filter(alike).min())
+            else {
+                return Ok(None);
+            };
+            path = join(&path, name);
+            found.push(name.clone());
+        }
+        let found = found.join("/");
+        Ok((found != folder).then_some(found))
+    }
+
+    /// The names below the root, not much older than now.
+    async fn names(&self) -> Result<Arc<Vec<String>>, Fault> {
+        let mut names = self.names.lock().await;
+        let root = self.settings.root();
+        if let Some(kept) = &mut *names {
+            if kept.at.elapsed() >= NAMES_KEPT {
+                let now = Instant::now();
+                let stat = self.call("look at", root, self.client.check_stat(root)).await?;
+                if stat.is_some_and(|stat| stat.pzxid == kept.pzxid) {
+                    kept.at = now;
+                }
+            }
+            if kept.at.elapsed() < NAMES_KEPT {
+                return Ok(Arc::clone(&kept.all));
+            }
+        }
+        let at = Instant::now();
+        let (all, pzxid) = self.list(root).await?;
+        *names = Some(Names { at, pzxid, all: Arc::clone(&all) });
+        Ok(all)
+    }
+
+    /// The names in a folder and its last change of children; none in one that is not there or may not be listed.
+    async fn list(&self, path: &str) -> Result<(Arc<Vec<String>>, i64), Fault> {
+        match self.call("list", path, self.client.get_children(path)).await {
+            Ok((names, stat)) => Ok((Arc::new(names), stat.pzxid)),
+            Err(Fault::Missing | Fault::Denied) => Ok((Arc::default(), 0)),
+            Err(fault) => Err(fault),
+        }
     }
 }
 
@@ -226,15 +310,19 @@ impl Drop for Room<'_> {
     }
 }
 
-/// Tries each server once: trying again is the catalog's.
-async fn connect(settings: &Settings) -> Result<Client, RegistryError> {
-    let mut connector = Client::connector()
+fn connector(settings: &Settings) -> Connector {
+    let connector = Client::connector()
         .with_session_timeout(settings.session_timeout)
         .with_connection_timeout(settings.connection_timeout)
         .with_fail_eagerly();
-    if let Some(auth) = &settings.auth {
-        connector = connector.with_auth("digest", auth.as_bytes());
+    match &settings.auth {
+        Some(auth) => connector.with_auth("digest", auth.as_bytes()),
+        None => connector,
     }
+}
+
+/// Tries each server once: trying again is the catalog's.
+async fn connect(settings: &Settings, connector: Connector) -> Result<Client, RegistryError> {
     let limit = settings.session_timeout + settings.connection_timeout;
     let doing = || format!("cannot open a session with ZooKeeper at {}", settings.servers);
     match tokio::time::timeout(limit, connector.connect(&settings.cluster())).await {
@@ -254,9 +342,4 @@ async fn connect(settings: &Settings) -> Result<Client, RegistryError> {
 fn refused(settings: &Settings, source: Error) -> RegistryError {
     let doing = format!("ZooKeeper at {} does not take these credentials; correct auth", settings.servers);
     RegistryError::Refused { doing, source: source.into() }
-}
-
-/// A duration varied by half, so that a fleet does not act at once.
-pub(super) fn varied(duration: Duration) -> Duration {
-    duration.mul_f64(rand::random_range(0.5..1.5))
 }

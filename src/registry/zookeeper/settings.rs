@@ -1,12 +1,12 @@
 //! Which ZooKeeper, how it is reached, and how its entries are read.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::provider::Address;
 use crate::registry::Pace;
+use crate::registry::auth::Auth;
 use crate::registry::format::{Format, kinds};
 use crate::registry::url::{Options, UrlError, decode};
 
@@ -16,12 +16,15 @@ const PORT: u16 = 2181;
 const SESSION_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a server may be silent before another one is tried.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(2);
+/// The longest a reading that follows a reconnect is held up, while what is known is served. Of ten thousand sidecars with five
+/// services each, on three servers of which one restarts, 3,300 ask the other two for 17 things each: 30,000 a second of either.
+const SPREAD: Duration = Duration::from_secs(1);
 /// The cure for every mistake in the servers.
 const SERVERS_CURE: &str = "write zookeeper://HOST:PORT,HOST:PORT/CHROOT, such as zookeeper://127.0.0.1:2181";
 
 /// Which ZooKeeper, how it is reached, and how its entries are read. Made from a URL:
 ///
-/// `zookeeper://h1:2181,h2:2182/chroot?format=go-micro&prefix=/micro-registry&session_timeout=10s&connection_timeout=2s&audit=5m`
+/// `zookeeper://h1:2181,h2:2182/chroot?format=go-micro&prefix=/micro-registry&session_timeout=10s&connection_timeout=2s&audit=5m&spread=1s`
 ///
 /// All but the servers may be left out; the values above are the defaults, but for the chroot, which is none. Credentials
 /// never stand in the URL: see [`Settings::with_auth`].
@@ -37,12 +40,11 @@ pub struct Settings {
     pub(super) session_timeout: Duration,
     pub(super) connection_timeout: Duration,
     pub(super) pace: Pace,
+    /// The longest a reading that follows a reconnect is held up.
+    pub(super) spread: Duration,
+    /// For ZooKeeper's `digest` scheme.
     pub(super) auth: Option<Auth>,
 }
-
-/// A user and password for ZooKeeper's `digest` scheme; never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Auth(String);
 
 impl Settings {
     /// These settings with credentials to read what not everybody may.
@@ -50,6 +52,18 @@ impl Settings {
     pub fn with_auth(mut self, auth: Auth) -> Self {
         self.auth = Some(auth);
         self
+    }
+
+    /// These settings with another format, and the prefix that is usual for it.
+    ///
+    /// # Errors
+    /// When there is no such format.
+    pub(in crate::registry) fn with_format(mut self, format: &str) -> Result<Self, UrlError> {
+        if self.format.name() != format {
+            self.format = kinds::open(format, &mut Options::default())?;
+            self.prefix = read_path("prefix", self.format.prefix())?;
+        }
+        Ok(self)
     }
 
     /// The servers and the chroot as the client takes them.
@@ -91,6 +105,7 @@ impl FromStr for Settings {
             session_timeout: options.duration("session_timeout", SESSION_TIMEOUT, seconds(1, 600))?,
             connection_timeout: options.duration("connection_timeout", CONNECTION_TIMEOUT, seconds(1, 60))?,
             pace: Pace { audit: options.duration("audit", pace.audit, seconds(1, 86_400))?, ..pace },
+            spread: options.duration("spread", SPREAD, seconds(0, 60))?,
             auth: None,
         };
         options.finish()?;
@@ -106,33 +121,6 @@ impl FromStr for Settings {
             ));
         }
         Ok(settings)
-    }
-}
-
-impl FromStr for Auth {
-    type Err = UrlError;
-
-    /// Reads `user:password`; the error does not show it.
-    fn from_str(text: &str) -> Result<Self, UrlError> {
-        match text.split_once(':') {
-            Some((user, _)) if !user.is_empty() => Ok(Self(text.to_owned())),
-            Some(_) | None => {
-                Err(UrlError::new("the credentials for ZooKeeper have no user", "write USER:PASSWORD"))
-            }
-        }
-    }
-}
-
-impl Auth {
-    /// What the `digest` scheme takes.
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for Auth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Auth(..)")
     }
 }
 
@@ -191,16 +179,18 @@ mod tests {
         assert_eq!(settings.session_timeout, Duration::from_secs(10));
         assert_eq!(settings.connection_timeout, Duration::from_secs(2));
         assert_eq!(settings.pace.audit, Duration::from_mins(5));
+        assert_eq!(settings.spread, Duration::from_secs(1));
     }
 
     #[test]
     fn everything_may_be_given() {
         let settings = read(
-            "//h1:2181, h2:2182,[::1]/a/b/?format=go-micro&prefix=/x%2Fy/&session_timeout=6s&connection_timeout=1s&audit=1m",
+            "//h1:2181, h2:2182,[::1]/a/b/?format=go-micro&prefix=/x%2Fy/&session_timeout=6s&connection_timeout=1s&audit=1m&spread=0s",
         );
         assert_eq!(settings.cluster(), "h1:2181,h2:2182,[::1]:2181/a/b");
         assert_eq!(settings.root(), "/x/y");
         assert_eq!(settings.session_timeout, Duration::from_secs(6));
+        assert_eq!(settings.spread, Duration::ZERO);
         assert_eq!(read("//h/?prefix=/").root(), "/");
     }
 
@@ -230,9 +220,5 @@ mod tests {
         assert!(!error("//scott:tiger@h1").contains("tiger"));
         let auth: Auth = "scott:tiger".parse().unwrap();
         assert!(!format!("{:?}", read("//h1").with_auth(auth)).contains("tiger"));
-        assert_eq!(
-            "tiger".parse::<Auth>().unwrap_err().to_string(),
-            "the credentials for ZooKeeper have no user; write USER:PASSWORD"
-        );
     }
 }

@@ -1,6 +1,7 @@
 //! Metrics that are computed at a scrape from what is known then, so that what left leaves no series behind.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
@@ -15,8 +16,14 @@ pub struct ServiceSample {
     pub service: ServiceName,
     /// How long ago the registry last vouched for it; zero while it does.
     pub stale: Duration,
+    /// The registry's version of the last list (zxid, revision, index), where it has one.
+    pub revision: Option<i64>,
+    /// How long ago what is known last changed, when it was ever listed.
+    pub changed: Option<Duration>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointSample>,
+    /// The registries that are only compared, and the number of addresses each tells otherwise of.
+    pub shadows: Vec<(Arc<str>, usize)>,
 }
 
 /// What is known of an endpoint at the moment of a scrape.
@@ -44,9 +51,29 @@ pub(super) fn families(services: &[ServiceSample]) -> Vec<MetricFamily> {
         "service_stale_seconds",
         "How long ago the registry last vouched for the list of a service; 0 while it does.",
     );
+    let mut revision = Family::gauge(
+        "service_revision",
+        "The registry's version of the last list: zxid, revision or index.",
+    );
+    let mut changed =
+        Family::gauge("service_unchanged_seconds", "How long ago what is known of a service last changed.");
+    let mut shadows = Family::gauge(
+        "shadow_differences",
+        "Addresses of a service that a registry in the role of shadow tells otherwise of than is used.",
+    );
     for sample in services {
         let service = sample.service.as_str();
+        if let Some(version) = sample.revision {
+            revision.add(&[("service", service)], signed(version));
+        }
+        if let Some(age) = sample.changed {
+            changed.add(&[("service", service)], age.as_secs_f64());
+        }
         stale.add(&[("service", service)], sample.stale.as_secs_f64());
+        for (registry, differences) in &sample.shadows {
+            let labels = [("registry", &**registry), ("service", service)];
+            shadows.add(&labels, number(*differences as u64));
+        }
         let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
         for endpoint in &sample.endpoints {
             *counts.entry(endpoint.state).or_default() += 1;
@@ -60,7 +87,10 @@ pub(super) fn families(services: &[ServiceSample]) -> Vec<MetricFamily> {
             states.add(&[("service", service), ("state", state)], f64::from(count));
         }
     }
-    [attempts, failures, in_flight, states, stale].into_iter().filter_map(Family::finish).collect()
+    [attempts, failures, in_flight, states, stale, revision, changed, shadows]
+        .into_iter()
+        .filter_map(Family::finish)
+        .collect()
 }
 
 /// Lines lost by each log.
@@ -128,4 +158,10 @@ impl Family {
 #[expect(clippy::cast_precision_loss, reason = "the text format carries floating point numbers")]
 const fn number(count: u64) -> f64 {
     count as f64
+}
+
+/// Exact up to 2^53: a zxid beyond has seen more than two million leaders.
+#[expect(clippy::cast_precision_loss, reason = "the text format carries floating point numbers")]
+const fn signed(number: i64) -> f64 {
+    number as f64
 }

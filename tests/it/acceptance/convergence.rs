@@ -11,16 +11,22 @@ use super::*;
 use crate::support::patience::spot;
 use crate::support::zookeeper::ZooKeeper;
 
-/// Between a pick and the next change, so that none falls among those that are gathered behind the one before.
-const APART: Duration = Duration::from_millis(70);
+/// Between a pick and the next change, so that none falls among those that are gathered behind the ones before.
+const APART: Duration = Duration::from_millis(260);
 /// Changes that warm up the server.
 const WARM_UP: usize = 6;
 
-/// The address that a request would be sent to.
+/// The address of a provider that is there all the time: the last one would be used on without a record.
+const STAYS: &str = "10.0.1.1:80";
+
+/// The address that a request would be sent to, besides that one.
 fn picked(subscription: &Subscription) -> Option<String> {
     let snapshot = subscription.snapshot().load();
-    let endpoint = snapshot.pick(Moment::START, &[], &mut rng::for_worker(1, 1)).ok()?;
-    Some(endpoint.provider.address.to_string())
+    let mut rng = rng::for_worker(1, 1);
+    // One that stays is there besides, and round robin takes turns.
+    let turns = (0..2).filter_map(|_| snapshot.pick(Moment::START, &[], &mut rng).ok());
+    let mut turns = turns.map(|endpoint| endpoint.provider.address.to_string());
+    turns.find(|address| address != STAYS)
 }
 
 /// What is done to the record, as a watcher hears of it, and what a pick gives then.
@@ -52,7 +58,7 @@ async fn make(writer: &Writer, number: usize) {
 async fn a_pick_reflects_a_change_soon_after_a_bare_watcher_hears_of_it() {
     let zookeeper = ZooKeeper::start().await;
     let writer = zookeeper.writer().await;
-    writer.put("/micro-registry/greeter", "").await;
+    announce(&writer, "staying", STAYS).await;
     let running = proxy(&format!("zookeeper://{}", zookeeper.addresses()), "");
     let subscription = claim_on_greeter(&running).await;
     let client = Client::connect(&zookeeper.addresses()).await.unwrap();

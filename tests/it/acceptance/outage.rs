@@ -29,7 +29,7 @@ async fn providers(writer: &Writer) -> (Vec<Light>, Vec<String>) {
 /// Waits until the registry has been down for so long.
 async fn has_been_down(running: &Running, long: Duration) {
     let down = || {
-        let status = running.catalog.registry_status();
+        let status = running.catalog.registries().remove(0);
         (status.state == "down" && u128::from(status.for_ms) >= long.as_millis()).then_some(())
     };
     eventually(long + LATER, "the registry has been down for so long", down).await;

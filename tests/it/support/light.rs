@@ -20,7 +20,9 @@ use tokio::task::JoinSet;
 use super::client::Client;
 use super::patience::PATIENCE;
 
-/// Set for a process that is to be a provider.
+/// A free port.
+const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
+/// Set for a process that is to be a provider, to where it is to listen.
 const ROLE: &str = "WAYSIDE_TEST_PROVIDER";
 /// What such a process says before its address.
 const MARK: &str = "provides at ";
@@ -80,10 +82,15 @@ pub(crate) struct Process {
 
 impl Process {
     pub(crate) async fn start() -> Self {
+        Self::start_at(ANY).await
+    }
+
+    /// One that listens at this address.
+    pub(crate) async fn start_at(address: SocketAddr) -> Self {
         let mut child = Command::new(std::env::current_exe().unwrap())
             .args(["--exact", "support::light::a_process_provides_until_it_is_killed"])
             .args(["--nocapture", "--test-threads=1"])
-            .env(ROLE, "1")
+            .env(ROLE, address.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -111,8 +118,8 @@ impl Process {
 /// As a test it starts itself once more, as a provider; told to be one, it is one until its input ends.
 #[tokio::test]
 async fn a_process_provides_until_it_is_killed() {
-    if std::env::var_os(ROLE).is_some() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    if let Ok(address) = std::env::var(ROLE) {
+        let listener = TcpListener::bind(address).await.unwrap();
         println!("{MARK}{}", listener.local_addr().unwrap());
         let mut input = tokio::io::stdin();
         tokio::select! {

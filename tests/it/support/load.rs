@@ -11,6 +11,8 @@ use tokio::task::JoinSet;
 use super::client::Client;
 use super::patience::{PATIENCE, eventually};
 
+/// The slowest that requests may follow each other, all clients together, on a machine that has other things to do.
+const SLOWEST: Duration = Duration::from_millis(5);
 /// Failures that are told in full; the rest is counted.
 const TOLD_MAX: usize = 5;
 
@@ -52,9 +54,15 @@ impl Load {
 
     /// Waits until requests go on to be answered.
     pub(crate) async fn goes_on(&self) {
+        self.answers(200).await;
+    }
+
+    /// Waits until that many further requests are answered.
+    pub(crate) async fn answers(&self, count: usize) {
         let before = self.answered.load(Ordering::Relaxed);
-        let more = || (self.answered.load(Ordering::Relaxed) >= before + 200).then_some(());
-        eventually(PATIENCE, "requests go on to be answered", more).await;
+        let more = || (self.answered.load(Ordering::Relaxed) >= before + count).then_some(());
+        let patience = PATIENCE + SLOWEST * u32::try_from(count).unwrap();
+        eventually(patience, "requests go on to be answered", more).await;
     }
 
     /// Stops the clients, each after the answer it waits for.

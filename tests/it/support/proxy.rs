@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use wayside::app::{self, Running, Surroundings};
+use wayside::catalog::Source;
 use wayside::config::{Config, Overrides};
 use wayside::proxy::ListenerSettings;
 use wayside::registry::Registry;
@@ -35,7 +36,12 @@ pub(crate) fn loopback() -> SocketAddr {
 
 /// Starts a proxy that follows a registry.
 pub(crate) fn start(config: Config, registry: Arc<dyn Registry>) -> Running {
-    app::build(config, registry, Surroundings::default()).unwrap().start().unwrap()
+    start_with(config, vec![Source::new(registry)])
+}
+
+/// Starts a proxy that follows several registries.
+pub(crate) fn start_with(config: Config, sources: Vec<Source>) -> Running {
+    app::build(config, sources, Surroundings::default()).unwrap().start().unwrap()
 }
 
 /// Starts an ordinary proxy and a client of it.

@@ -144,6 +144,7 @@ impl Server {
             .args([
                 "-Dzookeeper.forceSync=no",
                 "-Dzookeeper.extendedTypesEnabled=true",
+                "-Dznode.container.checkIntervalMs=500",
                 "-cp",
                 &self.class_path,
             ])

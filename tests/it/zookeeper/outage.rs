@@ -165,3 +165,27 @@ async fn an_ensemble_that_loses_its_leader_is_followed_on() {
     });
     assert_eq!(emptied.count(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fleet_is_spread_after_a_reconnect_and_a_first_list_never_waits() {
+    let mut zookeeper = ZooKeeper::start().await;
+    let writer = zookeeper.writer().await;
+    announce(&writer, "greeter", "a", "10.0.0.1:80").await;
+    announce(&writer, "late", "l", "10.0.0.2:80").await;
+    drop(writer);
+    let options = "session_timeout=40s&connection_timeout=15s&spread=60s";
+    let fleet: Vec<Watching> = (0..8).map(|_| watch(&zookeeper, options, &["greeter"])).collect();
+    let all = |is: &dyn Fn(&Watching) -> Option<()>| fleet.iter().all(|one| is(one).is_some()).then_some(());
+    eventually(SOON, "all have listed it", || all(&|one| one.has("greeter", &["a"]))).await;
+    let counts: Vec<usize> = fleet.iter().map(Watching::count).collect();
+    zookeeper.server().kill();
+    zookeeper.server().start();
+    let is_back = |(one, count): (&Watching, &usize)| one.connected_since(*count).is_some();
+    eventually(LATER, "all are back", || fleet.iter().zip(&counts).all(is_back).then_some(())).await;
+    fleet.iter().for_each(|one| one.want(&["greeter", "late"]));
+    eventually(SOON, "a first list is there at once", || all(&|one| one.has("late", &["l"]))).await;
+    let listed_anew =
+        fleet.iter().zip(&counts).filter(|(one, count)| !one.lists_since(**count, "greeter").is_empty());
+    // Each by itself would be in one of hundreds of cases.
+    assert!(listed_anew.count() < fleet.len(), "what is known is to be read at some time within a minute");
+}

@@ -10,6 +10,9 @@ use zookeeper_client::{AddWatchMode, Client, EventType};
 use super::*;
 use crate::support::patience::either;
 
+/// Between two changes, so that none is held back behind those before it.
+const APART: Duration = Duration::from_millis(260);
+
 /// Writes records by the hundred.
 async fn put_all(writer: &Writer, paths_and_data: Vec<(String, String)>) {
     let options = CreateMode::Persistent.with_acls(Acls::anyone_all());
@@ -118,7 +121,9 @@ async fn a_change_is_reported_soon_after_a_bare_watcher_hears_of_it() {
     });
 
     let (mut bare, mut ours, mut between) = (Vec::new(), Vec::new(), Vec::new());
-    for number in 0..204 {
+    let mut apart = tokio::time::interval(APART);
+    for number in 0..either(30, 204) {
+        apart.tick().await;
         let happened = [Happened::Created, Happened::Changed, Happened::Deleted][number % 3];
         let count = watching.count();
         let path = "/micro-registry/greeter/moving";

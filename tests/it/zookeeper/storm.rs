@@ -56,7 +56,7 @@ async fn a_storm_ends_in_the_truth() {
         } else {
             zookeeper.servers[server].pause();
         }
-        let goes_on = || (watching.lists_since(count, "greeter").len() >= 100).then_some(());
+        let goes_on = || (watching.lists_since(count, "greeter").len() >= 16).then_some(());
         eventually(LATER, "changes go on to be seen", goes_on).await;
         if round % 2 == 0 {
             zookeeper.servers[server].start();

@@ -1,0 +1,189 @@
+//! What a snapshot picks, whatever state its endpoints are in.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::endpoint::Memory;
+use crate::provider::{Address, Provider, Weight};
+
+const NOW: Moment = Moment::START;
+
+fn snapshot(weights: &[u32], policy: Policy) -> Snapshot {
+    let endpoint = |(index, weight): (usize, &u32)| {
+        let address: Address = format!("10.0.0.1:{}", index + 1).parse().unwrap();
+        let mut provider = Provider::new(format!("p{index}"), address.clone());
+        provider.weight = Weight::from_hundredths(*weight);
+        Endpoint::new(Arc::new(provider), Arc::new(Memory::new(index as u64, address)))
+    };
+    let endpoints: Arc<[Endpoint]> = weights.iter().enumerate().map(endpoint).collect();
+    let known = endpoints.len();
+    Snapshot::new(endpoints, known, false, policy, &Snapshot::not_listed(), NOW, &mut rng())
+}
+
+fn rng() -> SmallRng {
+    crate::balance::rng::for_worker(1, 1)
+}
+
+/// How often each endpoint is picked on first attempts.
+fn counts(snapshot: &Snapshot, picks: usize) -> Vec<usize> {
+    let mut rng = rng();
+    let mut counts = vec![0; snapshot.endpoints.len()];
+    for _ in 0..picks {
+        counts[usize::try_from(snapshot.pick(NOW, &[], &mut rng).unwrap().memory.number).unwrap()] += 1;
+    }
+    counts
+}
+
+fn fail(snapshot: &Snapshot, index: usize) {
+    snapshot.endpoints[index].memory.reach.fail(NOW, 0.5);
+}
+
+#[test]
+fn says_why_there_is_nothing() {
+    let nothing = |snapshot: Snapshot| snapshot.pick(NOW, &[], &mut rng()).unwrap_err();
+    let empty = |absent| {
+        let before = Snapshot::not_listed();
+        Snapshot::new(Arc::new([]), 0, absent, Policy::Random, &before, NOW, &mut rng())
+    };
+    assert_eq!(nothing(Snapshot::not_listed()), NoEndpoint::NotListed);
+    assert_eq!(nothing(empty(true)), NoEndpoint::Absent);
+    assert_eq!(nothing(empty(false)), NoEndpoint::Empty);
+    assert_eq!(nothing(empty(false).without(2)), NoEndpoint::OutOfReach);
+}
+
+#[test]
+fn the_share_of_one_that_is_out_falls_to_all_others_alike() {
+    let snapshot = snapshot(&[100; 5], Policy::RoundRobin);
+    fail(&snapshot, 2);
+    assert_eq!(counts(&snapshot, 4000), [1000, 1000, 0, 1000, 1000]);
+}
+
+#[test]
+fn even_when_neighbours_are_out_together() {
+    let snapshot = snapshot(&[100; 200], Policy::RoundRobin);
+    (20..200).for_each(|index| fail(&snapshot, index));
+    let counts = counts(&snapshot, 20_000);
+    assert_eq!(counts[20..].iter().sum::<usize>(), 0);
+    // Those behind the gap may get some more, but not the whole share of those in it.
+    assert!(counts[..20].iter().all(|count| (700..1400).contains(count)), "{:?}", &counts[..20]);
+}
+
+#[test]
+fn what_was_tried_is_not_picked_again_while_there_is_another() {
+    for policy in Policy::ALL {
+        let snapshot = snapshot(&[100; 3], policy);
+        let mut rng = rng();
+        for _ in 0..100 {
+            assert_eq!(snapshot.pick(NOW, &[0, 2], &mut rng).unwrap().memory.number, 1);
+        }
+        fail(&snapshot, 1);
+        assert_eq!(snapshot.pick(NOW, &[0, 2], &mut rng).unwrap().memory.number, 1, "it may answer");
+        let again = snapshot.pick(NOW, &[0, 1, 2], &mut rng).unwrap().memory.number;
+        assert_ne!(again, 1, "all were tried: an available one again");
+        fail(&snapshot, 0);
+        fail(&snapshot, 2);
+        assert_eq!(snapshot.pick(NOW, &[0, 1, 2], &mut rng).unwrap_err(), NoEndpoint::AllTried);
+    }
+}
+
+#[test]
+fn weight_zero_is_picked_only_when_there_is_nothing_else() {
+    for policy in Policy::ALL {
+        let some = snapshot(&[0, 100, 0], policy);
+        assert_eq!(counts(&some, 300), [0, 300, 0]);
+        fail(&some, 1);
+        assert_eq!(counts(&some, 300), [0, 300, 0], "out, but the only one that wants traffic");
+        let none = snapshot(&[0, 0, 0], policy);
+        assert!(counts(&none, 300).iter().all(|count| *count > 60));
+    }
+}
+
+#[test]
+fn one_request_at_a_time_tries_one_that_is_out() {
+    let snapshot = snapshot(&[100; 2], Policy::RoundRobin);
+    fail(&snapshot, 0);
+    let later = NOW.after(Duration::from_secs(2));
+    let mut rng = rng();
+    let mut picks = |tried: &[u64], count: usize| -> Vec<u64> {
+        (0..count).map(|_| snapshot.pick(later, tried, &mut rng).unwrap().memory.number).collect()
+    };
+    assert!(picks(&[7], 10).iter().all(|number| *number == 1), "a second attempt is no trial");
+    let trials = picks(&[], 10);
+    assert_eq!(trials.iter().filter(|number| **number == 0).count(), 1, "{trials:?}");
+    snapshot.endpoints[0].memory.reach.succeed();
+    assert_eq!(picks(&[], 10).iter().filter(|number| **number == 0).count(), 5);
+}
+
+#[test]
+fn an_unchanged_list_keeps_the_balancer() {
+    let before = snapshot(&[100; 3], Policy::RoundRobin);
+    assert!(before.says(&before.endpoints, 3, false) && !before.says(&before.endpoints, 4, false));
+    let endpoints = Arc::clone(&before.endpoints);
+    let after = Snapshot::new(endpoints, 4, false, Policy::RoundRobin, &before, NOW, &mut rng());
+    assert!(Arc::ptr_eq(before.balancer.as_ref().unwrap(), after.balancer.as_ref().unwrap()));
+}
+
+proptest! {
+    #[test]
+    fn something_is_picked_while_something_exists(
+        weights in prop::collection::vec(0_u32..3, 1..20),
+        out in prop::collection::btree_set(0_usize..20, 0..20),
+        tried in prop::collection::vec(0_u64..20, 0..4),
+        random: bool,
+    ) {
+        let policy = if random { Policy::Random } else { Policy::RoundRobin };
+        let snapshot = snapshot(&weights, policy);
+        for index in out.iter().filter(|index| **index < weights.len()) {
+            fail(&snapshot, *index);
+        }
+        let wanted: Vec<&Endpoint> = {
+            let weightless = weights.iter().all(|weight| *weight == 0);
+            let wanted = |endpoint: &&Endpoint| weightless || endpoint.weight > Weight::ZERO;
+            snapshot.endpoints.iter().filter(wanted).collect()
+        };
+        let fresh = |endpoint: &&Endpoint| !tried.contains(&endpoint.memory.number);
+        match snapshot.pick(NOW, &tried, &mut rng()) {
+            Ok(endpoint) => {
+                prop_assert!(wanted.iter().any(|wanted| wanted.memory.number == endpoint.memory.number));
+                let best = wanted.iter().any(|wanted| fresh(wanted) && wanted.is_available());
+                prop_assert!(!best || (fresh(&endpoint) && endpoint.is_available()));
+                prop_assert!(fresh(&endpoint) || !wanted.iter().any(&fresh));
+            }
+            Err(error) => {
+                prop_assert_eq!(error, NoEndpoint::AllTried);
+                prop_assert!(wanted.iter().all(|wanted| !fresh(wanted) && !wanted.is_available()));
+            }
+        }
+    }
+}
+
+#[test]
+fn spares_are_picked_only_when_no_other_is_available() {
+    use crate::endpoint::{Cause, Limbo};
+    let limbo = Limbo {
+        cause: Cause::Session,
+        since: NOW,
+        until: None,
+        is_spare: true,
+        is_unconfirmed: false,
+        failures: 0,
+    };
+    for policy in Policy::ALL {
+        let mut endpoints = snapshot(&[100; 3], policy).endpoints.to_vec();
+        endpoints[1].limbo = Some(Arc::new(limbo.clone()));
+        let both: Arc<[Endpoint]> = endpoints.into();
+        let before = Snapshot::not_listed();
+        let some = Snapshot::new(Arc::clone(&both), 3, false, policy, &before, NOW, &mut rng());
+        assert!(some.says(&both, 3, false) && !some.says(&some.endpoints, 3, false));
+        let mut rng = rng();
+        let mut pick = |tried: &[u64]| some.pick(NOW, tried, &mut rng).unwrap().memory.number;
+        assert!((0..100).all(|_| pick(&[]) != 1));
+        assert_eq!(pick(&[0, 2]), 1, "rather than one that was tried");
+        fail(&some, 0);
+        fail(&some, 1);
+        assert!((0..100).all(|_| pick(&[]) == 1), "rather than one that is out");
+        let only: Arc<[Endpoint]> = both.iter().filter(|endpoint| endpoint.is_spare()).cloned().collect();
+        let alone = Snapshot::new(only, 1, false, policy, &before, NOW, &mut super::tests::rng());
+        assert_eq!((alone.endpoints.len(), alone.spares.len()), (1, 0), "nobody else is there");
+    }
+}
