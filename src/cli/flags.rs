@@ -83,11 +83,12 @@ impl Flags {
             policy: given("--policy", &self.policy, "WAYSIDE_POLICY"),
             service: given("--service", &self.service, "WAYSIDE_SERVICE"),
             log_level: given("--log-level", &self.log_level, "WAYSIDE_LOG_LEVEL"),
+            announce: Vec::new(),
         }
     }
 }
 
 /// A variable of the environment; one that is set to nothing counts as unset.
-fn set(origin: &'static str, variable: &dyn Fn(&str) -> Option<String>) -> Option<Given> {
+pub(super) fn set(origin: &'static str, variable: &dyn Fn(&str) -> Option<String>) -> Option<Given> {
     variable(origin).filter(|text| !text.is_empty()).map(|text| Given { origin, text })
 }

@@ -78,6 +78,19 @@ pub enum RegistryError {
     Abandoned,
 }
 
+impl RegistryError {
+    /// The error and all its causes, in one line.
+    pub fn told(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    }
+}
+
 /// What a registry says while it is watched.
 #[derive(Clone, Debug)]
 pub enum Report {

@@ -46,6 +46,18 @@ pub(super) struct Tls {
 }
 
 impl Settings {
+    /// These settings with another format, and its own prefix.
+    ///
+    /// # Errors
+    /// When there is no such format.
+    pub(in crate::registry) fn with_format(mut self, format: &str) -> Result<Self, UrlError> {
+        if self.format.name() != format {
+            self.format = kinds::open(format, &mut Options::default())?;
+            self.base = read_prefix(self.format.prefix_in_etcd())?;
+        }
+        Ok(self)
+    }
+
     /// These settings with the user and password that etcd asks for.
     #[must_use]
     pub fn with_auth(mut self, auth: Auth) -> Self {

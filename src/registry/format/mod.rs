@@ -10,6 +10,8 @@ mod dubbo_app;
 mod go_micro;
 mod go_zero;
 mod grpc;
+#[cfg(test)]
+mod hostile;
 mod json;
 mod kratos;
 mod nerve;
@@ -138,9 +140,17 @@ pub struct Unusable {
 }
 
 impl Unusable {
-    /// Why something is no provider: the word, and the cause in full.
+    /// The longest cause, in bytes: messages quote records, which were written by others.
+    const DETAIL_BYTES_MAX: usize = 1000;
+
+    /// Why something is no provider: the word, and the cause in full, unless that is longer than a message should be.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        let mut detail = detail.into();
+        if detail.len() > Self::DETAIL_BYTES_MAX {
+            detail.truncate(detail.floor_char_boundary(Self::DETAIL_BYTES_MAX));
+            detail.push('…');
+        }
+        Self { reason, detail }
     }
 }
 

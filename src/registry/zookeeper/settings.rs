@@ -54,6 +54,18 @@ impl Settings {
         self
     }
 
+    /// These settings with another format, and the prefix that is usual for it.
+    ///
+    /// # Errors
+    /// When there is no such format.
+    pub(in crate::registry) fn with_format(mut self, format: &str) -> Result<Self, UrlError> {
+        if self.format.name() != format {
+            self.format = kinds::open(format, &mut Options::default())?;
+            self.prefix = read_path("prefix", self.format.prefix())?;
+        }
+        Ok(self)
+    }
+
     /// The servers and the chroot as the client takes them.
     pub(super) fn cluster(&self) -> String {
         format!("{}{}", self.servers, self.chroot)
