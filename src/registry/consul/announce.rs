@@ -13,6 +13,7 @@ use super::agent::{Answer, Fault, Line};
 use super::registration::{Registration, look_path, withdraw_path};
 use super::settings::Settings;
 use super::watch::varied;
+use crate::provider::{Address, Host};
 use crate::registry::announcer::{Announcement, Announcer, Standing, Standings, ToAnnounce};
 use crate::registry::{RegistryError, Watch};
 
@@ -43,6 +44,16 @@ impl Announcer for Announcing {
 
     fn location(&self) -> String {
         self.settings.location()
+    }
+
+    fn server(&self) -> Option<Address> {
+        // An agent on this machine says nothing of where this machine is found by others.
+        let agent = &self.settings.agent;
+        let is_local = match agent.host() {
+            Host::Ip(ip) => ip.is_loopback(),
+            Host::Name(name) => &**name == "localhost",
+        };
+        (!is_local).then(|| agent.clone())
     }
 
     fn announce<'a>(&'a self, wanted: ToAnnounce, standings: &'a Standings) -> Watch<'a> {

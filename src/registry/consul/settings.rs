@@ -93,6 +93,22 @@ impl Settings {
         self
     }
 
+    /// These settings with instances announced in another format, by its name.
+    ///
+    /// # Errors
+    /// When nothing is announced to Consul in that format.
+    pub fn with_format(mut self, format: &str) -> Result<Self, UrlError> {
+        self.spelling = match format {
+            "go-micro" => Spelling::GoMicro,
+            "plain" => Spelling::Plain,
+            _ => {
+                let wrong = format!("nothing is announced to Consul in the format {format:?}");
+                return Err(UrlError::new(wrong, "write go-micro or plain"));
+            }
+        };
+        Ok(self)
+    }
+
     /// Where the agent is, for an operator.
     pub(super) fn location(&self) -> String {
         let dc = if self.dc.is_empty() { String::new() } else { format!("?dc={}", self.dc) };
