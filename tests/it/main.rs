@@ -4,9 +4,9 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to stop it")]
 
 mod acceptance;
+mod announce;
 mod contract;
 mod etcd;
-mod announce;
 mod forwarding;
 mod go_micro;
 mod http;

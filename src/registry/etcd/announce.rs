@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use super::keep::Keep;
 use super::session::Session;
 use super::{Settings, location};
+use crate::provider::Address;
 use crate::registry::announcer::{Announcement, Announcer, Standing, Standings, ToAnnounce};
 use crate::registry::{RegistryError, Watch};
 
@@ -34,6 +35,10 @@ impl Announcer for EtcdAnnouncer {
 
     fn location(&self) -> String {
         location(&self.settings)
+    }
+
+    fn server(&self) -> Option<Address> {
+        self.settings.servers.first().cloned()
     }
 
     fn announce<'a>(&'a self, wanted: ToAnnounce, standings: &'a Standings) -> Watch<'a> {
