@@ -136,7 +136,12 @@ mod tests {
         for (scheme, word) in ANNOUNCES {
             let example = EXAMPLES.iter().find(|(known, _)| known == scheme).unwrap().1;
             match (example.parse::<Settings>().unwrap().open_announcer(), *word) {
-                (Ok(announcer), "announces") => assert_eq!(announcer.kind(), *scheme),
+                (Ok(announcer), "announces") => {
+                    assert_eq!(announcer.kind(), *scheme);
+                    // An address of this machine is found by its way there.
+                    let server = announcer.server().unwrap_or_else(|| panic!("{scheme} tells no server"));
+                    assert!(example.contains(&server.to_string()), "{server}");
+                }
                 (Err(error), "may_announce" | "is_read_only") => {
                     assert!(error.to_string().contains("; "), "no cure: {error}");
                 }

@@ -135,9 +135,12 @@ async fn a_deleted_record_is_back_within_five_seconds_and_so_is_a_deleted_prefix
     announcing.want(&[announcement("g-1", "10.0.0.5:8080")]);
     announcing.announced("g-1").await;
     for paths in [&[PATH][..], &[PATH, "/micro-registry/greeter", "/micro-registry"]] {
+        // At once, so that it cannot come back in between.
+        let mut writing = writer.client.new_multi_writer();
         for path in paths {
-            writer.delete(path).await;
+            writing.add_delete(path, None).unwrap();
         }
+        writing.commit().await.unwrap();
         let deleted = Instant::now();
         is_there(&writer, PATH, true).await;
         assert!(deleted.elapsed() < RESTORED, "{:?}", deleted.elapsed());
