@@ -4,10 +4,10 @@
 /// and what its going says of the cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Tenure {
-    /// Until whoever keeps the registry takes it out: a file, the configuration, DNS, a registry that checks by itself.
+    /// Until whoever keeps the registry takes it out: a file, the configuration, DNS.
     #[default]
     Kept,
-    /// Until somebody deletes it: it outlives a provider that dies (a persistent znode, a key without a lease).
+    /// Until somebody deletes it: it outlives a provider that dies (a persistent znode, a key without a lease, an instance in Consul).
     Lasting,
     /// As long as its writer's session or lease of this number, which ends some time after the writer died.
     Leased(u64),

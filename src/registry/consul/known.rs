@@ -75,7 +75,7 @@ impl Known {
                 (format!("unreadable/{digest:016x}"), mark, Decoded::unusable(Reason::Malformed, detail))
             }
         };
-        self.records.put(name.clone(), mark, &name, Tenure::Kept, decoded);
+        self.records.put(name.clone(), mark, &name, Tenure::Lasting, decoded);
         name
     }
 

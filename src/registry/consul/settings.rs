@@ -69,23 +69,7 @@ pub(super) enum Spelling {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
-/// How an instance may be announced, by the words for it.
-const SPELLINGS: [(&str, Spelling); 2] = [("go-micro", Spelling::GoMicro), ("plain", Spelling::Plain)];
-
 impl Settings {
-    /// These settings, announcing in another spelling.
-    ///
-    /// # Errors
-    /// When Consul has no such spelling.
-    pub(in crate::registry) fn with_format(mut self, format: &str) -> Result<Self, UrlError> {
-        let named = SPELLINGS.into_iter().find(|(name, _)| *name == format);
-        let (_, spelling) = named.ok_or_else(|| {
-            UrlError::new(format!("nothing is announced in Consul as {format:?}"), "write go-micro or plain")
-        })?;
-        self.spelling = spelling;
-        Ok(self)
-    }
-
     /// These settings with a token, for what not everybody may read or announce.
     #[must_use]
     pub fn with_auth(mut self, token: Token) -> Self {
@@ -155,7 +139,11 @@ impl FromStr for Settings {
                 audit: options.duration("audit", pace.audit, (second, Duration::from_hours(24)))?,
                 ..pace
             },
-            spelling: one_of(&mut options, "announce", &SPELLINGS)?,
+            spelling: one_of(
+                &mut options,
+                "announce",
+                &[("go-micro", Spelling::GoMicro), ("plain", Spelling::Plain)],
+            )?,
             token: None,
         };
         options.finish()?;

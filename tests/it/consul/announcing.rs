@@ -8,7 +8,7 @@ use wayside::registry::announcer::{Announcement, Standing};
 use wayside::registry::consul;
 
 use super::*;
-use crate::support::announcer::Announcing;
+use crate::support::announcing::Announcing;
 
 fn announcement(id: &str, port: u16) -> Announcement {
     let mut provider = Provider::new(id, format!("10.0.0.1:{port}").parse().unwrap());

@@ -1,6 +1,5 @@
 //! What the tests stand on: real servers, a registry they steer, providers they script, and waiting for what is to come.
 
-pub(crate) mod announcer;
 pub(crate) mod announcing;
 pub(crate) mod certificates;
 pub(crate) mod client;
