@@ -5,6 +5,9 @@
 #   docker run --rm --network host wayside run --registry zookeeper://127.0.0.1:2181
 
 FROM rust:1.95-slim-bookworm AS build
+# What etcd's client is built with.
+RUN apt-get update -q && apt-get install -q -y --no-install-recommends protobuf-compiler libprotobuf-dev \
+    && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \

@@ -93,6 +93,20 @@ impl Drain {
         drop(self.tasks.spawn(caught(name, panics, task)));
     }
 
+    /// Does work that keeps its thread busy on a thread of its own. `None` when it panicked, which is counted and logged.
+    pub async fn run_aside<T: Send + 'static>(
+        &self,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Option<T> {
+        let done = self.tasks.spawn_blocking(work).await;
+        if done.is_err() {
+            self.panics.add();
+            tracing::error!(task = name, "a task panicked and was dropped; please report this");
+        }
+        done.ok()
+    }
+
     /// Begins to drain; calling it again changes nothing.
     pub fn begin(&self) {
         self.draining.cancel();
@@ -159,6 +173,15 @@ mod tests {
         assert_eq!(drain.finish(Duration::from_secs(10)).await, 0);
         let counted = told.load(Ordering::Relaxed);
         assert_eq!((counted, drain.panics(), went_on.load(Ordering::Relaxed)), (1, 1, 1));
+    }
+
+    #[tokio::test]
+    async fn work_on_a_thread_of_its_own_is_counted_and_may_panic() {
+        let drain = Drain::new();
+        let counts = drain.clone();
+        assert_eq!(drain.run_aside("work", move || counts.tasks()).await, Some(1));
+        assert_eq!(drain.run_aside("one that panics", || panic!("on purpose")).await, None::<()>);
+        assert_eq!((drain.panics(), drain.tasks()), (1, 0));
     }
 
     #[tokio::test(start_paused = true)]

@@ -19,17 +19,20 @@
 //! | operators | [`admin`] | what they may ask |
 //! | requests | [`proxy`] | from a connection to an answer |
 //! | where to, how well | [`route`], [`health`] | which request goes to which service, within which limits; probes of what is in doubt |
+//! | where from | [`announce`] | what a registry is told of the app |
 //! | what is known | [`catalog`] | the only writer: services, subscriptions, snapshots |
 //! | choosing, reaching | [`balance`], [`upstream`] | the picker of a snapshot; connections in pools |
 //! | hearing, remembering | [`registry`], [`endpoint`] | where providers are announced; how it went with them |
-//! | words and tools | [`provider`], [`body`], [`gather`], [`clock`], [`drain`], [`telemetry`] | |
+//! | words and tools | [`provider`], [`body`], [`gather`], [`clock`], [`backoff`], [`drain`], [`telemetry`] | |
 //!
 //! A room uses those below it only. `ARCHITECTURE.md` in the repository has the whole story, and `tests/tidy.rs` holds
 //! the code to it.
 
 pub mod admin;
 pub mod alarm;
+pub mod announce;
 pub mod app;
+pub mod backoff;
 pub mod balance;
 pub mod body;
 pub mod catalog;

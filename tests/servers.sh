@@ -1,7 +1,8 @@
 #!/bin/sh
-# Installs the registry servers that the tests run. Quick when all is there, and safe to run again.
+# Installs the registry servers that the tests run, and the compiler of Protocol Buffers, which etcd's client is built
+# with. Quick when all is there, and safe to run again.
 #
-#   tests/servers.sh                        Java and ZooKeeper, with apt-get (Debian, Ubuntu), as root or with sudo
+#   tests/servers.sh                        Java, ZooKeeper, etcd and protoc, with apt-get (Debian, Ubuntu), as root or with sudo
 #   tests/servers.sh zookeeper-3.4 FOLDER   unpacks ZooKeeper 3.4 of Debian 11 into FOLDER; installs nothing, needs no root
 set -eu
 
@@ -14,6 +15,11 @@ install_missing() {
     missing=""
     command -v java >/dev/null || missing="default-jre-headless"
     [ -e /usr/share/java/zookeeper.jar ] && [ -e /usr/share/java/zookeeper-jute.jar ] || missing="$missing zookeeper"
+    command -v etcd >/dev/null || missing="$missing etcd-server"
+    command -v protoc >/dev/null || missing="$missing protobuf-compiler"
+    # Where protoc looks for the types that all may use: beside itself, in the folder include.
+    [ -e "$(dirname "$(command -v protoc || echo /usr/bin/protoc)")/../include/google/protobuf/descriptor.proto" ] ||
+        missing="$missing libprotobuf-dev"
     [ -n "$missing" ] || return 0
     command -v apt-get >/dev/null || fail "please install $missing: there is no apt-get here"
     as_root=""
@@ -23,7 +29,7 @@ install_missing() {
     fi
     export DEBIAN_FRONTEND=noninteractive
     $as_root apt-get update -q
-    # The package starts no server.
+    # ZooKeeper's package starts no server. etcd's does under systemd; no test uses it, and `systemctl disable --now etcd` ends it.
     # shellcheck disable=SC2086 # several words are meant
     $as_root apt-get install -q -y --no-install-recommends $missing
 }

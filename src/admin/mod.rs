@@ -3,6 +3,7 @@
 mod answer;
 mod guard;
 mod ready;
+mod registry;
 mod server;
 
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
 use axum::http::HeaderValue;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
@@ -21,6 +23,7 @@ use axum::routing::{get, put};
 pub use ready::Readiness;
 pub use server::serve;
 
+use crate::announce::{Announcements, Target};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::telemetry::log;
@@ -56,16 +59,24 @@ pub struct State {
     pub log: Option<log::Control>,
     /// The clock that the catalog goes by.
     pub clock: Clock,
+    /// What is announced.
+    pub announcements: Arc<Announcements>,
+    /// Where it is announced what a program asks for, or why nothing can be.
+    pub target: Result<Target, Arc<str>>,
 }
 
 /// Everything that can be asked, as `GET /` and the answer to an unknown path list it.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 13] = [
     "GET /",
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
     "GET /services",
     "GET /services/{name}",
+    "GET /announcements",
+    "GET /registry?service={name}",
+    "POST /registry",
+    "DELETE /registry",
     "GET /events",
     "GET /config",
     "PUT /log-level",
@@ -86,6 +97,14 @@ pub fn router(settings: &Settings, state: State) -> Router {
         .route("/metrics", get(answer::metrics))
         .route("/services", get(answer::services))
         .route("/services/{*name}", get(answer::service))
+        .route("/announcements", get(registry::announcements))
+        .route(
+            "/registry",
+            get(registry::list)
+                .post(registry::register)
+                .delete(registry::deregister)
+                .layer(DefaultBodyLimit::max(registry::BODY_BYTES_MAX)),
+        )
         .route("/events", get(answer::events))
         .route("/config", get(answer::config))
         .route("/log-level", put(answer::set_log_level))

@@ -13,6 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt as _;
 
 use super::{Readiness, Settings, State, router, serve};
+use crate::announce::Announcements;
 use crate::balance::Policy;
 use crate::catalog::{self, Catalog, Claim, Source};
 use crate::clock::Clock;
@@ -99,7 +100,10 @@ impl Operated {
         tokio::spawn(catalog.follow(0, Drain::new()));
         let config_text = Arc::new(ArcSwap::from_pointee("workers = 2\n".to_owned()));
         let readiness = Arc::new(Readiness::default());
-        let state = State { catalog, metrics, readiness, config_text, log: None, clock };
+        let announcements = Announcements::new(Arc::clone(&metrics), clock);
+        let target = Err("nothing can be announced here; announce elsewhere".into());
+        let state =
+            State { catalog, metrics, readiness, config_text, log: None, clock, announcements, target };
         Self { router: router(&Settings::default(), state.clone()), state }
     }
 

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::Surroundings;
 use super::reload::Reloader;
 use crate::admin::{self, Readiness};
+use crate::announce::Announcements;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::health;
@@ -22,9 +23,13 @@ use crate::proxy::Shared;
 /// How long operators' connections may take to end, once the traffic has.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
+/// How long everything else waits for announcements to be withdrawn. What is left then goes with its lease.
+const WITHDRAWING: Duration = Duration::from_secs(5);
+
 /// What the control thread takes care of.
 pub(super) struct Control {
     pub(super) config: Config,
+    pub(super) announcements: Arc<Announcements>,
     pub(super) shared: Arc<Shared>,
     pub(super) admin: Option<(TcpListener, admin::Settings)>,
     pub(super) surroundings: Surroundings,
@@ -44,12 +49,16 @@ impl Control {
         let orders = if self.surroundings.signals { Orders::of_process() } else { Orders::default() };
         let hangup = self.surroundings.reload.as_ref().and_then(|_| hangup());
         drop(entered);
-        let run = move || runtime.block_on(self.run(orders, hangup));
+        let run = move || {
+            runtime.block_on(self.run(orders, hangup));
+            // A disk that hangs does not hold up the end.
+            runtime.shutdown_timeout(LAST_ANSWERS);
+        };
         std::thread::Builder::new().name("control".to_owned()).spawn(run)
     }
 
     async fn run(self, mut orders: Orders, hangup: Option<Signal>) {
-        let Self { config, shared, admin, surroundings, leave, readiness } = self;
+        let Self { config, announcements, shared, admin, surroundings, leave, readiness } = self;
         let Surroundings { log, reload, signals: _ } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
         let control = Drain::telling_of_panics(shared.metrics.count_panics());
@@ -58,9 +67,13 @@ impl Control {
         for number in 0..shared.catalog.sources() {
             control.spawn("registry", shared.catalog.follow(number, control.clone()));
         }
-        let timeout = shared.upstream.connect_timeout;
+        control.spawn("store", shared.catalog.keep_store(control.clone()));
         let (catalog, metrics) = (Arc::clone(&shared.catalog), Arc::clone(&shared.metrics));
-        control.spawn("health", health::watch_over(catalog, metrics, shared.clock, timeout, control.clone()));
+        control.spawn(
+            "health",
+            health::watch_over(catalog, metrics, shared.clock, Arc::clone(&shared.dialler), control.clone()),
+        );
+        control.spawn("announcing", Arc::clone(&announcements).run());
         if let Some((listener, settings)) = admin {
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),
@@ -69,6 +82,8 @@ impl Control {
                 config_text: Arc::clone(&text),
                 log: log.clone(),
                 clock: shared.clock,
+                announcements: Arc::clone(&announcements),
+                target: config.target.clone(),
             };
             let router = admin::router(&settings, state);
             match tokio::net::TcpListener::from_std(listener) {
@@ -78,7 +93,8 @@ impl Control {
         }
         let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
         if let Some(reload) = reload {
-            let reloader = Reloader { reload, config, text, shared: Arc::clone(&shared), log, hangup };
+            let (shared, announcements) = (Arc::clone(&shared), Arc::clone(&announcements));
+            let reloader = Reloader { reload, config, text, shared, announcements, log, hangup };
             let end = control.clone();
             control.spawn("reload", async move {
                 tokio::select! {
@@ -94,13 +110,29 @@ impl Control {
             () = traffic.stopped() => {}
         }
         readiness.leaving();
+        let finished = async {
+            // First of all, so that nobody sends the apps anything that would meet their end.
+            withdraw(&announcements).await;
+            finish(&traffic, lame_duck, drain_timeout).await;
+        };
         tokio::select! {
-            () = finish(&traffic, lame_duck, drain_timeout) => {}
+            () = finished => {}
             () = orders.next() => tracing::warn!("told twice to stop; dropping what still runs"),
             () = traffic.stopped() => {}
         }
         traffic.stop();
         control.finish(LAST_ANSWERS).await;
+    }
+}
+
+async fn withdraw(announcements: &Announcements) {
+    if announcements.is_empty() {
+        announcements.close(WITHDRAWING).await;
+        return;
+    }
+    tracing::info!("stopping: withdrawing what is announced");
+    if !announcements.close(WITHDRAWING).await {
+        tracing::warn!("not all could be withdrawn in time; what is left goes with its ttl");
     }
 }
 

@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use crate::admin::{self, Readiness};
+use crate::announce::Announcements;
 use crate::catalog::{Catalog, Source, SubscribeError};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -24,12 +25,14 @@ use crate::proxy::{self, Pseudonym, Shared};
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
+use crate::upstream::Dialler;
 pub use reload::Reload;
 
 /// A proxy that is built and bound, but does not run yet. Until it runs, connections wait in the listeners.
 #[derive(Debug)]
 pub struct App {
     config: Config,
+    announcements: Arc<Announcements>,
     shared: Arc<Shared>,
     /// For each worker its listeners, in the order of the configuration.
     listeners: Vec<Vec<TcpListener>>,
@@ -126,6 +129,9 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let metrics = Metrics::new();
     let seed = rand::rng().random();
     let catalog = Catalog::new(config.catalog.clone(), sources, Arc::clone(&metrics), clock, seed);
+    if let Some(folder) = &config.store {
+        catalog.open_store(folder);
+    }
     catalog.restrict(config.restrictions.clone());
     for claim in &config.declared {
         catalog.declare(claim).map_err(|source| {
@@ -137,10 +143,12 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let admin = config.admin.as_ref().map(bind_admin).transpose()?;
     let access = AccessLog::open(&config.access)?;
     metrics.watch_dropped_lines("access_log", access.dropped_lines());
+    let announcements = Announcements::new(Arc::clone(&metrics), clock);
+    announcements.configure(&config.announce);
     let drain = Drain::telling_of_panics(metrics.count_panics());
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
-        upstream: config.upstream.clone(),
+        dialler: Dialler::new(config.upstream.clone(), drain.clone(), Arc::clone(&metrics)),
         table: ArcSwap::new(Arc::clone(&config.routes)),
         catalog,
         metrics,
@@ -150,7 +158,7 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
         seed,
         pseudonym: Pseudonym::random(rand::rng().random()),
     });
-    Ok(App { config, shared, listeners, addresses, admin, surroundings })
+    Ok(App { config, announcements, shared, listeners, addresses, admin, surroundings })
 }
 
 type Bound = (Vec<Vec<TcpListener>>, Vec<SocketAddr>);
@@ -191,7 +199,7 @@ impl App {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(self) -> Result<Running, StartError> {
-        let Self { config, shared, listeners, addresses, admin, surroundings } = self;
+        let Self { config, announcements, shared, listeners, addresses, admin, surroundings } = self;
         let mut running = Running {
             listeners: addresses,
             admin: admin.as_ref().map(|(_, address, _)| *address),
@@ -208,6 +216,7 @@ impl App {
         }
         let control = control::Control {
             config,
+            announcements,
             shared,
             admin: admin.map(|(listener, _, settings)| (listener, settings)),
             surroundings,

@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 
 use crate::alarm::Alarm;
+use crate::announce::Announcements;
 use crate::config::Config;
 use crate::proxy::Shared;
 use crate::telemetry::log;
@@ -18,7 +19,8 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 8] = [
+const AT_ONCE: [&str; 10] = [
+    "announce",
     "route",
     "service",
     "naming",
@@ -26,6 +28,7 @@ const AT_ONCE: [&str; 8] = [
     "timeouts.request",
     "timeouts.attempt",
     "services.policy",
+    "upstream.tls",
     "log.level",
 ];
 
@@ -50,6 +53,7 @@ pub(super) struct Reloader {
     pub(super) config: Config,
     pub(super) text: Arc<ArcSwap<String>>,
     pub(super) shared: Arc<Shared>,
+    pub(super) announcements: Arc<Announcements>,
     pub(super) log: Option<log::Control>,
     /// Asks for it to be read again.
     pub(super) hangup: Option<Signal>,
@@ -83,9 +87,15 @@ impl Reloader {
                 return;
             }
         };
+        // Certificates may be others under the same names; those of the system are read again too.
+        self.shared.dialler.renew_tls(config.upstream.tls.clone());
+        if config.upstream.tls != self.config.upstream.tls {
+            tracing::info!("new connections use the certificates that were read now");
+        }
         let changes = changed_lines(self.config.to_toml(), config.to_toml());
         if changes.is_empty() {
             tracing::info!("the configuration was read again; nothing changed");
+            self.config = config;
             return;
         }
         let waiting = waiting(self.config.to_toml(), config.to_toml());
@@ -96,6 +106,7 @@ impl Reloader {
             }
         }
         self.shared.table.store(Arc::clone(&config.routes));
+        self.announcements.configure(&config.announce);
         if let Some(log) = &self.log {
             log.set_level(config.log.level);
         }
@@ -148,8 +159,8 @@ mod tests {
 
     #[test]
     fn what_needs_a_restart_is_named() {
-        let old = "workers = 1\n[timeouts]\nrequest = \"1s\"\nconnect = \"1s\"\n[[route]]\nservice = \"a\"\n";
-        let new = "workers = 2\n[timeouts]\nrequest = \"2s\"\nconnect = \"2s\"\n[[route]]\nservice = \"b\"\n";
+        let old = "workers = 1\n[timeouts]\nrequest = \"1s\"\nconnect = \"1s\"\n[[route]]\nservice = \"a\"\n[upstream.tls]\nca = \"a\"";
+        let new = "workers = 2\n[timeouts]\nrequest = \"2s\"\nconnect = \"2s\"\n[[route]]\nservice = \"b\"\n[upstream.tls]\nca = \"b\"";
         assert_eq!(waiting(old, new), ["timeouts.connect", "workers"]);
         assert_eq!(waiting(old, old), [""; 0]);
     }

@@ -1,6 +1,7 @@
 //! What one source said last of one service, and how far that can be trusted.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::merge::Differences;
 use super::subscription::Freshness;
@@ -29,12 +30,22 @@ impl Heard {
         Self { view: None, freshness: Freshness::Pending, revision: None, asked: now, differences: None }
     }
 
-    /// Keeps what a list says, and leaves it without.
-    pub(super) fn take(&mut self, listing: &mut Listing) {
+    /// Keeps what a list says, and leaves it without. True when that is something new.
+    pub(super) fn take(&mut self, listing: &mut Listing) -> bool {
         let view = std::mem::replace(&mut listing.view, View::Absent);
         self.freshness = if view == View::Absent { Freshness::Absent } else { Freshness::Live };
-        self.view = Some(view);
         self.revision = listing.revision;
+        let is_new = self.view.as_ref() != Some(&view);
+        self.view = Some(view);
+        is_new
+    }
+
+    /// Keeps what the store has, if nothing was heard yet.
+    pub(super) fn recall(&mut self, providers: Vec<Arc<Provider>>, now: Moment, age: Duration) {
+        if self.view.is_none() {
+            self.view = Some(View::Present { providers, skipped: Vec::new() });
+            self.freshness = Freshness::FromDisk { since: now, age };
+        }
     }
 
     /// Marks what is known as no longer fresh; what was not heard in this life stays as it is. True when it was fresh.

@@ -13,6 +13,7 @@ pub mod snapshot;
 pub mod source;
 mod sources;
 pub mod status;
+mod store;
 mod subscription;
 pub mod subset;
 mod watcher;
@@ -24,7 +25,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use rand::rngs::SmallRng;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 
 pub use events::{Event, What};
 pub use snapshot::{NoEndpoint, Snapshot};
@@ -43,6 +44,7 @@ use events::Events;
 use service::Service;
 use source::{SOURCES_MAX, Standing};
 use sources::Followed;
+use store::Shelf;
 
 /// How services are followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,11 +95,15 @@ pub struct Catalog {
     sources: Vec<Followed>,
     /// What changes when providers or subscriptions do; never taken for a pick.
     state: Mutex<State>,
+    /// Told when something is to be written to the store.
+    store_due: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     services: HashMap<ServiceName, Service>,
+    /// What is kept of each source on disk, by number; empty without a store.
+    shelves: Vec<Shelf>,
     /// How each source stands, by number.
     standings: Vec<Standing>,
     /// The sources that services may come from.
@@ -155,6 +161,7 @@ impl Catalog {
         assert!(sources.len() <= SOURCES_MAX, "a configuration has no more sources");
         let state = State {
             services: HashMap::new(),
+            shelves: Vec::new(),
             standings: sources.iter().map(|_| Standing::new(clock.now())).collect(),
             restrictions: Restrictions::new(),
             rng: rng::for_worker(seed, u64::MAX),
@@ -166,7 +173,14 @@ impl Catalog {
             Followed { source, metrics, wanted: watch::Sender::default() }
         };
         let sources = sources.into_iter().map(followed).collect();
-        Arc::new(Self { settings, metrics, clock, sources, state: Mutex::new(state) })
+        Arc::new(Self {
+            settings,
+            metrics,
+            clock,
+            sources,
+            state: Mutex::new(state),
+            store_due: Notify::new(),
+        })
     }
 
     /// The number of registries that can be followed.

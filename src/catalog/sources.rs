@@ -119,7 +119,7 @@ impl Service {
         means: &mut Means<'_>,
     ) -> Option<Outcome> {
         let outcome = self.take_over(listing, spoke, in_doubt, means);
-        // Last: whoever waits for a list is to find it before hearing that there is none left to hope for.
+        // Only now: whoever sees that nothing is to be hoped for is to find the list that ended the hope.
         let hope = self.has_hope(means);
         self.hope.send_if_modified(|before| std::mem::replace(before, hope) != hope);
         outcome
@@ -247,18 +247,22 @@ impl Catalog {
         let asked = self.asked(name, &state.restrictions);
         let heard = |number| asked.contains(number).then(|| Heard::nothing(now));
         let service = Service::new((0..self.sources.len()).map(heard).collect());
+        state.services.insert(name.clone(), service);
+        Self::recall(state, name, now);
         let (services, mut means) = self.means(state);
-        let service = services.entry(name.clone()).or_insert(service);
-        service.bring_together(Listing::new(name.clone(), View::Absent), None, false, &mut means)
+        let listing = Listing::new(name.clone(), View::Absent);
+        services.get_mut(name)?.bring_together(listing, None, false, &mut means)
     }
 
     /// Takes over what a source says of a service.
     pub(super) fn hear(&self, state: &mut State, number: usize, mut listing: Listing) -> Option<Outcome> {
+        let heard = state.services.get_mut(&listing.service)?.heard.get_mut(number)?.as_mut()?;
+        let in_doubt = matches!(heard.freshness, Freshness::Stale { .. } | Freshness::FromDisk { .. });
+        if heard.take(&mut listing) {
+            self.note_change(state, number);
+        }
         let (services, mut means) = self.means(state);
         let service = services.get_mut(&listing.service)?;
-        let heard = service.heard.get_mut(number)?.as_mut()?;
-        let in_doubt = matches!(heard.freshness, Freshness::Stale { .. } | Freshness::FromDisk { .. });
-        heard.take(&mut listing);
         service.bring_together(listing, Some(number), in_doubt, &mut means)
     }
 

@@ -121,6 +121,8 @@ pub struct EndpointStatus {
     pub version: String,
     /// What is spoken with it.
     pub protocol: &'static str,
+    /// Whether that is spoken over TLS.
+    pub tls: bool,
     /// What else it announces.
     pub metadata: BTreeMap<String, String>,
     /// Attempts in flight.
@@ -238,6 +240,7 @@ impl EndpointStatus {
             zone: provider.zone.as_deref().map(str::to_owned),
             version: provider.version.to_string(),
             protocol: provider.protocol.as_str(),
+            tls: provider.secure,
             metadata: provider.metadata.clone(),
             in_flight: memory.in_flight(),
             attempts: memory.attempts(),

@@ -20,7 +20,7 @@ use crate::registry::{Listing, Registry, RegistryError, Report, Reports, Skipped
 
 /// What the registry of a test does next.
 #[derive(Debug)]
-enum Step {
+pub(super) enum Step {
     Say(Report),
     Fail(&'static str),
     Panic,
@@ -68,17 +68,22 @@ impl Registry for Script {
 }
 
 /// A catalog that follows a [`Script`].
-struct Bed {
-    catalog: Arc<Catalog>,
-    metrics: Arc<Metrics>,
+pub(super) struct Bed {
+    pub(super) catalog: Arc<Catalog>,
+    pub(super) metrics: Arc<Metrics>,
     steps: mpsc::UnboundedSender<Step>,
     begun: Arc<Mutex<Vec<Instant>>>,
     wanted: Arc<Mutex<Option<Wanted>>>,
-    drain: Drain,
+    pub(super) drain: Drain,
 }
 
 impl Bed {
-    async fn new(settings: Settings) -> Self {
+    pub(super) async fn new(settings: Settings) -> Self {
+        Self::prepared(settings, |_| {}).await
+    }
+
+    /// The same, with something done to the catalog before it follows.
+    pub(super) async fn prepared(settings: Settings, prepare: impl FnOnce(&Catalog)) -> Self {
         let metrics = Metrics::new();
         let (steps, queue) = mpsc::unbounded_channel();
         let (begun, wanted) = (Arc::default(), Arc::default());
@@ -89,6 +94,7 @@ impl Bed {
         };
         let sources = vec![Source::new(Arc::new(script))];
         let catalog = Catalog::new(settings, sources, Arc::clone(&metrics), Clock::start(), 1);
+        prepare(&catalog);
         let drain = Drain::new();
         drain.spawn("follow", catalog.follow(0, drain.clone()));
         let bed = Self { catalog, metrics, steps, begun, wanted, drain };
@@ -104,30 +110,30 @@ impl Bed {
     }
 
     /// Lets time pass, which stands still otherwise, and all that is due in it happen.
-    async fn pass(&self, duration: Duration) {
+    pub(super) async fn pass(&self, duration: Duration) {
         let _ = tokio::time::timeout(duration, std::future::pending::<()>()).await;
         self.run().await;
     }
 
-    async fn step(&self, step: Step) {
+    pub(super) async fn step(&self, step: Step) {
         self.steps.send(step).unwrap();
         self.run().await;
     }
 
-    async fn say(&self, report: Report) {
+    pub(super) async fn say(&self, report: Report) {
         self.step(Step::Say(report)).await;
     }
 
-    async fn list(&self, service: &str, ports: &[u16]) {
+    pub(super) async fn list(&self, service: &str, ports: &[u16]) {
         let providers = ports.iter().map(|port| provider(*port)).collect();
         self.say(listed(service, View::Present { providers, skipped: Vec::new() })).await;
     }
 
-    async fn absent(&self, service: &str) {
+    pub(super) async fn absent(&self, service: &str) {
         self.say(listed(service, View::Absent)).await;
     }
 
-    fn subscribe(&self, service: &str) -> Arc<Subscription> {
+    pub(super) fn subscribe(&self, service: &str) -> Arc<Subscription> {
         self.catalog.subscribe(&claim(service)).unwrap()
     }
 
@@ -147,7 +153,7 @@ impl Drop for Bed {
     }
 }
 
-fn claim(service: &str) -> Claim {
+pub(super) fn claim(service: &str) -> Claim {
     Claim::on(service.parse().unwrap(), Policy::RoundRobin)
 }
 
@@ -156,7 +162,7 @@ fn provider(port: u16) -> Arc<Provider> {
     Arc::new(Provider::new(format!("p{port}"), address))
 }
 
-fn listed(service: &str, view: View) -> Report {
+pub(super) fn listed(service: &str, view: View) -> Report {
     let service = service.parse().unwrap();
     Report::Listed(Listing { revision: Some(7), reads: 1, ..Listing::new(service, view) })
 }
@@ -165,7 +171,7 @@ fn connected() -> Report {
     Report::Connected { detail: "session 1".to_owned() }
 }
 
-fn ports(subscription: &Subscription) -> Vec<u16> {
+pub(super) fn ports(subscription: &Subscription) -> Vec<u16> {
     let snapshot = subscription.snapshot().load();
     snapshot.endpoints.iter().map(|endpoint| endpoint.provider.address.port()).collect()
 }

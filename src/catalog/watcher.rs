@@ -3,14 +3,11 @@
 mod second_look;
 mod settle;
 
-use std::error::Error as _;
-use std::fmt::Write as _;
 use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use futures_util::FutureExt as _;
 use rand::RngExt as _;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -20,19 +17,12 @@ use super::heard::Heard;
 use super::service::Swaps;
 use super::sources::Followed;
 use super::subscription::{Freshness, RegistryState};
+use crate::backoff::Backoff;
 use crate::drain::Drain;
-use crate::registry::{Listing, Registry, RegistryError, Report, Reports};
+use crate::registry::{Listing, Registry, Report, Reports};
 use second_look::SecondLook;
 use settle::Settle;
 
-/// The pause before a registry that failed once is tried again; doubles with each failure, and is varied from nothing up
-/// to its length, so that a fleet does not come back at once.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// The same for one that was followed until then: what is known is served meanwhile, and a fleet whose sessions all ended at
-/// one time comes back over a second instead of all at once.
-const FIRST_PAUSE_OF_A_FLEET: Duration = Duration::from_secs(1);
-/// The longest pause; and how long a connection must have lasted for pauses to begin short again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often subscriptions without requests and stale data are looked for.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -107,6 +97,7 @@ impl Catalog {
             }
             standing.cause = Some(cause);
             metrics.up.set(0);
+            Self::recall_all(state, now);
             self.reconsider(state, |_| true)
         };
         self.account(outcomes);
@@ -165,9 +156,7 @@ struct Follower {
     number: usize,
     settle: Settle,
     sweep: Interval,
-    pauses: ExponentialBackoff,
-    /// Since when the present watch is connected.
-    connected: Option<Instant>,
+    backoff: Backoff,
 }
 
 impl Follower {
@@ -175,7 +164,7 @@ impl Follower {
         let mut sweep = tokio::time::interval(SWEEP);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let settle = Settle::new(catalog.settings.settle);
-        Self { catalog, number, settle, sweep, pauses: pauses(FIRST_PAUSE), connected: None }
+        Self { catalog, number, settle, sweep, backoff: Backoff::default() }
     }
 
     async fn run(mut self, registry: &dyn Registry) {
@@ -183,9 +172,6 @@ impl Follower {
             let cause = self.watch(registry).await;
             self.source().metrics.watch_failures_total.inc();
             self.catalog.disconnected(self.number, cause);
-            if self.connected.take().is_some_and(|since| since.elapsed() >= LONGEST_PAUSE) {
-                self.pauses = pauses(FIRST_PAUSE_OF_A_FLEET);
-            }
             let pause = self.pause();
             self.rest(pause).await;
         }
@@ -221,7 +207,7 @@ impl Follower {
         self.apply_held();
         end.map_or_else(
             |_| "the registry's client panicked; please report this".to_owned(),
-            |error| chain(&error),
+            |error| error.told(),
         )
     }
 
@@ -253,7 +239,7 @@ impl Follower {
     fn hear(&mut self, report: Report) {
         match report {
             Report::Connected { detail } => {
-                self.connected.get_or_insert_with(Instant::now);
+                self.backoff.works();
                 self.catalog.connected(self.number, Some(detail));
             }
             Report::Disconnected { cause } => {
@@ -304,7 +290,8 @@ impl Follower {
     }
 
     fn pause(&mut self) -> Duration {
-        self.pauses.next().unwrap_or(LONGEST_PAUSE).mul_f64(self.luck())
+        let luck = self.luck();
+        self.backoff.failed(luck)
     }
 
     /// A number from 0 to 1.
@@ -313,24 +300,9 @@ impl Follower {
     }
 }
 
-fn pauses(first: Duration) -> ExponentialBackoff {
-    ExponentialBuilder::new().with_min_delay(first).with_max_delay(LONGEST_PAUSE).without_max_times().build()
-}
-
 async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline).await,
         None => std::future::pending().await,
     }
-}
-
-/// An error and all its causes, in one line.
-fn chain(error: &RegistryError) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let _ = write!(text, ": {cause}");
-        source = cause.source();
-    }
-    text
 }

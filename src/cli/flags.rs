@@ -25,8 +25,8 @@ pub(super) struct Flags {
     /// Read the configuration from this file [env: WAYSIDE_CONFIG]
     #[arg(long, value_name = "FILE")]
     pub(super) config: Option<PathBuf>,
-    /// Follow this registry: zookeeper://HOST:PORT,…/CHROOT, file:PATH or fixed:NAME=HOST:PORT,…; can be repeated, and all
-    /// of them are used [env: WAYSIDE_REGISTRY]
+    /// Follow this registry: zookeeper://HOST:PORT,…/CHROOT, etcd://HOST:PORT,…, file:PATH or fixed:NAME=HOST:PORT,…; can be
+    /// repeated, and all of them are used [env: WAYSIDE_REGISTRY]
     #[arg(long, value_name = "URL")]
     registry: Vec<String>,
     /// Take requests on this address; can be repeated [env: WAYSIDE_LISTEN, joined by commas] [default: 127.0.0.1:4140]
@@ -83,11 +83,12 @@ impl Flags {
             policy: given("--policy", &self.policy, "WAYSIDE_POLICY"),
             service: given("--service", &self.service, "WAYSIDE_SERVICE"),
             log_level: given("--log-level", &self.log_level, "WAYSIDE_LOG_LEVEL"),
+            announce: Vec::new(),
         }
     }
 }
 
 /// A variable of the environment; one that is set to nothing counts as unset.
-fn set(origin: &'static str, variable: &dyn Fn(&str) -> Option<String>) -> Option<Given> {
+pub(super) fn set(origin: &'static str, variable: &dyn Fn(&str) -> Option<String>) -> Option<Given> {
     variable(origin).filter(|text| !text.is_empty()).map(|text| Given { origin, text })
 }

@@ -3,6 +3,7 @@
 mod check;
 mod demo;
 mod flags;
+mod register;
 mod run;
 
 use std::error::Error;
@@ -29,6 +30,7 @@ struct Arguments {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Register(register::Register),
     Demo(demo::Demo),
 }
 
@@ -56,6 +58,7 @@ fn start_with(
     match arguments.command {
         Command::Run(run) => run.run(variable),
         Command::Check(check) => check.run(variable),
+        Command::Register(register) => register.run(variable),
         Command::Demo(demo) => demo.run(),
     }
 }

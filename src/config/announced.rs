@@ -10,8 +10,8 @@ use super::file::{Entry, Node};
 use super::reader::Section;
 use super::value::{List, Map, Problems, Shape, TEXTS, quoted};
 use crate::provider::{Protocol, Provider, ServiceName, Weight};
+use crate::registry::auth::Auth;
 use crate::registry::kinds::Settings;
-use crate::registry::zookeeper::Auth;
 use crate::registry::{fixed, written};
 
 /// What to write where no registry is given.
@@ -37,6 +37,7 @@ fn with_auth(section: &Section<'_>, settings: Settings, auth: Option<Auth>) -> O
     match (settings, auth) {
         (settings, None) => Some(settings),
         (Settings::ZooKeeper(settings), Some(auth)) => Some(Settings::ZooKeeper(settings.with_auth(auth))),
+        (Settings::Etcd(settings), Some(auth)) => Some(Settings::Etcd(settings.with_auth(auth))),
         (Settings::File(_) | Settings::Fixed(_), Some(_)) => {
             section.wrong("auth", "this registry asks for no credentials; leave them out");
             None
@@ -176,6 +177,9 @@ impl Shape for WrittenProvider {
         }
         if provider.weight != Weight::ONE {
             pairs.push(format!("weight = {}", provider.weight));
+        }
+        if provider.secure {
+            pairs.push("tls = true".to_owned());
         }
         if !provider.metadata.is_empty() {
             pairs.push(format!("metadata = {}", TEXTS.write(&provider.metadata)));

@@ -1,5 +1,6 @@
 //! The configuration: a file, flags and environment become values that are valid by construction.
 
+mod announce;
 mod announced;
 mod effective;
 mod error;
@@ -9,6 +10,7 @@ mod reader;
 mod resolve;
 mod routes;
 mod sources;
+mod tls;
 mod value;
 
 use std::fmt;
@@ -20,6 +22,7 @@ pub use error::{ConfigError, Mistake, Mistakes, Place};
 pub use overrides::{Given, Overrides};
 pub use sources::Followed;
 
+use crate::announce::{Target, Wish};
 use crate::catalog::Claim;
 use crate::telemetry::{access, log};
 use crate::{admin, catalog, proxy, route, upstream};
@@ -52,6 +55,10 @@ pub struct Config {
     /// What is followed from the start and never dropped, each claim once: declared services, and those of routes and
     /// listeners. One service may be there with several subsets.
     pub declared: Vec<Claim>,
+    /// What is announced of the apps that this proxy stands beside.
+    pub announce: Vec<Wish>,
+    /// Where it is announced what nothing else is said of: the first registry that takes announcements; why there is none.
+    pub target: Result<Target, Arc<str>>,
     /// How requests are taken and bounded.
     pub proxy: proxy::Settings,
     /// How endpoints are reached.

@@ -23,6 +23,8 @@ pub struct Overrides {
     pub service: Option<Given>,
     /// The level of the log.
     pub log_level: Option<Given>,
+    /// What is announced, in place of all that the file announces: the keys of one section, each by its path.
+    pub announce: Vec<(Vec<String>, Given)>,
 }
 
 /// A text that a flag or a variable gives.
@@ -60,6 +62,14 @@ impl Overrides {
             if tree.child("store").is_none_or(|store| store.child("folder").is_none()) {
                 tree.put(&["store", "folder"], Entry::given(folder.origin, Node::Text(text)));
             }
+        }
+        if let Some((_, first)) = self.announce.first() {
+            let mut section = Entry::given_table(first.origin, Vec::new());
+            for (path, given) in &self.announce {
+                let path: Vec<&str> = path.iter().map(String::as_str).collect();
+                section.put(&path, given.entry());
+            }
+            tree.put(&["announce"], Entry::given(first.origin, Node::List(vec![section])));
         }
         if let Some(admin) = &self.admin {
             let is_on = admin.text != "off";

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Config;
+use super::announce::announce;
 use super::announced::Known;
 use super::reader::Section;
 use super::routes::{self, Services};
@@ -85,6 +86,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let routes = routes::routes(top, &services, &known, &limits);
     let log = top.section("log", log);
     let access = top.section("access_log", access);
+    let (announce, target) = announce(top, sources.as_deref());
 
     let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
     let routes = routes?;
@@ -104,6 +106,8 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         catalog,
         routes: Arc::new(Table::new(routes, naming)),
         declared,
+        announce,
+        target,
         proxy,
         upstream,
         log,
@@ -263,7 +267,8 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
     // The HTTP library reads at least 8 KiB at a time.
     let header_bytes_max =
         section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), default.header_bytes_max);
-    upstream::Settings { connect_timeout, idle_timeout, idle_max, connections_max, header_bytes_max }
+    let tls = section.section("tls", super::tls::tls);
+    upstream::Settings { connect_timeout, idle_timeout, idle_max, connections_max, header_bytes_max, tls }
 }
 
 fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {

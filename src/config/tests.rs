@@ -1,5 +1,6 @@
 //! What configurations are accepted, and what is said of the others.
 
+mod announce;
 mod broken;
 mod reference;
 mod sources;
@@ -39,7 +40,7 @@ fn a_registry_is_enough() {
 #[test]
 fn flags_win_over_the_file() {
     let file = format!(
-        "workers = 1\n{REGISTRY}[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]\naddress = \"127.0.0.1:2\"\n"
+        "workers = 1\n{REGISTRY}[[listener]]\naddress = \"127.0.0.1:1\"\n[admin]\naddress = \"127.0.0.1:2\"\n[[announce]]\nservice = \"old\"\naddress = 1"
     );
     let overrides = Overrides {
         registries: vec![given("--registry", "zookeeper://10.0.0.1:2181")],
@@ -51,6 +52,11 @@ fn flags_win_over_the_file() {
         policy: Some(given("--policy", "random")),
         service: Some(given("--service", "greeter")),
         log_level: Some(given("--log-level", "debug")),
+        announce: vec![
+            (vec!["service".to_owned()], given("--service", "greeter")),
+            (vec!["address".to_owned()], given("--address", ":80")),
+            (vec!["check".to_owned(), "kind".to_owned()], given("--check", "none")),
+        ],
     };
     let config = read(Some("w.toml"), &file, &overrides).unwrap();
     assert_eq!(config.workers, 3);
@@ -63,6 +69,12 @@ fn flags_win_over_the_file() {
     assert_eq!(listeners, ["127.0.0.1:3 greeter", "127.0.0.1:4 greeter"]);
     assert_eq!(config.declared.len(), 1);
     assert_eq!(config.declared[0].policy.as_str(), "random");
+    let announced: Vec<String> = config
+        .announce
+        .iter()
+        .map(|wish| format!("{} {} {}", wish.service, wish.address, wish.check.kind))
+        .collect();
+    assert_eq!(announced, ["greeter :80 none"]);
     let text = config.to_toml();
     assert!(text.contains("workers = 3  # WAYSIDE_WORKERS\n"), "{text}");
     assert!(text.contains("level = \"debug\"  # --log-level\n"), "{text}");
@@ -72,11 +84,14 @@ fn flags_win_over_the_file() {
 #[test]
 fn the_configuration_in_force_reads_back_as_itself() {
     let reference = include_str!("../../config/reference.toml");
-    let is_other_registry =
-        |line: &&str| !line.starts_with("url = \"zookeeper") && !line.starts_with("auth =");
+    // There is one registry, and there are no files of certificates.
+    let left_out = ["url = \"zookeeper", "auth =", "ca =", "client_cert =", "client_key ="];
+    let is_other_registry = |line: &&str| !left_out.iter().any(|key| line.starts_with(key));
     let everything = reference::everything(reference);
     let fixed = everything.lines().filter(is_other_registry).collect::<Vec<_>>().join("\n");
-    for text in [reference, &fixed] {
+    // Nothing can be announced in a list that never changes.
+    let (fixed, _) = fixed.split_once("[[announce]]").unwrap();
+    for text in [reference, fixed] {
         let config = read(None, text, &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
         let again = read(None, config.to_toml(), &Overrides::default()).unwrap();
         assert_eq!(again.to_toml(), config.to_toml());

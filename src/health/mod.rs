@@ -17,9 +17,9 @@ use tokio::time::MissedTickBehavior;
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::drain::Drain;
-use crate::endpoint::Memory;
+use crate::endpoint::{Endpoint, Memory};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream;
+use crate::upstream::Dialler;
 use schedule::Schedule;
 
 /// How often is looked for what is to be probed.
@@ -30,7 +30,7 @@ pub async fn watch_over(
     catalog: Arc<Catalog>,
     metrics: Arc<Metrics>,
     clock: Clock,
-    timeout: Duration,
+    dialler: Arc<Dialler>,
     drain: Drain,
 ) {
     let probing = async {
@@ -42,8 +42,8 @@ pub async fn watch_over(
             tokio::select! {
                 _ = looks.tick() => {
                     let known = catalog.known();
-                    for memory in schedule.due(&known, clock.now(), probes.len(), &mut rand::rng()) {
-                        probes.push(probe(memory, timeout));
+                    for endpoint in schedule.due(&known, clock.now(), probes.len(), &mut rand::rng()) {
+                        probes.push(probe(endpoint, &dialler));
                     }
                 }
                 Some((memory, is_well)) = probes.next() => {
@@ -60,10 +60,10 @@ pub async fn watch_over(
     }
 }
 
-/// Whether somebody accepts connections at the address of this endpoint.
-async fn probe(memory: Arc<Memory>, timeout: Duration) -> (Arc<Memory>, bool) {
-    let is_well = upstream::connect(&memory.address, timeout).await.is_ok();
-    (memory, is_well)
+/// Whether somebody accepts connections at the address of this endpoint, over TLS where its record says so.
+async fn probe(endpoint: Endpoint, dialler: &Dialler) -> (Arc<Memory>, bool) {
+    let is_well = dialler.connect(&endpoint.provider).await.is_ok();
+    (endpoint.memory, is_well)
 }
 
 /// Tells an endpoint how its probe went.

@@ -1,7 +1,6 @@
 //! When an endpoint is probed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use rand::{Rng, RngExt as _};
@@ -39,28 +38,28 @@ impl Schedule {
         now: Moment,
         running: usize,
         rng: &mut impl Rng,
-    ) -> Vec<Arc<Memory>> {
+    ) -> Vec<Endpoint> {
         let room = PROBES_MAX.saturating_sub(running);
         let endpoints = || known.iter().flat_map(|service| service.endpoints.iter());
         let numbers: BTreeSet<u64> = endpoints().map(|endpoint| endpoint.memory.number).collect();
         self.probed.retain(|number, _| numbers.contains(number));
-        let mut due: Vec<Arc<Memory>> = endpoints()
+        let mut due: Vec<Endpoint> = endpoints()
             .filter(|endpoint| {
                 !self.running.contains(&endpoint.memory.number) && self.is_in_doubt(endpoint, now)
             })
             .take(room)
-            .map(|endpoint| Arc::clone(&endpoint.memory))
+            .cloned()
             .collect();
         if due.len() < room && self.patrol.is_none_or(|patrol| patrol <= now) {
             self.patrol = Some(now.after(PATROL.mul_f64(rng.random_range(0.5..1.5))));
             let unheard = endpoints().filter(|endpoint| self.is_unheard(endpoint, now));
             // The one whose last probe lies back furthest; never probed ones first.
             let next = unheard.min_by_key(|endpoint| self.probed.get(&endpoint.memory.number).copied());
-            due.extend(next.map(|endpoint| Arc::clone(&endpoint.memory)));
+            due.extend(next.cloned());
         }
-        for memory in &due {
-            self.probed.insert(memory.number, now);
-            self.running.insert(memory.number);
+        for endpoint in &due {
+            self.probed.insert(endpoint.memory.number, now);
+            self.running.insert(endpoint.memory.number);
         }
         due
     }
@@ -101,6 +100,8 @@ mod tests {
     use rand::SeedableRng as _;
     use rand::rngs::SmallRng;
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::catalog::Freshness;
     use crate::endpoint::{Cause, Limbo};
@@ -135,8 +136,8 @@ mod tests {
             endpoints: endpoints.into(),
         };
         let due = schedule.due(&[known], Moment::from_millis(millis), 0, &mut SmallRng::seed_from_u64(1));
-        let numbers = due.iter().map(|memory| memory.number).collect();
-        due.iter().for_each(|memory| schedule.done(memory));
+        let numbers = due.iter().map(|endpoint| endpoint.memory.number).collect();
+        due.iter().for_each(|endpoint| schedule.done(&endpoint.memory));
         numbers
     }
 

@@ -66,9 +66,9 @@ impl Provider {
 /// What is spoken with a provider.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
-    /// HTTP/1.1 in clear text.
+    /// HTTP/1.1.
     Http1,
-    /// HTTP/2 in clear text by prior knowledge, as gRPC servers speak it.
+    /// HTTP/2, as gRPC servers speak it: in clear text by prior knowledge, under TLS as agreed in the handshake.
     H2c,
     /// Go Micro's own calls over HTTP/1.1: a connection to such a provider belongs to one client connection.
     Mucp,

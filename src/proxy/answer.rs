@@ -7,7 +7,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue}
 use http::{Response, StatusCode};
 use serde_json::json;
 
-use super::error::{ProxyError, Telling};
+use super::error::{ProxyError, Telling, with_causes};
 use super::headers::X_REQUEST_ID;
 use super::record::Record;
 use super::traits::Traits;
@@ -130,13 +130,7 @@ fn insert(headers: &mut HeaderMap, name: HeaderName, text: &str) {
 
 /// The error, and how things stand with its service: enough to know where to look next.
 fn detail(error: &ProxyError, record: &Record, worker: &Worker) -> String {
-    let mut detail = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(deeper) = cause {
-        detail.push_str(": ");
-        detail.push_str(&deeper.to_string());
-        cause = deeper.source();
-    }
+    let mut detail = with_causes(error);
     let bound = record.bound.borrow();
     let Some(bound) = bound.as_ref() else { return detail };
     let (known, wanted, available) = bound.look(|snapshot| {

@@ -242,14 +242,14 @@ mod tests {
     use crate::clock::Clock;
     use crate::drain::Drain;
     use crate::telemetry::metrics::Metrics;
-    use crate::upstream;
+    use crate::upstream::{self, Dialler};
 
     const SECOND: Duration = Duration::from_secs(1);
 
     fn client() -> (Rc<Client>, Rc<Tick>, Settings) {
         let tick = Rc::new(Tick::new(Clock::start()));
-        let private =
-            Pools::new(upstream::Settings::default(), Rc::clone(&tick), Drain::new(), Metrics::new());
+        let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
+        let private = Pools::lasting(dialler, Rc::clone(&tick));
         let client = Client::new(SocketAddr::from(([127, 0, 0, 1], 1)), None, private, Rc::clone(&tick));
         (client, tick, Settings::default())
     }

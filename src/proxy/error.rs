@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::catalog::SubscribeError;
 use crate::provider::{ServiceName, ServiceNameError};
 use crate::route::Unroutable;
+use crate::upstream::tls::TlsError;
 use crate::upstream::{ConnectError, SendCause};
 
 /// Why a request is not answered by a provider.
@@ -171,6 +172,18 @@ impl ProxyError {
     }
 }
 
+/// An error with its causes behind it, in one line.
+pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(deeper) = cause {
+        told.push_str(": ");
+        told.push_str(&deeper.to_string());
+        cause = deeper.source();
+    }
+    told
+}
+
 const fn cause_telling(cause: &SendCause) -> Telling {
     use StatusCode as S;
     match cause {
@@ -187,11 +200,27 @@ const fn cause_telling(cause: &SendCause) -> Telling {
             telling("unreachable", S::BAD_GATEWAY, "destination_ip_unroutable")
         }
         SendCause::Connect(ConnectError::NotHttp { .. }) => NOT_HTTP,
+        SendCause::Connect(ConnectError::Tls { source, .. }) => tls_telling(source),
         SendCause::Full { .. } => {
             telling("connections_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
         }
         SendCause::Closed { .. } => telling("connection_closed", S::BAD_GATEWAY, "connection_terminated"),
         SendCause::Malformed { .. } => telling("bad_response", S::BAD_GATEWAY, "http_protocol_error"),
         SendCause::RequestBody { .. } => telling("request_broken", S::BAD_REQUEST, "http_request_error"),
+    }
+}
+
+const fn tls_telling(cause: &TlsError) -> Telling {
+    use StatusCode as S;
+    match cause {
+        TlsError::Timeout { .. } => telling("connection_timeout", S::GATEWAY_TIMEOUT, "connection_timeout"),
+        TlsError::Certificate(_) => telling("tls", S::BAD_GATEWAY, "tls_certificate_error"),
+        TlsError::Alert(_) => telling("tls", S::BAD_GATEWAY, "tls_alert_received"),
+        TlsError::NoRoots { .. } | TlsError::Name { .. } => {
+            telling("tls", S::BAD_GATEWAY, "proxy_configuration_error")
+        }
+        TlsError::NotTls | TlsError::Closed | TlsError::NoHttp2 | TlsError::Protocol(_) | TlsError::Io(_) => {
+            telling("tls", S::BAD_GATEWAY, "tls_protocol_error")
+        }
     }
 }

@@ -8,7 +8,6 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, copy_bidirectional, split};
-use tokio::net::TcpStream;
 
 use super::client::ClientStream;
 use super::error::ProxyError;
@@ -18,7 +17,7 @@ use super::request::{Attempt, Failure, Returned};
 use super::worker::Worker;
 use crate::body::Body;
 use crate::endpoint::LoadGuard;
-use crate::upstream::{SendCause, connect};
+use crate::upstream::{SendCause, Stream};
 
 /// Bytes of the first message of a Go Micro stream: its messages are single calls, 4 MiB is gRPC's usual bound for such.
 const FIRST_MESSAGE_MAX: usize = 4 * 1024 * 1024;
@@ -36,7 +35,7 @@ pub enum Takeover {
     /// To the Go Micro server that a stream was opened to.
     MicroStream {
         /// The provider's side.
-        upstream: TcpStream,
+        upstream: Stream,
         /// What lasts as long as the bytes flow.
         hold: Hold,
     },
@@ -87,8 +86,13 @@ impl Takeover {
 async fn relay(client: impl AsyncRead + AsyncWrite, upstream: impl AsyncRead + AsyncWrite) {
     let (mut from_client, mut to_client) = split(client);
     let (mut from_upstream, mut to_upstream) = split(upstream);
+    let there = async {
+        let _ = copy(&mut from_client, &mut to_upstream).await;
+        // TLS has a word for the end, without which it could be somebody else's doing.
+        let _ = to_upstream.shutdown().await;
+    };
     tokio::select! {
-        _ = copy(&mut from_client, &mut to_upstream) => {}
+        () = there => {}
         _ = copy(&mut from_upstream, &mut to_client) => {}
     }
 }
@@ -105,18 +109,20 @@ pub async fn begin_stream(
     let Attempt { message, client, record, endpoint, guard, .. } = attempt;
     let (parts, body) = (*message).into_parts();
     let first = whole(body).await?;
-    let address = &endpoint.memory.address;
     let failed = |cause: SendCause, parts, first: Bytes| {
         let message = Box::new(http::Request::from_parts(parts, Body::from(first)));
         let again = Some(Returned { message, elsewhere: true, never_arrived: true });
         Failure { error: cause.into(), again }
     };
-    let mut upstream = match connect(address, worker.shared.upstream.connect_timeout).await {
+    let mut upstream = match worker.shared.dialler.connect(&endpoint.provider).await {
         Ok(upstream) => upstream,
         Err(cause) => return Err(failed(cause.into(), parts, first)),
     };
     endpoint.memory.reach.succeed();
-    if let Err(error) = upstream.write_all(&serialize(&parts, &first)).await {
+    let message = serialize(&parts, &first);
+    // Written is sent on a socket, but not under TLS.
+    let written = upstream.write_all(&message).await;
+    if let Err(error) = written.and(upstream.flush().await) {
         tracing::debug!(%error, "a stream's first message could not be written");
         return Err(ProxyError::Switch.into());
     }

@@ -20,15 +20,15 @@ use crate::drain::Drain;
 use crate::route::Table;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, Recorder};
-use crate::upstream::{self, Pools};
+use crate::upstream::{Dialler, Pools};
 
 /// What all workers have in common. Written at start, but for the table, which a reload replaces.
 #[derive(Debug)]
 pub struct Shared {
     /// How requests are taken and bounded.
     pub settings: Settings,
-    /// How endpoints are reached.
-    pub upstream: upstream::Settings,
+    /// How connections to endpoints are made.
+    pub dialler: Arc<Dialler>,
     /// Where requests go.
     pub table: ArcSwap<Table>,
     /// What is known of services.
@@ -115,12 +115,7 @@ impl Worker {
     /// A worker with nothing to do yet; its number makes its luck differ from its siblings'.
     pub fn new(shared: Arc<Shared>, number: u64) -> Rc<Self> {
         let tick = Rc::new(Tick::new(shared.clock));
-        let pools = Pools::new(
-            shared.upstream.clone(),
-            Rc::clone(&tick),
-            shared.drain.clone(),
-            Arc::clone(&shared.metrics),
-        );
+        let pools = Pools::new(Arc::clone(&shared.dialler), Rc::clone(&tick));
         Rc::new(Self {
             pools,
             directory: Directory::default(),
@@ -149,15 +144,9 @@ impl Worker {
         self.with_luck(|rng| (u128::from(rng.next_u64()) << 64) | u128::from(rng.next_u64()))
     }
 
-    /// Connections for one client alone.
+    /// Connections for one client alone. They end with the client's connection; its servers never close them.
     pub fn private_pools(&self) -> Rc<Pools> {
-        let settings = upstream::Settings {
-            // They end with the client's connection; its servers never close them.
-            idle_timeout: std::time::Duration::MAX,
-            ..self.shared.upstream.clone()
-        };
-        let shared = &self.shared;
-        Pools::new(settings, Rc::clone(&self.tick), shared.drain.clone(), Arc::clone(&shared.metrics))
+        Pools::lasting(Arc::clone(&self.shared.dialler), Rc::clone(&self.tick))
     }
 
     /// Follows a client connection until it ends.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use tokio::sync::watch;
 
 use super::Watch;
-use crate::provider::{Provider, ServiceName};
+use crate::provider::{Address, Provider, ServiceName};
 
 /// What is to be announced, by a name of ours for each; changes while an announcer runs.
 pub type ToAnnounce = watch::Receiver<Arc<BTreeMap<Arc<str>, Arc<Announcement>>>>;
@@ -55,6 +55,11 @@ pub trait Announcer: Send + Sync + fmt::Debug {
 
     /// Where it is, for messages and logs; never with a secret in it.
     fn location(&self) -> String;
+
+    /// A server of it, so that the address can be found that this machine has towards it; `None` where it has no server.
+    fn server(&self) -> Option<Address> {
+        None
+    }
 
     /// Keeps announced what is to be announced, and nothing else of ours, until the registry fails.
     ///

@@ -16,6 +16,7 @@
 //!
 //! To withdraw all providers of a service, leave it an empty list. A service that no file names is absent.
 
+mod announce;
 mod content;
 mod sources;
 
@@ -31,6 +32,7 @@ use super::url::UrlError;
 use super::{Listing, Registry, RegistryError, Report, Reports, View, Wanted, Watch};
 use crate::alarm::Alarm;
 use crate::provider::ServiceName;
+pub use announce::{Announcing, announcer};
 use sources::Sources;
 
 /// How often files are read although nothing is said to have changed: watches miss changes on network file systems.

@@ -6,6 +6,8 @@
 //! future.
 
 pub mod announcer;
+pub mod auth;
+pub mod etcd;
 pub mod file;
 pub mod fixed;
 pub mod format;
@@ -35,7 +37,7 @@ pub type Watch<'a> = Pin<Box<dyn Future<Output = RegistryError> + Send + 'a>>;
 
 /// Where providers are announced.
 pub trait Registry: Send + Sync + fmt::Debug {
-    /// The kind, as the scheme of its URL says it: `zookeeper`, `file`, `fixed`.
+    /// The kind, as the scheme of its URL says it: `zookeeper`, `etcd`, `file`, `fixed`.
     fn kind(&self) -> &'static str;
 
     /// Where it is, for messages and logs; never with a secret in it.
@@ -72,6 +74,19 @@ pub enum RegistryError {
     /// Nobody listens to the reports any more: the proxy stops.
     #[error("nobody listens any more")]
     Abandoned,
+}
+
+impl RegistryError {
+    /// The error and all its causes, in one line.
+    pub fn told(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(cause) = source {
+            text = format!("{text}: {cause}");
+            source = cause.source();
+        }
+        text
+    }
 }
 
 /// What a registry says while it is watched.
@@ -179,4 +194,9 @@ impl Default for Pace {
     fn default() -> Self {
         Self { call_timeout: Duration::from_secs(5), audit: Duration::from_mins(5) }
     }
+}
+
+/// A duration varied by half, so that a fleet does not act at once.
+fn varied(duration: Duration) -> Duration {
+    duration.mul_f64(rand::random_range(0.5..1.5))
 }

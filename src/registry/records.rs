@@ -41,6 +41,16 @@ impl<M: Ord> Records<M> {
         self.records.contains_key(name)
     }
 
+    /// The state of a record, if it is there.
+    pub(crate) fn mark(&self, name: &str) -> Option<&M> {
+        self.records.get(name).map(|record| &record.mark)
+    }
+
+    /// Every record's name and state, in order of name.
+    pub(crate) fn marks(&self) -> impl Iterator<Item = (&str, &M)> {
+        self.records.iter().map(|(name, record)| (name.as_str(), &record.mark))
+    }
+
     /// Puts a record in place of what was there of its name. `path` is where it lies, for an operator.
     pub(crate) fn put(&mut self, name: String, mark: M, path: &str, tenure: Tenure, decoded: Decoded) {
         let path_of_all: Arc<str> = path.into();

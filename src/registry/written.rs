@@ -94,10 +94,7 @@ fn from_table(table: &Map<String, Value>) -> Result<Provider, Mistake> {
             || format!("there is no protocol {word:?}; write \"http1\", \"h2c\", \"mucp\" or \"tcp\"");
         provider.protocol = protocol(word).ok_or_else(|| Mistake::new(Reason::Value, detail()))?;
     }
-    if let Some(written) = table.get("tls").filter(|written| !written.is_null()) {
-        let detail = || format!("tls is {written}; write true or false");
-        provider.secure = written.as_bool().ok_or_else(|| Mistake::new(Reason::Malformed, detail()))?;
-    }
+    provider.secure = flag(table, "tls")?;
     if let Some(written) = table.get("metadata").filter(|written| !written.is_null()) {
         provider.metadata = metadata(written)?;
     }
@@ -110,6 +107,17 @@ fn text<'a>(table: &'a Map<String, Value>, key: &str) -> Result<Option<&'a str>,
         Some(Value::String(text)) => Ok(Some(text)),
         Some(other) => {
             Err(Mistake::new(Reason::Malformed, format!("{key} is {other}; write it as a text in quotes")))
+        }
+    }
+}
+
+fn flag(table: &Map<String, Value>, key: &str) -> Result<bool, Mistake> {
+    match table.get(key) {
+        None | Some(Value::Null) => Ok(false),
+        Some(Value::Bool(flag)) => Ok(*flag),
+        Some(other) => {
+            let detail = format!("{key} is {other}; write true or false, without quotes");
+            Err(Mistake::new(Reason::Malformed, detail))
         }
     }
 }
@@ -192,6 +200,7 @@ mod tests {
                 Reason::Malformed,
                 "tls is \"yes\"; write true or false",
             ),
+            (json!({"address": "a:1", "tls": "yes"}), Reason::Malformed, "write true or false"),
             (json!({"address": "a:1", "version": 2}), Reason::Malformed, "version is 2; write it as a text"),
             (json!({"address": "a:1", "metadata": {"k": []}}), Reason::Malformed, "metadata.k is []"),
         ] {

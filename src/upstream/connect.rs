@@ -1,13 +1,20 @@
-//! One connection to a provider: its name resolved, its addresses tried in turn, within one time limit.
+//! One connection to a provider: its name resolved, its addresses tried in turn, secured where its record says so, within
+//! one time limit.
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
 
-use crate::provider::{Address, Host};
+use super::tls::{self, Tls, TlsError};
+use super::{Settings, Stream};
+use crate::drain::Drain;
+use crate::provider::{Address, Host, Provider};
+use crate::telemetry::metrics::Metrics;
 
 /// Why no connection came about; the provider has seen nothing of the request.
 #[derive(Debug, Error)]
@@ -56,6 +63,15 @@ pub enum ConnectError {
         /// The provider's address.
         address: Address,
     },
+    /// The connection came about, but TLS could not begin on it.
+    #[error("cannot speak TLS with {address}")]
+    Tls {
+        /// The provider's address.
+        address: Address,
+        /// The cause.
+        #[source]
+        source: Box<TlsError>,
+    },
     /// The connection came about, but HTTP could not begin on it.
     #[error("cannot begin to speak HTTP with {address}")]
     Handshake {
@@ -67,14 +83,62 @@ pub enum ConnectError {
     },
 }
 
-/// Connects to a provider's address within the limit, which includes resolving its name.
-///
-/// # Errors
-/// When the name does not resolve, every address fails (the last cause is given), or the limit passes.
-pub async fn connect(address: &Address, limit: Duration) -> Result<TcpStream, ConnectError> {
-    match tokio::time::timeout(limit, reach(address)).await {
-        Ok(result) => result,
-        Err(_) => Err(ConnectError::Timeout { address: address.clone(), limit }),
+/// How connections are made, the same for all workers.
+#[derive(Debug)]
+pub struct Dialler {
+    /// How endpoints are reached.
+    pub(super) settings: Settings,
+    /// What runs the connections.
+    pub(super) drain: Drain,
+    /// What counts them.
+    pub(super) metrics: Arc<Metrics>,
+    tls: Tls,
+}
+
+impl Dialler {
+    /// No connection yet.
+    pub fn new(settings: Settings, drain: Drain, metrics: Arc<Metrics>) -> Arc<Self> {
+        let tls = Tls::new(settings.tls.clone());
+        Arc::new(Self { settings, drain, metrics, tls })
+    }
+
+    /// Speaks TLS in another way from the next connection on.
+    pub fn renew_tls(&self, settings: tls::Settings) {
+        self.tls.renew(settings);
+    }
+
+    /// Connects to a provider within the time limit, which includes resolving its name and the handshake of TLS. Where its
+    /// record asks for TLS, nothing is sent in clear text.
+    ///
+    /// # Errors
+    /// When the name does not resolve, every address fails (the last cause is given), TLS fails, or the limit passes.
+    pub async fn connect(&self, provider: &Provider) -> Result<Stream, ConnectError> {
+        if provider.secure {
+            // Apart, so that those who do without need no room for it.
+            return Box::pin(self.connect_securely(provider)).await;
+        }
+        let deadline = Instant::now() + self.settings.connect_timeout;
+        self.socket(&provider.address, deadline).await.map(Stream::Clear)
+    }
+
+    async fn connect_securely(&self, provider: &Provider) -> Result<Stream, ConnectError> {
+        let (address, limit) = (&provider.address, self.settings.connect_timeout);
+        let failed = |cause| ConnectError::Tls { address: address.clone(), source: Box::new(cause) };
+        // What is read only once is not on the provider's time.
+        let handshake = self.tls.prepare(provider, &self.drain).await.map_err(failed)?;
+        let deadline = Instant::now() + limit;
+        let socket = self.socket(address, deadline).await?;
+        match timeout_at(deadline, handshake.make(socket)).await {
+            Ok(Ok(stream)) => Ok(stream.into()),
+            Ok(Err(cause)) => Err(failed(cause)),
+            Err(_) => Err(failed(TlsError::Timeout { limit })),
+        }
+    }
+
+    async fn socket(&self, address: &Address, deadline: Instant) -> Result<TcpStream, ConnectError> {
+        let limit = self.settings.connect_timeout;
+        let late = |_| Err(ConnectError::Timeout { address: address.clone(), limit });
+        timeout_at(deadline, reach(address)).await.unwrap_or_else(late)
     }
 }
 

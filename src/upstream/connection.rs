@@ -8,12 +8,14 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustls::AlertDescription;
 use thiserror::Error;
-use tokio::net::TcpStream;
 
-use super::{ConnectError, Settings};
+use super::stream::Refusal;
+use super::tls::TlsError;
+use super::{ConnectError, Dialler, Stream};
 use crate::body::Body;
-use crate::drain::{Drain, LocalTasks};
+use crate::drain::LocalTasks;
 use crate::gather::Gather;
 use crate::provider::{Address, Protocol};
 
@@ -83,14 +85,21 @@ pub enum SendCause {
 
 /// The sending half of a connection; the connection itself runs as a task of its own.
 pub(super) enum Sender {
-    Http1(http1::SendRequest<Body>),
-    Http2 { sender: http2::SendRequest<Body>, streams: Rc<()> },
+    Http1 {
+        sender: http1::SendRequest<Body>,
+        refusal: Option<Refusal>,
+    },
+    /// What the streams share is counted by them.
+    Http2 {
+        sender: http2::SendRequest<Body>,
+        streams: Rc<Option<Refusal>>,
+    },
 }
 
 impl fmt::Debug for Sender {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Http1(_) => "http1",
+            Self::Http1 { .. } => "http1",
             Self::Http2 { .. } => "http2",
         })
     }
@@ -99,13 +108,14 @@ impl fmt::Debug for Sender {
 impl Sender {
     /// Begins HTTP on a new connection and runs it; `alive` is dropped when the connection ends.
     pub(super) async fn begin(
-        stream: TcpStream,
+        stream: Stream,
         protocol: Protocol,
         address: &Address,
-        settings: &Settings,
-        drain: &Drain,
+        dialler: &Dialler,
         alive: impl Sized + 'static,
     ) -> Result<Self, ConnectError> {
+        let Dialler { settings, drain, .. } = dialler;
+        let refusal = stream.refusal();
         let io = TokioIo::new(Gather(stream));
         let failed = |source| ConnectError::Handshake { address: address.clone(), source };
         match protocol {
@@ -118,7 +128,7 @@ impl Sender {
                     .await
                     .map_err(failed)?;
                 drain.spawn_local("upstream connection", connection.with_upgrades().map(ended(alive)));
-                Ok(Self::Http1(sender))
+                Ok(Self::Http1 { sender, refusal })
             }
             Protocol::H2c => {
                 let (sender, connection) = http2::Builder::new(LocalTasks(drain.clone()))
@@ -128,21 +138,21 @@ impl Sender {
                     .await
                     .map_err(failed)?;
                 drain.spawn_local("upstream connection", connection.map(ended(alive)));
-                Ok(Self::Http2 { sender, streams: Rc::new(()) })
+                Ok(Self::Http2 { sender, streams: Rc::new(refusal) })
             }
         }
     }
 
     pub(super) fn is_closed(&self) -> bool {
         match self {
-            Self::Http1(sender) => sender.is_closed(),
+            Self::Http1 { sender, .. } => sender.is_closed(),
             Self::Http2 { sender, .. } => sender.is_closed(),
         }
     }
 
     pub(super) fn is_ready(&self) -> bool {
         match self {
-            Self::Http1(sender) => sender.is_ready(),
+            Self::Http1 { sender, .. } => sender.is_ready(),
             Self::Http2 { sender, streams } => {
                 sender.is_ready() && Rc::strong_count(streams) <= STREAMS_MAX as usize
             }
@@ -152,7 +162,7 @@ impl Sender {
     /// Another sender on the same connection, where the protocol carries several requests at once.
     pub(super) fn share(&self) -> Option<Self> {
         match self {
-            Self::Http1(_) => None,
+            Self::Http1 { .. } => None,
             Self::Http2 { sender, streams } => {
                 Some(Self::Http2 { sender: sender.clone(), streams: Rc::clone(streams) })
             }
@@ -166,7 +176,7 @@ impl Sender {
     ) -> Result<Response<Incoming>, SendError> {
         let spare = spare(&request);
         let sent = match self {
-            Self::Http1(sender) => sender.try_send_request(request).await,
+            Self::Http1 { sender, .. } => sender.try_send_request(request).await,
             Self::Http2 { sender, .. } => sender.try_send_request(request).await,
         };
         sent.map_err(|mut failure| {
@@ -175,7 +185,11 @@ impl Sender {
             let source = failure.into_error();
             let address = address.clone();
             let request = returned.or(spare).map(Box::new);
-            if source.is_parse() {
+            if let Some(alert) = self.refusal() {
+                // What came after the handshake has not been looked at.
+                let cause = ConnectError::Tls { address, source: Box::new(TlsError::Alert(alert)) }.into();
+                SendError { cause, arrival: Arrival::Never, request }
+            } else if source.is_parse() {
                 SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
             } else if source.is_user() || source.is_body_write_aborted() {
                 SendError { cause: SendCause::RequestBody { source }, arrival, request: None }
@@ -183,6 +197,15 @@ impl Sender {
                 SendError { cause: SendCause::Closed { address, source }, arrival, request }
             }
         })
+    }
+
+    /// The alert by which the provider refused who we are, if it did.
+    fn refusal(&self) -> Option<AlertDescription> {
+        let refusal = match self {
+            Self::Http1 { refusal, .. } => refusal.as_ref(),
+            Self::Http2 { streams, .. } => Option::as_ref(streams),
+        };
+        refusal?.get().copied()
     }
 }
 

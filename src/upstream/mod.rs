@@ -3,17 +3,20 @@
 mod connect;
 mod connection;
 mod pool;
+mod stream;
+pub mod tls;
 
 use std::time::Duration;
 
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, Dialler};
 pub use connection::{Arrival, SendCause, SendError, spare};
 pub use pool::{Pools, Reuse};
+pub use stream::Stream;
 
 /// How endpoints are reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// How long a connection may take to be made, name resolution included.
+    /// How long a connection may take to be made, name resolution and TLS included.
     pub connect_timeout: Duration,
     /// How long a connection may idle before it is closed; under the idle timeout of every common server.
     pub idle_timeout: Duration,
@@ -23,6 +26,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Bytes of a response head.
     pub header_bytes_max: usize,
+    /// How TLS is spoken, where a provider's record asks for it.
+    pub tls: tls::Settings,
 }
 
 impl Default for Settings {
@@ -33,6 +38,7 @@ impl Default for Settings {
             idle_max: 1024,
             connections_max: 1024,
             header_bytes_max: 64 * 1024,
+            tls: tls::Settings::default(),
         }
     }
 }

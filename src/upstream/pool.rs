@@ -4,17 +4,17 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Request, Response};
 use tokio::sync::Mutex;
 
 use super::connection::{SendCause, Sender};
-use super::{Arrival, ConnectError, SendError, Settings, connect};
+use super::{Arrival, ConnectError, Dialler, SendError};
 use crate::body::Body;
 use crate::clock::{Moment, Tick};
-use crate::drain::Drain;
 use crate::endpoint::{Endpoint, Memory};
-use crate::provider::Protocol;
+use crate::provider::{Protocol, Provider};
 use crate::telemetry::metrics::Metrics;
 
 /// Whether an idle connection will do.
@@ -29,12 +29,12 @@ pub enum Reuse {
 /// The connections of one worker, or of one client where they must not be shared.
 #[derive(Debug)]
 pub struct Pools {
-    settings: Settings,
+    dialler: Arc<Dialler>,
+    /// How long a connection may idle here.
+    idle_timeout: Duration,
     /// A connection that has idled is judged by the time of the last look at the clock, which makes it seem older than
     /// it is by a second at most, and never younger.
     tick: Rc<Tick>,
-    drain: Drain,
-    metrics: Arc<Metrics>,
     by_endpoint: RefCell<HashMap<u64, Rc<Pool>>>,
 }
 
@@ -42,12 +42,21 @@ pub struct Pools {
 #[derive(Debug)]
 struct Pool {
     memory: Arc<Memory>,
+    /// What is spoken on all of them.
+    speech: Speech,
     /// Connections that exist, in use or idle.
     open: Rc<Cell<usize>>,
     /// Connections on which a request can be sent; the newest last. HTTP/2 ones stay here while in use.
     ready: RefCell<Vec<Idle>>,
     /// Held while an HTTP/2 connection is made, so that requests that come together share it.
     dialling: Mutex<()>,
+}
+
+/// What is spoken with a provider, and whether under TLS.
+type Speech = (Protocol, bool);
+
+const fn speech(provider: &Provider) -> Speech {
+    (provider.protocol, provider.secure)
 }
 
 #[derive(Debug)]
@@ -57,9 +66,15 @@ struct Idle {
 }
 
 impl Pools {
-    /// No connections yet.
-    pub fn new(settings: Settings, tick: Rc<Tick>, drain: Drain, metrics: Arc<Metrics>) -> Rc<Self> {
-        Rc::new(Self { settings, tick, drain, metrics, by_endpoint: RefCell::default() })
+    /// No connections yet; they will idle as long as the settings say.
+    pub fn new(dialler: Arc<Dialler>, tick: Rc<Tick>) -> Rc<Self> {
+        let idle_timeout = dialler.settings.idle_timeout;
+        Rc::new(Self { dialler, idle_timeout, tick, by_endpoint: RefCell::default() })
+    }
+
+    /// No connections yet; they will idle until all of this ends.
+    pub fn lasting(dialler: Arc<Dialler>, tick: Rc<Tick>) -> Rc<Self> {
+        Rc::new(Self { dialler, idle_timeout: Duration::MAX, tick, by_endpoint: RefCell::default() })
     }
 
     /// Sends a request to an endpoint at a moment and waits for the head of the response. Dropping the future takes the request back.
@@ -76,12 +91,13 @@ impl Pools {
     ) -> Result<Response<Body>, SendError> {
         let pool = self.pool(endpoint);
         let ready = match reuse {
-            Reuse::Idle => pool.take(now, &self.settings),
+            Reuse::Idle => pool.take(now, self.idle_timeout),
             Reuse::Fresh => None,
         };
         let sender = match ready {
             Some(sender) => Ok(sender),
-            None => self.dial(&pool, endpoint.provider.protocol).await,
+            // Apart, so that the many requests that find a connection need no room for making one.
+            None => Box::pin(self.dial(&pool, &endpoint.provider)).await,
         };
         let mut sender = match sender {
             Ok(sender) => sender,
@@ -94,7 +110,7 @@ impl Pools {
         let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
         let response = sender.send(*request, &pool.memory.address).await?;
         let tick = Rc::clone(&self.tick);
-        let idle_max = self.settings.idle_max;
+        let idle_max = self.dialler.settings.idle_max;
         let mut response = response.map(Body::from);
         response.body_mut().on_end(move |end| {
             if end.complete && !last {
@@ -107,7 +123,7 @@ impl Pools {
     /// Closes what idles too long, or at all while draining, and lets go of withdrawn endpoints; called about once a second.
     pub fn sweep(&self) {
         let now = self.tick.now();
-        let over = self.drain.has_begun();
+        let over = self.dialler.drain.has_begun();
         self.by_endpoint.borrow_mut().retain(|_, pool| {
             let mut ready = pool.ready.borrow_mut();
             if over || pool.memory.is_retired() {
@@ -116,7 +132,7 @@ impl Pools {
             }
             ready.retain(|idle| {
                 let busy = matches!(idle.sender, Sender::Http2 { .. });
-                !idle.sender.is_closed() && (busy || now.since(idle.since) < self.settings.idle_timeout)
+                !idle.sender.is_closed() && (busy || now.since(idle.since) < self.idle_timeout)
             });
             pool.open.get() > 0
         });
@@ -129,26 +145,33 @@ impl Pools {
 
     fn pool(&self, endpoint: &Endpoint) -> Rc<Pool> {
         let mut pools = self.by_endpoint.borrow_mut();
-        let pool = pools.entry(endpoint.memory.number).or_insert_with(|| {
+        let speech = speech(&endpoint.provider);
+        let begin = || {
             Rc::new(Pool {
                 memory: Arc::clone(&endpoint.memory),
+                speech,
                 open: Rc::default(),
                 ready: RefCell::default(),
                 dialling: Mutex::new(()),
             })
-        });
+        };
+        let pool = pools.entry(endpoint.memory.number).or_insert_with(begin);
+        if pool.speech != speech {
+            // What is spoken on the old connections is not what the record asks for now; they end with their requests.
+            *pool = begin();
+        }
         Rc::clone(pool)
     }
 
-    async fn dial(&self, pool: &Pool, protocol: Protocol) -> Result<Sender, SendCause> {
-        match protocol {
-            Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => self.open(pool, protocol).await,
+    async fn dial(&self, pool: &Pool, provider: &Provider) -> Result<Sender, SendCause> {
+        match provider.protocol {
+            Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => self.open(pool, provider).await,
             Protocol::H2c => {
                 let _turn = pool.dialling.lock().await;
-                if let Some(sender) = pool.take(self.tick.now(), &self.settings) {
+                if let Some(sender) = pool.take(self.tick.now(), self.idle_timeout) {
                     return Ok(sender);
                 }
-                let sender = self.open(pool, protocol).await?;
+                let sender = self.open(pool, provider).await?;
                 if let Some(shared) = sender.share() {
                     pool.ready.borrow_mut().push(Idle { sender: shared, since: self.tick.now() });
                 }
@@ -157,27 +180,28 @@ impl Pools {
         }
     }
 
-    async fn open(&self, pool: &Pool, protocol: Protocol) -> Result<Sender, SendCause> {
-        let address = &pool.memory.address;
-        let limit = self.settings.connections_max;
+    async fn open(&self, pool: &Pool, provider: &Provider) -> Result<Sender, SendCause> {
+        let dialler = &*self.dialler;
+        let address = &provider.address;
+        let limit = dialler.settings.connections_max;
         if pool.open.get() >= limit {
             return Err(SendCause::Full { address: address.clone(), limit });
         }
-        let alive = Alive::new(Rc::clone(&pool.open), &self.metrics);
-        self.metrics.proxy.upstream_dials_total.inc();
+        let alive = Alive::new(Rc::clone(&pool.open), &dialler.metrics);
+        dialler.metrics.proxy.upstream_dials_total.inc();
         let made = async {
-            let stream = connect(address, self.settings.connect_timeout).await?;
-            Sender::begin(stream, protocol, address, &self.settings, &self.drain, alive).await
+            let stream = dialler.connect(provider).await?;
+            Sender::begin(stream, provider.protocol, address, dialler, alive).await
         };
         made.await.map_err(|error: ConnectError| {
-            self.metrics.proxy.upstream_dial_failures_total.inc();
+            dialler.metrics.proxy.upstream_dial_failures_total.inc();
             error.into()
         })
     }
 }
 
 impl Pool {
-    fn take(&self, now: Moment, settings: &Settings) -> Option<Sender> {
+    fn take(&self, now: Moment, idle_timeout: Duration) -> Option<Sender> {
         let mut ready = self.ready.borrow_mut();
         let mut at = ready.len();
         while at > 0 {
@@ -189,7 +213,7 @@ impl Pool {
                 if idle.sender.is_ready() {
                     return Some(shared);
                 }
-            } else if now.since(idle.since) >= settings.idle_timeout {
+            } else if now.since(idle.since) >= idle_timeout {
                 // The newest come last, so all before this one are too old as well.
                 ready.drain(..=at);
                 return None;

@@ -4,9 +4,15 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to stop it")]
 
 mod acceptance;
+mod announce;
+mod contract;
+mod etcd;
+mod fixtures;
 mod forwarding;
 mod go_micro;
 mod http;
 mod program;
+mod sources;
 mod support;
+mod tls;
 mod zookeeper;

@@ -25,7 +25,7 @@ use crate::proxy::worker::{Pseudonym, Shared, Worker};
 use crate::route::{Limits, Naming, Table};
 use crate::telemetry::access::{self, AccessLog};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::{self, Reuse};
+use crate::upstream::{self, Dialler, Reuse};
 
 /// A worker whose catalog follows nothing.
 pub(super) struct Bed {
@@ -41,15 +41,16 @@ impl Bed {
 
     pub(super) fn with(settings: Settings) -> Self {
         let (clock, metrics) = (Clock::start(), Metrics::new());
+        let drain = Drain::new();
         let shared = Shared {
             settings,
-            upstream: upstream::Settings::default(),
+            dialler: Dialler::new(upstream::Settings::default(), drain.clone(), Arc::clone(&metrics)),
             table: ArcSwap::from_pointee(Table::new(Vec::new(), Naming::default())),
             catalog: Catalog::new(catalog::Settings::default(), Vec::new(), Arc::clone(&metrics), clock, 1),
             metrics,
             access: AccessLog::open(&access::Settings::default()).unwrap(),
             clock,
-            drain: Drain::new(),
+            drain,
             seed: 1,
             pseudonym: Pseudonym::random(1),
         };

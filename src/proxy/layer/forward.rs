@@ -12,7 +12,7 @@ use tower::Service;
 
 use super::{Answer, always_ready};
 use crate::body::Body;
-use crate::provider::Protocol;
+use crate::provider::{Protocol, Provider};
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
@@ -44,7 +44,7 @@ impl Service<Attempt> for Forward {
         }
         Box::pin(async move {
             let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, limit } = attempt;
-            shape(&mut message, protocol);
+            shape(&mut message, &endpoint.provider);
             // A Go Micro server answers with the headers of its connection's first request, and takes
             // every client's ids for the same: its connections are never shared between clients.
             let pools = if protocol == Protocol::Mucp { &client.private } else { &worker.pools };
@@ -90,7 +90,8 @@ fn late(limit: Duration, spare: Option<Box<http::Request<Body>>>) -> Failure<Ret
 }
 
 /// Puts a request into the form that a protocol asks for; one that was shaped for another before is reshaped.
-fn shape(message: &mut http::Request<Body>, protocol: Protocol) {
+fn shape(message: &mut http::Request<Body>, provider: &Provider) {
+    let protocol = provider.protocol;
     match protocol {
         Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => {
             *message.version_mut() = Version::HTTP_11;
@@ -114,16 +115,44 @@ fn shape(message: &mut http::Request<Body>, protocol: Protocol) {
             *message.version_mut() = Version::HTTP_2;
             let host = message.headers_mut().remove(HOST);
             let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+            let authority = authority.or_else(|| message.uri().authority().cloned());
             if let Some(authority) = authority {
                 let target = message.uri().path_and_query().cloned();
                 let mut parts = http::uri::Parts::default();
-                parts.scheme = Some(Scheme::HTTP);
+                parts.scheme = Some(if provider.secure { Scheme::HTTPS } else { Scheme::HTTP });
                 parts.authority = Some(authority);
                 parts.path_and_query = Some(target.unwrap_or_else(|| PathAndQuery::from_static("/")));
                 if let Ok(uri) = Uri::from_parts(parts) {
                     *message.uri_mut() = uri;
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_shaped_for_one_provider_is_reshaped_for_the_next() {
+        let at = |protocol, secure| Provider {
+            protocol,
+            secure,
+            ..Provider::new("a", "127.0.0.1:1".parse().unwrap())
+        };
+        let request = http::Request::get("/x?y").header(HOST, "svc").body(Body::empty());
+        let mut message = request.unwrap();
+        for (provider, target, host) in [
+            (at(Protocol::H2c, false), "http://svc/x?y", None),
+            (at(Protocol::H2c, true), "https://svc/x?y", None),
+            (at(Protocol::Http1, true), "/x?y", Some("svc")),
+            (at(Protocol::H2c, true), "https://svc/x?y", None),
+            (at(Protocol::H2c, false), "http://svc/x?y", None),
+        ] {
+            shape(&mut message, &provider);
+            let found = message.headers().get(HOST).map(|host| host.to_str().unwrap());
+            assert_eq!((message.uri().to_string().as_str(), found), (target, host));
         }
     }
 }

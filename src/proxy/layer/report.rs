@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 use super::{Answer, always_ready};
 use crate::body::Body;
 use crate::endpoint::Memory;
-use crate::proxy::error::ProxyError;
+use crate::proxy::error::{ProxyError, with_causes};
 use crate::proxy::request::{Attempt, Failure, Returned};
 use crate::proxy::worker::Worker;
 use crate::upstream::SendCause;
@@ -77,6 +77,7 @@ fn note(memory: &Arc<Memory>, error: &ProxyError, worker: &Worker) {
         SendCause::Connect(cause) => {
             memory.count_failure();
             if memory.reach.fail(worker.shared.clock.now(), worker.luck()) {
+                let cause = with_causes(cause);
                 tracing::warn!(endpoint = %memory.address, %cause, "an endpoint cannot be reached; it is left alone for a while");
             }
         }

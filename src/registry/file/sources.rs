@@ -206,7 +206,8 @@ async fn read_text(path: &Path) -> Result<String, Unread> {
     String::from_utf8(bytes).map_err(|_| broken("the file is not UTF-8".to_owned()))
 }
 
-fn syntax(path: &Path) -> Option<Syntax> {
+/// How a file is written, by its name.
+pub(super) fn syntax(path: &Path) -> Option<Syntax> {
     match path.extension()?.to_str()? {
         "toml" => Some(Syntax::Toml),
         "json" => Some(Syntax::Json),

@@ -42,14 +42,20 @@ fn is_link_local(host: &str) -> bool {
 
 /// What a scheme says: what is spoken, and whether over TLS. A scheme that is not known is a protocol of its own.
 pub(super) fn spoken(scheme: &str) -> (Protocol, bool) {
-    match scheme.to_ascii_lowercase().as_str() {
+    known(scheme).unwrap_or((Protocol::Tcp, false))
+}
+
+/// The same of a scheme that is known.
+pub(super) fn known(scheme: &str) -> Option<(Protocol, bool)> {
+    Some(match scheme.to_ascii_lowercase().as_str() {
         "http" | "http1" | "rest" | "ws" | "webservice" => (Protocol::Http1, false),
         "https" | "wss" => (Protocol::Http1, true),
         "grpc" | "tri" | "h2c" => (Protocol::H2c, false),
         "grpcs" | "h2" => (Protocol::H2c, true),
         "mucp" => (Protocol::Mucp, false),
-        _ => (Protocol::Tcp, false),
-    }
+        "tcp" | "thrift" | "thriftmux" | "mux" | "dubbo" => (Protocol::Tcp, false),
+        _ => return None,
+    })
 }
 
 /// Refuses an endpoint of another scheme than the one asked for, if one was.
@@ -124,6 +130,17 @@ pub(super) fn one_part(id: &str) -> Result<String, String> {
         return Err(format!("{part:?} cannot be the name of a record; give the provider another id"));
     }
     Ok(part)
+}
+
+/// Refuses to announce what does not speak gRPC in clear text, in a format whose readers take every provider for one that does.
+pub(super) fn only_grpc(provider: &Provider, format: &str) -> Result<(), String> {
+    if (provider.protocol, provider.secure) == (Protocol::H2c, false) {
+        return Ok(());
+    }
+    let (spoken, tls) = (provider.protocol.as_str(), if provider.secure { " over TLS" } else { "" });
+    Err(format!(
+        "a record of {format} cannot say that a provider speaks {spoken}{tls}, only h2c; choose another format"
+    ))
 }
 
 /// Why a provider that speaks Go Micro's protocol cannot be announced in another format.

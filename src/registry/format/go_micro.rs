@@ -39,6 +39,10 @@ impl Format for GoMicro {
         "/micro-registry"
     }
 
+    fn prefix_in_etcd(&self) -> &'static str {
+        "/micro/registry"
+    }
+
     fn folder(&self, service: &ServiceName) -> String {
         service.as_str().replace('/', "-")
     }
@@ -61,7 +65,8 @@ impl Format for GoMicro {
                 "the record has no node, so it says nowhere to connect to",
             );
         }
-        let version: Arc<str> = record.version.into();
+        let version: Arc<str> =
+            Some(record.version).filter(|version| is_short(version)).unwrap_or_default().into();
         let count = record.nodes.len();
         let nodes = record.nodes.into_iter().take(PARTS_MAX);
         let mut decoded: Decoded = nodes.map(|node| provider(node, entry.name, &version)).collect();
@@ -76,13 +81,18 @@ impl Format for GoMicro {
     }
 }
 
+/// Whether a text can mean something: there is one, and it is no longer than that.
+fn is_short(text: &str) -> bool {
+    (1..=json::VALUE_BYTES_MAX).contains(&text.len())
+}
+
 /// The provider that a node announces; it is named after the entry when it has no id of its own.
 fn provider(node: Node, entry: &str, version: &Arc<str>) -> Result<Provider, Unusable> {
-    let address = address(&node).map_err(|detail| Unusable { reason: Reason::Address, detail })?;
+    let address = address(&node).map_err(|detail| Unusable::new(Reason::Address, detail))?;
     let weight =
         node.metadata.get("weight").and_then(|weight| weight.parse::<Weight>().ok()).unwrap_or_default();
-    let zone = node.metadata.get("zone").filter(|zone| !zone.is_empty()).map(|zone| zone.as_str().into());
-    let id: Arc<str> = if node.id.is_empty() { entry.into() } else { node.id.into() };
+    let zone = node.metadata.get("zone").filter(|zone| is_short(zone)).map(|zone| zone.as_str().into());
+    let id: Arc<str> = if is_short(&node.id) { node.id.into() } else { entry.into() };
     let protocol = protocol(&node.metadata);
     let secure = is_secure(&node.metadata);
     let version = Arc::clone(version);

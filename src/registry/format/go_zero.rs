@@ -1,7 +1,8 @@
 //! The records of go-zero: an address and nothing else.
 
-use super::{Decoded, Entry, Format, Reason, Unusable, convention, json};
+use super::{Decoded, Encoded, Entry, Format, Reason, Unusable, convention, json};
 use crate::provider::{Protocol, Provider, ServiceName};
+use crate::registry::announcer::Announcement;
 
 /// The records of go-zero in etcd: `<key>/<lease>` is `host:port`.
 ///
@@ -26,6 +27,13 @@ impl Format for GoZero {
     fn decode(&self, entry: Entry<'_>) -> Decoded {
         provider(&entry).into()
     }
+
+    fn encode(&self, announcement: &Announcement) -> Result<Encoded, String> {
+        let provider = &announcement.provider;
+        convention::only_grpc(provider, "go-zero")?;
+        let name = convention::one_part(&provider.id)?;
+        Ok(Encoded { name, is_numbered: false, data: provider.address.to_string().into_bytes() })
+    }
 }
 
 fn provider(entry: &Entry<'_>) -> Result<Provider, Unusable> {
@@ -39,6 +47,20 @@ fn provider(entry: &Entry<'_>) -> Result<Provider, Unusable> {
 mod tests {
     use super::*;
     use crate::registry::format::sample;
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for provider in sample::providers() {
+            let written = GoZero.encode(&sample::announcement("svc", provider.clone()));
+            if (provider.protocol, provider.secure) == (Protocol::H2c, false) {
+                let encoded = written.unwrap();
+                let read = sample::one(&GoZero, &encoded.name, &encoded.data);
+                assert_eq!((read.id, read.address), (provider.id, provider.address));
+            } else {
+                assert!(written.unwrap_err().ends_with("only h2c; choose another format"));
+            }
+        }
+    }
 
     #[test]
     fn a_record_is_an_address() {

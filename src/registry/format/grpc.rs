@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde::Serialize;
 use serde_json::Value;
 
 use super::json::{self, Object};
-use super::{Decoded, Entry, Format, Reason, Unusable, convention};
+use super::{Decoded, Encoded, Entry, Format, Reason, Unusable, convention};
 use crate::provider::{Protocol, Provider, ServiceName};
+use crate::registry::announcer::Announcement;
 
 /// The records of gRPC's naming in etcd: `<service>/<address>` is `{"Op":0,"Addr":"10.0.0.5:9000","Metadata":…}`.
 ///
@@ -30,6 +32,23 @@ impl Format for Grpc {
 
     fn decode(&self, entry: Entry<'_>) -> Decoded {
         provider(&entry).into()
+    }
+
+    fn encode(&self, announcement: &Announcement) -> Result<Encoded, String> {
+        /// An update in the order of gRPC's keys.
+        #[derive(Serialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct Written<'a> {
+            op: u8,
+            addr: &'a str,
+            metadata: Option<BTreeMap<String, String>>,
+        }
+        convention::only_grpc(&announcement.provider, "gRPC naming")?;
+        let address = announcement.provider.address.to_string();
+        let metadata = convention::described_by(&announcement.provider);
+        let metadata = Some(metadata).filter(|metadata| !metadata.is_empty());
+        let data = json::written(&Written { op: 0, addr: &address, metadata })?;
+        Ok(Encoded { name: address, is_numbered: false, data })
     }
 }
 
@@ -76,6 +95,25 @@ mod tests {
             let record = format!(r#"{{"Op":0,"Addr":"h:1","Metadata":{metadata}}}"#);
             assert!(one(&record).metadata.is_empty(), "{metadata}");
         }
+    }
+
+    #[test]
+    fn what_is_written_is_read_again() {
+        for mut provider in sample::providers() {
+            let written = Grpc.encode(&sample::announcement("svc", provider.clone()));
+            if (provider.protocol, provider.secure) == (Protocol::H2c, false) {
+                let encoded = written.unwrap();
+                let read = sample::one(&Grpc, &encoded.name, &encoded.data);
+                sample::add(&mut provider, &read, &["weight", "zone", "version"]);
+                assert_eq!(read, Provider { id: "[2001:db8::1]:8080".into(), ..provider });
+            } else {
+                assert!(written.unwrap_err().ends_with("only h2c; choose another format"));
+            }
+        }
+        let bare =
+            Provider { protocol: Protocol::H2c, ..Provider::new("i", "10.0.0.5:9000".parse().unwrap()) };
+        let encoded = Grpc.encode(&sample::announcement("svc", bare)).unwrap();
+        assert_eq!(encoded.data, br#"{"Op":0,"Addr":"10.0.0.5:9000","Metadata":null}"#);
     }
 
     #[test]

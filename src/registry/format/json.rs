@@ -62,9 +62,10 @@ impl Object {
         self.0.get(key).filter(|value| !value.is_null())
     }
 
-    /// A text, or a number or truth value as text; neither empty nor anything else.
+    /// A text, or a number or truth value as text; neither empty, nor longer than anything that means something, nor
+    /// anything else.
     pub(super) fn text(&self, key: &str) -> Option<String> {
-        self.0.get(key).and_then(text).filter(|text| !text.is_empty())
+        self.0.get(key).and_then(text).filter(|text| (1..=VALUE_BYTES_MAX).contains(&text.len()))
     }
 
     /// A port, as a number or its digits; 0 stands for none.
@@ -204,14 +205,27 @@ mod tests {
     }
 
     #[test]
+    fn texts_are_short_and_not_empty() {
+        let text = |value: Value| object(&json!({ "a": value })).text("a");
+        assert_eq!((text(json!("x")), text(json!(7))), (Some("x".to_owned()), Some("7".to_owned())));
+        for nothing in [json!(""), json!([]), json!({}), Value::Null, json!("x".repeat(VALUE_BYTES_MAX + 1))]
+        {
+            assert_eq!(text(nothing), None);
+        }
+    }
+
+    #[test]
     fn what_is_no_object_is_named() {
         let detail = |text: &str| Object::read(text.as_bytes(), "a record").unwrap_err().detail;
         assert_eq!(detail("[1]"), "not a record: a list, where a JSON object is needed");
         assert!(detail("{").starts_with("not a record: EOF"));
         assert!(detail(&"[".repeat(100_000)).contains("recursion"));
         let service = "s".parse().unwrap();
-        let of = |data: &[u8]| Object::of(&Entry::of(&service, "e", data), "a record").unwrap_err().reason;
-        assert_eq!((of(b" \n"), of(&vec![b'1'; ENTRY_BYTES_MAX + 1])), (Reason::Empty, Reason::Malformed));
+        let of = |data: &[u8]| Object::of(&Entry::of(&service, "e", data), "a record").unwrap_err();
+        assert_eq!(of(b" \n").reason, Reason::Empty);
+        let large = of(&vec![b'1'; ENTRY_BYTES_MAX + 1]);
+        assert_eq!(large.reason, Reason::Malformed);
+        assert_eq!(large.detail, "the record has 1048577 bytes, at most 1048576 are read");
     }
 
     #[test]

@@ -10,6 +10,8 @@ mod dubbo_app;
 mod go_micro;
 mod go_zero;
 mod grpc;
+#[cfg(test)]
+mod hostile;
 mod json;
 mod kratos;
 mod nerve;
@@ -46,6 +48,11 @@ pub trait Format: Send + Sync + fmt::Debug {
     /// The folder of all services, where a registry's URL names none: absolute, or `/`. A registry whose keys have no root,
     /// such as etcd, leaves out the slash in front: with `/` and the folder `greeter`, keys begin with `greeter/`.
     fn prefix(&self) -> &'static str;
+
+    /// The same in etcd, where not all put it in the same place.
+    fn prefix_in_etcd(&self) -> &'static str {
+        self.prefix()
+    }
 
     /// The folder of a service below the registry's prefix: one or more path parts, without a slash at either end.
     fn folder(&self, service: &ServiceName) -> String;
@@ -133,9 +140,17 @@ pub struct Unusable {
 }
 
 impl Unusable {
-    /// Why something is no provider: the word, and the cause in full.
+    /// The longest cause, in bytes: messages quote records, which were written by others.
+    const DETAIL_BYTES_MAX: usize = 1000;
+
+    /// Why something is no provider: the word, and the cause in full, unless that is longer than a message should be.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        let mut detail = detail.into();
+        if detail.len() > Self::DETAIL_BYTES_MAX {
+            detail.truncate(detail.floor_char_boundary(Self::DETAIL_BYTES_MAX));
+            detail.push('…');
+        }
+        Self { reason, detail }
     }
 }
 

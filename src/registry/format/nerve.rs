@@ -114,7 +114,7 @@ fn provider(entry: &Entry<'_>) -> Result<Provider, Unusable> {
     };
     let mut metadata = record.object("labels").map(|labels| labels.metadata()).unwrap_or_default();
     for key in ["name", "haproxy_server_options"] {
-        if let Some(text) = record.text(key).filter(|text| text.len() <= json::VALUE_BYTES_MAX) {
+        if let Some(text) = record.text(key) {
             metadata.entry(key.to_owned()).or_insert(text);
         }
     }

@@ -85,10 +85,20 @@ fn provider(entry: &Entry<'_>) -> Result<Provider, Unusable> {
 /// The provider of an object, put into the words in which providers are written elsewhere.
 fn from_object(object: &Object, name: &str) -> Result<Provider, Unusable> {
     let mut table = Map::new();
-    for key in ["weight", "zone", "version", "metadata", "id"] {
-        if let Some(value) = object.get(key) {
-            table.insert(key.to_owned(), value.clone());
+    for key in ["id", "zone", "version"] {
+        if let Some(text) = object.text(key) {
+            table.insert(key.to_owned(), text.into());
         }
+    }
+    if let Some(weight) = object.get("weight") {
+        table.insert("weight".to_owned(), weight.clone());
+    }
+    match object.object("metadata") {
+        Some(metadata) => {
+            let pairs = metadata.metadata().into_iter().map(|(key, value)| (key, value.into()));
+            table.insert("metadata".to_owned(), Value::Object(pairs.collect()));
+        }
+        None => table.extend(object.get("metadata").map(|other| ("metadata".to_owned(), other.clone()))),
     }
     let address = object.text("address").or_else(|| object.text("host"));
     let address = address.ok_or_else(|| Unusable::new(Reason::Address, "there is no host and no address"))?;
@@ -98,15 +108,16 @@ fn from_object(object: &Object, name: &str) -> Result<Provider, Unusable> {
     };
     table.insert("address".to_owned(), address.to_string().into());
     table.entry("id").or_insert_with(|| name.into());
-    if let Some(version @ Value::Number(_)) = object.get("version") {
-        table.insert("version".to_owned(), version.to_string().into());
-    }
-    let refused = |Mistake { reason, detail }| Unusable { reason, detail };
+    let refused = |Mistake { reason, detail }| Unusable::new(reason, detail);
     let mut provider = written::provider(&Value::Object(table)).map_err(refused)?;
     if let Some(word) = object.text("protocol") {
         (provider.protocol, provider.secure) = match written::protocol(&word) {
             Some(protocol) => (protocol, false),
-            None => convention::spoken(&word),
+            None => convention::known(&word).ok_or_else(|| {
+                let detail =
+                    format!("there is no protocol {word:?}; write http1, h2c, mucp, tcp, or a scheme");
+                Unusable::new(Reason::Value, detail)
+            })?,
         };
     }
     let says = |key| object.text(key).is_some_and(|word| word == "true");
@@ -165,6 +176,7 @@ mod tests {
             (json!({"port": 80}), Reason::Address, "no host"),
             (json!({"host": "h"}), Reason::Address, "has no port"),
             (json!({"host": "h", "port": 70000}), Reason::Address, "port is 70000"),
+            (json!({"host": "h", "port": 80, "protocol": "htpp"}), Reason::Value, "no protocol \"htpp\""),
             (json!({"host": "h", "port": 80, "weight": -1}), Reason::Value, "from 0 to 1000"),
             (json!({"host": "h", "port": 80, "metadata": []}), Reason::Malformed, "metadata is []"),
         ] {

@@ -72,7 +72,7 @@ pub fn applied(rules: &[Rule], entry: &str, provider: &Arc<Provider>) -> Result<
     }
     if disabled {
         let detail = format!("{} is put out of service by a rule beside it", provider.address);
-        return Err(Unusable { reason: Reason::Disabled, detail });
+        return Err(Unusable::new(Reason::Disabled, detail));
     }
     if weight == provider.weight {
         return Ok(Arc::clone(provider));

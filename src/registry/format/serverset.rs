@@ -111,15 +111,14 @@ impl ServerSet {
         }
         let member = Object::read(data, "a member of a ServerSet")?;
         let mut metadata = member.object("metadata").map(|metadata| metadata.metadata()).unwrap_or_default();
-        if let Some(shard) = member.text("shard").filter(|shard| shard.len() <= json::VALUE_BYTES_MAX) {
+        if let Some(shard) = member.text("shard") {
             metadata.insert("shard".to_owned(), shard);
         }
         let address = self.address(&member)?;
         match member.text("status") {
             Some(status) if status == "ALIVE" => {}
             Some(status) => {
-                let shown: String = status.chars().take(64).collect();
-                return Err(Unusable::new(Reason::Disabled, format!("its status is {shown}, not ALIVE")));
+                return Err(Unusable::new(Reason::Disabled, format!("its status is {status}, not ALIVE")));
             }
             None => return Err(Unusable::new(Reason::Disabled, "it has no status, which is not ALIVE")),
         }
@@ -143,24 +142,13 @@ impl ServerSet {
         let names: Vec<&str> = endpoints.iter().flat_map(Object::keys).take(8).collect();
         let has = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
         let detail = format!("it has no additional endpoint {name:?}; it has {has}");
-        Err(Unusable::new(Reason::Filtered, detail.chars().take(400).collect::<String>()))
+        Err(Unusable::new(Reason::Filtered, detail))
     }
 
-    /// What the name of the endpoint of interest says of what is spoken.
+    /// What the name of the endpoint of interest says of what is spoken; of one such as `admin`, nothing.
     fn spoken_by_name(&self) -> (Protocol, bool) {
-        match self.endpoint.as_deref().map(convention::spoken) {
-            Some((Protocol::Tcp, _)) if !self.endpoint.as_deref().is_some_and(is_own_protocol) => {
-                (Protocol::Http1, false)
-            }
-            Some(spoken) => spoken,
-            None => (Protocol::Http1, false),
-        }
+        self.endpoint.as_deref().and_then(convention::known).unwrap_or((Protocol::Http1, false))
     }
-}
-
-/// Whether the name of an endpoint says that it speaks no HTTP: the usual ones beside `http`. Others, such as `admin`, do.
-fn is_own_protocol(name: &str) -> bool {
-    matches!(name.to_ascii_lowercase().as_str(), "thrift" | "mux" | "thriftmux" | "tcp")
 }
 
 /// What a vector says of the members.
@@ -190,16 +178,14 @@ fn vector(entry: &Entry<'_>) -> Decoded {
 fn rule(part: &Map<String, Value>) -> Result<Rule, Unusable> {
     let odd = |detail: String| Unusable::new(Reason::Value, detail);
     let part = Object::from(part);
-    let select =
-        part.text("select").filter(|select| select.len() <= json::VALUE_BYTES_MAX).unwrap_or_default();
+    let select = part.text("select").unwrap_or_default();
     let target = match select.split_once('=') {
         Some(("inet", address)) => Target::Address(convention::address_of(address)?),
         Some(("member", name)) => Target::Entry(name.to_owned()),
         Some(("shard", shard)) => Target::Metadata("shard".to_owned(), shard.to_owned()),
         Some(_) | None => {
-            let shown: String = select.chars().take(64).collect();
             return Err(odd(format!(
-                "a vector selects {shown:?}, which is neither inet=, member= nor shard="
+                "a vector selects {select:?}, which is neither inet=, member= nor shard="
             )));
         }
     };

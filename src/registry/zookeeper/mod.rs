@@ -20,6 +20,7 @@
 //!
 //! The ensemble is trusted input: the client believes the lengths it sends.
 
+mod announce;
 mod batch;
 mod follow;
 mod known;
@@ -31,7 +32,8 @@ mod session;
 mod settings;
 mod watch;
 
-pub use settings::{Auth, Settings};
+pub use announce::{Announcing, announcer};
+pub use settings::Settings;
 
 use super::{Registry, Reports, Wanted, Watch};
 

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore};
 use tokio::time::Instant;
-use zookeeper_client::{AddWatchMode, Client, Error, PersistentWatcher, SessionState, StateWatcher};
+use zookeeper_client::{
+    AddWatchMode, Client, Connector, Error, PersistentWatcher, SessionState, StateWatcher,
+};
 
 use super::Settings;
 use super::read::join;
 use crate::registry::RegistryError;
+pub(super) use crate::registry::varied;
 
 /// The most bytes of paths with a watch of their own. The client sends them all again when it reconnects, 128 KiB in one
 /// request, and with a second request of that kind it cannot reconnect at all; 8 KiB are left for the root and for watches
@@ -86,8 +89,19 @@ pub(super) struct Room<'a> {
 impl<'a> Session<'a> {
     /// Connects, and finds out what the server can do.
     pub(super) async fn open(settings: &'a Settings) -> Result<Self, RegistryError> {
-        let client = connect(settings).await?;
-        let mut session = Self {
+        let mut session = Self::of(settings, connect(settings, connector(settings)).await?);
+        session.means = session.find_means().await?;
+        Ok(session)
+    }
+
+    /// Connects to write, in a way that servers of any age take.
+    pub(super) async fn open_to_write(settings: &'a Settings) -> Result<Self, RegistryError> {
+        let connector = connector(settings).with_server_version(3, 4, 0);
+        Ok(Self::of(settings, connect(settings, connector).await?))
+    }
+
+    fn of(settings: &'a Settings, client: Client) -> Self {
+        Self {
             settings,
             client,
             means: Means::Recursive,
@@ -96,9 +110,7 @@ impl<'a> Session<'a> {
             names: Mutex::new(None),
             synced: Mutex::new(None),
             held_up: parking_lot::Mutex::new(None),
-        };
-        session.means = session.find_means().await?;
-        Ok(session)
+        }
     }
 
     /// Reading several nodes in one request came with the recursive watch, in 3.6; an older server cuts the connection for it.
@@ -298,15 +310,19 @@ impl Drop for Room<'_> {
     }
 }
 
-/// Tries each server once: trying again is the catalog's.
-async fn connect(settings: &Settings) -> Result<Client, RegistryError> {
-    let mut connector = Client::connector()
+fn connector(settings: &Settings) -> Connector {
+    let connector = Client::connector()
         .with_session_timeout(settings.session_timeout)
         .with_connection_timeout(settings.connection_timeout)
         .with_fail_eagerly();
-    if let Some(auth) = &settings.auth {
-        connector = connector.with_auth("digest", auth.as_bytes());
+    match &settings.auth {
+        Some(auth) => connector.with_auth("digest", auth.as_bytes()),
+        None => connector,
     }
+}
+
+/// Tries each server once: trying again is the catalog's.
+async fn connect(settings: &Settings, connector: Connector) -> Result<Client, RegistryError> {
     let limit = settings.session_timeout + settings.connection_timeout;
     let doing = || format!("cannot open a session with ZooKeeper at {}", settings.servers);
     match tokio::time::timeout(limit, connector.connect(&settings.cluster())).await {
@@ -326,9 +342,4 @@ async fn connect(settings: &Settings) -> Result<Client, RegistryError> {
 fn refused(settings: &Settings, source: Error) -> RegistryError {
     let doing = format!("ZooKeeper at {} does not take these credentials; correct auth", settings.servers);
     RegistryError::Refused { doing, source: source.into() }
-}
-
-/// A duration varied by half, so that a fleet does not act at once.
-pub(super) fn varied(duration: Duration) -> Duration {
-    duration.mul_f64(rand::random_range(0.5..1.5))
 }

@@ -1,12 +1,12 @@
 //! Which ZooKeeper, how it is reached, and how its entries are read.
 
-use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::provider::Address;
 use crate::registry::Pace;
+use crate::registry::auth::Auth;
 use crate::registry::format::{Format, kinds};
 use crate::registry::url::{Options, UrlError, decode};
 
@@ -42,12 +42,9 @@ pub struct Settings {
     pub(super) pace: Pace,
     /// The longest a reading that follows a reconnect is held up.
     pub(super) spread: Duration,
+    /// For ZooKeeper's `digest` scheme.
     pub(super) auth: Option<Auth>,
 }
-
-/// A user and password for ZooKeeper's `digest` scheme; never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Auth(String);
 
 impl Settings {
     /// These settings with credentials to read what not everybody may.
@@ -55,6 +52,18 @@ impl Settings {
     pub fn with_auth(mut self, auth: Auth) -> Self {
         self.auth = Some(auth);
         self
+    }
+
+    /// These settings with another format, and the prefix that is usual for it.
+    ///
+    /// # Errors
+    /// When there is no such format.
+    pub(in crate::registry) fn with_format(mut self, format: &str) -> Result<Self, UrlError> {
+        if self.format.name() != format {
+            self.format = kinds::open(format, &mut Options::default())?;
+            self.prefix = read_path("prefix", self.format.prefix())?;
+        }
+        Ok(self)
     }
 
     /// The servers and the chroot as the client takes them.
@@ -112,33 +121,6 @@ impl FromStr for Settings {
             ));
         }
         Ok(settings)
-    }
-}
-
-impl FromStr for Auth {
-    type Err = UrlError;
-
-    /// Reads `user:password`; the error does not show it.
-    fn from_str(text: &str) -> Result<Self, UrlError> {
-        match text.split_once(':') {
-            Some((user, _)) if !user.is_empty() => Ok(Self(text.to_owned())),
-            Some(_) | None => {
-                Err(UrlError::new("the credentials for ZooKeeper have no user", "write USER:PASSWORD"))
-            }
-        }
-    }
-}
-
-impl Auth {
-    /// What the `digest` scheme takes.
-    pub(super) fn as_bytes(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-}
-
-impl fmt::Debug for Auth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Auth(..)")
     }
 }
 
@@ -238,9 +220,5 @@ mod tests {
         assert!(!error("//scott:tiger@h1").contains("tiger"));
         let auth: Auth = "scott:tiger".parse().unwrap();
         assert!(!format!("{:?}", read("//h1").with_auth(auth)).contains("tiger"));
-        assert_eq!(
-            "tiger".parse::<Auth>().unwrap_err().to_string(),
-            "the credentials for ZooKeeper have no user; write USER:PASSWORD"
-        );
     }
 }

@@ -16,6 +16,10 @@ pub struct CatalogMetrics {
     pub swaps_total: IntCounter,
     /// From a change in the registry, by its clock, to the snapshot that shows it, in seconds.
     pub change_to_swap_seconds: Histogram,
+    /// Files of last known providers written.
+    pub store_writes_total: IntCounter,
+    /// Files of last known providers that could not be written.
+    pub store_failures_total: IntCounter,
     /// From the arrival of a registry's word of a change to the snapshot that shows it, in seconds.
     pub notification_to_swap_seconds: Histogram,
     /// From a snapshot's making to the first pick from it, in seconds.
@@ -63,6 +67,11 @@ impl CatalogMetrics {
                 "change_to_swap_seconds",
                 "From a change in the registry, by its clock, to the snapshot that shows it.",
                 &SWAP_BUCKETS,
+            ),
+            store_writes_total: counter("store_writes_total", "Files of last known providers written."),
+            store_failures_total: counter(
+                "store_failures_total",
+                "Files of last known providers that could not be written.",
             ),
             notification_to_swap_seconds: names.histogram(
                 "notification_to_swap_seconds",

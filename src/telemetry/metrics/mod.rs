@@ -1,5 +1,6 @@
 //! Metrics in the Prometheus text format; the only room that names one.
 
+mod announce;
 mod catalog;
 mod name;
 mod proxy;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use prometheus::{Registry, TextEncoder};
 
+pub use announce::AnnounceMetrics;
 pub use catalog::{CatalogMetrics, RegistryMetrics};
 pub use proxy::ProxyMetrics;
 pub use recorder::Recorder;
@@ -44,6 +46,8 @@ pub struct Metrics {
     pub proxy: ProxyMetrics,
     /// Of the registry and what is known from it. Written by the catalog and the registries.
     pub catalog: CatalogMetrics,
+    /// Of what is announced. Written by announcing.
+    pub announce: AnnounceMetrics,
     requests: Arc<Requests>,
     dropped_lines: Mutex<Vec<DroppedLines>>,
     registry: Registry,
@@ -62,6 +66,7 @@ impl Metrics {
         let metrics = Self {
             proxy: ProxyMetrics::new(&names),
             catalog: CatalogMetrics::new(&names),
+            announce: AnnounceMetrics::new(&names),
             requests: Arc::new(Requests::new(&names)),
             dropped_lines: Mutex::default(),
             registry: names.into_registry(),
@@ -121,6 +126,7 @@ impl fmt::Debug for Metrics {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::io::Write as _;
     use std::process::{Command, Stdio};
     use std::time::Duration;
@@ -135,6 +141,8 @@ mod tests {
         recorder.flush();
         metrics.recorder_without_service().record(404, Some("no_route"), Duration::ZERO);
         metrics.catalog.skipped("malformed").inc();
+        metrics.announce.changed("announced").inc();
+        metrics.announce.set_announced(&BTreeMap::from([("own".parse().unwrap(), 1)]));
         metrics.catalog.registry("zookeeper").up.set(1);
         metrics.catalog.change_to_swap_seconds.observe(0.0004);
         metrics.watch_dropped_lines("access", || 7);
@@ -179,6 +187,8 @@ mod tests {
             "wayside_requests_total{class=\"4xx\",reason=\"no_route\",service=\"\"} 1",
             "wayside_request_duration_seconds_count{service=\"greeter\"} 2",
             "wayside_request_duration_seconds_bucket{service=\"greeter\",le=\"0.005\"} 1",
+            "wayside_announced{service=\"own\"} 1",
+            "wayside_announcement_changes_total{change=\"announced\"} 1",
             "wayside_registry_records_skipped_total{reason=\"malformed\"} 1",
             "wayside_endpoints{service=\"greeter\",state=\"reachable\"} 1",
             "wayside_endpoint_attempts_total{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 5",

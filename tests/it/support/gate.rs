@@ -1,4 +1,4 @@
-//! A connection's way to a server that can be frozen, so that nothing passes and nothing is closed, or lose events.
+//! A connection's way to a server that can be frozen, so that nothing passes and nothing is closed, or lose events; and cut.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +19,7 @@ pub(crate) struct Gate {
     pub(crate) address: SocketAddr,
     frozen: watch::Sender<bool>,
     passing: Arc<Passing>,
+    cuts: watch::Sender<u64>,
     _task: JoinSet<()>,
 }
 
@@ -29,6 +30,8 @@ struct Passing {
     loses_events: AtomicBool,
     /// Events lost so far.
     lost: AtomicUsize,
+    /// What freezes the gate once a client has sent it, and it was passed on.
+    trigger: Mutex<Option<Vec<u8>>>,
     /// The first answer of the last connection: the session.
     session: Mutex<Vec<u8>>,
 }
@@ -41,28 +44,49 @@ impl Gate {
         let (frozen, is_frozen) = watch::channel(false);
         let passing = Arc::<Passing>::default();
         let mut task = JoinSet::new();
-        let passes = Arc::clone(&passing);
+        let cuts = watch::Sender::new(0);
+        let (passes, cutting, freezing) = (Arc::clone(&passing), cuts.clone(), frozen.clone());
         task.spawn(async move {
             let mut connections = JoinSet::new();
             while let Ok((client, _)) = listener.accept().await {
                 let (server, is_frozen, passes) = (server.clone(), is_frozen.clone(), Arc::clone(&passes));
+                let (mut cut, freezing) = (cutting.subscribe(), freezing.clone());
                 connections.spawn(async move {
                     let Ok(server) = TcpStream::connect(server).await else { return };
                     let ((from_client, to_client), (from_server, to_server)) =
                         (client.into_split(), server.into_split());
                     tokio::select! {
-                        () = pass(from_client, to_server, is_frozen.clone()) => {}
+                        () = pass(from_client, to_server, is_frozen.clone(), &freezing, &passes) => {}
                         () = answer(from_server, to_client, is_frozen, &passes) => {}
+                        _ = cut.changed() => {}
                     }
                 });
             }
         });
-        Self { address, frozen, passing, _task: task }
+        Self { address, frozen, passing, cuts, _task: task }
     }
 
     /// Freezes it, or thaws it.
     pub(crate) fn freeze(&self, frozen: bool) {
         self.frozen.send_replace(frozen);
+    }
+
+    /// Freezes it as soon as a client has sent a text, in one piece, and it was passed on.
+    pub(crate) fn freeze_after(&self, text: &str) {
+        *self.passing.trigger.lock() = Some(text.as_bytes().to_vec());
+    }
+
+    /// Waits until it is frozen.
+    pub(crate) async fn froze(&self) {
+        let mut frozen = self.frozen.subscribe();
+        let froze = tokio::time::timeout(super::patience::PATIENCE, frozen.wait_for(|frozen| *frozen)).await;
+        froze.expect("what freezes the gate should be sent").unwrap();
+    }
+
+    /// Closes all connections, and thaws it for those that follow.
+    pub(crate) fn cut(&self) {
+        self.cuts.send_modify(|cuts| *cuts += 1);
+        self.freeze(false);
     }
 
     /// Loses the events that pass from now on, or no more.
@@ -84,12 +108,22 @@ impl Gate {
     }
 }
 
-async fn pass(mut from: OwnedReadHalf, mut to: OwnedWriteHalf, mut is_frozen: watch::Receiver<bool>) {
+async fn pass(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut is_frozen: watch::Receiver<bool>,
+    freezing: &watch::Sender<bool>,
+    passing: &Passing,
+) {
     let mut bytes = vec![0; 64 * 1024];
     while let Ok(read @ 1..) = from.read(&mut bytes).await {
         if is_frozen.wait_for(|frozen| !frozen).await.is_err() || to.write_all(&bytes[..read]).await.is_err()
         {
             return;
+        }
+        let is_sent = |text: &mut Vec<u8>| bytes[..read].windows(text.len()).any(|window| window == text);
+        if passing.trigger.lock().take_if(is_sent).is_some() {
+            freezing.send_replace(true);
         }
     }
 }

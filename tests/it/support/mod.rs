@@ -1,6 +1,9 @@
 //! What the tests stand on: real servers, a registry they steer, providers they script, and waiting for what is to come.
 
+pub(crate) mod announcing;
+pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod etcd;
 pub(crate) mod expiry;
 pub(crate) mod gate;
 pub(crate) mod light;
@@ -12,5 +15,6 @@ pub(crate) mod provider;
 pub(crate) mod proxy;
 pub(crate) mod registry;
 pub(crate) mod watching;
+pub(crate) mod way;
 
 pub(crate) mod zookeeper;

@@ -11,8 +11,10 @@ use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto;
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 use wayside::provider::Address;
 
 /// A provider that answers each request with what it was asked, as JSON.
@@ -31,11 +33,20 @@ impl Echo {
     }
 
     pub(crate) async fn at(address: SocketAddr) -> Self {
+        Self::listen(address, None).await
+    }
+
+    /// One that is reached over TLS.
+    pub(crate) async fn secure(acceptor: TlsAcceptor) -> Self {
+        Self::listen("127.0.0.1:0".parse().unwrap(), Some(acceptor)).await
+    }
+
+    async fn listen(address: SocketAddr, acceptor: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let (requests, connections) = (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
         let mut tasks = JoinSet::new();
-        tasks.spawn(serve(listener, Arc::clone(&requests), Arc::clone(&connections)));
+        tasks.spawn(serve(listener, acceptor, Arc::clone(&requests), Arc::clone(&connections)));
         Self { address, requests, connections, tasks }
     }
 
@@ -65,26 +76,57 @@ impl Echo {
     }
 }
 
-async fn serve(listener: TcpListener, requests: Arc<AtomicUsize>, connections: Arc<AtomicUsize>) {
+async fn serve(
+    listener: TcpListener,
+    acceptor: Option<TlsAcceptor>,
+    requests: Arc<AtomicUsize>,
+    connections: Arc<AtomicUsize>,
+) {
     let port = listener.local_addr().unwrap().port();
     let mut open = JoinSet::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
         connections.fetch_add(1, Ordering::Relaxed);
         let requests = Arc::clone(&requests);
+        let acceptor = acceptor.clone();
         open.spawn(async move {
-            let service = hyper::service::service_fn(move |request| {
-                requests.fetch_add(1, Ordering::Relaxed);
-                echo(port, request)
-            });
-            let _ = auto::Builder::new(TokioExecutor::new())
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            match acceptor {
+                None => answer(stream, port, Value::Null, requests).await,
+                Some(acceptor) => {
+                    if let Some(stream) = super::certificates::accept(&acceptor, stream).await {
+                        let (_, session) = stream.get_ref();
+                        let text = |name: &[u8]| String::from_utf8_lossy(name).into_owned();
+                        let tls = json!({
+                            "alpn": session.alpn_protocol().map(text),
+                            "name": session.server_name(),
+                            "client": session.peer_certificates().is_some(),
+                        });
+                        answer(stream, port, tls, requests).await;
+                    }
+                }
+            }
         });
     }
 }
 
-async fn echo(port: u16, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn answer(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    port: u16,
+    tls: Value,
+    requests: Arc<AtomicUsize>,
+) {
+    let service = hyper::service::service_fn(move |request| {
+        requests.fetch_add(1, Ordering::Relaxed);
+        echo(port, tls.clone(), request)
+    });
+    let _ = auto::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn echo(
+    port: u16,
+    tls: Value,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await?;
     let trailers = body.trailers().map(|trailers| format!("{trailers:?}"));
@@ -95,6 +137,7 @@ async fn echo(port: u16, request: Request<Incoming>) -> Result<Response<Full<Byt
         .collect();
     let told = json!({
         "port": port,
+        "tls": tls,
         "method": parts.method.as_str(),
         "target": parts.uri.to_string(),
         "version": format!("{:?}", parts.version),

@@ -31,9 +31,18 @@ impl Told {
 
     /// Replaces the providers of a service.
     pub(crate) fn tell(&self, service: &str, protocol: Protocol, addresses: &[Address]) {
+        self.replace(service, addresses, |provider| Provider { protocol, ..provider });
+    }
+
+    /// Replaces the providers of a service by those that are reached over TLS.
+    pub(crate) fn tell_secure(&self, service: &str, protocol: Protocol, addresses: &[Address]) {
+        self.replace(service, addresses, |provider| Provider { protocol, secure: true, ..provider });
+    }
+
+    fn replace(&self, service: &str, addresses: &[Address], finish: impl Fn(Provider) -> Provider) {
         let provider = |address: &Address| {
             let id = format!("{service}-{}", address.port());
-            Arc::new(Provider { protocol, ..Provider::new(id, address.clone()) })
+            Arc::new(finish(Provider::new(id, address.clone())))
         };
         let providers = addresses.iter().map(provider).collect();
         self.services.send_modify(|services| {

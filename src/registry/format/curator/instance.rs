@@ -65,7 +65,7 @@ fn metadata(record: &Object) -> BTreeMap<String, String> {
         return metadata;
     };
     let mut metadata = wrapped.metadata();
-    if let Some(id) = payload.text("id").filter(|id| id.len() <= json::VALUE_BYTES_MAX) {
+    if let Some(id) = payload.text("id") {
         metadata.entry("instance_id".to_owned()).or_insert(id);
     }
     metadata

@@ -71,8 +71,7 @@ fn effects(url: &Url) -> Result<Vec<Effect>, Unusable> {
     let mut effects = Vec::new();
     if let Some(written) = url.get("weight") {
         if written.trim().parse::<i64>().is_err() {
-            let shown: String = written.chars().take(64).collect();
-            return Err(Unusable::new(Reason::Value, format!("the weight {shown:?} is no whole number")));
+            return Err(Unusable::new(Reason::Value, format!("the weight {written:?} is no whole number")));
         }
         effects.push(Effect::Weight(weight(Some(written))));
     }

@@ -32,8 +32,7 @@ impl Url {
     pub(super) fn of(name: &str) -> Result<Self, Unusable> {
         let text = decoded(name);
         let odd = || {
-            let shown: String = text.chars().take(100).collect();
-            Unusable::new(Reason::Malformed, format!("the name of the entry is no URL of Dubbo: {shown:?}"))
+            Unusable::new(Reason::Malformed, format!("the name of the entry is no URL of Dubbo: {text:?}"))
         };
         let (head, query) = text.split_once('?').unwrap_or((&text, ""));
         let (scheme, rest) = head.split_once("://").ok_or_else(odd)?;
@@ -45,6 +44,7 @@ impl Url {
         }
         let pairs = query.split('&').map(str::trim).filter(|pair| !pair.is_empty());
         let pairs = pairs.map(|pair| pair.split_once('=').unwrap_or((pair, pair)));
+        let pairs = pairs.filter(|(key, value)| key.len().max(value.len()) <= VALUE_BYTES_MAX);
         let parameters = pairs.take(PARAMETERS_MAX).map(|(key, value)| (key.to_owned(), value.to_owned()));
         Ok(Self {
             scheme: scheme.to_owned(),

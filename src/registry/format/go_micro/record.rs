@@ -6,6 +6,8 @@ use std::marker::PhantomData;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
+use crate::registry::format::json;
+
 /// What is used of a service's record.
 #[derive(Debug, Default)]
 pub(super) struct Record {
@@ -59,8 +61,8 @@ impl Object for Node {
             "port" => self.port = or_null(map)?,
             "metadata" => {
                 let metadata: BTreeMap<String, Text> = or_null(map)?;
-                self.metadata =
-                    metadata.into_iter().filter_map(|(key, Text(text))| Some((key, text?))).collect();
+                let pairs = metadata.into_iter().filter_map(|(key, Text(text))| Some((key, text?)));
+                self.metadata = json::bounded_pairs(pairs);
             }
             _ => return Ok(false),
         }

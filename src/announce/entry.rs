@@ -1,0 +1,174 @@
+//! One announcement as this process knows it: what is wished for, whether the app is well, and where it is.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use rand::RngExt as _;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::check::CheckKind;
+use super::gate::Gate;
+use super::{Advertised, Target, Wish};
+use crate::clock::Moment;
+use crate::provider::{Address, Provider, ServiceName};
+use crate::registry::announcer::Announcement;
+
+/// The longest time between two checks of an app that was never well: it is starting.
+const STARTING: Duration = Duration::from_secs(1);
+/// How often an address is found anew where the app itself is not asked.
+const FIND_AGAIN: Duration = Duration::from_secs(30);
+
+/// Who wants it announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// The configuration.
+    Configuration,
+    /// A program, by a request.
+    Request,
+}
+
+/// One announcement.
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) origin: Origin,
+    pub(super) wish: Wish,
+    pub(super) id: Arc<str>,
+    /// When it was first wished for.
+    pub(super) since: SystemTime,
+    pub(super) gate: Gate,
+    /// Where the app is; `None` before that was looked for.
+    pub(super) address: Option<Result<Address, String>>,
+    /// When it is withdrawn unless it is asked for again.
+    pub(super) expires: Option<Instant>,
+    /// When it is looked after next; `None` while it is.
+    pub(super) due: Option<Instant>,
+    /// Counts its changes: what was found out about an earlier one says nothing of this one.
+    pub(super) edition: u64,
+    /// How it stood when that was looked at last, and since when.
+    pub(super) state: (&'static str, Moment),
+}
+
+/// What looking after an announcement found out.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) key: Arc<str>,
+    pub(super) edition: u64,
+    pub(super) address: Result<Address, String>,
+    /// Whether the app is well; `None` when there was no address to ask at.
+    pub(super) passed: Option<Result<(), String>>,
+}
+
+impl Entry {
+    pub(super) fn new(origin: Origin, wish: Wish, id: Arc<str>, now: Instant, moment: Moment) -> Self {
+        Self {
+            origin,
+            gate: Gate::new(wish.check.rise, wish.check.fall),
+            due: Some(now + wish.start_delay),
+            id,
+            since: SystemTime::now(),
+            address: None,
+            expires: None,
+            edition: 0,
+            state: ("waiting", moment),
+            wish,
+        }
+    }
+
+    /// Takes over another wish. An app that moved has to show anew that it is well.
+    pub(super) fn change(&mut self, wish: Wish, now: Instant) {
+        if wish == self.wish {
+            return;
+        }
+        if wish.address == self.wish.address {
+            self.gate.adopt(wish.check.rise, wish.check.fall);
+        } else {
+            self.gate = Gate::new(wish.check.rise, wish.check.fall);
+            self.address = None;
+        }
+        self.wish = wish;
+        self.edition += 1;
+        self.due = Some(now);
+    }
+
+    /// Takes over what was found out; true when that opened or closed the gate.
+    pub(super) fn take(&mut self, found: Found, now: Instant) -> bool {
+        if found.edition != self.edition {
+            return false;
+        }
+        // What is known is better than nothing, as when the registry's name cannot be resolved for a while.
+        if found.address.is_ok() || !matches!(self.address, Some(Ok(_))) {
+            self.address = Some(found.address);
+        }
+        let turned = found.passed.is_some_and(|passed| self.gate.note(passed));
+        self.due = Some(now + self.pause());
+        turned
+    }
+
+    /// Its name among all.
+    pub(super) fn key(&self) -> Arc<str> {
+        key(&self.wish.service, &self.id, &self.wish.target)
+    }
+
+    fn pause(&self) -> Duration {
+        let check = &self.wish.check;
+        let starting = !self.gate.was_open() || !matches!(self.address, Some(Ok(_)));
+        let interval = match &check.kind {
+            _ if starting => check.interval.min(STARTING),
+            CheckKind::None => FIND_AGAIN,
+            CheckKind::Tcp | CheckKind::Http { .. } | CheckKind::GoMicro => check.interval,
+        };
+        interval.mul_f64(rand::rng().random_range(0.8..1.2))
+    }
+
+    /// What is announced of it now; `None` while it is not to be.
+    pub(super) fn announcement(&self) -> Option<Announcement> {
+        let Some(Ok(address)) = &self.address else { return None };
+        if !self.gate.is_open() {
+            return None;
+        }
+        let wish = &self.wish;
+        let provider = Provider {
+            weight: wish.weight,
+            zone: wish.zone.clone(),
+            version: Arc::clone(&wish.version),
+            protocol: wish.protocol,
+            secure: wish.secure,
+            metadata: wish.metadata.clone(),
+            ..Provider::new(Arc::clone(&self.id), address.clone())
+        };
+        Some(Announcement {
+            service: wish.service.clone(),
+            provider,
+            service_metadata: wish.service_metadata.clone(),
+            endpoints: wish.endpoints.clone(),
+            ttl: wish.ttl,
+            since: self.since,
+        })
+    }
+}
+
+/// The name of an announcement among all.
+pub(super) fn key(service: &ServiceName, id: &str, target: &Target) -> Arc<str> {
+    match &*target.name {
+        "" => format!("{service}/{id}").into(),
+        target => format!("{service}/{id}@{target}").into(),
+    }
+}
+
+/// An id as Go Micro makes them.
+pub(super) fn made_up(service: &ServiceName) -> Arc<str> {
+    format!("{service}-{}", Uuid::new_v4()).into()
+}
+
+/// The id that a wish without one had before: that of the same service at the same address, or else of the same service.
+pub(super) fn id_of_nameless(before: &BTreeMap<Arc<str>, Entry>, wish: &Wish) -> Option<Arc<str>> {
+    let same = |address: Option<&Advertised>| {
+        let nameless = before.values().filter(|entry| entry.wish.id.is_none());
+        let mut alike =
+            nameless.filter(|entry| entry.wish.service == wish.service && entry.wish.target == wish.target);
+        alike.find(|entry| address.is_none_or(|address| entry.wish.address == *address))
+    };
+    same(Some(&wish.address)).or_else(|| same(None)).map(|entry| Arc::clone(&entry.id))
+}

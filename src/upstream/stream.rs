@@ -1,0 +1,131 @@
+//! What bytes go over to a provider: a socket, in clear text or under TLS.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use rustls::AlertDescription;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+
+use super::tls::refused;
+
+/// A connection to a provider. No larger than a socket: what TLS needs lies elsewhere.
+#[derive(Debug)]
+pub enum Stream {
+    /// In clear text.
+    Clear(TcpStream),
+    /// Under TLS.
+    Secure(Box<Secure>),
+}
+
+/// A connection under TLS.
+#[derive(Debug)]
+pub struct Secure {
+    stream: TlsStream<TcpStream>,
+    refusal: Refusal,
+    /// Whether the provider has said anything under TLS, and so has accepted us.
+    heard: bool,
+}
+
+/// The provider's refusal of who we are, once it is read: with TLS 1.3 it comes only after our side of the handshake has
+/// ended. Nothing that was sent has been looked at then. Written by the connection, read by those who sent on it.
+pub type Refusal = Arc<OnceLock<AlertDescription>>;
+
+impl From<TlsStream<TcpStream>> for Stream {
+    fn from(stream: TlsStream<TcpStream>) -> Self {
+        Self::Secure(Box::new(Secure { stream, refusal: Refusal::default(), heard: false }))
+    }
+}
+
+impl Stream {
+    /// Where a refusal will be found, if one can come.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        match self {
+            Self::Clear(_) => None,
+            Self::Secure(secure) => Some(Arc::clone(&secure.refusal)),
+        }
+    }
+}
+
+impl Secure {
+    fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        self.heard |= buffer.filled().len() > before;
+        if let Poll::Ready(Err(error)) = &read
+            && !self.heard
+            && let Some(alert) = refused(error)
+        {
+            // The first one is the one that counts.
+            let _ = self.refusal.set(alert);
+        }
+        read
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(socket) => Pin::new(socket).poll_read(cx, buffer),
+            Self::Secure(secure) => secure.poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Clear(socket) => Pin::new(socket).poll_write(cx, bytes),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Clear(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Clear(socket) => socket.is_write_vectored(),
+            Self::Secure(secure) => secure.stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(socket) => Pin::new(socket).poll_flush(cx),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Clear(socket) => Pin::new(socket).poll_shutdown(cx),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_shutdown(cx),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tls_costs_those_nothing_who_do_without() {
+        assert_eq!(size_of::<Stream>(), size_of::<TcpStream>());
+    }
+}

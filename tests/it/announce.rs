@@ -1,0 +1,6 @@
+//! Announcing: in real registries, by the program, and by programs that ask it to.
+
+mod files;
+mod program;
+mod registry_api;
+mod zookeeper;

@@ -1,0 +1,128 @@
+//! Certificates: authorities that a test makes, what they issue, and servers that show it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+/// An authority of which nobody has heard.
+pub(crate) struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    /// Its certificate.
+    pub(crate) pem: String,
+}
+
+/// A certificate and its key, in PEM.
+#[derive(Clone)]
+pub(crate) struct Issued {
+    pub(crate) certificate: String,
+    pub(crate) key: String,
+}
+
+impl Authority {
+    /// Authorities are told apart by their names.
+    pub(crate) fn new(name: &str) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        let pem = params.self_signed(&key).unwrap().pem();
+        Self { issuer: Issuer::new(params, key), pem }
+    }
+
+    /// A certificate for this host.
+    pub(crate) fn issue(&self, host: &str) -> Issued {
+        self.issue_until(host, 2096)
+    }
+
+    /// A certificate for this host that is valid until the end of a year.
+    pub(crate) fn issue_until(&self, host: &str, year: i32) -> Issued {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(year, 12, 31);
+        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
+        Issued { certificate, key: key.serialize_pem() }
+    }
+
+    fn store(&self) -> RootCertStore {
+        let mut store = RootCertStore::empty();
+        store.add(CertificateDer::from_pem_slice(self.pem.as_bytes()).unwrap()).unwrap();
+        store
+    }
+}
+
+impl Issued {
+    /// A server that shows it and speaks these protocols.
+    pub(crate) fn server(&self, protocols: &[&str]) -> TlsAcceptor {
+        self.serving(protocols, None, rustls::ALL_VERSIONS)
+    }
+
+    /// The same, which wants to see a certificate of this authority in turn.
+    pub(crate) fn server_for(
+        &self,
+        clients: &Authority,
+        version: &'static SupportedProtocolVersion,
+    ) -> TlsAcceptor {
+        self.serving(&["h2", "http/1.1"], Some(clients), &[version])
+    }
+
+    fn serving(
+        &self,
+        protocols: &[&str],
+        clients: Option<&Authority>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> TlsAcceptor {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ServerConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_protocol_versions(versions).unwrap();
+        let builder = match clients {
+            None => builder.with_no_client_auth(),
+            Some(authority) => builder.with_client_cert_verifier(
+                WebPkiClientVerifier::builder_with_provider(Arc::new(authority.store()), provider)
+                    .build()
+                    .unwrap(),
+            ),
+        };
+        let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
+        let mut config = builder.with_single_cert(vec![certificate], key).unwrap();
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+/// The server's side of a handshake; `None` when it failed, after the client has ended too, so that it hears why.
+pub(crate) async fn accept(acceptor: &TlsAcceptor, socket: TcpStream) -> Option<TlsStream<TcpStream>> {
+    match acceptor.accept(socket).into_fallible().await {
+        Ok(stream) => Some(stream),
+        Err((_, mut socket)) => {
+            let _ = socket.read_to_end(&mut Vec::new()).await;
+            None
+        }
+    }
+}
+
+/// A folder of files, gone when dropped.
+pub(crate) struct Files(tempfile::TempDir);
+
+impl Files {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    /// Writes a file; its path.
+    pub(crate) fn write(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
