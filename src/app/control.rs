@@ -64,22 +64,7 @@ impl Control {
         let control = Drain::telling_of_panics(shared.metrics.count_panics());
         let traffic = shared.drain.clone();
         let text = Arc::new(ArcSwap::from_pointee(config.to_toml().to_owned()));
-        for number in 0..shared.catalog.sources() {
-            control.spawn("registry", shared.catalog.follow(number, control.clone()));
-        }
-        control.spawn("store", shared.catalog.keep_store(control.clone()));
-        let (catalog, metrics) = (Arc::clone(&shared.catalog), Arc::clone(&shared.metrics));
-        control.spawn(
-            "health",
-            health::watch_over(catalog, metrics, shared.clock, Arc::clone(&shared.dialler), control.clone()),
-        );
-        let (announcing, end) = (Arc::clone(&announcements).run(), control.clone());
-        control.spawn("announcing", async move {
-            tokio::select! {
-                () = end.begun() => {}
-                () = announcing => {}
-            }
-        });
+        follow(&shared, &announcements, &control);
         if let Some((listener, settings)) = admin {
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),
@@ -115,10 +100,10 @@ impl Control {
             () = orders.next() => {}
             () = traffic.stopped() => {}
         }
-        readiness.leaving();
         let finished = async {
             // First of all, so that nobody sends the apps anything that would meet their end.
             withdraw(&announcements).await;
+            readiness.leaving();
             finish(&traffic, lame_duck, drain_timeout).await;
         };
         tokio::select! {
@@ -129,6 +114,24 @@ impl Control {
         traffic.stop();
         control.finish(LAST_ANSWERS).await;
     }
+}
+
+/// Begins to follow the registries, to probe what is in doubt, and to announce.
+fn follow(shared: &Arc<Shared>, announcements: &Arc<Announcements>, control: &Drain) {
+    for number in 0..shared.catalog.sources() {
+        control.spawn("registry", shared.catalog.follow(number, control.clone()));
+    }
+    control.spawn("store", shared.catalog.keep_store(control.clone()));
+    let (catalog, metrics) = (Arc::clone(&shared.catalog), Arc::clone(&shared.metrics));
+    let dialler = Arc::clone(&shared.dialler);
+    control.spawn("health", health::watch_over(catalog, metrics, shared.clock, dialler, control.clone()));
+    let (announcing, end) = (Arc::clone(announcements).run(), control.clone());
+    control.spawn("announcing", async move {
+        tokio::select! {
+            () = end.begun() => {}
+            () = announcing => {}
+        }
+    });
 }
 
 async fn withdraw(announcements: &Announcements) {
