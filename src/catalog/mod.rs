@@ -6,6 +6,7 @@ mod heard;
 mod journal;
 mod limbo;
 pub mod merge;
+mod reap;
 pub mod reconcile;
 pub mod removal;
 mod service;
@@ -67,6 +68,8 @@ pub struct Settings {
     pub limbo: Duration,
     /// How long nothing must have been reached behind a record without an owner for it to count as a ghost's.
     pub ghost_after: Duration,
+    /// How long nobody must have answered behind a ghost's record for it to be deleted in its registry; never if `None`.
+    pub reap_after: Option<Duration>,
 }
 
 impl Default for Settings {
@@ -81,6 +84,7 @@ impl Default for Settings {
             stale_warning: Duration::from_mins(5),
             limbo: Duration::from_mins(1),
             ghost_after: Duration::from_secs(10),
+            reap_after: None,
         }
     }
 }

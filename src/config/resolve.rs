@@ -38,6 +38,8 @@ const fn ms(millis: u64) -> Duration {
 pub(super) const ANY_TIME: Time = Time(Duration::ZERO..=DAY);
 /// Durations that bound something, and so must let something happen.
 pub(super) const SOME_TIME: Time = Time(ms(1)..=DAY);
+/// How long a ghost must have been silent to be deleted: long enough for any restart.
+const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 * 30));
 /// Numbers that bound something.
 const COUNT: RangeInclusive<usize> = 1..=1_000_000;
 /// Attempts after the first.
@@ -185,6 +187,7 @@ fn services(section: &mut Section<'_>) -> (catalog::Settings, Policy) {
         stale_warning: section.get("stale_warning", &SOME_TIME, default.stale_warning),
         limbo: section.get("limbo", &ANY_TIME, default.limbo),
         ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
+        reap_after: section.optional("reap_after", &REAP_TIME, "never"),
     };
     (settings, policy)
 }

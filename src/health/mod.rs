@@ -4,6 +4,7 @@
 //! and rarely, endpoints whose record has no owner and that no request has tried for long. A probe is a connection that is
 //! closed again. So the probes of one proxy are bounded by what is in doubt, and a healthy fleet sees next to none.
 
+mod reaper;
 mod schedule;
 
 use std::sync::Arc;
@@ -57,6 +58,7 @@ pub async fn watch_over(
     tokio::select! {
         () = drain.begun() => {}
         () = probing => {}
+        () = reaper::reap(&catalog, &dialler) => {}
     }
 }
 

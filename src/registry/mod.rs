@@ -50,6 +50,24 @@ pub trait Registry: Send + Sync + fmt::Debug {
     /// A service that is wanted later is listed as soon as it is; one no longer wanted is let go. One service's bad
     /// records never hold up another, and are reported as [`Skipped`] beside the good ones.
     fn watch<'a>(&'a self, wanted: Wanted, reports: Reports) -> Watch<'a>;
+
+    /// Deletes the record of a provider that proved to be a ghost, after looking once more whether it is what it was: without
+    /// an owner, and unchanged. Registries that are only read spare it.
+    fn reap<'a>(&'a self, _service: &'a ServiceName, _provider: &'a Provider) -> Reap<'a> {
+        Box::pin(std::future::ready(Ok(Reaped::Spared("nothing is deleted in this kind of registry"))))
+    }
+}
+
+/// What [`Registry::reap`] returns.
+pub type Reap<'a> = Pin<Box<dyn Future<Output = Result<Reaped, RegistryError>> + Send + 'a>>;
+
+/// What became of a record that was to be deleted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaped {
+    /// It is deleted.
+    Deleted,
+    /// It was left alone, for this reason.
+    Spared(&'static str),
 }
 
 /// Why a watch ended.

@@ -226,7 +226,7 @@ impl Pool {
 
     fn give_back(&self, sender: Sender, now: Moment, idle_max: usize) {
         let shared = matches!(sender, Sender::Http2 { .. });
-        if shared || sender.is_closed() || self.memory.is_retired() {
+        if shared || idle_max == 0 || sender.is_closed() || self.memory.is_retired() {
             return;
         }
         let mut ready = self.ready.borrow_mut();

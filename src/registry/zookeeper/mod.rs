@@ -28,6 +28,7 @@ mod one_shot;
 mod place;
 mod ration;
 mod read;
+mod reap;
 mod session;
 mod settings;
 mod watch;
@@ -35,7 +36,8 @@ mod watch;
 pub use announce::{Announcing, announcer};
 pub use settings::Settings;
 
-use super::{Registry, Reports, Wanted, Watch};
+use super::{Reap, Registry, Reports, Wanted, Watch};
+use crate::provider::{Provider, ServiceName};
 
 /// ZooKeeper as a registry.
 #[derive(Debug)]
@@ -59,5 +61,9 @@ impl Registry for ZooKeeper {
 
     fn watch<'a>(&'a self, wanted: Wanted, reports: Reports) -> Watch<'a> {
         Box::pin(watch::watch(&self.settings, wanted, reports))
+    }
+
+    fn reap<'a>(&'a self, service: &'a ServiceName, provider: &'a Provider) -> Reap<'a> {
+        Box::pin(reap::reap(&self.settings, service, provider))
     }
 }

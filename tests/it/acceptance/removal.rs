@@ -26,13 +26,18 @@ struct Scene {
 impl Scene {
     /// Providers with lasting records, as Go Micro writes them.
     async fn lasting() -> Self {
+        Self::lasting_with("").await
+    }
+
+    /// The same, with more in the proxy's configuration.
+    async fn lasting_with(more: &str) -> Self {
         let zookeeper = ZooKeeper::start().await;
         let writer = zookeeper.writer().await;
         let providers = processes(PROVIDERS).await;
         for (number, provider) in providers.iter().enumerate() {
             announce(&writer, &format!("greeter-{number}"), provider.address).await;
         }
-        let running = proxy(&format!("zookeeper://{}", zookeeper.addresses()), "");
+        let running = proxy(&format!("zookeeper://{}", zookeeper.addresses()), more);
         claim_on_greeter(&running).await;
         Self { zookeeper, writer, running, providers }
     }
@@ -210,4 +215,23 @@ async fn every_record_replaced_within_ten_seconds_costs_no_request() {
     };
     eventually(LATER, "only the new ones are left", only_new).await;
     drop(scene.zookeeper);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_record_of_a_ghost_is_deleted_where_that_is_asked_for_and_no_other() {
+    let mut scene = Scene::lasting_with("[services]\nghost_after = \"1s\"\nreap_after = \"10s\"\n").await;
+    let load = scene.load();
+    load.goes_on().await;
+    let dead = scene.providers.remove(1);
+    let address = dead.address;
+    dead.kill().await;
+    scene.reaches(address, "ghost").await;
+    scene.happens("reaped", 1).await;
+    let client = &scene.writer.client;
+    let mut left = client.list_children("/micro-registry/greeter").await.unwrap();
+    left.sort();
+    assert_eq!(left, ["greeter-0", "greeter-2", "greeter-3"]);
+    scene.reaches(address, "gone").await;
+    load.goes_on().await;
+    load.finish().await.none_failed("reaping");
 }

@@ -1,7 +1,7 @@
 //! Real Consul agents of their own for each test, which are their own server: killed, stopped, and started again.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -16,6 +16,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::client::Client;
+use super::ports;
 
 /// The longest an agent may take to serve.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -62,7 +63,7 @@ impl Consul {
         let permit = AGENTS.acquire().await.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let mut consul = Self {
-            ports: free_ports(),
+            ports: ports::free(),
             settings,
             token,
             folder,
@@ -185,10 +186,4 @@ impl Drop for Consul {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Ports that nobody listens on at present.
-fn free_ports() -> [u16; 3] {
-    let sockets: [TcpListener; 3] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
 }

@@ -1,7 +1,6 @@
 //! Real etcd servers of their own for each test: killed, stopped, and started again with the data they have.
 
 use std::fs;
-use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -10,6 +9,8 @@ use std::time::{Duration, Instant};
 use etcd_client::{Client, ConnectOptions, PutOptions};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
+
+use super::ports;
 
 /// What to run when a server cannot be started.
 const CURE: &str = "run tests/servers.sh, or: apt-get install -y --no-install-recommends etcd-server";
@@ -41,7 +42,7 @@ impl Etcd {
     pub(crate) async fn start_with(arguments: &[&str]) -> Self {
         let permit = Arc::new(SERVERS.acquire().await.unwrap());
         let arguments = arguments.iter().map(|argument| (*argument).to_owned()).collect();
-        let mut etcd = Self::new(free_ports(), arguments, permit);
+        let mut etcd = Self::new(ports::free(), arguments, permit);
         etcd.run();
         etcd.ready().await;
         etcd
@@ -50,7 +51,7 @@ impl Etcd {
     /// Three servers that are one cluster, ready to serve.
     pub(crate) async fn start_cluster() -> [Self; 3] {
         let permit = Arc::new(SERVERS.acquire_many(3).await.unwrap());
-        let ports: [[u16; 2]; 3] = std::array::from_fn(|_| free_ports());
+        let ports: [[u16; 2]; 3] = std::array::from_fn(|_| ports::free());
         let peers: Vec<String> =
             ports.iter().map(|[port, peers]| format!("etcd-{port}=http://127.0.0.1:{peers}")).collect();
         let mut cluster = ports.map(|ports| {
@@ -127,7 +128,7 @@ impl Etcd {
 
     /// Moves the server to another port, from its next start on. Gives the one it had.
     pub(crate) fn move_to(&mut self, port: Option<u16>) -> u16 {
-        std::mem::replace(&mut self.port, port.unwrap_or_else(|| free_ports()[0]))
+        std::mem::replace(&mut self.port, port.unwrap_or_else(|| ports::free::<1>()[0]))
     }
 
     /// Deletes what the server has written.
@@ -184,12 +185,6 @@ impl Drop for Etcd {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Ports that nobody listens on at present.
-fn free_ports() -> [u16; 2] {
-    let sockets: [TcpListener; 2] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
 }
 
 /// A client that writes what others would have written.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use zookeeper_client::{Acls, Client, CreateMode, Error};
+
+use super::ports;
 
 /// What to run when a server cannot be started.
 const CURE: &str =
@@ -69,7 +71,7 @@ impl ZooKeeper {
         let permit = SERVERS.acquire_many(permits).await.unwrap();
         let class_path = class_path(release);
         let folder = tempfile::tempdir().unwrap();
-        let ports: Vec<[u16; 3]> = (0..count).map(|_| free_ports()).collect();
+        let ports: Vec<[u16; 3]> = (0..count).map(|_| ports::free()).collect();
         let mut peers = String::new();
         if count > 1 {
             peers.push_str("initLimit=20\nsyncLimit=10\n");
@@ -176,7 +178,7 @@ impl Server {
 
     /// Moves the server to another port, from its next start on. Gives the one it had.
     pub(crate) fn move_to(&mut self, port: Option<u16>) -> u16 {
-        std::mem::replace(&mut self.port, port.unwrap_or_else(|| free_ports()[0]))
+        std::mem::replace(&mut self.port, port.unwrap_or_else(|| ports::free::<1>()[0]))
     }
 
     /// Deletes what the server has written: its data, and its sessions.
@@ -244,12 +246,6 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.kill();
     }
-}
-
-/// Ports that nobody listens on at present.
-fn free_ports() -> [u16; 3] {
-    let sockets: [TcpListener; 3] = std::array::from_fn(|_| TcpListener::bind("127.0.0.1:0").unwrap());
-    sockets.map(|socket| socket.local_addr().unwrap().port())
 }
 
 /// Where the release's classes lie.

@@ -1,0 +1,27 @@
+//! The reaper: deletes the records of ghosts that have been silent for long, where the configuration says so.
+
+use std::time::Duration;
+
+use rand::RngExt as _;
+
+use crate::catalog::Catalog;
+use crate::upstream::Dialler;
+
+/// The longest between two rounds, as a share of the time after which ghosts are reaped: of a fleet, somebody is first, and
+/// the others find the record gone.
+const ROUND: f64 = 0.2;
+
+/// Reaps for ever, one ghost after the other.
+pub(super) async fn reap(catalog: &Catalog, dialler: &Dialler) {
+    let Some(after) = catalog.settings().reap_after else { return std::future::pending().await };
+    loop {
+        let pause: Duration = after.mul_f64(ROUND * rand::rng().random::<f64>());
+        tokio::time::sleep(pause.max(Duration::from_secs(1))).await;
+        for (service, endpoint) in catalog.reapable() {
+            // The last word is the provider's.
+            if dialler.connect(&endpoint.provider).await.is_err() {
+                catalog.reap(&service, &endpoint).await;
+            }
+        }
+    }
+}
