@@ -93,11 +93,9 @@ pub struct Memory {
     attempts: CachePadded<AtomicU64>,
     /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
     answered: AtomicU64,
-    /// Whether nobody, or somebody else, is behind its record. Written by the catalog and by probes, read at picks of
+    /// Whether nobody, or somebody else, is behind its record. Written by the catalog, workers and probes, read at picks of
     /// unreachable endpoints and by admin.
     haunting: Haunting,
-    /// Whether an answer made it doubtful that this provider is who it says. Written by workers, taken by probes.
-    doubted: AtomicBool,
     /// Attempts that failed on the way to or at the provider. Written by the workers, read by metrics and admin.
     failures: AtomicU64,
     /// Set once by the catalog when the provider is withdrawn; pools of a retired endpoint are dropped by workers.
@@ -115,7 +113,6 @@ impl Memory {
             attempts: CachePadded::default(),
             answered: AtomicU64::new(0),
             haunting: Haunting::default(),
-            doubted: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             retired: AtomicBool::new(false),
         }
@@ -147,7 +144,8 @@ impl Memory {
         self.reach.succeed();
     }
 
-    /// Notes that its record is a ghost's. True when that is news. It is out from now on, until a probe finds it well.
+    /// Notes that its record is a ghost's. True when that is news. It is out from now on: a silent
+    /// one until it answers, a stranger until a newer record of its address is there.
     pub fn haunt(&self, ghost: Ghost, now: Moment, luck: f64) -> bool {
         self.reach.fail(now, luck);
         self.haunting.begin(ghost)
@@ -161,16 +159,6 @@ impl Memory {
     /// When it answered last.
     pub fn answered(&self) -> Option<Moment> {
         Moment::from_bits(self.answered.load(Ordering::Relaxed))
-    }
-
-    /// Asks for a probe: an answer made it doubtful that this provider is who it says.
-    pub fn doubt(&self) {
-        self.doubted.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether a probe was asked for since the last call.
-    pub fn take_doubt(&self) -> bool {
-        self.doubted.load(Ordering::Relaxed) && self.doubted.swap(false, Ordering::Relaxed)
     }
 
     /// Attempts in flight now.
@@ -212,5 +200,18 @@ mod tests {
         drop(first);
         drop(second);
         assert_eq!((memory.in_flight(), memory.attempts()), (0, 2));
+    }
+
+    #[test]
+    fn a_silent_ghost_is_alive_once_it_answers_and_a_stranger_is_not() {
+        let memory = Memory::new(1, "10.0.0.1:80".parse().unwrap());
+        for (ghost, alive) in [(Ghost::Silent, true), (Ghost::Stranger, false)] {
+            assert!(memory.haunt(ghost, Moment::START, 0.5) && !memory.haunt(ghost, Moment::START, 0.5));
+            memory.answer(Moment::from_millis(5));
+            assert_eq!((memory.ghost().is_none(), memory.reach.is_available()), (alive, alive));
+            assert_eq!(memory.answered(), Some(Moment::from_millis(5)));
+        }
+        memory.find_well();
+        assert!(memory.ghost().is_none() && memory.reach.is_available(), "a newer record is there");
     }
 }

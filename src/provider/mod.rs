@@ -40,6 +40,8 @@ pub struct Provider {
     pub protocol: Protocol,
     /// Whether that is spoken over TLS.
     pub secure: bool,
+    /// The handlers it says it has, where it is called by handler (Go Micro's `Say` of `Say.Hello`); empty elsewhere.
+    pub handlers: Box<[Box<str>]>,
     /// Everything else the record says about this instance.
     pub metadata: BTreeMap<String, String>,
 }
@@ -58,6 +60,7 @@ impl Provider {
             version: Arc::from(""),
             protocol: Protocol::Http1,
             secure: false,
+            handlers: Box::default(),
             metadata: BTreeMap::new(),
         }
     }

@@ -30,6 +30,8 @@ pub(super) struct Stored {
     protocol: Protocol,
     #[serde(default, skip_serializing_if = "is_usual")]
     secure: bool,
+    #[serde(default, skip_serializing_if = "is_usual")]
+    handlers: Box<[Box<str>]>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     metadata: BTreeMap<String, String>,
 }
@@ -77,6 +79,7 @@ impl From<&Provider> for Stored {
             version: provider.version.to_string(),
             protocol: provider.protocol,
             secure: provider.secure,
+            handlers: provider.handlers.clone(),
             metadata: provider.metadata.clone(),
         }
     }
@@ -102,6 +105,7 @@ impl TryFrom<Stored> for Provider {
             version: stored.version.into(),
             protocol: stored.protocol,
             secure: stored.secure,
+            handlers: stored.handlers,
             metadata: stored.metadata,
             ..Self::new(stored.id, address)
         })

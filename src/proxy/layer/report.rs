@@ -4,12 +4,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use http::Response;
+use http::{HeaderMap, Response};
 use tower::{Layer, Service};
 
 use super::{Answer, always_ready};
 use crate::body::Body;
-use crate::endpoint::Memory;
+use crate::endpoint::{Ghost, Memory};
+use crate::provider::{Protocol, Provider};
 use crate::proxy::error::{ProxyError, with_causes};
 use crate::proxy::request::{Attempt, Failure, Returned};
 use crate::proxy::worker::Worker;
@@ -53,11 +54,16 @@ where
     fn call(&mut self, attempt: Attempt) -> Self::Future {
         let guard = Rc::clone(&attempt.guard);
         let worker = Rc::clone(&self.worker);
+        let called = &attempt.endpoint.provider;
+        let called = (called.protocol == Protocol::Mucp).then(|| Arc::clone(called));
         let answer = self.inner.call(attempt);
         Box::pin(async move {
             match answer.await {
                 Ok(mut response) => {
-                    guard.memory().answer(worker.tick.now());
+                    match called.filter(|called| denies_itself(response.headers(), called)) {
+                        None => guard.memory().answer(worker.tick.now()),
+                        Some(called) => expose(guard.memory(), &called, &worker),
+                    }
                     response.body_mut().on_end(move |_| drop(guard));
                     Ok(response)
                 }
@@ -67,6 +73,23 @@ where
                 }
             }
         })
+    }
+}
+
+/// Whether an answer shows that whoever gave it is not the provider announced: it does not have a handler that the
+/// provider's own record names. No caller can bring that about by a call that is wrong.
+fn denies_itself(headers: &HeaderMap, called: &Provider) -> bool {
+    let Some(error) = headers.get("micro-error").and_then(|error| error.to_str().ok()) else { return false };
+    let Some((_, denied)) = error.split_once("rpc: can't find service ") else { return false };
+    let handler = denied.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().unwrap_or_default();
+    called.handlers.iter().any(|known| **known == *handler)
+}
+
+/// Notes that somebody else answers at a provider's address.
+fn expose(memory: &Memory, called: &Provider, worker: &Worker) {
+    if memory.haunt(Ghost::Stranger, worker.shared.clock.now(), worker.luck()) {
+        let (endpoint, record) = (&memory.address, &*called.record);
+        tracing::warn!(%endpoint, record, "whoever answers there lacks what the record names, and gets no more requests");
     }
 }
 
@@ -126,6 +149,30 @@ mod tests {
         assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (false, 1, 0));
         attempt(&bed, Ok(answer(500))).await.unwrap();
         assert!(memory.reach.is_available(), "whatever it answers, it was reached");
+    }
+
+    #[test]
+    fn who_lacks_a_handler_of_its_own_record_is_somebody_else() {
+        let mut called = Provider::new("p", "10.0.0.1:80".parse().unwrap());
+        called.handlers = ["Say".into(), "Users".into()].into();
+        for (error, denies) in [
+            (
+                r#"{"id":"go.micro.server","code":500,"detail":"rpc: can't find service Say","status":"x"}"#,
+                true,
+            ),
+            ("rpc: can't find service Users.Get", true),
+            ("rpc: can't find service Sayings", false),
+            ("rpc: can't find service Orders", false),
+            ("rpc: can't find method Say.Bye", false),
+            ("the caller said: Say", false),
+        ] {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static("micro-error"),
+                http::HeaderValue::from_static(error),
+            )]);
+            assert_eq!(denies_itself(&headers, &called), denies, "{error}");
+        }
+        assert!(!denies_itself(&HeaderMap::new(), &called));
     }
 
     #[tokio::test]

@@ -67,9 +67,11 @@ impl Format for GoMicro {
         }
         let version: Arc<str> =
             Some(record.version).filter(|version| is_short(version)).unwrap_or_default().into();
+        let handlers: Box<[Box<str>]> = record.handlers.into_iter().collect();
         let count = record.nodes.len();
         let nodes = record.nodes.into_iter().take(PARTS_MAX);
-        let mut decoded: Decoded = nodes.map(|node| provider(node, entry.name, &version)).collect();
+        let mut decoded: Decoded =
+            nodes.map(|node| provider(node, entry.name, &version, &handlers)).collect();
         if count > PARTS_MAX {
             decoded.unusable.push(json::too_many("nodes", count));
         }
@@ -87,7 +89,12 @@ fn is_short(text: &str) -> bool {
 }
 
 /// The provider that a node announces; it is named after the entry when it has no id of its own.
-fn provider(node: Node, entry: &str, version: &Arc<str>) -> Result<Provider, Unusable> {
+fn provider(
+    node: Node,
+    entry: &str,
+    version: &Arc<str>,
+    handlers: &[Box<str>],
+) -> Result<Provider, Unusable> {
     let address = address(&node).map_err(|detail| Unusable::new(Reason::Address, detail))?;
     let weight =
         node.metadata.get("weight").and_then(|weight| weight.parse::<Weight>().ok()).unwrap_or_default();
@@ -97,7 +104,8 @@ fn provider(node: Node, entry: &str, version: &Arc<str>) -> Result<Provider, Unu
     let secure = is_secure(&node.metadata);
     let version = Arc::clone(version);
     let metadata = node.metadata;
-    Ok(Provider { weight, zone, version, protocol, secure, metadata, ..Provider::new(id, address) })
+    let handlers = if protocol == Protocol::Mucp { handlers.into() } else { Box::default() };
+    Ok(Provider { weight, zone, version, protocol, secure, handlers, metadata, ..Provider::new(id, address) })
 }
 
 /// Where a node listens: `host:port`, or up to v1.7 a host and a port beside it.

@@ -1,18 +1,42 @@
 //! A Go Micro record as JSON, read the way Go's own decoder reads it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
 
-use crate::registry::format::json;
+use crate::registry::format::json::{self, PARTS_MAX};
 
 /// What is used of a service's record.
 #[derive(Debug, Default)]
 pub(super) struct Record {
     pub(super) version: String,
+    /// The handlers of its endpoints, `Say` of `Say.Hello`, each once, in order.
+    pub(super) handlers: BTreeSet<Box<str>>,
     pub(super) nodes: Vec<Node>,
+}
+
+/// What is used of an endpoint.
+#[derive(Debug, Deserialize)]
+struct Endpoint {
+    #[serde(default, alias = "Name")]
+    name: String,
+}
+
+impl Endpoint {
+    /// The handler of an endpoint such as `Say.Hello`; web services have patterns of URLs in their place.
+    fn handler(&self) -> Option<Box<str>> {
+        let (handler, method) = self.name.split_once('.')?;
+        let is_word = |text: &str| {
+            !text.is_empty()
+                && text.len() <= 100
+                && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        };
+        (is_word(handler) && is_word(method)).then(|| handler.into())
+    }
 }
 
 /// A node as any generation of Go Micro writes it.
@@ -41,6 +65,14 @@ impl Object for Record {
     fn read<'de, M: MapAccess<'de>>(&mut self, key: &str, map: &mut M) -> Result<bool, M::Error> {
         match key {
             "version" => self.version = or_null(map)?,
+            // Not worth a provider: what cannot be read says nothing.
+            "endpoints" => {
+                let written: Box<RawValue> = map.next_value()?;
+                let endpoints: Vec<Option<Endpoint>> =
+                    serde_json::from_str(written.get()).unwrap_or_default();
+                self.handlers =
+                    endpoints.iter().flatten().filter_map(Endpoint::handler).take(PARTS_MAX).collect();
+            }
             "nodes" => {
                 let nodes: Vec<Option<Node>> = or_null(map)?;
                 self.nodes = nodes.into_iter().flatten().collect();

@@ -267,3 +267,18 @@ proptest! {
         prop_assert!(!decoded.providers.is_empty() || !decoded.unusable.is_empty());
     }
 }
+
+#[test]
+fn the_handlers_of_go_micros_own_calls_are_known() {
+    assert_eq!(*one(V1_7).handlers, ["Say".into()]);
+    let with = |endpoints: &str, protocol: &str| {
+        let node = format!(r#"{{"address":"h:1","metadata":{{"protocol":"{protocol}"}}}}"#);
+        one(format!(r#"{{"endpoints":{endpoints},"nodes":[{node}]}}"#)).handlers
+    };
+    let many = r#"[{"name":"Users.Get"},null,{"name":"Say.Bye"},{"name":"Say.Hello"},{"name":"/"},{"name":"a.b.c"},{}]"#;
+    assert_eq!(*with(many, "mucp"), ["Say".into(), "Users".into()]);
+    assert_eq!(*with(many, "grpc"), []);
+    for broken in ["null", "7", r#"{"name":"Say.Hello"}"#, r#"[{"name":7}]"#] {
+        assert_eq!(*with(broken, "mucp"), [], "{broken}");
+    }
+}
