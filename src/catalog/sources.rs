@@ -277,6 +277,13 @@ impl Catalog {
         outcomes
     }
 
+    /// The same of one service.
+    pub(super) fn reconsider_one(&self, state: &mut State, name: &ServiceName) -> Option<Outcome> {
+        let (services, mut means) = self.means(state);
+        let listing = Listing::new(name.clone(), View::Absent);
+        services.get_mut(name)?.bring_together(listing, None, false, &mut means)
+    }
+
     fn means<'s>(&'s self, state: &'s mut State) -> (&'s mut HashMap<ServiceName, Service>, Means<'s>) {
         let State { services, standings, rng, memories, .. } = state;
         // Whoever waits for a first list is to find that of a fallback before it gives up.

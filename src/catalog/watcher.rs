@@ -19,6 +19,7 @@ use super::sources::Followed;
 use super::subscription::{Freshness, RegistryState};
 use crate::backoff::Backoff;
 use crate::drain::Drain;
+use crate::provider::ServiceName;
 use crate::registry::{Listing, Registry, Report, Reports};
 use second_look::SecondLook;
 use settle::Settle;
@@ -99,6 +100,20 @@ impl Catalog {
             metrics.up.set(0);
             Self::recall_all(state, now);
             self.reconsider(state, |_| true)
+        };
+        self.account(outcomes);
+    }
+
+    /// The registry answers, but not for this service. Nothing that is known is given up.
+    fn unheard(&self, number: usize, name: &ServiceName, cause: &str) {
+        self.connected(number, None);
+        let outcomes = {
+            let now = self.clock.now();
+            let state = &mut *self.state.lock();
+            let Some(service) = state.services.get_mut(name) else { return };
+            let Some(heard) = service.heard[number].as_mut() else { return };
+            heard.mark_stale(now, &cause.into());
+            self.reconsider_one(state, name)
         };
         self.account(outcomes);
     }
@@ -241,6 +256,10 @@ impl Follower {
             Report::Connected { detail } => {
                 self.backoff.works();
                 self.catalog.connected(self.number, Some(detail));
+            }
+            Report::Unheard { service, cause } => {
+                self.apply_held();
+                self.catalog.unheard(self.number, &service, &cause);
             }
             Report::Disconnected { cause } => {
                 self.apply_held();

@@ -167,6 +167,7 @@ mod tests {
             Report::Listed(listing) => (listing.service.to_string(), listing.view == View::Absent),
             Report::Connected { .. } => ("connected".to_owned(), false),
             Report::Disconnected { .. } => ("disconnected".to_owned(), false),
+            Report::Unheard { .. } => ("unheard".to_owned(), false),
         };
         let checks = async {
             assert_eq!(said().await.0, "connected");

@@ -124,6 +124,13 @@ pub enum Report {
     },
     /// The whole list of one service.
     Listed(Listing),
+    /// The registry answers, but not for this service: what was listed of it is stale until it is listed again.
+    Unheard {
+        /// The service.
+        service: ServiceName,
+        /// The cause, and what to do about it.
+        cause: String,
+    },
 }
 
 /// The whole list of one service, as read at one time.

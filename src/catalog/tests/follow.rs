@@ -269,3 +269,20 @@ async fn it_ends_when_its_drain_begins() {
     bed.run().await;
     assert_eq!((bed.drain.tasks(), bed.drain.panics()), (0, 0));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_the_registry_does_not_tell_of_is_stale_and_no_other() {
+    let bed = Bed::new(Settings::default()).await;
+    let (greeter, users) = (bed.subscribe("greeter"), bed.subscribe("users"));
+    bed.list("greeter", &[1]).await;
+    bed.list("users", &[2]).await;
+    let service = "greeter".parse().unwrap();
+    bed.say(Report::Unheard { service, cause: "the token is not good for it".to_owned() }).await;
+    let state = |name: &str| bed.catalog.service(name).unwrap().freshness;
+    assert_eq!((state("greeter").state, state("users").state), ("stale", "live"));
+    assert_eq!(state("greeter").cause.as_deref(), Some("the token is not good for it"));
+    assert_eq!((ports(&greeter), ports(&users)), (vec![1], vec![2]));
+    bed.list("greeter", &[1]).await;
+    bed.pass(millis(100)).await;
+    assert_eq!(state("greeter").state, "live");
+}

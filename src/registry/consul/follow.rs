@@ -46,6 +46,8 @@ pub(super) struct Follow<'a> {
     /// When what is known is next compared with what is there.
     audit: Instant,
     reported: bool,
+    /// Whether what was reported last is still what the agent says.
+    vouched: bool,
 }
 
 impl<'a> Follow<'a> {
@@ -59,6 +61,7 @@ impl<'a> Follow<'a> {
             bucket: Bucket::new(QUERIES_AT_ONCE, QUERY_EACH, now),
             audit: now + varied(shared.settings.pace.audit),
             reported: false,
+            vouched: false,
             shared,
             service,
         }
@@ -73,7 +76,11 @@ impl<'a> Follow<'a> {
                 Err(Halt::Failed(error)) => return error,
                 Err(Halt::Alone(cause)) => {
                     tracing::warn!(service = %self.service, cause, "Consul does not tell of this service; what is known of it stands");
-                    (self.line, self.index) = (None, None);
+                    (self.line, self.index, self.vouched) = (None, None, false);
+                    let unheard = Report::Unheard { service: self.service.clone(), cause };
+                    if let Err(error) = self.shared.reports.send(unheard).await {
+                        return error;
+                    }
                     tokio::time::sleep(varied(RECHECK.min(self.shared.settings.pace.audit))).await;
                 }
             }
@@ -184,7 +191,7 @@ impl<'a> Follow<'a> {
         let next = answer.index.unwrap_or_default().max(1);
         // An index that goes back is of another agent, or of one that begins anew: what it counts has to be asked for anew.
         self.index = Some(next).filter(|next| self.index.is_none_or(|index| index <= *next));
-        if self.reported && !changed {
+        if self.vouched && !changed {
             return Ok(());
         }
         let healed = audited && changed;
@@ -199,7 +206,7 @@ impl<'a> Follow<'a> {
             ..Listing::new(self.service.clone(), self.known.view())
         };
         self.shared.reports.send(Report::Listed(listing)).await.map_err(Halt::Failed)?;
-        self.reported = true;
+        (self.reported, self.vouched) = (true, true);
         Ok(())
     }
 }

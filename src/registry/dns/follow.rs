@@ -13,7 +13,7 @@ use super::asking::{Answer, Fault, Services};
 use super::list::{Addresses, Target, of_addresses, of_targets};
 use super::watch::Shared;
 use crate::provider::ServiceName;
-use crate::registry::{Listing, RegistryError, View};
+use crate::registry::{Listing, RegistryError, Report, View};
 
 /// How soon a question is asked again that was refused or not answered; doubles each time up to the longest, varied by half.
 const RETRY: Duration = Duration::from_secs(5);
@@ -71,6 +71,11 @@ impl<'a> Follow<'a> {
                     };
                     if retry == RETRY {
                         tracing::warn!(service = %self.service, question = self.question, cause, "DNS does not tell of this service; what is known of it stands");
+                    }
+                    self.view = None;
+                    let unheard = Report::Unheard { service: self.service.clone(), cause: cause.clone() };
+                    if let Err(error) = self.shared.reports.send(unheard).await {
+                        return error;
                     }
                     if let Err(error) = self.shared.note_failing(&self.service, cause) {
                         return error;
@@ -192,7 +197,7 @@ impl<'a> Follow<'a> {
         }
         self.view = Some(view.clone());
         let listing = Listing { reads: self.asked, ..Listing::new(self.service.clone(), view) };
-        self.shared.reports.send(crate::registry::Report::Listed(listing)).await
+        self.shared.reports.send(Report::Listed(listing)).await
     }
 }
 

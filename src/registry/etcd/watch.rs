@@ -208,7 +208,7 @@ impl<'a> Watcher<'a> {
             }
             Says::Refused(reason) => {
                 self.unwatch(&service).await?;
-                self.stand_by(&service, &reason);
+                self.stand_by(&service, &reason).await?;
             }
             Says::Over(reason) => {
                 let source = etcd_client::Error::WatchError(reason);
@@ -269,7 +269,7 @@ impl<'a> Watcher<'a> {
                 }
                 self.audit_later(&service);
             }
-            What::Listed(Err(Fault::Denied)) => self.stand_by(&service, "permission denied"),
+            What::Listed(Err(Fault::Denied)) => self.stand_by(&service, "permission denied").await?,
             What::Listed(Err(fault)) => return Err(self.session.failure(fault, "could not be listed")),
         }
         Ok(())
@@ -344,10 +344,17 @@ impl<'a> Watcher<'a> {
         Ok(())
     }
 
-    /// A service cannot be read: what was reported stands, and it is tried again at a low rate.
-    fn stand_by(&mut self, service: &ServiceName, reason: &str) {
-        tracing::warn!(%service, reason, "etcd does not let this proxy read the service; give auth, or a role that may");
+    /// A service cannot be read: what was reported is no longer vouched for, and it is tried again at a low rate.
+    async fn stand_by(&mut self, service: &ServiceName, reason: &str) -> Result<(), RegistryError> {
+        let cause =
+            format!("etcd does not let this proxy read the service; give auth, or a role that may: {reason}");
+        tracing::warn!(%service, "{cause}");
+        self.unwatch(service).await?;
+        if let Some(followed) = self.services.get_mut(service) {
+            followed.reported = None;
+        }
         self.list_in(service, varied(RECHECK));
+        self.reports.send(Report::Unheard { service: service.clone(), cause }).await
     }
 
     async fn report(&mut self, service: &ServiceName) -> Result<(), RegistryError> {

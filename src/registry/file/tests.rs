@@ -20,6 +20,7 @@ impl Heard {
         match report.expect("a report comes in time").expect("the registry goes on") {
             Report::Connected { .. } => "connected".to_owned(),
             Report::Disconnected { cause } => format!("disconnected: {cause}"),
+            Report::Unheard { service, cause } => format!("{service}: unheard: {cause}"),
             Report::Listed(Listing { service, view: View::Absent, .. }) => format!("{service}: absent"),
             Report::Listed(Listing { service, view: View::Present { providers, skipped }, .. }) => {
                 let ports: Vec<String> =

@@ -88,7 +88,11 @@ impl<'a> Follow<'a> {
                     tokio::time::sleep(varied(LOSS_PAUSE * self.losses.min(LOSSES_MAX))).await;
                 }
                 Err(Fault::Failed(error)) => return error,
-                Err(Fault::Denied) => self.stand_by().await,
+                Err(Fault::Denied) => {
+                    if let Err(error) = self.stand_by().await {
+                        return error;
+                    }
+                }
                 Err(Fault::Unknown) => {
                     let error = zookeeper_client::Error::Unimplemented;
                     return self
@@ -319,13 +323,15 @@ impl<'a> Follow<'a> {
         varied(if self.known.is_present(Folder::Providers) { audit } else { audit.min(RECHECK) })
     }
 
-    /// The service cannot be read: what was reported stands, and it is tried again at a low rate.
-    async fn stand_by(&self) {
-        tracing::warn!(
-            service = %self.service,
-            "ZooKeeper does not let this proxy read the service; give auth, or READ on its folder to everybody"
-        );
+    /// The service cannot be read: what was reported is no longer vouched for, and it is tried again at a low rate.
+    async fn stand_by(&mut self) -> Result<(), RegistryError> {
+        let cause = "ZooKeeper does not let this proxy read the service; give auth, or READ on its folder to everybody";
+        tracing::warn!(service = %self.service, "{cause}");
+        self.vouched = false;
+        let unheard = Report::Unheard { service: self.service.clone(), cause: cause.to_owned() };
+        self.reports.send(unheard).await?;
         tokio::time::sleep(varied(RECHECK)).await;
+        Ok(())
     }
 
     /// No folder can have this name, so there is no such service, and there never will be.

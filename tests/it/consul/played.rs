@@ -134,7 +134,9 @@ async fn nonsense_and_refusals_take_nothing_away_and_end_nothing() {
         (played.asked.load(Ordering::Relaxed) > asked + 1).then_some(())
     })
     .await;
-    assert_eq!((watching.count(), watching.failures().len()), (2, 0));
+    assert_eq!((watching.lists_since(0, "greeter").len(), watching.failures().len()), (1, 0));
+    assert_eq!(watching.has("greeter", &["a"]), Some(()));
+    assert!(watching.unheard("greeter"), "it is told that nothing vouches for it");
     *played.answer.lock() = (StatusCode::OK, json!([entry("b")]).to_string(), 9);
     eventually(SOON, "it recovers", || watching.has("greeter", &["b"])).await;
 

@@ -108,7 +108,10 @@ impl Watching {
     pub(crate) fn lists_since(&self, count: usize, service: &str) -> Vec<Listing> {
         let listing = |(_, report)| match report {
             Report::Listed(listing) if listing.service.as_str() == service => Some(listing),
-            Report::Listed(_) | Report::Connected { .. } | Report::Disconnected { .. } => None,
+            Report::Listed(_)
+            | Report::Connected { .. }
+            | Report::Disconnected { .. }
+            | Report::Unheard { .. } => None,
         };
         self.since(count).into_iter().filter_map(listing).collect()
     }
@@ -123,6 +126,12 @@ impl Watching {
     pub(crate) fn disconnected_since(&self, count: usize) -> Option<()> {
         let reports = self.since(count);
         reports.iter().any(|(_, report)| matches!(report, Report::Disconnected { .. })).then_some(())
+    }
+
+    /// Whether it was told of a service that the registry does not tell of it.
+    pub(crate) fn unheard(&self, name: &str) -> bool {
+        let is_told = |(_, report): &(Instant, Report)| matches!(report, Report::Unheard { service, .. } if service.as_str() == name);
+        self.seen.lock().reports.iter().any(is_told)
     }
 
     /// Why watches ended so far.

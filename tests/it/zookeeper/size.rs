@@ -69,7 +69,7 @@ async fn more_services_than_there_is_room_for_watches_survive_a_reconnect() {
             .into_iter()
             .filter_map(|(_, report)| match report {
                 Report::Listed(listing) => Some(listing.service.to_string()),
-                Report::Connected { .. } | Report::Disconnected { .. } => None,
+                Report::Connected { .. } | Report::Disconnected { .. } | Report::Unheard { .. } => None,
             })
             .collect();
         (listed.len() == names.len()).then_some(())
