@@ -12,6 +12,7 @@ use super::{PATHS, State};
 use crate::catalog::status::{EndpointStatus, FreshnessStatus};
 use crate::catalog::{Event, Freshness, RegistryStatus, ServiceStatus};
 use crate::clock::Moment;
+use crate::provider::Protocol;
 use crate::telemetry::log::Level;
 use crate::telemetry::metrics::{CONTENT_TYPE as METRICS_TYPE, EndpointSample, ServiceSample};
 
@@ -64,7 +65,7 @@ struct Summary {
 
 /// Whether requests are sent there.
 fn is_used(endpoint: &EndpointStatus) -> bool {
-    matches!(endpoint.state, "available" | "limbo")
+    matches!(endpoint.state, "available" | "limbo") && endpoint.protocol != Protocol::Tcp.as_str()
 }
 
 impl Summary {

@@ -151,6 +151,27 @@ async fn services_are_told_in_short_and_in_full() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn events_are_told_the_newest_first() {
+    let operated = Operated::new(Some(vec![connected(), greeter()]), &["greeter"]);
+    operated.listed("greeter").await;
+    let events = async |path: &str| -> Vec<serde_json::Value> {
+        let (status, answer) = operated.get(path).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        answer["events"].as_array().unwrap().clone()
+    };
+    let all = events("/events").await;
+    assert_eq!((all.len(), &all[0]["number"], &all[0]["event"]), (2, &2.into(), &"added".into()));
+    assert_eq!(events("/events?service=greeter&limit=1").await, all[..1]);
+    assert_eq!(events("/events?service=users").await.len(), 0);
+    for wrong in ["/events?limit=many", "/events?servce=greeter"] {
+        let (status, answer) = operated.get(wrong).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST);
+        assert!(answer.contains("ask /events, or /events?service=greeter&limit=100"), "{answer}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn names_with_a_slash_are_found() {
     let script = vec![connected(), listed("web/users", View::Present { providers: vec![], skipped: vec![] })];
     let operated = Operated::new(Some(script), &["web/users"]);

@@ -5,7 +5,7 @@ const REFRESH_MS = 2000;
 const ROWS_MAX = 500;
 const DIFFERENCES_MAX = 20;
 const GOOD = new Set(["up", "live", "available"]);
-const FAIR = new Set(["connecting", "pending", "stale", "from disk"]);
+const FAIR = new Set(["limbo", "connecting", "pending", "stale", "from disk"]);
 
 const at = (id) => document.getElementById(id);
 
@@ -108,6 +108,7 @@ const endpointRow = (endpoint) => {
   const state = element("td");
   state.append(word(endpoint.state));
   if (endpoint.pause_ms !== undefined) state.append(` next try in ${since(endpoint.pause_ms)}`);
+  if (endpoint.why) state.title = `${endpoint.why}${endpoint.record ? ` (${endpoint.record})` : ""}`;
   const id = cell(element("code", endpoint.id));
   if (endpoint.registries) id.append(` in ${endpoint.registries.join(", ")}`);
   row.append(
