@@ -143,8 +143,16 @@ impl Desk {
         let metrics = &all.metrics.announce;
         let now = Arc::clone(&self.standings.borrow());
         let wanted = Arc::clone(&self.receiver.borrow());
+        let is_ending = self.receiver.has_changed().is_err();
         for (id, before) in told.extract_if(.., |key, _| !now.contains_key(key)) {
-            if matches!(before, Standing::Announced { .. }) {
+            if !matches!(before, Standing::Announced { .. }) {
+                continue;
+            }
+            // What is still wanted was not taken out by us: its registry was lost, and the record is left to its lease.
+            if wanted.contains_key(&id) && !is_ending {
+                tracing::info!(id = &*id, "not known to be in its place any more");
+                metrics.changed("lost").inc();
+            } else {
                 let kept = if self.down.lock().is_some() { "; its registry does not answer" } else { "" };
                 tracing::info!(id = &*id, "withdrawn{kept}");
                 metrics.changed("withdrawn").inc();

@@ -188,7 +188,7 @@ async fn an_announcer_that_fails_or_panics_is_begun_again_after_longer_pauses() 
         passed(Duration::from_secs(6)).await;
         assert_eq!(it.played.begun.lock().len(), runs + 1);
         it.has(&["a"]).await;
-        assert!(it.counted().contains("change=\"withdrawn\"} 1"), "{}", it.counted());
+        assert!(it.counted().contains("change=\"lost\"} 1"), "{}", it.counted());
     }
 }
 

@@ -37,7 +37,7 @@ impl AnnounceMetrics {
             ),
             changes: names.counters(
                 "announcement_changes_total",
-                "Changes of how announcements stand: announced, withdrawn or refused.",
+                "Changes of how announcements stand: announced, withdrawn, refused or lost.",
                 &["change"],
             ),
         }
