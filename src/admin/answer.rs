@@ -141,7 +141,11 @@ pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {
         .map(|known| ServiceSample {
             service: known.service,
             stale: stale_for(&known.freshness, now),
-            revision: known.revision,
+            words: known
+                .words
+                .into_iter()
+                .map(|(registry, revision, freshness)| (registry, revision, stale_for(&freshness, now)))
+                .collect(),
             changed: known.changed.map(|changed| now.since(changed)),
             endpoints: known.endpoints.iter().map(sample).collect(),
             shadows: known.shadows,

@@ -126,8 +126,9 @@ pub struct Known {
     pub service: ServiceName,
     /// How far the rest can be trusted.
     pub freshness: Freshness,
-    /// The registry's version of the last list, where it has one.
-    pub revision: Option<i64>,
+    /// What each registry that is asked for it said last: its name, its version of that list where it has one, and how far
+    /// that can be trusted.
+    pub words: Vec<(Arc<str>, Option<i64>, Freshness)>,
     /// When what is known last changed.
     pub changed: Option<Moment>,
     /// Its endpoints, in order of address.

@@ -143,7 +143,7 @@ impl Service {
         Known {
             service: name.clone(),
             freshness: self.freshness(),
-            revision: self.revision,
+            words: self.words_of(sources),
             changed: self.changed,
             endpoints: Arc::clone(&self.endpoints),
             shadows: self.shadows(sources),

@@ -86,6 +86,16 @@ impl Service {
         means.sources.is_empty() || asked.any(can)
     }
 
+    /// What each source that is asked said last: its name, its version of that list, and how far that can be trusted.
+    pub(super) fn words_of(&self, sources: &[Followed]) -> Vec<(Arc<str>, Option<i64>, Freshness)> {
+        let heard = sources.iter().zip(&self.heard);
+        let word = |(followed, heard): (&Followed, &Option<Heard>)| {
+            let heard = heard.as_ref()?;
+            Some((Arc::clone(&followed.source.name), heard.revision, heard.freshness.clone()))
+        };
+        heard.filter_map(word).collect()
+    }
+
     /// The name of each shadow that spoke of it, and the number of addresses it tells otherwise of.
     pub(super) fn shadows(&self, sources: &[Followed]) -> Vec<(Arc<str>, usize)> {
         let heard = sources.iter().zip(&self.heard);

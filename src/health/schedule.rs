@@ -130,7 +130,7 @@ mod tests {
         let known = Known {
             service,
             freshness: Freshness::Live,
-            revision: None,
+            words: Vec::new(),
             changed: None,
             shadows: Vec::new(),
             endpoints: endpoints.into(),

@@ -157,7 +157,10 @@ mod tests {
         let sample = ServiceSample {
             service,
             stale: Duration::from_secs(4),
-            revision: Some(77),
+            words: vec![
+                ("zookeeper".into(), Some(77), Duration::from_secs(3)),
+                ("dns".into(), None, Duration::ZERO),
+            ],
             changed: Some(Duration::from_secs(9)),
             endpoints: vec![endpoint],
             shadows: vec![("etcd".into(), 3)],
@@ -195,7 +198,9 @@ mod tests {
             "wayside_endpoint_failures_total{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 1",
             "wayside_endpoint_attempts_in_flight{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 2",
             "wayside_service_stale_seconds{service=\"greeter\"} 4",
-            "wayside_service_revision{service=\"greeter\"} 77",
+            "wayside_service_revision{registry=\"zookeeper\",service=\"greeter\"} 77",
+            "wayside_service_registry_stale_seconds{registry=\"zookeeper\",service=\"greeter\"} 3",
+            "wayside_service_registry_stale_seconds{registry=\"dns\",service=\"greeter\"} 0",
             "wayside_service_unchanged_seconds{service=\"greeter\"} 9",
             "wayside_registry_up{registry=\"zookeeper\"} 1",
             "wayside_shadow_differences{registry=\"etcd\",service=\"greeter\"} 3",

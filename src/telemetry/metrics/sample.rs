@@ -16,8 +16,9 @@ pub struct ServiceSample {
     pub service: ServiceName,
     /// How long ago the registry last vouched for it; zero while it does.
     pub stale: Duration,
-    /// The registry's version of the last list (zxid, revision, index), where it has one.
-    pub revision: Option<i64>,
+    /// Of each registry that is asked for it: its name, its version of the last list (zxid, revision, index) where it has
+    /// one, and how long ago it last vouched for that; zero while it does.
+    pub words: Vec<(Arc<str>, Option<i64>, Duration)>,
     /// How long ago what is known last changed, when it was ever listed.
     pub changed: Option<Duration>,
     /// Its endpoints.
@@ -55,6 +56,10 @@ pub(super) fn families(services: &[ServiceSample]) -> Vec<MetricFamily> {
         "service_revision",
         "The registry's version of the last list: zxid, revision or index.",
     );
+    let mut ages = Family::gauge(
+        "service_registry_stale_seconds",
+        "How long ago a registry last vouched for its list of a service; 0 while it does.",
+    );
     let mut changed =
         Family::gauge("service_unchanged_seconds", "How long ago what is known of a service last changed.");
     let mut shadows = Family::gauge(
@@ -63,8 +68,12 @@ pub(super) fn families(services: &[ServiceSample]) -> Vec<MetricFamily> {
     );
     for sample in services {
         let service = sample.service.as_str();
-        if let Some(version) = sample.revision {
-            revision.add(&[("service", service)], signed(version));
+        for (registry, version, age) in &sample.words {
+            let labels = [("registry", &**registry), ("service", service)];
+            ages.add(&labels, age.as_secs_f64());
+            if let Some(version) = version {
+                revision.add(&labels, signed(*version));
+            }
         }
         if let Some(age) = sample.changed {
             changed.add(&[("service", service)], age.as_secs_f64());
@@ -87,7 +96,7 @@ pub(super) fn families(services: &[ServiceSample]) -> Vec<MetricFamily> {
             states.add(&[("service", service), ("state", state)], f64::from(count));
         }
     }
-    [attempts, failures, in_flight, states, stale, revision, changed, shadows]
+    [attempts, failures, in_flight, states, stale, revision, ages, changed, shadows]
         .into_iter()
         .filter_map(Family::finish)
         .collect()
