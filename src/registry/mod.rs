@@ -12,6 +12,7 @@ pub mod dns;
 pub mod etcd;
 pub mod file;
 pub mod fixed;
+mod follows;
 pub mod format;
 pub mod kinds;
 mod records;

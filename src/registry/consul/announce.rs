@@ -12,10 +12,9 @@ use tokio::time::{Instant, sleep_until};
 use super::agent::{Answer, Fault, Line};
 use super::registration::{Registration, look_path, withdraw_path};
 use super::settings::Settings;
-use super::watch::varied;
 use crate::provider::{Address, Host};
 use crate::registry::announcer::{Announcement, Announcer, Standing, Standings, ToAnnounce};
-use crate::registry::{RegistryError, Watch};
+use crate::registry::{RegistryError, Watch, varied};
 
 /// How often what is announced is looked at; varied by half. What somebody took out is back after that, at the latest.
 const LOOK: Duration = Duration::from_secs(2);

@@ -9,9 +9,9 @@ use super::agent::{Answer, Fault, Line};
 use super::bucket::Bucket;
 use super::known::Known;
 use super::settings::Consistency;
-use super::watch::{Shared, varied};
+use super::watch::Shared;
 use crate::provider::ServiceName;
-use crate::registry::{Listing, RegistryError, Report};
+use crate::registry::{Listing, RegistryError, Report, varied};
 
 /// Queries of one service at once, and how long it takes until there may be one more: a service whose checks flap, or an
 /// index that never rests, must not keep the agent busy.

@@ -1,21 +1,15 @@
 //! The one watch: the agent's pulse, and every wanted service followed, until the agent fails.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::future::{AbortHandle, Abortable};
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::Semaphore;
 
 use super::agent::{Fault, Line};
 use super::follow::Follow;
 use super::settings::Settings;
-use crate::provider::ServiceName;
-use crate::registry::{RegistryError, Report, Reports, Wanted};
+use crate::registry::follows::Follows;
+use crate::registry::{RegistryError, Report, Reports, Wanted, varied};
 
 /// Blocking queries at a time, each with a connection of its own: an agent takes 200 connections of one address by default,
 /// which all programs of a machine share.
@@ -55,20 +49,19 @@ async fn run(settings: &Settings, mut wanted: Wanted, reports: Reports) -> Resul
         blocking: Semaphore::new(BLOCKING_MAX),
         turns: Semaphore::new(TURNS_MAX),
     };
-    let mut follows = Follows { shared: &shared, handles: BTreeMap::new(), running: FuturesUnordered::new() };
-    follows.adjust(&wanted.borrow_and_update().clone());
+    let follow = |service| Follow::new(&shared, service).run();
+    let mut follows = Follows::default();
+    follows.adjust(&wanted.borrow_and_update().clone(), follow);
     let mut beating = Box::pin(pulse.beat());
     loop {
         tokio::select! {
             biased;
             changed = wanted.changed() => {
                 changed.map_err(|_| RegistryError::Abandoned)?;
-                follows.adjust(&wanted.borrow_and_update().clone());
+                follows.adjust(&wanted.borrow_and_update().clone(), follow);
             }
             error = &mut beating => return Err(error),
-            Some(ended) = follows.running.next() => if let Ok(error) = ended {
-                return Err(error);
-            },
+            error = follows.ended() => return Err(error),
         }
     }
 }
@@ -122,39 +115,4 @@ impl Pulse<'_> {
             }
         }
     }
-}
-
-type Running<'a> = Pin<Box<dyn Future<Output = RegistryError> + Send + 'a>>;
-
-/// The services that are followed. Their futures run inside the one watch: dropping it drops them.
-struct Follows<'a> {
-    shared: &'a Shared<'a>,
-    handles: BTreeMap<ServiceName, AbortHandle>,
-    running: FuturesUnordered<Abortable<Running<'a>>>,
-}
-
-impl Follows<'_> {
-    /// Follows what is newly wanted, and lets go of what is no longer.
-    fn adjust(&mut self, wanted: &BTreeSet<ServiceName>) {
-        self.handles.retain(|service, handle| {
-            let keep = wanted.contains(service);
-            if !keep {
-                handle.abort();
-            }
-            keep
-        });
-        for service in wanted {
-            if !self.handles.contains_key(service) {
-                let follow = Follow::new(self.shared, service.clone());
-                let (handle, registration) = AbortHandle::new_pair();
-                self.running.push(Abortable::new(Box::pin(follow.run()), registration));
-                self.handles.insert(service.clone(), handle);
-            }
-        }
-    }
-}
-
-/// A duration varied by half, so that a fleet does not act at once.
-pub(super) fn varied(duration: Duration) -> Duration {
-    duration.mul_f64(rand::random_range(0.5..1.5))
 }

@@ -1,16 +1,11 @@
 //! The one watch: every wanted service asked for, until no server answers, or none of the services can be had.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::StreamExt as _;
-use futures_util::future::{AbortHandle, Abortable};
-use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
@@ -18,6 +13,7 @@ use super::asking::Asking;
 use super::follow::Follow;
 use super::settings::Settings;
 use crate::provider::ServiceName;
+use crate::registry::follows::Follows;
 use crate::registry::{RegistryError, Report, Reports, Wanted};
 
 /// Services asked for at a time: at first all are due at once.
@@ -64,18 +60,19 @@ async fn run(settings: &Settings, mut wanted: Wanted, reports: Reports) -> Resul
         pulse.map_err(|error| shared.unreachable("no DNS server answers", error))?;
         shared.connect().await?;
     }
-    let mut follows = Follows { shared: &shared, handles: BTreeMap::new(), running: FuturesUnordered::new() };
-    follows.adjust(&wanted.borrow_and_update().clone());
+    let follow = |service| Follow::new(&shared, service).run();
+    let mut follows = Follows::default();
+    shared.note_wanted(&wanted.borrow());
+    follows.adjust(&wanted.borrow_and_update().clone(), follow);
     loop {
         tokio::select! {
             biased;
             changed = wanted.changed() => {
                 changed.map_err(|_| RegistryError::Abandoned)?;
-                follows.adjust(&wanted.borrow_and_update().clone());
+                shared.note_wanted(&wanted.borrow());
+                follows.adjust(&wanted.borrow_and_update().clone(), follow);
             }
-            Some(ended) = follows.running.next() => if let Ok(error) = ended {
-                return Err(error);
-            },
+            error = follows.ended() => return Err(error),
         }
     }
 }
@@ -88,6 +85,13 @@ impl Shared<'_> {
         source: impl Error + Send + Sync + 'static,
     ) -> RegistryError {
         RegistryError::Unreachable { doing: format!("{what} of {}", self.settings), source: Box::new(source) }
+    }
+
+    /// Notes which services are followed.
+    fn note_wanted(&self, wanted: &BTreeSet<ServiceName>) {
+        let mut standing = self.standing.lock();
+        standing.failing.retain(|service| wanted.contains(service));
+        standing.followed.clone_from(wanted);
     }
 
     /// Notes that a service was listed.
@@ -112,39 +116,6 @@ impl Shared<'_> {
         }
         let doing = format!("the DNS servers of {} tell of no service, last of {service}", self.settings);
         Err(RegistryError::Unreachable { doing, source: cause.into() })
-    }
-}
-
-type Running<'a> = Pin<Box<dyn Future<Output = RegistryError> + Send + 'a>>;
-
-/// The services that are followed. Their futures run inside the one watch: dropping it drops them.
-struct Follows<'a> {
-    shared: &'a Shared<'a>,
-    handles: BTreeMap<ServiceName, AbortHandle>,
-    running: FuturesUnordered<Abortable<Running<'a>>>,
-}
-
-impl Follows<'_> {
-    /// Follows what is newly wanted, and lets go of what is no longer.
-    fn adjust(&mut self, wanted: &BTreeSet<ServiceName>) {
-        self.handles.retain(|service, handle| {
-            let keep = wanted.contains(service);
-            if !keep {
-                handle.abort();
-            }
-            keep
-        });
-        for service in wanted {
-            if !self.handles.contains_key(service) {
-                let follow = Follow::new(self.shared, service.clone());
-                let (handle, registration) = AbortHandle::new_pair();
-                self.running.push(Abortable::new(Box::pin(follow.run()), registration));
-                self.handles.insert(service.clone(), handle);
-            }
-        }
-        let mut standing = self.shared.standing.lock();
-        standing.failing.retain(|service| wanted.contains(service));
-        standing.followed.clone_from(wanted);
     }
 }
 

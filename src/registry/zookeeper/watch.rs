@@ -1,20 +1,14 @@
 //! The one watch: a session, every wanted service followed in it, and the session's own state.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
-use std::future::Future;
-use std::pin::Pin;
 
-use futures_util::StreamExt as _;
-use futures_util::future::{AbortHandle, Abortable};
-use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 use zookeeper_client::{Error, SessionState};
 
 use super::Settings;
 use super::follow::Follow;
 use super::session::Session;
-use crate::provider::ServiceName;
+use crate::registry::follows::Follows;
 use crate::registry::{RegistryError, Report, Reports, Wanted};
 
 /// Follows every wanted service until the session fails.
@@ -33,13 +27,9 @@ async fn run(settings: &Settings, mut wanted: Wanted, reports: Reports) -> Resul
     if session.client.state() != SessionState::SyncConnected {
         link.note(session.client.state()).await?;
     }
-    let mut follows = Follows {
-        session: &session,
-        reports: &reports,
-        handles: BTreeMap::new(),
-        running: FuturesUnordered::new(),
-    };
-    follows.adjust(&wanted.borrow_and_update().clone());
+    let follow = |service| Follow::new(&session, &reports, service).run();
+    let mut follows = Follows::default();
+    follows.adjust(&wanted.borrow_and_update().clone(), follow);
     loop {
         tokio::select! {
             biased;
@@ -47,11 +37,9 @@ async fn run(settings: &Settings, mut wanted: Wanted, reports: Reports) -> Resul
             error = link.lost_for_good() => return Err(error),
             changed = wanted.changed() => {
                 changed.map_err(|_| RegistryError::Abandoned)?;
-                follows.adjust(&wanted.borrow_and_update().clone());
+                follows.adjust(&wanted.borrow_and_update().clone(), follow);
             }
-            Some(ended) = follows.running.next() => if let Ok(error) = ended {
-                return Err(error);
-            },
+            error = follows.ended() => return Err(error),
         }
     }
 }
@@ -93,36 +81,5 @@ impl Link<'_> {
             None => std::future::pending().await,
         }
         self.session.unreachable("the connection was lost and did not come back", Error::ConnectionLoss)
-    }
-}
-
-type Running<'a> = Pin<Box<dyn Future<Output = RegistryError> + Send + 'a>>;
-
-/// The services that are followed. Their futures run inside the one watch: dropping it drops them.
-struct Follows<'a> {
-    session: &'a Session<'a>,
-    reports: &'a Reports,
-    handles: BTreeMap<ServiceName, AbortHandle>,
-    running: FuturesUnordered<Abortable<Running<'a>>>,
-}
-
-impl Follows<'_> {
-    /// Follows what is newly wanted, and lets go of what is no longer.
-    fn adjust(&mut self, wanted: &BTreeSet<ServiceName>) {
-        self.handles.retain(|service, handle| {
-            let keep = wanted.contains(service);
-            if !keep {
-                handle.abort();
-            }
-            keep
-        });
-        for service in wanted {
-            if !self.handles.contains_key(service) {
-                let follow = Follow::new(self.session, self.reports, service.clone());
-                let (handle, registration) = AbortHandle::new_pair();
-                self.running.push(Abortable::new(Box::pin(follow.run()), registration));
-                self.handles.insert(service.clone(), handle);
-            }
-        }
     }
 }
