@@ -8,7 +8,7 @@ use wayside::provider::Address;
 use crate::support::client::{Client, Raw};
 use crate::support::patience::PATIENCE;
 use crate::support::provider::{Echo, Script, told, told_header};
-use crate::support::proxy::{config, proxied, start};
+use crate::support::proxy::{config, config_with, proxied, start};
 use crate::support::registry::Told;
 
 #[tokio::test]
@@ -48,6 +48,17 @@ async fn every_way_to_name_a_service_leads_there() {
     raw.say("GET http://USER-service/b?c HTTP/1.1\r\nhost: ignored\r\nconnection: close\r\n\r\n").await;
     let heard = raw.hear_all().await;
     assert!(heard.contains(r#""target":"/b?c""#) && heard.contains(r#"["host","USER-service"]"#), "{heard}");
+}
+
+#[tokio::test]
+async fn connections_are_not_kept_where_none_may_be() {
+    let echo = Echo::start().await;
+    let proxy = start(config_with("[upstream]\nidle_max = 0"), Told::with("greeter", &[echo.address()]));
+    let mut client = Client::connect(proxy.listeners[0]).await;
+    for asked in 1..4 {
+        assert_eq!(client.get("greeter", "/").await.status(), StatusCode::OK);
+        assert_eq!(echo.connections(), asked);
+    }
 }
 
 #[tokio::test]

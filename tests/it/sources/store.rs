@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use http::StatusCode;
 use tempfile::TempDir;
 
+use crate::support::etcd::Etcd;
 use crate::support::light::Light;
 use crate::support::patience::at_last;
 use crate::support::program::{Program, get, text};
@@ -58,10 +59,24 @@ impl Stored {
 
 /// The program with one registry and a store.
 async fn run(folder: &TempDir, url: &str, store: &Path) -> Program {
+    run_all(folder, &[url], store).await
+}
+
+/// The program with several registries and a store.
+async fn run_all(folder: &TempDir, urls: &[&str], store: &Path) -> Program {
     let config = folder.path().join("wayside.toml");
-    let text = format!("[registry]\nurl = \"{url}\"\n[store]\nfolder = \"{}\"\n", store.display());
+    let registries: String = urls.iter().map(|url| format!("[[registry]]\nurl = \"{url}\"\n")).collect();
+    let text = format!("{registries}[store]\nfolder = \"{}\"\n", store.display());
     fs::write(&config, text).unwrap();
     Program::run(&["--config", config.to_str().unwrap()]).await
+}
+
+/// A record as go-micro v2 writes it for a plain HTTP server.
+fn record(light: &Light) -> String {
+    format!(
+        r#"{{"name":"greeter","version":"latest","metadata":null,"endpoints":null,"nodes":[{{"id":"{0}","address":"{0}","metadata":{{}}}}]}}"#,
+        light.address
+    )
 }
 
 async fn ask(program: &Program) -> StatusCode {
@@ -79,12 +94,6 @@ async fn a_start_while_zookeeper_is_down_is_served_from_disk() {
     let folder = tempfile::tempdir().unwrap();
     let store = folder.path().join("store");
     let (one, two) = (Light::start().await, Light::start().await);
-    let record = |light: &Light| {
-        format!(
-            r#"{{"name":"greeter","version":"latest","metadata":null,"endpoints":null,"nodes":[{{"id":"{0}","address":"{0}","metadata":{{}}}}]}}"#,
-            light.address
-        )
-    };
     let writer = zookeeper.writer().await;
     writer.put("/micro-registry/greeter/one", record(&one)).await;
     let url = format!("zookeeper://{}", zookeeper.addresses());
@@ -116,6 +125,44 @@ async fn a_start_while_zookeeper_is_down_is_served_from_disk() {
     })
     .await;
     assert!(one.requests() <= before + 10, "the registry's word counts");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_while_all_of_several_registries_are_down_is_served_from_disk() {
+    let (mut zookeeper, mut etcd) = (ZooKeeper::start().await, Etcd::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let store = folder.path().join("store");
+    let (one, two) = (Light::start().await, Light::start().await);
+    zookeeper.writer().await.put("/micro-registry/greeter/one", record(&one)).await;
+    etcd.writer().await.put("/micro/registry/greeter/two", record(&two)).await;
+    let urls = [format!("zookeeper://{}", zookeeper.addresses()), format!("etcd://{}", etcd.address())];
+    let urls = [urls[0].as_str(), urls[1].as_str()];
+    let first = run_all(&folder, &urls, &store).await;
+    at_last("both are known", async || {
+        assert_eq!(ask(&first).await, StatusCode::OK);
+        one.requests() > 0 && two.requests() > 0
+    })
+    .await;
+    at_last("both are written", async || {
+        let written = |kind: &str| {
+            let files = fs::read_dir(&store).into_iter().flatten().flatten();
+            let mut named = files.filter(|file| file.file_name().to_string_lossy().starts_with(kind));
+            named.any(|file| fs::read_to_string(file.path()).is_ok_and(|text| text.contains("greeter")))
+        };
+        written("zookeeper") && written("etcd")
+    })
+    .await;
+    drop(first);
+    zookeeper.server().kill();
+    etcd.kill();
+
+    let second = run_all(&folder, &urls, &store).await;
+    let before = (one.requests(), two.requests());
+    for _ in 0..10 {
+        assert_eq!(ask(&second).await, StatusCode::OK, "no request fails without a registry");
+    }
+    assert_eq!((one.requests(), two.requests()), (before.0 + 5, before.1 + 5), "both are used");
+    assert_eq!(freshness(&second).await, "from disk");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
