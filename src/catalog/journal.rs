@@ -81,6 +81,11 @@ pub(super) fn record(events: &mut Events, service: &ServiceName, applied: &Appli
         events.add(service, endpoint, What::Kept, cause);
     }
     for endpoint in &applied.withdrawn {
-        events.add(service, endpoint, What::Withdrawn, "");
+        events.add(
+            service,
+            endpoint,
+            What::Withdrawn,
+            "its record was deleted or announces another address, or its registry is not used here",
+        );
     }
 }

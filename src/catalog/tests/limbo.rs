@@ -143,14 +143,21 @@ async fn a_record_without_an_owner_behind_which_nobody_answers_is_a_ghosts() {
 async fn weights_grow_while_providers_warm_up() {
     let bed = Bed::new(Settings::default()).await;
     let greeter = bed.subscribe("greeter");
-    let since = std::time::SystemTime::now();
-    let warm_up = crate::provider::WarmUp { since, over: Duration::from_mins(10) };
-    let cold = Arc::new(Provider { warm_up: Some(warm_up), ..Provider::clone(&lasting(1)) });
-    list(&bed, vec![cold]).await;
+    let warm_up = |over| crate::provider::WarmUp { since: std::time::SystemTime::now(), over };
+    let cold = |over| Arc::new(Provider { warm_up: Some(warm_up(over)), ..Provider::clone(&lasting(1)) });
     let weight = || greeter.snapshot().load().endpoints[0].weight.hundredths();
+    list(&bed, vec![cold(Duration::from_hours(1))]).await;
     assert_eq!(weight(), 1);
     let status = bed.catalog.service("greeter").unwrap();
     assert!((status.endpoints[0].weight - 0.01).abs() < 1e-9);
+    // The wall clock goes on by itself, and nothing but time is needed.
+    list(&bed, vec![cold(Duration::from_millis(200))]).await;
+    let begun = std::time::Instant::now();
+    while weight() < 100 {
+        assert!(begun.elapsed() < Duration::from_secs(10), "it is warm, and weighs {}", weight());
+        bed.pass(Duration::from_secs(1)).await;
+        greeter.touch(bed.catalog.clock.now());
+    }
 }
 
 #[tokio::test(start_paused = true)]
