@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, Cache};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use wayside::balance::{Policy, rng};
-use wayside::catalog::Snapshot;
+use wayside::balance::{Ask, Policy, rng};
+use wayside::catalog::{Claim, Members, Snapshot};
 use wayside::clock::Moment;
 use wayside::endpoint::{Endpoint, Memory};
 use wayside::provider::{Address, Provider, Weight};
@@ -22,9 +22,9 @@ fn snapshot(count: u32, policy: Policy, weight: impl Fn(u32) -> u32) -> Snapshot
         Endpoint::new(Arc::new(provider), Arc::new(Memory::new(u64::from(index), address)))
     };
     let endpoints: Arc<[Endpoint]> = (0..count).map(endpoint).collect();
-    let known = endpoints.len();
     let mut rng = rng::for_worker(1, 0);
-    Snapshot::new(endpoints, known, false, policy, &Snapshot::not_listed(), Moment::START, &mut rng)
+    let claim = Claim::on("svc".parse().unwrap(), policy);
+    Snapshot::new(&Members::of(endpoints), &claim, &Snapshot::not_listed(), Moment::START, &mut rng)
 }
 
 /// A pick as a worker makes it: the cached snapshot, then the balancer, then the availability check.
@@ -41,7 +41,9 @@ fn pick(criterion: &mut Criterion) {
                 let id = BenchmarkId::new(format!("{policy}/{weights}"), count);
                 group.bench_function(id, |bencher| {
                     bencher.iter(|| {
-                        black_box(cache.load().pick(Moment::START, &[], &mut rng).unwrap().memory.number)
+                        black_box(
+                            cache.load().pick(&mut Ask::new(Moment::START, &mut rng)).unwrap().memory.number,
+                        )
                     });
                 });
             }
@@ -60,13 +62,14 @@ fn pick_beside_another(criterion: &mut Criterion) {
             scope.spawn(|| {
                 let mut rng = rng::for_worker(1, 2);
                 while !ended.load(Ordering::Relaxed) {
-                    black_box(snapshot.pick(Moment::START, &[], &mut rng).unwrap().memory.number);
+                    black_box(snapshot.pick(&mut Ask::new(Moment::START, &mut rng)).unwrap().memory.number);
                 }
             });
             let mut rng = rng::for_worker(1, 1);
             group.bench_function(BenchmarkId::new(policy.as_str(), 100), |bencher| {
-                bencher
-                    .iter(|| black_box(snapshot.pick(Moment::START, &[], &mut rng).unwrap().memory.number));
+                bencher.iter(|| {
+                    black_box(snapshot.pick(&mut Ask::new(Moment::START, &mut rng)).unwrap().memory.number)
+                });
             });
             ended.store(true, Ordering::Relaxed);
         });
@@ -80,11 +83,13 @@ fn pick_around_failures(criterion: &mut Criterion) {
     for policy in Policy::ALL {
         let snapshot = snapshot(100, policy, |_| 100);
         for endpoint in snapshot.endpoints.iter().take(50) {
-            endpoint.memory.reach.fail(Moment::START, 0.5);
+            endpoint.memory.fail_to_connect(Moment::START, 0.5);
         }
         let mut rng = rng::for_worker(1, 1);
         group.bench_function(BenchmarkId::new(policy.as_str(), 100), |bencher| {
-            bencher.iter(|| black_box(snapshot.pick(Moment::START, &[], &mut rng).unwrap().memory.number));
+            bencher.iter(|| {
+                black_box(snapshot.pick(&mut Ask::new(Moment::START, &mut rng)).unwrap().memory.number)
+            });
         });
     }
     group.finish();

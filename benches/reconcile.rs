@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 use wayside::balance::{Policy, rng};
-use wayside::catalog::Snapshot;
 use wayside::catalog::reconcile::reconcile;
+use wayside::catalog::{Claim, Members, Snapshot};
+use wayside::clock::Moment;
 use wayside::endpoint::Endpoint;
 use wayside::provider::{Address, Provider, Weight};
 
@@ -34,11 +35,11 @@ fn change(criterion: &mut Criterion) {
         number += 1;
         number
     };
-    let known: Arc<[Endpoint]> = reconcile(&[], list.clone(), &mut count).endpoints.into();
+    let known: Arc<[Endpoint]> = reconcile(&[], list.clone(), &Arc::default(), &mut count).endpoints.into();
     group.bench_function("reconcile all new", |bencher| {
         bencher.iter_batched(
             || list.clone(),
-            |list| black_box(reconcile(&[], list, &mut count)),
+            |list| black_box(reconcile(&[], list, &Arc::default(), &mut count)),
             BatchSize::LargeInput,
         );
     });
@@ -47,7 +48,7 @@ fn change(criterion: &mut Criterion) {
     group.bench_function("reconcile one gone", |bencher| {
         bencher.iter_batched(
             || one_less.clone(),
-            |list| black_box(reconcile(&known, list, || unreachable!())),
+            |list| black_box(reconcile(&known, list, &Arc::default(), || unreachable!())),
             BatchSize::LargeInput,
         );
     });
@@ -55,7 +56,7 @@ fn change(criterion: &mut Criterion) {
     group.bench_function("reconcile one gone, read anew", |bencher| {
         bencher.iter_batched(
             || one_less.iter().map(|provider| Arc::new(Provider::clone(provider))).collect(),
-            |list| black_box(reconcile(&known, list, || unreachable!())),
+            |list| black_box(reconcile(&known, list, &Arc::default(), || unreachable!())),
             BatchSize::LargeInput,
         );
     });
@@ -65,22 +66,13 @@ fn change(criterion: &mut Criterion) {
         ("unequal", |index| 100 * (1 + index % 5)),
         ("awkward", |index| 100 + index * 7),
     ] {
-        let endpoints: Arc<[Endpoint]> = reconcile(&[], providers(weight), &mut count).endpoints.into();
+        let endpoints: Arc<[Endpoint]> =
+            reconcile(&[], providers(weight), &Arc::default(), &mut count).endpoints.into();
         for policy in Policy::ALL {
             group.bench_function(format!("snapshot, {policy}, {name} weights"), |bencher| {
-                let before = Snapshot::not_listed();
-                bencher.iter(|| {
-                    let endpoints = Arc::clone(&endpoints);
-                    black_box(Snapshot::new(
-                        endpoints,
-                        10_000,
-                        false,
-                        policy,
-                        &before,
-                        wayside::clock::Moment::START,
-                        &mut rng,
-                    ))
-                });
+                let (before, members) = (Snapshot::not_listed(), Members::of(Arc::clone(&endpoints)));
+                let claim = Claim::on("svc".parse().unwrap(), policy);
+                bencher.iter(|| black_box(Snapshot::new(&members, &claim, &before, Moment::START, &mut rng)));
             });
         }
     }

@@ -133,6 +133,7 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
         catalog.open_store(folder);
     }
     catalog.restrict(config.restrictions.clone());
+    catalog.tend(config.cares.clone());
     for claim in &config.declared {
         catalog.declare(claim).map_err(|source| {
             let service = claim.service.to_string();

@@ -100,6 +100,7 @@ impl Reloader {
         }
         let waiting = waiting(self.config.to_toml(), config.to_toml());
         self.shared.catalog.restrict(config.restrictions.clone());
+        self.shared.catalog.tend(config.cares.clone());
         for claim in &config.declared {
             if let Err(error) = self.shared.catalog.declare(claim) {
                 tracing::error!(service = %claim.service, %error, "a declared service cannot be followed");

@@ -1,5 +1,7 @@
 //! A balancer: the picker built for one snapshot, which proposes one endpoint after the other.
 
+mod ask;
+mod choice;
 pub mod kinds;
 pub mod random;
 pub mod rng;
@@ -7,8 +9,8 @@ pub mod round_robin;
 
 use std::fmt;
 
-use rand::rngs::SmallRng;
-
+pub use ask::Ask;
+pub use choice::Choice;
 pub use kinds::{Policy, PolicyError};
 
 use crate::endpoint::Endpoint;
@@ -19,8 +21,9 @@ use crate::provider::Address;
 /// Knows weights, not availability: whoever asks looks at the endpoint, and asks again when it cannot be used. Shared by
 /// all workers, never locked, allocates nothing.
 pub trait Balancer: Send + Sync + fmt::Debug {
-    /// The next candidate: an index below the number of endpoints the balancer was built for.
-    fn propose(&self, rng: &mut SmallRng) -> usize;
+    /// The next candidate: an index below the number of endpoints the balancer was built for. `turn` counts the
+    /// proposals of one pick, from 0.
+    fn propose(&self, ask: &mut Ask<'_>, turn: usize) -> usize;
 
     /// Where the policy stands in its order; `None` when it keeps none.
     fn position(&self) -> Option<Position>;

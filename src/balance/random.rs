@@ -1,9 +1,8 @@
 //! The policy `random`: by chance, in proportion to weight, at the same cost for any number of endpoints.
 
 use rand::Rng as _;
-use rand::rngs::SmallRng;
 
-use super::{Balancer, Position, weights};
+use super::{Ask, Balancer, Position, weights};
 use crate::endpoint::Endpoint;
 
 /// By chance, in proportion to weight: Walker's alias method with whole numbers, at one random number per pick.
@@ -73,8 +72,8 @@ fn fitting(weights: &[u32]) -> Vec<u64> {
 }
 
 impl Balancer for Random {
-    fn propose(&self, rng: &mut SmallRng) -> usize {
-        let bits = rng.next_u64();
+    fn propose(&self, ask: &mut Ask<'_>, _turn: usize) -> usize {
+        let bits = ask.rng.next_u64();
         let index = below(self.len, bits >> 32);
         match self.columns.get(index as usize) {
             Some(column) if below(self.height, bits & u64::from(u32::MAX)) >= column.level => {
@@ -100,6 +99,7 @@ mod tests {
 
     use super::*;
     use crate::balance::rng;
+    use crate::clock::Moment;
 
     /// The share of each endpoint, in units of `1 / (height * len)`, read off the columns.
     fn shares(random: &Random) -> Vec<u64> {
@@ -143,7 +143,7 @@ mod tests {
             let random = Random::from_weights(&weights);
             let mut rng = rng::for_worker(seed, 0);
             for _ in 0..100 {
-                prop_assert!(weights[random.propose(&mut rng)] > 0);
+                prop_assert!(weights[random.propose(&mut Ask::new(Moment::START, &mut rng), 0)] > 0);
             }
         }
     }
@@ -154,7 +154,7 @@ mod tests {
         let mut rng = rng::for_worker(seed, 0);
         let mut counts = vec![0_u32; weights.len()];
         for _ in 0..picks {
-            counts[random.propose(&mut rng)] += 1;
+            counts[random.propose(&mut Ask::new(Moment::START, &mut rng), 0)] += 1;
         }
         let total: u32 = weights.iter().sum();
         let term = |(count, weight): (&u32, &u32)| {

@@ -7,7 +7,7 @@ use crossbeam_utils::CachePadded;
 use rand::RngExt as _;
 use rand::rngs::SmallRng;
 
-use super::{Balancer, Position, weights};
+use super::{Ask, Balancer, Position, weights};
 use crate::endpoint::Endpoint;
 use crate::provider::Address;
 
@@ -57,7 +57,7 @@ impl RoundRobin {
 }
 
 impl Balancer for RoundRobin {
-    fn propose(&self, _rng: &mut SmallRng) -> usize {
+    fn propose(&self, _ask: &mut Ask<'_>, _turn: usize) -> usize {
         self.schedule.turn(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
@@ -87,6 +87,7 @@ mod tests {
 
     use super::*;
     use crate::balance::{Policy, rng};
+    use crate::clock::Moment;
     use crate::endpoint::Memory;
     use crate::provider::{Provider, Weight};
 
@@ -102,7 +103,7 @@ mod tests {
 
     fn turns(balancer: &dyn Balancer, count: usize) -> Vec<usize> {
         let mut rng = rng::for_worker(0, 0);
-        (0..count).map(|_| balancer.propose(&mut rng)).collect()
+        (0..count).map(|_| balancer.propose(&mut Ask::new(Moment::START, &mut rng), 0)).collect()
     }
 
     #[test]

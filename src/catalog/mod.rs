@@ -1,5 +1,6 @@
 //! The catalog: what we know now, of every service subscribed to.
 
+mod cares;
 mod events;
 mod ghosts;
 mod heard;
@@ -28,8 +29,9 @@ use rand::rngs::SmallRng;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 
+pub use cares::Cares;
 pub use events::{Event, What};
-pub use snapshot::{NoEndpoint, Snapshot};
+pub use snapshot::{Members, NoEndpoint, Snapshot};
 pub use source::{Role, Source, SourceSet};
 pub use sources::Restrictions;
 pub use status::{RegistryStatus, ServiceStatus};
@@ -112,6 +114,8 @@ struct State {
     standings: Vec<Standing>,
     /// The sources that services may come from.
     restrictions: Restrictions,
+    /// How endpoints are treated.
+    cares: Cares,
     rng: SmallRng,
     /// The number of the last memory made.
     memories: u64,
@@ -169,6 +173,7 @@ impl Catalog {
             shelves: Vec::new(),
             standings: sources.iter().map(|_| Standing::new(clock.now())).collect(),
             restrictions: Restrictions::new(),
+            cares: Cares::default(),
             rng: rng::for_worker(seed, u64::MAX),
             memories: 0,
             events: Events::default(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::endpoint::{Endpoint, Memory};
+use crate::endpoint::{Endpoint, Group, Memory};
 use crate::provider::Provider;
 use crate::registry::Skipped;
 use crate::registry::format::Reason;
@@ -27,7 +27,7 @@ pub struct Reconciled {
 }
 
 /// Reconciles the endpoints known so far, in order of address, with the providers listed now. `number` gives the numbers
-/// of new memories.
+/// of new memories, which are of this group.
 ///
 /// An address that stays keeps its memory, whatever its record says. One that returns after it was gone begins anew: the
 /// process behind it is another one. An endpoint whose record is the same value keeps that value itself, so that equal
@@ -35,6 +35,7 @@ pub struct Reconciled {
 pub fn reconcile(
     known: &[Endpoint],
     mut providers: Vec<Arc<Provider>>,
+    group: &Arc<Group>,
     mut number: impl FnMut() -> u64,
 ) -> Reconciled {
     let mut result = Reconciled { endpoints: Vec::with_capacity(providers.len()), ..Reconciled::default() };
@@ -67,8 +68,8 @@ pub fn reconcile(
                 endpoint
             }
             None => {
-                let memory = Arc::new(Memory::new(number(), provider.address.clone()));
-                let endpoint = Endpoint::new(provider, memory);
+                let memory = Memory::among(Arc::clone(group), number(), provider.address.clone());
+                let endpoint = Endpoint::new(provider, Arc::new(memory));
                 result.added.push(endpoint.clone());
                 endpoint
             }
@@ -112,7 +113,7 @@ mod tests {
 
     fn first(providers: Vec<Arc<Provider>>) -> Reconciled {
         let mut number = 0;
-        reconcile(&[], providers, || {
+        reconcile(&[], providers, &Arc::default(), || {
             number += 1;
             number
         })
@@ -129,8 +130,12 @@ mod tests {
     #[test]
     fn an_equal_list_changes_nothing_in_whatever_order() {
         let before = first(vec![provider("a", 1, ""), provider("b", 2, "")]);
-        let after =
-            reconcile(&before.endpoints, vec![provider("b", 2, ""), provider("a", 1, "")], || unreachable!());
+        let after = reconcile(
+            &before.endpoints,
+            vec![provider("b", 2, ""), provider("a", 1, "")],
+            &Arc::default(),
+            || unreachable!(),
+        );
         assert!(is_unchanged(&after));
         for (before, after) in before.endpoints.iter().zip(&after.endpoints) {
             assert!(Arc::ptr_eq(&before.provider, &after.provider));
@@ -144,6 +149,7 @@ mod tests {
         let two = reconcile(
             &one.endpoints,
             vec![provider("a", 1, "v2"), provider("new-b", 2, ""), provider("d", 4, "")],
+            &Arc::default(),
             || 9,
         );
         assert_eq!(ids(&two.endpoints), ["a", "new-b", "d"]);
@@ -153,7 +159,7 @@ mod tests {
             two.endpoints.iter().map(|endpoint| endpoint.memory.number).collect::<Vec<_>>(),
             [1, 2, 9]
         );
-        let three = reconcile(&two.endpoints, vec![provider("c", 3, "")], || 10);
+        let three = reconcile(&two.endpoints, vec![provider("c", 3, "")], &Arc::default(), || 10);
         assert_eq!(three.endpoints[0].memory.number, 10, "who returns begins anew");
         assert_eq!(three.unlisted.len(), 3);
     }
@@ -182,9 +188,9 @@ mod tests {
             failures: 0,
         };
         known[0].limbo = Some(Arc::new(limbo));
-        let gone = reconcile(&known, vec![], || unreachable!());
+        let gone = reconcile(&known, vec![], &Arc::default(), || unreachable!());
         assert!(gone.unlisted[0].limbo.is_some());
-        let back = reconcile(&known, vec![provider("a", 1, "")], || unreachable!());
+        let back = reconcile(&known, vec![provider("a", 1, "")], &Arc::default(), || unreachable!());
         assert_eq!((ids(&back.returned), back.endpoints[0].limbo.is_none()), (vec!["a"], true));
         assert!(Arc::ptr_eq(&back.endpoints[0].memory, &known[0].memory));
     }
@@ -218,7 +224,7 @@ mod tests {
             };
             let one = first(provide(&before));
             let mut number = 100;
-            let two = reconcile(&one.endpoints, provide(&after), || { number += 1; number });
+            let two = reconcile(&one.endpoints, provide(&after), &Arc::default(), || { number += 1; number });
             let old: BTreeMap<_, _> =
                 one.endpoints.iter().map(|known| (known.memory.address.clone(), known.memory.number)).collect();
             let now: BTreeSet<_> = after.iter().map(|(port, ..)| *port).collect();
@@ -233,7 +239,7 @@ mod tests {
             }
             prop_assert_eq!(two.unlisted.len() + two.endpoints.len() - two.added.len(), old.len());
             prop_assert_eq!(two.duplicates.len(), after.len() - now.len());
-            let again = reconcile(&two.endpoints, provide(&after), || unreachable!());
+            let again = reconcile(&two.endpoints, provide(&after), &Arc::default(), || unreachable!());
             prop_assert!(is_unchanged(&again));
         }
     }

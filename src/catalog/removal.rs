@@ -157,7 +157,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::endpoint::Memory;
+    use crate::endpoint::{Ending, Memory, Outcome};
     use crate::provider::Provider;
 
     const LIMBO: Duration = Duration::from_mins(1);
@@ -276,9 +276,9 @@ mod tests {
             let Verdict::Kept(endpoint) = verdict else { panic!("dropped") };
             let limbo = endpoint.limbo.as_deref().unwrap();
             if fail {
-                endpoint.memory.count_failure();
+                endpoint.memory.note(Outcome::Broken, Ending::at(Moment::START));
             } else {
-                endpoint.memory.reach.fail(Moment::START, 0.5);
+                endpoint.memory.fail_to_connect(Moment::START, 0.5);
             }
             assert!(matches!(review(endpoint, limbo, false, at(1, false)), Lapse::Ends(_)));
         }

@@ -13,12 +13,12 @@ use super::limbo::{Occasion, warm};
 use super::merge::Choice;
 use super::reconcile::{Reconciled, reconcile};
 use super::removal::Recent;
-use super::snapshot::Snapshot;
+use super::snapshot::{Members, Snapshot};
 use super::source::SourceSet;
 use super::sources::Followed;
 use super::subscription::{Claim, Freshness, Subscription};
 use crate::clock::Moment;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Care, Endpoint, Group};
 use crate::provider::ServiceName;
 use crate::registry::{Listing, Skipped, View};
 
@@ -27,6 +27,10 @@ use crate::registry::{Listing, Skipped, View};
 pub(super) struct Service {
     /// All endpoints, in order of address.
     pub(super) endpoints: Arc<[Endpoint]>,
+    /// What they have in common.
+    pub(super) group: Arc<Group>,
+    /// How they are treated.
+    pub(super) care: Arc<Care>,
     /// Whether the registry said last that it knows no such service.
     pub(super) absent: bool,
     /// The records of the last list that are no provider.
@@ -101,10 +105,12 @@ impl Applied {
 }
 
 impl Service {
-    /// Nothing is known yet; these sources are asked.
-    pub(super) fn new(heard: Vec<Option<Heard>>) -> Self {
+    /// Nothing is known yet; these sources are asked, and what they name is treated so.
+    pub(super) fn new(heard: Vec<Option<Heard>>, care: Arc<Care>) -> Self {
         Self {
             endpoints: Arc::new([]),
+            group: Arc::default(),
+            care,
             absent: false,
             skipped: Vec::new(),
             revision: None,
@@ -196,7 +202,7 @@ impl Service {
             View::Present { providers, skipped } => (false, providers, skipped),
         };
         let before = self.freshness();
-        let mut reconciled = reconcile(&self.endpoints, providers, number);
+        let mut reconciled = reconcile(&self.endpoints, providers, &self.group, number);
         skipped.append(&mut reconciled.duplicates);
         let newly_skipped = news(&self.skipped, &skipped);
         let (mut endpoints, withdrawn, kept) = self.judge(&mut reconciled, &occasion);
@@ -262,18 +268,14 @@ impl Service {
     /// Replaces the snapshots that would say something else now.
     pub(super) fn rebuild(&self, now: Moment, rng: &mut SmallRng) -> Swaps {
         let mut swaps = Swaps::default();
+        let members = self.members();
         for Claimed { subscription, .. } in &self.claims {
             let claim = subscription.claim();
             let before = subscription.snapshot().load();
-            let endpoints = claim.subset.select(&self.endpoints);
-            let out_of_reach = claim.subset.out_of_reach(&self.endpoints);
-            if !before.says(&endpoints, self.endpoints.len(), self.absent)
-                || before.out_of_reach != out_of_reach
-            {
-                let known = self.endpoints.len();
-                let after = Snapshot::new(endpoints, known, self.absent, claim.policy, &before, now, rng);
+            if !before.says(&members, claim) {
+                let after = Snapshot::new(&members, claim, &before, now, rng);
                 swaps.first_picks.extend(before.take_first_pick());
-                subscription.replace(after.without(out_of_reach));
+                subscription.replace(after);
                 swaps.count += 1;
             }
         }
@@ -284,9 +286,12 @@ impl Service {
         if self.is_pending() {
             return Snapshot::not_listed();
         }
-        let endpoints = claim.subset.select(&self.endpoints);
-        Snapshot::new(endpoints, self.endpoints.len(), self.absent, claim.policy, previous, now, rng)
-            .without(claim.subset.out_of_reach(&self.endpoints))
+        Snapshot::new(&self.members(), claim, previous, now, rng)
+    }
+
+    fn members(&self) -> Members {
+        let (endpoints, care) = (Arc::clone(&self.endpoints), Arc::clone(&self.care));
+        Members { endpoints, absent: self.absent, care }
     }
 }
 

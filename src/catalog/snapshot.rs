@@ -9,13 +9,32 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use thiserror::Error;
 
-use crate::balance::{Balancer, Policy};
+use super::subscription::Claim;
+use crate::balance::{Ask, Balancer};
 use crate::clock::Moment;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Care, Endpoint, Fit};
 use walk::Walk;
 
 /// Proposals asked for before all endpoints are looked at. Enough that with half of them out, one pick in 2^32 looks.
 const PROPOSALS_MAX: usize = 32;
+
+/// What a snapshot is made of: a service as it is known now.
+#[derive(Clone, Debug)]
+pub struct Members {
+    /// All its endpoints, in order of address, each address once.
+    pub endpoints: Arc<[Endpoint]>,
+    /// Whether the registry said that it knows no such service.
+    pub absent: bool,
+    /// How the endpoints are treated.
+    pub care: Arc<Care>,
+}
+
+impl Members {
+    /// These endpoints, treated as is usual.
+    pub fn of(endpoints: Arc<[Endpoint]>) -> Self {
+        Self { endpoints, absent: false, care: Arc::default() }
+    }
+}
 
 /// What the requests of one subscription pick from.
 #[derive(Debug)]
@@ -32,6 +51,8 @@ pub struct Snapshot {
     pub listed: bool,
     /// Whether the registry said that it knows no such service.
     pub absent: bool,
+    /// How they are treated.
+    pub care: Arc<Care>,
     /// Whether no endpoint asks for traffic, so that weights do not tell them apart.
     weightless: bool,
     /// What proposes endpoints; none when there are none.
@@ -57,6 +78,9 @@ pub enum NoEndpoint {
     /// All providers of the service, or of the subset, speak protocols other than HTTP.
     #[error("the service has no provider that HTTP can reach")]
     OutOfReach,
+    /// Every endpoint that is well has as much in flight as it may have.
+    #[error("every provider has as much in flight as it may have")]
+    Full,
     /// Every endpoint was tried already, and none of them can be reached at present.
     #[error("every provider was tried, and none can be reached")]
     AllTried,
@@ -72,6 +96,7 @@ impl Snapshot {
             out_of_reach: 0,
             listed: false,
             absent: false,
+            care: Arc::default(),
             weightless: true,
             balancer: None,
             made: Moment::START,
@@ -79,19 +104,12 @@ impl Snapshot {
         }
     }
 
-    /// The snapshot of a listed service: `endpoints` are those of the subset, in order of address, of `known` ones in all.
+    /// The snapshot that a claim has of a listed service.
     ///
     /// An order of the policy goes on where it stood in `previous`. When there are only spares, they are picked like any.
-    pub fn new(
-        endpoints: Arc<[Endpoint]>,
-        known: usize,
-        absent: bool,
-        policy: Policy,
-        previous: &Self,
-        now: Moment,
-        rng: &mut SmallRng,
-    ) -> Self {
-        let (endpoints, spares) = apart(endpoints);
+    pub fn new(members: &Members, claim: &Claim, previous: &Self, now: Moment, rng: &mut SmallRng) -> Self {
+        let (endpoints, spares) = apart(claim.subset.select(&members.endpoints));
+        let policy = claim.choice.policy;
         let balancer = if same_endpoints(&endpoints, &previous.endpoints) {
             previous.balancer.clone()
         } else {
@@ -102,10 +120,11 @@ impl Snapshot {
         Self {
             endpoints,
             spares,
-            known,
-            out_of_reach: 0,
+            known: members.endpoints.len(),
+            out_of_reach: claim.subset.out_of_reach(&members.endpoints),
             listed: true,
-            absent,
+            absent: members.absent,
+            care: Arc::clone(&members.care),
             weightless,
             balancer,
             made,
@@ -113,63 +132,63 @@ impl Snapshot {
         }
     }
 
-    /// This snapshot, where so many providers of the subset are left out since HTTP cannot reach them.
-    #[must_use]
-    pub fn without(self, out_of_reach: usize) -> Self {
-        Self { out_of_reach, ..self }
-    }
-
-    /// The endpoint for one attempt. `tried` are the numbers of the memories of endpoints that this request tried already.
+    /// The endpoint for one attempt.
     ///
-    /// An available endpoint that was not tried, as the balancer proposes; on a first attempt an unreachable one whose turn
-    /// it is to be tried again. If none is available, an available spare; if there is none either, one that was not tried,
+    /// An endpoint that is available, has room, and was not tried, as the balancer proposes; on a first attempt one that is
+    /// out and whose turn it is to be tried again. If none is available, an available spare; if there is none either, one that was not tried,
     /// whatever its state: a provider that may answer is better than none. If all were tried, an available one once more: the cause may lie with a connection.
     /// An endpoint of weight 0 is picked only when all have weight 0. Never allocates.
     ///
     /// # Errors
-    /// When there is no endpoint, or all were tried and none is available.
-    pub fn pick(&self, now: Moment, tried: &[u64], rng: &mut SmallRng) -> Result<&Endpoint, NoEndpoint> {
+    /// When there is no endpoint, or all were tried and none is available, or all that are have no room.
+    pub fn pick(&self, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
         let Some(balancer) = &self.balancer else { return Err(self.nothing()) };
         if self.first_pick.load(Ordering::Relaxed) == 0 {
-            self.first_pick.store(now.to_bits(), Ordering::Relaxed);
+            self.first_pick.store(ask.now.to_bits(), Ordering::Relaxed);
         }
-        for _ in 0..PROPOSALS_MAX {
-            let endpoint = &self.endpoints[balancer.propose(rng)];
-            if endpoint.is_available() {
-                if !was_tried(endpoint, tried) {
+        for turn in 0..PROPOSALS_MAX {
+            let endpoint = &self.endpoints[balancer.propose(ask, turn)];
+            match endpoint.fit(&self.care) {
+                Fit::Ready if !was_tried(endpoint, ask.tried) => return Ok(endpoint),
+                Fit::Out if ask.tried.is_empty() && endpoint.memory.try_claim(ask.now) => {
                     return Ok(endpoint);
                 }
-            } else if tried.is_empty()
-                && endpoint.memory.ghost().is_none()
-                && endpoint.memory.reach.try_claim(now)
-            {
-                return Ok(endpoint);
+                Fit::Ready | Fit::Full | Fit::Out => {}
             }
         }
-        self.search(tried, rng)
+        self.search(ask)
     }
 
     /// Looks at all endpoints, when proposals did not lead to one.
     #[cold]
-    fn search(&self, tried: &[u64], rng: &mut SmallRng) -> Result<&Endpoint, NoEndpoint> {
+    fn search(&self, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
+        let tried = ask.tried;
         let wanted = |endpoint: &&Endpoint| self.weightless || endpoint.weight.hundredths() > 0;
-        let walk = Walk::new(self.endpoints.len(), rng);
+        let walk = Walk::new(self.endpoints.len(), ask.rng);
         let first = |fits: &dyn Fn(&Endpoint) -> bool| {
             let endpoints = walk.clone().map(|index| &self.endpoints[index]).filter(wanted);
             endpoints.chain(&*self.spares).find(|endpoint| fits(endpoint))
         };
-        first(&|endpoint| endpoint.is_available() && !was_tried(endpoint, tried))
-            .or_else(|| first(&|endpoint| !was_tried(endpoint, tried)))
+        let fit = |endpoint: &Endpoint, fit: Fit| endpoint.fit(&self.care) == fit;
+        if let Some(endpoint) = first(&|endpoint| fit(endpoint, Fit::Ready) && !was_tried(endpoint, tried)) {
+            return Ok(endpoint);
+        }
+        if first(&|endpoint| fit(endpoint, Fit::Full)).is_some() {
+            return Err(NoEndpoint::Full);
+        }
+        first(&|endpoint| !was_tried(endpoint, tried))
             .or_else(|| first(&Endpoint::is_available))
             .ok_or(NoEndpoint::AllTried)
     }
 
     /// Whether a snapshot of these would say the same.
-    pub fn says(&self, endpoints: &Arc<[Endpoint]>, known: usize, absent: bool) -> bool {
-        let (endpoints, spares) = apart(Arc::clone(endpoints));
+    pub fn says(&self, members: &Members, claim: &Claim) -> bool {
+        let (endpoints, spares) = apart(claim.subset.select(&members.endpoints));
         self.listed
-            && self.known == known
-            && self.absent == absent
+            && self.known == members.endpoints.len()
+            && self.absent == members.absent
+            && self.out_of_reach == claim.subset.out_of_reach(&members.endpoints)
+            && Arc::ptr_eq(&self.care, &members.care)
             && same_endpoints(&self.endpoints, &endpoints)
             && same_endpoints(&self.spares, &spares)
     }

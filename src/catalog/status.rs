@@ -172,7 +172,7 @@ impl ServiceStatus {
             ClaimStatus {
                 version: claim.subset.version.as_deref().map(str::to_owned),
                 metadata: claim.subset.metadata.clone(),
-                policy: claim.policy.as_str(),
+                policy: claim.choice.policy.as_str(),
                 declared: claimed.declared,
                 endpoints: claimed.subscription.snapshot().load().all().count(),
             }

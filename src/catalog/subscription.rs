@@ -11,7 +11,7 @@ use tokio::sync::watch;
 
 use super::snapshot::Snapshot;
 use super::subset::Subset;
-use crate::balance::Policy;
+use crate::balance::Choice;
 use crate::clock::Moment;
 use crate::provider::ServiceName;
 
@@ -23,13 +23,13 @@ pub struct Claim {
     /// Which of its endpoints.
     pub subset: Subset,
     /// How one of them is chosen.
-    pub policy: Policy,
+    pub choice: Choice,
 }
 
 impl Claim {
     /// A claim on all endpoints of a service.
-    pub fn on(service: ServiceName, policy: Policy) -> Self {
-        Self { service, subset: Subset::default(), policy }
+    pub fn on(service: ServiceName, choice: impl Into<Choice>) -> Self {
+        Self { service, subset: Subset::default(), choice: choice.into() }
     }
 }
 

@@ -2,13 +2,16 @@
 
 mod announce;
 mod announced;
+mod declared;
 mod effective;
 mod error;
 mod file;
+mod listeners;
 mod overrides;
 mod reader;
 mod resolve;
 mod routes;
+mod services;
 mod sources;
 mod tls;
 mod value;
@@ -50,6 +53,8 @@ pub struct Config {
     pub store: Option<PathBuf>,
     /// How services are followed.
     pub catalog: catalog::Settings,
+    /// How the endpoints of each service are treated.
+    pub cares: catalog::Cares,
     /// Where requests go. Its naming holds what is declared of services, and the policy of all others.
     pub routes: Arc<route::Table>,
     /// What is followed from the start and never dropped, each claim once: declared services, and those of routes and

@@ -1,6 +1,5 @@
 //! Sections become the settings of each room, and are held against each other.
 
-use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -10,20 +9,21 @@ use std::time::Duration;
 use super::Config;
 use super::announce::announce;
 use super::announced::Known;
+use super::declared::Services;
+use super::listeners::{admin, listeners};
 use super::reader::Section;
-use super::routes::{self, Services};
+use super::routes;
+use super::services::services;
 use super::sources::{restriction, sources};
-use super::value::{Auto, Bytes, Flag, List, Listen, Number, Parsed, Time, Word, parsed, text};
+use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
 use crate::balance::Policy;
-use crate::catalog::Restrictions;
+use crate::catalog::{Cares, Restrictions};
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
-use crate::route::{Limits, Naming, Table};
+use crate::route::{Limits, Naming, Rules, Table};
 use crate::telemetry::{LineFormat, access, log};
-use crate::{admin, catalog, proxy, upstream};
+use crate::{proxy, upstream};
 
-/// The address of the proxy where none is given.
-const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4140);
 /// Threads that serve requests where the number is left to us: on two cores the rest belongs to the app beside us.
 const WORKERS_AUTO: usize = 2;
 /// More threads than any machine has use for.
@@ -38,10 +38,8 @@ const fn ms(millis: u64) -> Duration {
 pub(super) const ANY_TIME: Time = Time(Duration::ZERO..=DAY);
 /// Durations that bound something, and so must let something happen.
 pub(super) const SOME_TIME: Time = Time(ms(1)..=DAY);
-/// How long a ghost must have been silent to be deleted: long enough for any restart.
-const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 * 30));
 /// Numbers that bound something.
-const COUNT: RangeInclusive<usize> = 1..=1_000_000;
+pub(super) const COUNT: RangeInclusive<usize> = 1..=1_000_000;
 /// Attempts after the first.
 pub(super) const RETRIES: Number<u8> = Number(0..=7);
 /// A policy.
@@ -58,20 +56,12 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
     let sources = sources(top);
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
-    let mut taken = Vec::new();
-    let listeners: Vec<Option<ListenerSettings>> =
-        top.sections("listener", |section| listener(section, &mut taken, &known));
-    if listeners.is_empty() && top.is_empty_list("listener") {
-        top.wrong(
-            "listener",
-            "there is no listener; write [[listener]] with an address, or leave the key out",
-        );
-    }
-    let admin = top.section("admin", |section| admin(section, &taken));
-    let (catalog, policy) = top.section("services", services);
+    let listeners = listeners(top, &known);
+    let admin = top.section("admin", |section| admin(section, &listeners));
+    let (catalog, choice) = top.section("services", services);
     let mut naming = top.section("naming", naming);
-    naming.policy = policy;
-    let mut services = Services::new(policy);
+    naming.choice = choice;
+    let mut services = Services::new(choice);
     let mut restrictions = Restrictions::new();
     top.sections("service", |section| {
         let service = services.declare(section, &known);
@@ -94,8 +84,9 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let routes = routes?;
     let bound = listeners.iter().filter_map(|listener| listener.service.as_ref());
     let declared = services.followed(&routes, bound);
-    naming.limits = Arc::new(limits);
-    naming.declared = services.into_claims();
+    let rules = Arc::new(Rules { limits });
+    naming.declared = services.into_declared(&rules);
+    naming.rules = rules;
     let config = Config {
         workers,
         drain_timeout,
@@ -106,6 +97,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         restrictions,
         store,
         catalog,
+        cares: Cares::default(),
         routes: Arc::new(Table::new(routes, naming)),
         declared,
         announce,
@@ -136,62 +128,6 @@ fn held_together(top: &Section<'_>, config: &Config) {
     }
 }
 
-/// A listener, if its address is free; and the service it is bound to.
-fn listener(
-    section: &mut Section<'_>,
-    taken: &mut Vec<SocketAddr>,
-    known: &Known,
-) -> Option<ListenerSettings> {
-    let address = section.sound("address", &Listen, LISTEN);
-    let service = section.optional("service", &SERVICE, "what the request names");
-    known.check(section, "service", service.as_ref());
-    let address = address?;
-    if let Some(other) = taken.iter().find(|other| overlap(**other, address)) {
-        section.wrong("address", format!("{address} is taken by the listener {other}; write another port"));
-    }
-    taken.push(address);
-    Some(ListenerSettings { address, service })
-}
-
-fn admin(section: &mut Section<'_>, taken: &[SocketAddr]) -> Option<admin::Settings> {
-    let is_enabled = section.get("enabled", &Flag, true);
-    let default = admin::Settings::default();
-    let hosts = section.get("hosts", &List(HOST), default.hosts);
-    let address = section.sound("address", &Listen, default.address).filter(|_| is_enabled)?;
-    if let Some(other) = taken.iter().find(|other| overlap(**other, address)) {
-        section.wrong("address", format!("{address} is taken by the listener {other}; write another port"));
-    }
-    Some(admin::Settings { address, hosts })
-}
-
-/// A host name as it is asked for.
-const HOST: Parsed<String> = Parsed::new("a host name", "wayside.internal", domain, String::clone);
-
-/// Whether two addresses cannot be listened on side by side. Port 0 is a free one each time.
-fn overlap(one: SocketAddr, other: SocketAddr) -> bool {
-    let is_any = one.ip().is_unspecified() || other.ip().is_unspecified();
-    let same_family = one.is_ipv4() == other.is_ipv4();
-    one.port() == other.port() && one.port() != 0 && (one.ip() == other.ip() || is_any && same_family)
-}
-
-fn services(section: &mut Section<'_>) -> (catalog::Settings, Policy) {
-    let default = catalog::Settings::default();
-    let policy = section.get("policy", &POLICY, Policy::default());
-    let settings = catalog::Settings {
-        on_demand: section.get("on_demand", &Flag, default.on_demand),
-        services_max: section.get("max", &Number(COUNT), default.services_max),
-        idle: section.get("idle", &SOME_TIME, default.idle),
-        absent_idle: section.get("absent_idle", &SOME_TIME, default.absent_idle),
-        first_list_timeout: section.get("first_list_timeout", &ANY_TIME, default.first_list_timeout),
-        settle: section.get("settle", &Time(Duration::ZERO..=ms(10_000)), default.settle),
-        stale_warning: section.get("stale_warning", &SOME_TIME, default.stale_warning),
-        limbo: section.get("limbo", &ANY_TIME, default.limbo),
-        ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
-        reap_after: section.optional("reap_after", &REAP_TIME, "never"),
-    };
-    (settings, policy)
-}
-
 fn store(section: &mut Section<'_>) -> Option<PathBuf> {
     let is_enabled = section.get("enabled", &Flag, true);
     let folder = text("the path of a folder", "/var/lib/wayside");
@@ -217,7 +153,7 @@ fn naming(section: &mut Section<'_>) -> Naming {
 /// A domain as it stands at the end of host names.
 const HOST_SUFFIX: Parsed<String> = Parsed::new("a domain", "svc.local", domain, String::clone);
 
-fn domain(text: &str) -> Result<String, String> {
+pub(super) fn domain(text: &str) -> Result<String, String> {
     if text.starts_with('.') {
         return Err(format!("the dot before it is understood; write {:?}", text.trim_start_matches('.')));
     }

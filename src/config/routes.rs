@@ -1,77 +1,17 @@
-//! Declared services and routes.
+//! Routes.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue, Method};
 
 use super::announced::Known;
+use super::declared::{Services, subset};
 use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
 use super::resolve::{POLICY, RETRIES, SERVICE, SOME_TIME, shorter_than_request};
-use super::value::{Flag, List, Parsed, Problems, Shape, TEXTS, parsed, quoted, text};
-use crate::balance::Policy;
-use crate::catalog::{Claim, Subset};
-use crate::provider::ServiceName;
-use crate::route::{HeaderPattern, HostPattern, Limits, Matcher, PathPrefix, Rewrite, Route};
-
-/// What is declared of services.
-pub(super) struct Services {
-    policy: Policy,
-    claims: BTreeMap<ServiceName, Claim>,
-}
-
-impl Services {
-    /// Nothing yet; others are claimed by this policy.
-    pub(super) const fn new(policy: Policy) -> Self {
-        Self { policy, claims: BTreeMap::new() }
-    }
-
-    /// Reads one `[[service]]`; gives its name.
-    pub(super) fn declare(&mut self, section: &mut Section<'_>, known: &Known) -> Option<ServiceName> {
-        let name = section.required("name", &SERVICE, "write the name that the registry has");
-        let policy = section.optional("policy", &POLICY, "as in [services]").unwrap_or(self.policy);
-        let subset = subset(section, "any", "any").unwrap_or_default();
-        known.check(section, "name", name.as_ref());
-        let service = name?;
-        let claim = Claim { service: service.clone(), subset, policy };
-        if self.claims.insert(service.clone(), claim).is_some() {
-            let message = format!(
-                "{service} is declared already; write one [[service]] for it, and a [[route]] for each subset"
-            );
-            section.wrong("name", message);
-        }
-        Some(service)
-    }
-
-    fn claim(&self, service: &ServiceName) -> Claim {
-        let declared = self.claims.get(service).cloned();
-        declared.unwrap_or_else(|| Claim::on(service.clone(), self.policy))
-    }
-
-    /// Everything that is followed from the start, each claim once.
-    pub(super) fn followed<'s>(
-        &self,
-        routes: &[Route],
-        bound: impl Iterator<Item = &'s ServiceName>,
-    ) -> Vec<Claim> {
-        let declared = self.claims.values().cloned();
-        let routed = routes.iter().map(|route| route.claim.clone());
-        let mut followed = Vec::new();
-        for claim in declared.chain(routed).chain(bound.map(|name| self.claim(name))) {
-            if !followed.contains(&claim) {
-                followed.push(claim);
-            }
-        }
-        followed
-    }
-
-    /// What is declared, by name.
-    pub(super) fn into_claims(self) -> BTreeMap<ServiceName, Claim> {
-        self.claims
-    }
-}
+use super::value::{Flag, List, Parsed, Problems, Shape, parsed, quoted};
+use crate::route::{HeaderPattern, HostPattern, Limits, Matcher, PathPrefix, Rewrite, Route, Rules};
 
 /// Reads every `[[route]]`; `None` where one has no value for a mistake that was noted.
 pub(super) fn routes(
@@ -117,28 +57,14 @@ fn route(section: &mut Section<'_>, number: usize, services: &Services, limits: 
 
     let mut claim = services.claim(&service?);
     claim.subset = subset.unwrap_or(claim.subset);
-    claim.policy = policy.unwrap_or(claim.policy);
+    claim.choice.policy = policy.unwrap_or(claim.choice.policy);
     Some(Route {
         name: name.unwrap_or_else(|| format!("route-{number}")).into(),
         matcher: Matcher { hosts, path, methods, headers },
         claim,
         rewrite,
-        limits: Arc::new(limits),
+        rules: Arc::new(Rules { limits }),
     })
-}
-
-/// The subset that a section says, if it says one.
-fn subset(
-    section: &mut Section<'_>,
-    any_version: &'static str,
-    any_metadata: &'static str,
-) -> Option<Subset> {
-    let version = section.optional("version", &text("a version", "1.2.0"), any_version);
-    let metadata = section.optional("metadata", &TEXTS, any_metadata);
-    if version.is_none() && metadata.is_none() {
-        return None;
-    }
-    Some(Subset { version: version.map(Arc::from), metadata: metadata.unwrap_or_default() })
 }
 
 fn rewrite(section: &mut Section<'_>, has_path: bool) -> Rewrite {

@@ -68,7 +68,7 @@ fn flags_win_over_the_file() {
         .collect();
     assert_eq!(listeners, ["127.0.0.1:3 greeter", "127.0.0.1:4 greeter"]);
     assert_eq!(config.declared.len(), 1);
-    assert_eq!(config.declared[0].policy.as_str(), "random");
+    assert_eq!(config.declared[0].choice.policy.as_str(), "random");
     let announced: Vec<String> = config
         .announce
         .iter()
@@ -131,15 +131,18 @@ fn routes_inherit_what_they_do_not_say() {
     assert_eq!(&*api.name, "route-1");
     assert_eq!(api.claim, config.declared[0]);
     assert_eq!(api.rewrite.prefix.as_deref(), Some("/v2"));
-    assert_eq!((api.limits.request_timeout, api.limits.retries), (Duration::from_secs(5), 0));
+    assert_eq!((api.rules.limits.request_timeout, api.rules.limits.retries), (Duration::from_secs(5), 0));
     assert_eq!(canary.claim.subset.version.as_deref(), Some("2"));
-    assert_eq!(canary.claim.policy.as_str(), "random");
-    assert_eq!((canary.limits.request_timeout, canary.limits.retries), (Duration::from_secs(60), 1));
+    assert_eq!(canary.claim.choice.policy.as_str(), "random");
+    assert_eq!(
+        (canary.rules.limits.request_timeout, canary.rules.limits.retries),
+        (Duration::from_secs(60), 1)
+    );
     assert_eq!(canary.matcher.headers.len(), 2);
     assert_eq!(config.declared.len(), 2);
     let naming = config.routes.naming();
     assert_eq!(naming.claim("greeter".parse().unwrap()), config.declared[0]);
-    assert_eq!(naming.limits.request_timeout, Duration::from_secs(5));
+    assert_eq!(naming.rules.limits.request_timeout, Duration::from_secs(5));
 }
 
 #[test]

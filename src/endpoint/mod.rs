@@ -1,8 +1,12 @@
 //! An endpoint: a provider as this proxy knows it, with the memory that survives every change of the registry.
 
+mod care;
+mod fit;
 mod ghost;
+mod group;
 mod limbo;
 mod load;
+mod outcome;
 mod reach;
 
 use std::sync::Arc;
@@ -10,9 +14,13 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
+pub use care::Care;
+pub use fit::Fit;
 pub use ghost::Ghost;
+pub use group::Group;
 pub use limbo::{Cause, Limbo};
 pub use load::LoadGuard;
+pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
 
 use crate::clock::Moment;
@@ -42,7 +50,7 @@ impl Endpoint {
 
     /// Whether picking this endpoint is sound: reachable as far as is known.
     pub fn is_available(&self) -> bool {
-        self.memory.reach.is_available()
+        self.memory.is_available()
     }
 
     /// Whether it is picked only when no other one is available.
@@ -100,11 +108,18 @@ pub struct Memory {
     failures: AtomicU64,
     /// Set once by the catalog when the provider is withdrawn; pools of a retired endpoint are dropped by workers.
     retired: AtomicBool,
+    /// What it shares with the other endpoints of its service.
+    group: Arc<Group>,
 }
 
 impl Memory {
-    /// A memory of nothing yet. `number` is unique within the process: the catalog counts.
+    /// A memory of nothing yet, of an endpoint by itself. `number` is unique within the process: the catalog counts.
     pub fn new(number: u64, address: Address) -> Self {
+        Self::among(Arc::default(), number, address)
+    }
+
+    /// A memory of nothing yet, of an endpoint among others of its service.
+    pub fn among(group: Arc<Group>, number: u64, address: Address) -> Self {
         Self {
             number,
             address,
@@ -115,6 +130,7 @@ impl Memory {
             haunting: Haunting::default(),
             failures: AtomicU64::new(0),
             retired: AtomicBool::new(false),
+            group,
         }
     }
 
@@ -124,30 +140,66 @@ impl Memory {
         LoadGuard::new(Arc::clone(self))
     }
 
-    /// Counts an attempt that failed.
-    pub fn count_failure(&self) {
-        self.failures.fetch_add(1, Ordering::Relaxed);
+    /// Whether any attempt may be made there, as far as is known.
+    pub fn is_available(&self) -> bool {
+        self.reach.is_available()
+    }
+
+    /// Claims the right to a single attempt at an endpoint that is out: true for one caller once its pause is over.
+    pub fn try_claim(&self, now: Moment) -> bool {
+        self.ghost().is_none() && self.reach.try_claim(now)
+    }
+
+    /// Notes how an attempt went. True when that put the endpoint out.
+    pub fn note(&self, outcome: Outcome, ending: Ending) -> bool {
+        if outcome != Outcome::Success {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        match outcome {
+            Outcome::Success | Outcome::Failure | Outcome::Busy { .. } => {
+                self.answer(ending.now);
+                false
+            }
+            Outcome::Late | Outcome::Broken => false,
+            Outcome::Unreachable => self.fail_to_connect(ending.now, ending.luck),
+        }
     }
 
     /// Notes that the provider answered a request. Whoever answers at a stranger's address proves nothing.
     pub fn answer(&self, now: Moment) {
         self.answered.store(now.to_bits(), Ordering::Relaxed);
         if !self.reach.is_available() && self.ghost() != Some(Ghost::Stranger) {
-            self.haunting.end();
+            self.find_well();
+        }
+    }
+
+    /// Notes that no connection came about; `luck`, from 0 to 1, varies the pause. True when this put the endpoint out.
+    pub fn fail_to_connect(&self, now: Moment, luck: f64) -> bool {
+        let is_news = self.reach.fail(now, luck);
+        if is_news {
+            self.group.change();
+        }
+        is_news
+    }
+
+    /// Notes that a connection came about.
+    pub fn reached(&self) {
+        if !self.reach.is_available() {
             self.reach.succeed();
+            self.group.change();
         }
     }
 
     /// Notes that the provider was found to be well and to be itself: by a probe, or because it was announced anew.
     pub fn find_well(&self) {
         self.haunting.end();
-        self.reach.succeed();
+        self.reached();
     }
 
     /// Notes that its record is a ghost's. True when that is news. It is out from now on: a silent
     /// one until it answers, a stranger until a newer record of its address is there.
     pub fn haunt(&self, ghost: Ghost, now: Moment, luck: f64) -> bool {
-        self.reach.fail(now, luck);
+        self.fail_to_connect(now, luck);
         self.haunting.begin(ghost)
     }
 
@@ -159,6 +211,11 @@ impl Memory {
     /// When it answered last.
     pub fn answered(&self) -> Option<Moment> {
         Moment::from_bits(self.answered.load(Ordering::Relaxed))
+    }
+
+    /// What it shares with the other endpoints of its service.
+    pub const fn group(&self) -> &Arc<Group> {
+        &self.group
     }
 
     /// Attempts in flight now.

@@ -50,7 +50,7 @@ impl Reach {
     }
 
     /// Claims the right to try an unreachable endpoint: true for one caller once the pause is over, until its trial times out.
-    pub fn try_claim(&self, now: Moment) -> bool {
+    pub(super) fn try_claim(&self, now: Moment) -> bool {
         let trial = self.trial_until.load(Ordering::Relaxed);
         let free = Moment::from_bits(trial).is_none_or(|until| until <= now);
         let next = now.after(TRIAL).to_bits();
@@ -60,7 +60,7 @@ impl Reach {
     }
 
     /// Notes that the provider was reached.
-    pub fn succeed(&self) {
+    pub(super) fn succeed(&self) {
         if !self.is_available() {
             self.failures.store(0, Ordering::Relaxed);
             self.failing_since.store(0, Ordering::Relaxed);
@@ -83,7 +83,7 @@ impl Reach {
     /// Notes that a connection failed; `luck`, from 0 to 1, varies the pause. True when this failure put the endpoint out.
     ///
     /// Attempts that began together fail together: what fails within a pause does not lengthen it.
-    pub fn fail(&self, now: Moment, luck: f64) -> bool {
+    pub(super) fn fail(&self, now: Moment, luck: f64) -> bool {
         let before = Moment::from_bits(self.paused_until.load(Ordering::Relaxed));
         if before.is_some_and(|until| until > now) {
             return false;

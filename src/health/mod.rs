@@ -73,6 +73,6 @@ fn note(memory: &Memory, is_well: bool, clock: Clock) {
     if is_well {
         memory.answer(clock.now());
     } else {
-        memory.reach.fail(clock.now(), rand::rng().random());
+        memory.fail_to_connect(clock.now(), rand::rng().random());
     }
 }

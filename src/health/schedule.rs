@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(due(&mut schedule, &endpoints, 4999), [0_u64; 0]);
         assert_eq!(due(&mut schedule, &endpoints, 5001), [2]);
         assert_eq!(due(&mut schedule, &endpoints, 6000), [1]);
-        endpoints[0].memory.reach.fail(Moment::from_millis(6000), 0.5);
+        endpoints[0].memory.fail_to_connect(Moment::from_millis(6000), 0.5);
         assert_eq!(due(&mut schedule, &endpoints, 20_000), [2], "one that failed is dropped, not probed");
     }
 

@@ -76,6 +76,12 @@ pub enum ProxyError {
         /// Providers that the route wants.
         count: usize,
     },
+    /// Every provider that could be used has as much in flight as it may have.
+    #[error("every provider of service {service} has as many requests in flight as it may have")]
+    EndpointsFull {
+        /// The service.
+        service: ServiceName,
+    },
     /// As many requests as allowed are in flight.
     #[error("{limit} requests are in flight already, as many as allowed")]
     Overloaded {
@@ -156,6 +162,9 @@ impl ProxyError {
                 telling("no_provider", S::SERVICE_UNAVAILABLE, "destination_unavailable")
             }
             Self::OutOfReach { .. } => NOT_HTTP,
+            Self::EndpointsFull { .. } => {
+                telling("endpoints_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
+            }
             Self::Overloaded { .. } => {
                 telling("overloaded", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
             }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrayvec::ArrayVec;
+use tokio::time::Instant;
 
 use super::client::Client;
 use super::directory::Bound;
@@ -13,7 +14,7 @@ use super::record::Record;
 use super::traits::Traits;
 use crate::body::Body;
 use crate::endpoint::{Endpoint, LoadGuard};
-use crate::route::Limits;
+use crate::route::Rules;
 use crate::upstream::Reuse;
 
 /// The most attempts one request can have.
@@ -45,8 +46,10 @@ pub struct Routed {
     pub record: Rc<Record>,
     /// The subscription it goes to.
     pub bound: Rc<Bound>,
-    /// How long, how often.
-    pub limits: Arc<Limits>,
+    /// How long, how often, and what else is laid down for such requests.
+    pub rules: Arc<Rules>,
+    /// The hash of what it is told apart by, where its rules say by what.
+    pub key: Option<u64>,
     /// What kind of exchange it begins.
     pub exchange: Exchange,
     /// Endpoints it must not go to any more, by their numbers.
@@ -72,6 +75,8 @@ pub struct Attempt {
     pub exchange: Exchange,
     /// Whether an idle connection will do.
     pub reuse: Reuse,
+    /// When it began.
+    pub begun: Instant,
     /// How long it may take until the head of the answer, if it must not take as long as the request.
     pub limit: Option<Duration>,
 }

@@ -118,7 +118,7 @@ pub async fn begin_stream(
         Ok(upstream) => upstream,
         Err(cause) => return Err(failed(cause.into(), parts, first)),
     };
-    endpoint.memory.reach.succeed();
+    endpoint.memory.reached();
     let message = serialize(&parts, &first);
     // Written is sent on a socket, but not under TLS.
     let written = upstream.write_all(&message).await;

@@ -7,6 +7,7 @@ mod host;
 mod limits;
 mod matcher;
 mod naming;
+mod rules;
 mod table;
 
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use http::HeaderValue;
 
 pub use limits::Limits;
 pub use matcher::{HeaderPattern, HostPattern, Matcher, PathPrefix, PatternError};
-pub use naming::{Naming, Unroutable};
+pub use naming::{Declared, Naming, Unroutable};
+pub use rules::Rules;
 pub use table::{Asked, Found, Table, Target, Via};
 
 use crate::catalog::Claim;
@@ -31,8 +33,8 @@ pub struct Route {
     pub claim: Claim,
     /// What is changed before they go there.
     pub rewrite: Rewrite,
-    /// How long they may take, and how often they may be tried.
-    pub limits: Arc<Limits>,
+    /// What else is laid down for them.
+    pub rules: Arc<Rules>,
 }
 
 /// What a route changes in a request.

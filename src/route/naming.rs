@@ -10,10 +10,10 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use super::host::Host;
-use super::limits::Limits;
+use super::rules::Rules;
 use super::table::{Asked, Via};
-use crate::balance::Policy;
-use crate::catalog::{Claim, Subset};
+use crate::balance::Choice;
+use crate::catalog::Claim;
 use crate::provider::ServiceName;
 
 /// The ways in which a request may name its service, in this order. Each can be turned off.
@@ -32,12 +32,21 @@ pub struct Naming {
     pub path: bool,
     /// Whether a path segment that named the service is taken off the path.
     pub strip_path: bool,
-    /// The limits of requests that are named so.
-    pub limits: Arc<Limits>,
-    /// How a provider is chosen for a service that nothing is declared of.
-    pub policy: Policy,
+    /// What is laid down for requests to a service that nothing is declared of.
+    pub rules: Arc<Rules>,
+    /// How one of its providers is chosen.
+    pub choice: Choice,
     /// What is declared of services, by their name.
-    pub declared: BTreeMap<ServiceName, Claim>,
+    pub declared: BTreeMap<ServiceName, Declared>,
+}
+
+/// What is declared of a service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// What requests that name it go to.
+    pub claim: Claim,
+    /// What is laid down for them.
+    pub rules: Arc<Rules>,
 }
 
 impl Default for Naming {
@@ -49,8 +58,8 @@ impl Default for Naming {
             grpc_path: true,
             path: true,
             strip_path: true,
-            limits: Arc::default(),
-            policy: Policy::default(),
+            rules: Arc::default(),
+            choice: Choice::default(),
             declared: BTreeMap::new(),
         }
     }
@@ -125,9 +134,14 @@ impl Naming {
     /// The claim of a service that is named: as declared, else all its providers by the default policy.
     pub fn claim(&self, service: ServiceName) -> Claim {
         match self.declared.get(&service) {
-            Some(claim) => claim.clone(),
-            None => Claim { service, subset: Subset::default(), policy: self.policy },
+            Some(declared) => declared.claim.clone(),
+            None => Claim::on(service, self.choice),
         }
+    }
+
+    /// What is laid down for requests to this service.
+    pub(super) fn rules(&self, service: &str) -> &Arc<Rules> {
+        self.declared.get(service).map_or(&self.rules, |declared| &declared.rules)
     }
 
     /// The service that a request names.

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::host::Host;
 use super::*;
-use crate::catalog::Subset;
+use crate::balance::Choice;
 
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof!["[a-c]{1,2}", "[a-zA-Z0-9._~ %/-]{1,8}", "\\PC{1,4}"]
@@ -74,9 +74,9 @@ proptest! {
         let route = Route {
             name: "a".into(),
             matcher: Matcher { path: Some("/a".parse().unwrap()), ..Matcher::default() },
-            claim: Claim { service: "a".parse().unwrap(), subset: Subset::default(), policy: Default::default() },
+            claim: Claim::on("a".parse().unwrap(), Choice::default()),
             rewrite: Rewrite { prefix: prefix.map(Arc::from), host: None },
-            limits: Arc::default(),
+            rules: Arc::default(),
         };
         let table = Table::new(vec![route], naming_with_suffix());
         let asked = Asked { method: &Method::GET, host: host.as_deref(), path: &path, headers: &headers, bound: None };

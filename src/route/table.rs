@@ -8,8 +8,8 @@ use http::{HeaderMap, Method};
 
 use super::Route;
 use super::host::Host;
-use super::limits::Limits;
 use super::naming::{Naming, Unroutable};
+use super::rules::Rules;
 use crate::provider::ServiceName;
 
 /// Where requests go: the first route that is for one, else the service it names.
@@ -43,8 +43,8 @@ pub struct Found<'a> {
     pub via: Via<'a>,
     /// Bytes to take off the start of the path; see [`Found::path`].
     pub strip: usize,
-    /// How long it may take, and how often it may be tried.
-    pub limits: &'a Arc<Limits>,
+    /// What is laid down for it.
+    pub rules: &'a Arc<Rules>,
 }
 
 /// A route, or a service by its name.
@@ -107,7 +107,7 @@ impl Table {
                     target: Target::Route(route),
                     via: Via::Route(&route.name),
                     strip: if route.rewrite.prefix.is_some() { matched } else { 0 },
-                    limits: &route.limits,
+                    rules: &route.rules,
                 });
             }
         }
@@ -116,7 +116,8 @@ impl Table {
     }
 
     fn named<'a>(&'a self, service: Cow<'a, str>, via: Via<'a>, strip: usize) -> Found<'a> {
-        Found { target: Target::Named(service), via, strip, limits: &self.naming.limits }
+        let rules = self.naming.rules(&service);
+        Found { target: Target::Named(service), via, strip, rules }
     }
 }
 
@@ -171,14 +172,14 @@ mod tests {
     use http::{HeaderName, HeaderValue};
 
     use super::*;
-    use crate::catalog::{Claim, Subset};
+    use crate::balance::Choice;
+    use crate::catalog::Claim;
     use crate::route::{Matcher, Rewrite};
 
     fn route(name: &str, matcher: Matcher, prefix: Option<&str>) -> Route {
-        let claim =
-            Claim { service: name.parse().unwrap(), subset: Subset::default(), policy: Default::default() };
+        let claim = Claim::on(name.parse().unwrap(), Choice::default());
         let rewrite = Rewrite { prefix: prefix.map(Arc::from), host: None };
-        Route { name: name.into(), matcher, claim, rewrite, limits: Arc::default() }
+        Route { name: name.into(), matcher, claim, rewrite, rules: Arc::default() }
     }
 
     /// What a request finds, in short: `via service path`.

@@ -3,8 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::balance::Policy;
 use crate::endpoint::Memory;
-use crate::provider::{Address, Provider, Weight};
+use crate::provider::{Address, Protocol, Provider, Weight};
 
 const NOW: Moment = Moment::START;
 
@@ -16,8 +17,11 @@ fn snapshot(weights: &[u32], policy: Policy) -> Snapshot {
         Endpoint::new(Arc::new(provider), Arc::new(Memory::new(index as u64, address)))
     };
     let endpoints: Arc<[Endpoint]> = weights.iter().enumerate().map(endpoint).collect();
-    let known = endpoints.len();
-    Snapshot::new(endpoints, known, false, policy, &Snapshot::not_listed(), NOW, &mut rng())
+    Snapshot::new(&Members::of(endpoints), &claim(policy), &Snapshot::not_listed(), NOW, &mut rng())
+}
+
+fn claim(policy: Policy) -> Claim {
+    Claim::on("svc".parse().unwrap(), policy)
 }
 
 fn rng() -> SmallRng {
@@ -29,26 +33,34 @@ fn counts(snapshot: &Snapshot, picks: usize) -> Vec<usize> {
     let mut rng = rng();
     let mut counts = vec![0; snapshot.endpoints.len()];
     for _ in 0..picks {
-        counts[usize::try_from(snapshot.pick(NOW, &[], &mut rng).unwrap().memory.number).unwrap()] += 1;
+        counts
+            [usize::try_from(snapshot.pick(&mut Ask::new(NOW, &mut rng)).unwrap().memory.number).unwrap()] +=
+            1;
     }
     counts
 }
 
 fn fail(snapshot: &Snapshot, index: usize) {
-    snapshot.endpoints[index].memory.reach.fail(NOW, 0.5);
+    snapshot.endpoints[index].memory.fail_to_connect(NOW, 0.5);
 }
 
 #[test]
 fn says_why_there_is_nothing() {
-    let nothing = |snapshot: Snapshot| snapshot.pick(NOW, &[], &mut rng()).unwrap_err();
-    let empty = |absent| {
-        let before = Snapshot::not_listed();
-        Snapshot::new(Arc::new([]), 0, absent, Policy::Random, &before, NOW, &mut rng())
+    let nothing = |snapshot: Snapshot| snapshot.pick(&mut Ask::new(NOW, &mut rng())).unwrap_err();
+    let of = |members: Members| {
+        Snapshot::new(&members, &claim(Policy::Random), &Snapshot::not_listed(), NOW, &mut rng())
+    };
+    let empty = |absent| of(Members { absent, ..Members::of(Arc::new([])) });
+    let tcp = || {
+        let provider = Provider::new("p", "10.0.0.1:1".parse().unwrap());
+        let memory = Memory::new(1, provider.address.clone());
+        let provider = Provider { protocol: Protocol::Tcp, ..provider };
+        of(Members::of(Arc::new([Endpoint::new(Arc::new(provider), Arc::new(memory))])))
     };
     assert_eq!(nothing(Snapshot::not_listed()), NoEndpoint::NotListed);
     assert_eq!(nothing(empty(true)), NoEndpoint::Absent);
     assert_eq!(nothing(empty(false)), NoEndpoint::Empty);
-    assert_eq!(nothing(empty(false).without(2)), NoEndpoint::OutOfReach);
+    assert_eq!(nothing(tcp()), NoEndpoint::OutOfReach);
 }
 
 #[test]
@@ -74,15 +86,26 @@ fn what_was_tried_is_not_picked_again_while_there_is_another() {
         let snapshot = snapshot(&[100; 3], policy);
         let mut rng = rng();
         for _ in 0..100 {
-            assert_eq!(snapshot.pick(NOW, &[0, 2], &mut rng).unwrap().memory.number, 1);
+            assert_eq!(
+                snapshot.pick(&mut Ask { tried: &[0, 2], ..Ask::new(NOW, &mut rng) }).unwrap().memory.number,
+                1
+            );
         }
         fail(&snapshot, 1);
-        assert_eq!(snapshot.pick(NOW, &[0, 2], &mut rng).unwrap().memory.number, 1, "it may answer");
-        let again = snapshot.pick(NOW, &[0, 1, 2], &mut rng).unwrap().memory.number;
+        assert_eq!(
+            snapshot.pick(&mut Ask { tried: &[0, 2], ..Ask::new(NOW, &mut rng) }).unwrap().memory.number,
+            1,
+            "it may answer"
+        );
+        let again =
+            snapshot.pick(&mut Ask { tried: &[0, 1, 2], ..Ask::new(NOW, &mut rng) }).unwrap().memory.number;
         assert_ne!(again, 1, "all were tried: an available one again");
         fail(&snapshot, 0);
         fail(&snapshot, 2);
-        assert_eq!(snapshot.pick(NOW, &[0, 1, 2], &mut rng).unwrap_err(), NoEndpoint::AllTried);
+        assert_eq!(
+            snapshot.pick(&mut Ask { tried: &[0, 1, 2], ..Ask::new(NOW, &mut rng) }).unwrap_err(),
+            NoEndpoint::AllTried
+        );
     }
 }
 
@@ -105,21 +128,25 @@ fn one_request_at_a_time_tries_one_that_is_out() {
     let later = NOW.after(Duration::from_secs(2));
     let mut rng = rng();
     let mut picks = |tried: &[u64], count: usize| -> Vec<u64> {
-        (0..count).map(|_| snapshot.pick(later, tried, &mut rng).unwrap().memory.number).collect()
+        (0..count)
+            .map(|_| snapshot.pick(&mut Ask { tried, ..Ask::new(later, &mut rng) }).unwrap().memory.number)
+            .collect()
     };
     assert!(picks(&[7], 10).iter().all(|number| *number == 1), "a second attempt is no trial");
     let trials = picks(&[], 10);
     assert_eq!(trials.iter().filter(|number| **number == 0).count(), 1, "{trials:?}");
-    snapshot.endpoints[0].memory.reach.succeed();
+    snapshot.endpoints[0].memory.reached();
     assert_eq!(picks(&[], 10).iter().filter(|number| **number == 0).count(), 5);
 }
 
 #[test]
 fn an_unchanged_list_keeps_the_balancer() {
     let before = snapshot(&[100; 3], Policy::RoundRobin);
-    assert!(before.says(&before.endpoints, 3, false) && !before.says(&before.endpoints, 4, false));
-    let endpoints = Arc::clone(&before.endpoints);
-    let after = Snapshot::new(endpoints, 4, false, Policy::RoundRobin, &before, NOW, &mut rng());
+    let claim = claim(Policy::RoundRobin);
+    let same = Members { care: Arc::clone(&before.care), ..Members::of(Arc::clone(&before.endpoints)) };
+    let other = Members::of(Arc::clone(&before.endpoints));
+    assert!(before.says(&same, &claim) && !before.says(&other, &claim), "these are treated otherwise");
+    let after = Snapshot::new(&other, &claim, &before, NOW, &mut rng());
     assert!(Arc::ptr_eq(before.balancer.as_ref().unwrap(), after.balancer.as_ref().unwrap()));
 }
 
@@ -142,7 +169,7 @@ proptest! {
             snapshot.endpoints.iter().filter(wanted).collect()
         };
         let fresh = |endpoint: &&Endpoint| !tried.contains(&endpoint.memory.number);
-        match snapshot.pick(NOW, &tried, &mut rng()) {
+        match snapshot.pick(&mut Ask { tried: &tried, ..Ask::new(NOW, &mut rng()) }) {
             Ok(endpoint) => {
                 prop_assert!(wanted.iter().any(|wanted| wanted.memory.number == endpoint.memory.number));
                 let best = wanted.iter().any(|wanted| fresh(wanted) && wanted.is_available());
@@ -173,17 +200,21 @@ fn spares_are_picked_only_when_no_other_is_available() {
         endpoints[1].limbo = Some(Arc::new(limbo.clone()));
         let both: Arc<[Endpoint]> = endpoints.into();
         let before = Snapshot::not_listed();
-        let some = Snapshot::new(Arc::clone(&both), 3, false, policy, &before, NOW, &mut rng());
-        assert!(some.says(&both, 3, false) && !some.says(&some.endpoints, 3, false));
+        let claim = claim(policy);
+        let members = Members::of(Arc::clone(&both));
+        let some = Snapshot::new(&members, &claim, &before, NOW, &mut rng());
+        let fewer = Members { endpoints: Arc::clone(&some.endpoints), ..members.clone() };
+        assert!(some.says(&members, &claim) && !some.says(&fewer, &claim));
         let mut rng = rng();
-        let mut pick = |tried: &[u64]| some.pick(NOW, tried, &mut rng).unwrap().memory.number;
+        let mut pick =
+            |tried: &[u64]| some.pick(&mut Ask { tried, ..Ask::new(NOW, &mut rng) }).unwrap().memory.number;
         assert!((0..100).all(|_| pick(&[]) != 1));
         assert_eq!(pick(&[0, 2]), 1, "rather than one that was tried");
         fail(&some, 0);
         fail(&some, 1);
         assert!((0..100).all(|_| pick(&[]) == 1), "rather than one that is out");
         let only: Arc<[Endpoint]> = both.iter().filter(|endpoint| endpoint.is_spare()).cloned().collect();
-        let alone = Snapshot::new(only, 1, false, policy, &before, NOW, &mut super::tests::rng());
+        let alone = Snapshot::new(&Members::of(only), &claim, &before, NOW, &mut super::tests::rng());
         assert_eq!((alone.endpoints.len(), alone.spares.len()), (1, 0), "nobody else is there");
     }
 }

@@ -1,7 +1,8 @@
 //! Providers whose records go: who is used on, how long, and what an operator is told.
 
 use super::*;
-use crate::endpoint::Cause;
+use crate::balance::Ask;
+use crate::endpoint::{Cause, Ending, Outcome};
 use crate::provider::Tenure;
 use crate::registry::Listing;
 
@@ -110,7 +111,7 @@ async fn the_first_failure_ends_limbo() {
     let greeter = bed.subscribe("greeter");
     list(&bed, vec![lasting(1), lasting(2)]).await;
     bed.absent("greeter").await;
-    greeter.snapshot().load().endpoints[0].memory.count_failure();
+    greeter.snapshot().load().endpoints[0].memory.note(Outcome::Broken, Ending::at(Moment::START));
     bed.pass(Duration::from_secs(2)).await;
     assert_eq!(picked(&greeter), (vec![2], vec![]));
 }
@@ -123,7 +124,7 @@ async fn a_record_without_an_owner_behind_which_nobody_answers_is_a_ghosts() {
     let endpoints = Arc::clone(&greeter.snapshot().load().endpoints);
     for _ in 0..3 {
         for endpoint in &*endpoints {
-            endpoint.memory.reach.fail(bed.catalog.clock.now(), 0.5);
+            endpoint.memory.fail_to_connect(bed.catalog.clock.now(), 0.5);
         }
         bed.pass(Duration::from_secs(5)).await;
     }
@@ -174,7 +175,11 @@ async fn the_way_from_a_change_to_the_first_pick_is_measured() {
     let now = bed.catalog.clock.now();
     let mut rng = rng::for_worker(1, 1);
     bed.pass(Duration::from_secs(1)).await;
-    let _ = greeter.snapshot().load().pick(now.after(Duration::from_millis(300)), &[], &mut rng).unwrap();
+    let _ = greeter
+        .snapshot()
+        .load()
+        .pick(&mut Ask::new(now.after(Duration::from_millis(300)), &mut rng))
+        .unwrap();
     bed.pass(Duration::from_secs(2)).await;
     assert_eq!(metrics.swap_to_pick_seconds.get_sample_count(), 1);
     assert!((metrics.swap_to_pick_seconds.get_sample_sum() - 0.3).abs() < 1e-9);

@@ -1,6 +1,7 @@
 //! Subscribing: who shares what, who is dropped when, and who gives way when there is no room.
 
 use super::*;
+use crate::balance::Ask;
 use crate::catalog::subset::Subset;
 
 fn room_for(services_max: usize) -> Settings {
@@ -71,7 +72,8 @@ async fn providers_that_http_cannot_reach_are_known_but_never_picked() {
     assert_eq!((ports(&all), told()), (vec![2], (3, 2)));
     say(&[Protocol::Tcp, Protocol::Tcp, Protocol::Tcp]).await;
     assert_eq!((ports(&all), told()), (vec![], (3, 3)));
-    let why = all.snapshot().load().pick(bed.catalog.clock.now(), &[], &mut rng::for_worker(1, 1)).err();
+    let why =
+        all.snapshot().load().pick(&mut Ask::new(bed.catalog.clock.now(), &mut rng::for_worker(1, 1))).err();
     assert_eq!(why, Some(NoEndpoint::OutOfReach));
     let mut second = claim("orders");
     second.subset = Subset { version: Some("v9".into()), ..Subset::default() };
@@ -128,7 +130,7 @@ async fn a_claim_is_dropped_without_its_service() {
     let bed = Bed::new(Settings::default()).await;
     let declared = bed.catalog.declare(&claim("greeter")).unwrap();
     let mut other = claim("greeter");
-    other.policy = Policy::Random;
+    other.choice.policy = Policy::Random;
     let other = bed.catalog.subscribe(&other).unwrap();
     bed.list("greeter", &[1]).await;
     bed.pass(Duration::from_mins(11)).await;
@@ -186,7 +188,7 @@ async fn an_order_goes_on_where_it_stood_when_providers_change() {
     let mut rng = rng::for_worker(0, 0);
     let mut pick = || {
         let snapshot = greeter.snapshot().load();
-        snapshot.pick(Moment::START, &[], &mut rng).unwrap().provider.address.port()
+        snapshot.pick(&mut Ask::new(Moment::START, &mut rng)).unwrap().provider.address.port()
     };
     while pick() != 2 {}
     bed.pass(Duration::from_millis(100)).await;
@@ -200,7 +202,7 @@ async fn a_new_record_at_an_address_is_a_new_chance() {
     let greeter = bed.subscribe("greeter");
     bed.list("greeter", &[1]).await;
     let memory = Arc::clone(&greeter.snapshot().load().endpoints[0].memory);
-    memory.reach.fail(bed.catalog.clock.now(), 0.5);
+    memory.fail_to_connect(bed.catalog.clock.now(), 0.5);
     bed.pass(Duration::from_millis(100)).await;
     let mut restarted = Provider::clone(&provider(1));
     restarted.id = "p1-restarted".into();

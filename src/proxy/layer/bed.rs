@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use super::*;
 use crate::balance::{Policy, rng};
 use crate::body::Body;
-use crate::catalog::{self, Catalog, Claim, Snapshot};
+use crate::catalog::{self, Catalog, Claim, Members, Snapshot};
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::drain::Drain;
@@ -22,7 +22,7 @@ use crate::proxy::record::Record;
 use crate::proxy::request::{Exchange, Routed};
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::{Pseudonym, Shared, Worker};
-use crate::route::{Limits, Naming, Table};
+use crate::route::{Limits, Naming, Rules, Table};
 use crate::telemetry::access::{self, AccessLog};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{self, Dialler, Reuse};
@@ -78,7 +78,8 @@ impl Bed {
             client: Rc::clone(&self.client),
             record,
             bound,
-            limits: Arc::new(self.limits.clone()),
+            rules: Arc::new(Rules { limits: self.limits.clone() }),
+            key: None,
             exchange: Exchange::Plain,
             tried: arrayvec::ArrayVec::new(),
             reuse: Reuse::Idle,
@@ -100,11 +101,11 @@ impl Bed {
         };
         let endpoints: Vec<_> = ports.iter().map(endpoint).collect();
         let before = Snapshot::not_listed();
-        let policy = Policy::RoundRobin;
         let luck = &mut rng::for_worker(1, 1);
-        let snapshot =
-            Snapshot::new(endpoints.clone().into(), ports.len(), false, policy, &before, Moment::START, luck);
-        self.get().bound.subscription.snapshot().store(Arc::new(snapshot));
+        let bound = self.get().bound;
+        let members = Members::of(endpoints.clone().into());
+        let snapshot = Snapshot::new(&members, bound.subscription.claim(), &before, Moment::START, luck);
+        bound.subscription.snapshot().store(Arc::new(snapshot));
         endpoints
     }
 }

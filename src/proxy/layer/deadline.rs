@@ -55,7 +55,7 @@ where
             return self.inner.call(routed);
         }
         let asked = asked(routed.message.headers(), routed.traits);
-        let limit = asked.unwrap_or(routed.limits.request_timeout);
+        let limit = asked.unwrap_or(routed.rules.limits.request_timeout);
         let mut timer = routed.client.timer(routed.record.begun() + limit);
         let client = Rc::clone(&routed.client);
         let awaited = client.await_answer();

@@ -43,7 +43,8 @@ impl Service<Attempt> for Forward {
             return Box::pin(async move { begin_stream(attempt, &worker).await });
         }
         Box::pin(async move {
-            let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, limit } = attempt;
+            let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, begun: _, limit } =
+                attempt;
             shape(&mut message, &endpoint.provider);
             // A Go Micro server answers with the headers of its connection's first request, and takes
             // every client's ids for the same: its connections are never shared between clients.

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::{HeaderMap, Response};
+use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::{Answer, always_ready};
 use crate::body::Body;
-use crate::endpoint::{Ghost, Memory};
+use crate::endpoint::{Ending, Ghost, Memory, Outcome};
 use crate::provider::{Protocol, Provider};
 use crate::proxy::error::{ProxyError, with_causes};
 use crate::proxy::request::{Attempt, Failure, Returned};
@@ -53,6 +54,7 @@ where
 
     fn call(&mut self, attempt: Attempt) -> Self::Future {
         let guard = Rc::clone(&attempt.guard);
+        let begun = attempt.begun;
         let worker = Rc::clone(&self.worker);
         let called = &attempt.endpoint.provider;
         let called = (called.protocol == Protocol::Mucp).then(|| Arc::clone(called));
@@ -61,14 +63,16 @@ where
             match answer.await {
                 Ok(mut response) => {
                     match called.filter(|called| denies_itself(response.headers(), called)) {
-                        None => guard.memory().answer(worker.tick.now()),
+                        None => {
+                            note(guard.memory(), Outcome::Success, begun, &worker);
+                        }
                         Some(called) => expose(guard.memory(), &called, &worker),
                     }
                     response.body_mut().on_end(move |_| drop(guard));
                     Ok(response)
                 }
                 Err(failure) => {
-                    note(guard.memory(), &failure.error, &worker);
+                    tell(guard.memory(), &failure.error, begun, &worker);
                     Err(failure)
                 }
             }
@@ -93,24 +97,36 @@ fn expose(memory: &Memory, called: &Provider, worker: &Worker) {
     }
 }
 
-/// What a failed attempt says about its endpoint; failures of the caller's making say nothing.
-fn note(memory: &Arc<Memory>, error: &ProxyError, worker: &Worker) {
-    let ProxyError::Send(cause) = error else { return };
-    match cause {
-        SendCause::Connect(cause) => {
-            memory.count_failure();
-            if memory.reach.fail(worker.shared.clock.now(), worker.luck()) {
-                let cause = with_causes(cause);
-                tracing::warn!(endpoint = %memory.address, %cause, "an endpoint cannot be reached; it is left alone for a while");
+/// Tells an endpoint of a failed attempt; failures of the caller's making say nothing about it.
+fn tell(memory: &Memory, error: &ProxyError, begun: Instant, worker: &Worker) {
+    let outcome = if let ProxyError::AttemptTimeout { .. } = error {
+        Outcome::Late
+    } else if let ProxyError::Send(cause) = error {
+        match cause {
+            SendCause::Connect(_) => Outcome::Unreachable,
+            SendCause::Closed { .. } => {
+                worker.shared.metrics.proxy.upstream_resets_total.inc();
+                Outcome::Broken
             }
+            SendCause::Malformed { .. } => Outcome::Broken,
+            SendCause::Full { .. } | SendCause::RequestBody { .. } => return,
         }
-        SendCause::Closed { .. } => {
-            memory.count_failure();
-            worker.shared.metrics.proxy.upstream_resets_total.inc();
-        }
-        SendCause::Malformed { .. } => memory.count_failure(),
-        SendCause::Full { .. } | SendCause::RequestBody { .. } => {}
+    } else {
+        return;
+    };
+    if note(memory, outcome, begun, worker) {
+        let cause = with_causes(error);
+        tracing::warn!(endpoint = %memory.address, %cause, "an endpoint cannot be reached; it is left alone for a while");
     }
+}
+
+/// Notes how an attempt went that began at this time; true when that put its endpoint out.
+fn note(memory: &Memory, outcome: Outcome, begun: Instant, worker: &Worker) -> bool {
+    let ended = Instant::now();
+    let now = worker.shared.clock.at(ended);
+    // Luck is only for those that need a pause.
+    let luck = if outcome == Outcome::Success { 0.5 } else { worker.luck() };
+    memory.note(outcome, Ending { now, took: ended - begun, luck })
 }
 
 #[cfg(test)]

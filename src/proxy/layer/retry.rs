@@ -47,7 +47,7 @@ where
     }
 
     fn call(&mut self, routed: Routed) -> Self::Future {
-        let retries = routed.limits.retries;
+        let retries = routed.rules.limits.retries;
         let mut inner = self.inner.clone();
         let metrics = Arc::clone(&self.metrics);
         let mut answer = inner.call(routed);

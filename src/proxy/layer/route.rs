@@ -18,7 +18,7 @@ use crate::proxy::headers::{self, X_REQUEST_ID};
 use crate::proxy::request::{Exchange, Request, Routed};
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::Worker;
-use crate::route::{Asked, Limits, Target};
+use crate::route::{Asked, Rules, Target};
 use crate::upstream::Reuse;
 
 /// Finds where requests go.
@@ -46,7 +46,7 @@ pub struct Route<S> {
 /// Where a request goes, and what is changed before.
 struct Destination {
     bound: Rc<Bound>,
-    limits: Arc<Limits>,
+    rules: Arc<Rules>,
     path: Option<PathAndQuery>,
     host: Option<HeaderValue>,
 }
@@ -96,7 +96,7 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
         client.set_go_micro();
     }
     let found = find(&message, client.bound.as_ref(), worker);
-    let (Destination { bound, limits, path, host }, via) = found?;
+    let (Destination { bound, rules, path, host }, via) = found?;
     bound.subscription.touch(record.moment());
     record.via.set(Some(via));
     record.bound.replace(Some(Rc::clone(&bound)));
@@ -123,7 +123,7 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     }
     fields.append(http::header::VIA, shared.pseudonym.via(received));
     let (tried, reuse) = (arrayvec::ArrayVec::new(), Reuse::Idle);
-    Ok(Routed { message, traits, client, record, bound, limits, exchange, tried, reuse })
+    Ok(Routed { message, traits, client, record, bound, rules, key: None, exchange, tried, reuse })
 }
 
 /// Refuses what must not be forwarded, whatever its destination.
@@ -183,7 +183,7 @@ fn find(
     };
     let path = found.path(uri.path());
     let path = (path != uri.path()).then(|| with_query(&path, uri.query())).flatten();
-    Ok((Destination { bound, limits: Arc::clone(found.limits), path, host }, found.via.as_str()))
+    Ok((Destination { bound, rules: Arc::clone(found.rules), path, host }, found.via.as_str()))
 }
 
 fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {

@@ -4,9 +4,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use http::Response;
+use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::{Answer, always_ready};
+use crate::balance::Ask;
 use crate::body::Body;
 use crate::catalog::NoEndpoint;
 use crate::endpoint::Endpoint;
@@ -38,12 +40,13 @@ pub struct Select<S> {
 }
 
 impl<S> Select<S> {
-    fn pick(&self, routed: &Routed) -> Result<Endpoint, ProxyError> {
-        let now =
-            if routed.tried.is_empty() { routed.record.moment() } else { self.worker.shared.clock.now() };
+    fn pick(&self, routed: &Routed, begun: Instant) -> Result<Endpoint, ProxyError> {
+        let now = self.worker.shared.clock.at(begun);
         let bound = &routed.bound;
         bound.look(|snapshot| {
-            let picked = self.worker.with_luck(|rng| snapshot.pick(now, &routed.tried, rng));
+            let picked = self
+                .worker
+                .with_luck(|rng| snapshot.pick(&mut Ask { now, tried: &routed.tried, key: routed.key, rng }));
             if picked.is_ok_and(|endpoint| !endpoint.is_available())
                 && !snapshot.all().any(Endpoint::is_available)
             {
@@ -56,6 +59,7 @@ impl<S> Select<S> {
                     let (service, count) = (bound.service().clone(), snapshot.out_of_reach);
                     ProxyError::OutOfReach { service, count }
                 }
+                NoEndpoint::Full => ProxyError::EndpointsFull { service: bound.service().clone() },
                 NoEndpoint::Empty | NoEndpoint::AllTried => {
                     ProxyError::NoProvider { service: bound.service().clone(), known: snapshot.known }
                 }
@@ -78,11 +82,13 @@ where
     }
 
     fn call(&mut self, routed: Routed) -> Self::Future {
-        let endpoint = match self.pick(&routed) {
+        let begun = Instant::now();
+        let endpoint = match self.pick(&routed, begun) {
             Ok(endpoint) => endpoint,
             Err(error) => return Box::pin(std::future::ready(Err(error.into()))),
         };
-        let Routed { message, traits, client, record, bound, limits, exchange, mut tried, reuse } = routed;
+        let Routed { message, traits, client, record, bound, rules, key, exchange, mut tried, reuse } =
+            routed;
         record.attempts.set(record.attempts.get().saturating_add(1));
         record.endpoint.replace(Some(endpoint.memory.clone()));
         let number = endpoint.memory.number;
@@ -94,18 +100,30 @@ where
             endpoint,
             exchange,
             reuse,
-            limit: limits.attempt_timeout,
+            begun,
+            limit: rules.limits.attempt_timeout,
         });
         Box::pin(async move {
             answer.await.map_err(|Failure { error, again }| {
                 let again = again.and_then(|returned| {
                     let Returned { message, elsewhere, never_arrived } = returned;
-                    let repeatable = never_arrived || limits.retry_idempotent;
+                    let repeatable = never_arrived || rules.limits.retry_idempotent;
                     if !repeatable || (elsewhere && tried.try_push(number).is_err()) {
                         return None;
                     }
                     let reuse = if elsewhere { Reuse::Idle } else { Reuse::Fresh };
-                    Some(Routed { message, traits, client, record, bound, limits, exchange, tried, reuse })
+                    Some(Routed {
+                        message,
+                        traits,
+                        client,
+                        record,
+                        bound,
+                        rules,
+                        key,
+                        exchange,
+                        tried,
+                        reuse,
+                    })
                 });
                 Failure { error, again }
             })

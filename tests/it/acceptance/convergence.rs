@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use parking_lot::Mutex;
-use wayside::balance::rng;
+use wayside::balance::{Ask, rng};
 use wayside::clock::Moment;
 use zookeeper_client::{Acls, AddWatchMode, Client, CreateMode, EventType};
 
@@ -24,7 +24,7 @@ fn picked(subscription: &Subscription) -> Option<String> {
     let snapshot = subscription.snapshot().load();
     let mut rng = rng::for_worker(1, 1);
     // One that stays is there besides, and round robin takes turns.
-    let turns = (0..2).filter_map(|_| snapshot.pick(Moment::START, &[], &mut rng).ok());
+    let turns = (0..2).filter_map(|_| snapshot.pick(&mut Ask::new(Moment::START, &mut rng)).ok());
     let mut turns = turns.map(|endpoint| endpoint.provider.address.to_string());
     turns.find(|address| address != STAYS)
 }
