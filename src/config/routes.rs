@@ -1,4 +1,4 @@
-//! Routes.
+//! Routes, as the file says them.
 
 use std::sync::Arc;
 
