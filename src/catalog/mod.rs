@@ -5,12 +5,16 @@ mod events;
 mod ghosts;
 mod heard;
 mod journal;
+pub mod layout;
+mod layouts;
 mod limbo;
 pub mod merge;
 mod reap;
 pub mod reconcile;
 pub mod removal;
+mod sample;
 mod service;
+mod shares;
 pub mod snapshot;
 pub mod source;
 mod sources;
@@ -31,6 +35,8 @@ use tokio::sync::{Notify, watch};
 
 pub use cares::Cares;
 pub use events::{Event, What};
+pub use layout::Layout;
+pub use layouts::Layouts;
 pub use snapshot::{Members, NoEndpoint, Snapshot};
 pub use source::{Role, Source, SourceSet};
 pub use sources::Restrictions;
@@ -116,6 +122,10 @@ struct State {
     restrictions: Restrictions,
     /// How endpoints are treated.
     cares: Cares,
+    /// How they are laid out in tiers.
+    layouts: Layouts,
+    /// What tells this process apart from others, where nothing configured does.
+    seed: u64,
     rng: SmallRng,
     /// The number of the last memory made.
     memories: u64,
@@ -174,6 +184,8 @@ impl Catalog {
             standings: sources.iter().map(|_| Standing::new(clock.now())).collect(),
             restrictions: Restrictions::new(),
             cares: Cares::default(),
+            layouts: Layouts::default(),
+            seed,
             rng: rng::for_worker(seed, u64::MAX),
             memories: 0,
             events: Events::default(),

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::Known;
 use super::heard::Heard;
+use super::layout::Layout;
 use super::limbo::{Occasion, warm};
 use super::merge::Choice;
 use super::reconcile::{Reconciled, reconcile};
@@ -31,6 +32,8 @@ pub(super) struct Service {
     pub(super) group: Arc<Group>,
     /// How they are treated.
     pub(super) care: Arc<Care>,
+    /// How they are laid out in tiers.
+    pub(super) layout: Arc<Layout>,
     /// Whether the registry said last that it knows no such service.
     pub(super) absent: bool,
     /// The records of the last list that are no provider.
@@ -105,12 +108,13 @@ impl Applied {
 }
 
 impl Service {
-    /// Nothing is known yet; these sources are asked, and what they name is treated so.
-    pub(super) fn new(heard: Vec<Option<Heard>>, care: Arc<Care>) -> Self {
+    /// Nothing is known yet; these sources are asked, and what they name is treated and laid out so.
+    pub(super) fn new(heard: Vec<Option<Heard>>, care: Arc<Care>, layout: Arc<Layout>) -> Self {
         Self {
             endpoints: Arc::new([]),
             group: Arc::default(),
             care,
+            layout,
             absent: false,
             skipped: Vec::new(),
             revision: None,
@@ -291,7 +295,7 @@ impl Service {
 
     fn members(&self) -> Members {
         let (endpoints, care) = (Arc::clone(&self.endpoints), Arc::clone(&self.care));
-        Members { endpoints, absent: self.absent, care }
+        Members { endpoints, absent: self.absent, care, layout: Arc::clone(&self.layout) }
     }
 }
 

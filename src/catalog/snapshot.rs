@@ -1,5 +1,7 @@
 //! A snapshot: what a request picks from, immutable and replaced whole.
 
+mod pick;
+mod tiers;
 mod walk;
 mod wishes;
 
@@ -10,15 +12,12 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use thiserror::Error;
 
+use super::layout::Layout;
 use super::subscription::Claim;
-use crate::balance::{Ask, Balancer};
 use crate::clock::Moment;
-use crate::endpoint::{Care, Endpoint, Fit};
-use walk::Walk;
+use crate::endpoint::{Care, Endpoint};
+use tiers::Tiers;
 use wishes::Places;
-
-/// Proposals asked for before all endpoints are looked at. Enough that with half of them out, one pick in 2^32 looks.
-const PROPOSALS_MAX: usize = 32;
 
 /// What a snapshot is made of: a service as it is known now.
 #[derive(Clone, Debug)]
@@ -29,12 +28,14 @@ pub struct Members {
     pub absent: bool,
     /// How the endpoints are treated.
     pub care: Arc<Care>,
+    /// How they are laid out in tiers.
+    pub layout: Arc<Layout>,
 }
 
 impl Members {
     /// These endpoints, treated as is usual.
     pub fn of(endpoints: Arc<[Endpoint]>) -> Self {
-        Self { endpoints, absent: false, care: Arc::default() }
+        Self { endpoints, absent: false, care: Arc::default(), layout: Arc::default() }
     }
 }
 
@@ -55,10 +56,8 @@ pub struct Snapshot {
     pub absent: bool,
     /// How they are treated.
     pub care: Arc<Care>,
-    /// Whether no endpoint asks for traffic, so that weights do not tell them apart.
-    weightless: bool,
-    /// What proposes endpoints; none when there are none.
-    balancer: Option<Arc<dyn Balancer>>,
+    /// The endpoints again, by how near they are, with what proposes them.
+    tiers: Tiers,
     /// Where each endpoint is, for wishes.
     places: Places,
     /// When it was made.
@@ -104,8 +103,7 @@ impl Snapshot {
             listed: false,
             absent: false,
             care: Arc::default(),
-            weightless: true,
-            balancer: None,
+            tiers: Tiers::none(),
             places: Places::default(),
             made: Moment::START,
             first_pick: AtomicU64::new(Moment::START.to_bits()),
@@ -117,13 +115,7 @@ impl Snapshot {
     /// An order of the policy goes on where it stood in `previous`. When there are only spares, they are picked like any.
     pub fn new(members: &Members, claim: &Claim, previous: &Self, now: Moment, rng: &mut SmallRng) -> Self {
         let (endpoints, spares) = apart(claim.subset.select(&members.endpoints));
-        let policy = claim.choice.policy;
-        let balancer = if same_endpoints(&endpoints, &previous.endpoints) {
-            previous.balancer.clone()
-        } else {
-            (!endpoints.is_empty()).then(|| policy.build(&endpoints, previous.balancer.as_deref(), rng))
-        };
-        let weightless = endpoints.iter().all(|endpoint| endpoint.weight.hundredths() == 0);
+        let tiers = Tiers::new(&endpoints, &members.layout, claim, &previous.tiers, rng);
         let (made, first_pick) = (now, AtomicU64::new(0));
         Self {
             places: Places::after(&previous.places, &endpoints),
@@ -134,70 +126,10 @@ impl Snapshot {
             listed: true,
             absent: members.absent,
             care: Arc::clone(&members.care),
-            weightless,
-            balancer,
+            tiers,
             made,
             first_pick,
         }
-    }
-
-    /// The endpoint for one attempt.
-    ///
-    /// An endpoint that is available, has room, and was not tried, as the balancer proposes; on a first attempt one that is
-    /// out and whose turn it is to be tried again. If none is available, an available spare; if there is none either, one that was not tried,
-    /// whatever its state: a provider that may answer is better than none. If all were tried, an available one once more: the cause may lie with a connection.
-    /// An endpoint of weight 0 is picked only when all have weight 0, or when the request wishes for it. Never allocates,
-    /// but at the first wish for a token.
-    ///
-    /// # Errors
-    /// When there is no endpoint, or all were tried and none is available, or all that are have no room.
-    pub fn pick(&self, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
-        let Some(balancer) = &self.balancer else { return Err(self.nothing()) };
-        if self.first_pick.load(Ordering::Relaxed) == 0 {
-            self.first_pick.store(ask.now.to_bits(), Ordering::Relaxed);
-        }
-        if let Some(granted) = ask.wish.and_then(|wish| self.grant(wish, ask)) {
-            return granted;
-        }
-        for turn in 0..PROPOSALS_MAX {
-            let endpoint = &self.endpoints[balancer.propose(ask, turn)];
-            match endpoint.fit(&self.care) {
-                Fit::Ready if !was_tried(endpoint, ask.tried) => return Ok(endpoint),
-                Fit::Out if ask.tried.is_empty() && endpoint.memory.try_claim(ask.now) => {
-                    return Ok(endpoint);
-                }
-                Fit::Ready | Fit::Full | Fit::Out => {}
-            }
-        }
-        self.search(ask, &|endpoint| self.wants(endpoint))
-    }
-
-    /// Whether an endpoint asks for traffic. Of spares none is asked.
-    fn wants(&self, endpoint: &Endpoint) -> bool {
-        self.weightless
-            || endpoint.weight.hundredths() > 0
-            || (!self.spares.is_empty() && endpoint.is_spare())
-    }
-
-    /// Looks at all endpoints that are wanted, when proposals did not lead to one.
-    #[cold]
-    fn search(&self, ask: &mut Ask<'_>, wanted: &dyn Fn(&Endpoint) -> bool) -> Result<&Endpoint, NoEndpoint> {
-        let tried = ask.tried;
-        let walk = Walk::new(self.endpoints.len(), ask.rng);
-        let first = |fits: &dyn Fn(&Endpoint) -> bool| {
-            let endpoints = walk.clone().map(|index| &self.endpoints[index]).chain(&*self.spares);
-            endpoints.filter(|endpoint| wanted(endpoint)).find(|endpoint| fits(endpoint))
-        };
-        let fit = |endpoint: &Endpoint, fit: Fit| endpoint.fit(&self.care) == fit;
-        if let Some(endpoint) = first(&|endpoint| fit(endpoint, Fit::Ready) && !was_tried(endpoint, tried)) {
-            return Ok(endpoint);
-        }
-        if first(&|endpoint| fit(endpoint, Fit::Full)).is_some() {
-            return Err(NoEndpoint::Full);
-        }
-        first(&|endpoint| !was_tried(endpoint, tried))
-            .or_else(|| first(&Endpoint::is_available))
-            .ok_or(NoEndpoint::AllTried)
     }
 
     /// Whether a snapshot of these would say the same.
@@ -208,6 +140,7 @@ impl Snapshot {
             && self.absent == members.absent
             && self.out_of_reach == claim.subset.out_of_reach(&members.endpoints)
             && Arc::ptr_eq(&self.care, &members.care)
+            && Arc::ptr_eq(&self.tiers.layout, &members.layout)
             && same_endpoints(&self.endpoints, &endpoints)
             && same_endpoints(&self.spares, &spares)
     }
@@ -232,10 +165,6 @@ impl Snapshot {
             (true, false, _) => NoEndpoint::OutOfReach,
         }
     }
-}
-
-fn was_tried(endpoint: &Endpoint, tried: &[u64]) -> bool {
-    tried.contains(&endpoint.memory.number)
 }
 
 /// The endpoints to pick from and the spares; when there are only spares, they are picked from.
