@@ -66,6 +66,21 @@ pub struct Snapshot {
     first_pick: AtomicU64,
 }
 
+/// One tier of a snapshot, for an operator.
+#[derive(Debug)]
+pub struct TierView<'a> {
+    /// What its endpoints have in common.
+    pub name: String,
+    /// In order of address.
+    pub endpoints: &'a [Endpoint],
+    /// The part of the traffic that it can take at present, of [`super::shares::WHOLE`].
+    pub share: u32,
+    /// Whether too few of it are available.
+    pub panics: bool,
+    /// Whether there is no other.
+    pub is_alone: bool,
+}
+
 /// Why nothing could be picked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum NoEndpoint {
@@ -148,6 +163,18 @@ impl Snapshot {
     /// Every endpoint in it.
     pub fn all(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.iter().chain(&*self.spares)
+    }
+
+    /// Its tiers as they are at present, nearest first.
+    pub fn tiers(&self) -> impl Iterator<Item = TierView<'_>> {
+        let (_, division) = self.tiers.division();
+        self.tiers.list.iter().enumerate().map(move |(number, tier)| TierView {
+            name: self.tiers.layout.name(tier.place),
+            endpoints: &tier.endpoints,
+            share: division.shares[number],
+            panics: division.panics[number],
+            is_alone: self.tiers.list.len() == 1,
+        })
     }
 
     /// How long after its making it was first picked from; told once, and not while it was not.

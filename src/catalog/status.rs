@@ -1,6 +1,7 @@
 //! What the catalog tells an operator: plain values, made when asked for.
 
 mod registries;
+mod tiers;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use registries::{HeardStatus, RegistryStatus};
+pub use tiers::TierStatus;
 
 use super::service::Service;
 use super::sources::Followed;
@@ -78,6 +80,8 @@ pub struct ClaimStatus {
     pub declared: bool,
     /// Endpoints in its snapshot.
     pub endpoints: usize,
+    /// How near they are, nearest first.
+    pub tiers: Vec<TierStatus>,
 }
 
 /// One endpoint.
@@ -117,6 +121,9 @@ pub struct EndpointStatus {
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+    /// How near it is, where there are several tiers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// Its version; empty when it announces none.
     pub version: String,
     /// What is spoken with it.
@@ -163,18 +170,22 @@ pub struct SkippedStatus {
 impl ServiceStatus {
     pub(super) fn of(name: &ServiceName, service: &Service, sources: &[Followed], now: Moment) -> Self {
         let naming = registries::naming(service, sources);
+        let tiers = tiers::by_endpoint(service);
         let endpoint = |endpoint: &Endpoint| {
             let registries = naming.get(&endpoint.provider.address).cloned().unwrap_or_default();
-            EndpointStatus { registries, ..EndpointStatus::of(endpoint, now) }
+            let tier = tiers.get(&endpoint.memory.number).cloned();
+            EndpointStatus { registries, tier, ..EndpointStatus::of(endpoint, now) }
         };
         let claims = service.claims.iter().map(|claimed| {
             let claim = claimed.subscription.claim();
+            let snapshot = claimed.subscription.snapshot().load();
             ClaimStatus {
                 version: claim.subset.version.as_deref().map(str::to_owned),
                 metadata: claim.subset.metadata.clone(),
                 policy: claim.choice.policy.as_str(),
                 declared: claimed.declared,
-                endpoints: claimed.subscription.snapshot().load().all().count(),
+                endpoints: snapshot.all().count(),
+                tiers: tiers::of(&snapshot),
             }
         });
         Self {
@@ -238,6 +249,7 @@ impl EndpointStatus {
             }),
             weight: f64::from(weight.hundredths()) / 100.0,
             zone: provider.zone.as_deref().map(str::to_owned),
+            tier: None,
             version: provider.version.to_string(),
             protocol: provider.protocol.as_str(),
             tls: provider.secure,

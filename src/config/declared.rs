@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::announced::Known;
+use super::failover::Failovers;
 use super::reader::Section;
 use super::resolve::{POLICY, SERVICE};
 use super::value::{TEXTS, text};
@@ -16,12 +17,14 @@ use crate::route::{Declared, Route, Rules};
 pub(super) struct Services {
     choice: Choice,
     claims: BTreeMap<ServiceName, Claim>,
+    /// Which service takes the place of which.
+    pub(super) failovers: Failovers,
 }
 
 impl Services {
     /// Nothing yet; others are claimed by this choice.
     pub(super) const fn new(choice: Choice) -> Self {
-        Self { choice, claims: BTreeMap::new() }
+        Self { choice, claims: BTreeMap::new(), failovers: Failovers::new() }
     }
 
     /// Reads one `[[service]]`; gives its name.
@@ -30,6 +33,7 @@ impl Services {
         let policy = section.optional("policy", &POLICY, "as in [services]");
         let subset = subset(section, "any", "any").unwrap_or_default();
         known.check(section, "name", name.as_ref());
+        self.failovers.declare(section, name.as_ref(), known);
         let choice = Choice { policy: policy.unwrap_or(self.choice.policy) };
         let service = name?;
         let claim = Claim { service: service.clone(), subset, choice };
@@ -48,6 +52,11 @@ impl Services {
         declared.unwrap_or_else(|| Claim::on(service.clone(), self.choice))
     }
 
+    /// What these services are claimed by, where nothing else is said.
+    pub(super) fn claims(&self, services: &[ServiceName]) -> Vec<Claim> {
+        services.iter().map(|service| self.claim(service)).collect()
+    }
+
     /// Everything that is followed from the start, each claim once.
     pub(super) fn followed<'s>(
         &self,
@@ -56,8 +65,11 @@ impl Services {
     ) -> Vec<Claim> {
         let declared = self.claims.values().cloned();
         let routed = routes.iter().map(|route| route.claim.clone());
+        let behind = self.claims.keys().flat_map(|service| self.failovers.behind(service));
+        let behind = behind.map(|service| self.claim(&service));
+        let behind = behind.chain(routes.iter().flat_map(|route| route.rules.failover.iter().cloned()));
         let mut followed = Vec::new();
-        for claim in declared.chain(routed).chain(bound.map(|name| self.claim(name))) {
+        for claim in declared.chain(routed).chain(bound.map(|name| self.claim(name))).chain(behind) {
             if !followed.contains(&claim) {
                 followed.push(claim);
             }
@@ -65,10 +77,17 @@ impl Services {
         followed
     }
 
-    /// What is declared, by name; these rules are laid down for all.
-    pub(super) fn into_declared(self, rules: &Arc<Rules>) -> BTreeMap<ServiceName, Declared> {
-        let declared = |claim| Declared { claim, rules: Arc::clone(rules) };
-        self.claims.into_iter().map(|(name, claim)| (name, declared(claim))).collect()
+    /// What is declared, by name; these rules are laid down for all, and a failover where there is one.
+    pub(super) fn declared(&self, rules: &Arc<Rules>) -> BTreeMap<ServiceName, Declared> {
+        let declared = |(name, claim): (&ServiceName, &Claim)| {
+            let failover = self.claims(&self.failovers.behind(name));
+            let rules = match failover.is_empty() {
+                true => Arc::clone(rules),
+                false => Arc::new(Rules { failover: failover.into(), ..Rules::clone(rules) }),
+            };
+            (name.clone(), Declared { claim: claim.clone(), rules })
+        };
+        self.claims.iter().map(declared).collect()
     }
 }
 

@@ -5,6 +5,7 @@ mod announced;
 mod declared;
 mod effective;
 mod error;
+mod failover;
 mod file;
 mod listeners;
 mod overrides;
@@ -13,6 +14,7 @@ mod resolve;
 mod routes;
 mod services;
 mod sources;
+mod tiers;
 mod tls;
 mod value;
 
@@ -55,6 +57,8 @@ pub struct Config {
     pub catalog: catalog::Settings,
     /// How the endpoints of each service are treated.
     pub cares: catalog::Cares,
+    /// How the endpoints of each service are laid out in tiers.
+    pub layouts: catalog::Layouts,
     /// Where requests go. Its naming holds what is declared of services, and the policy of all others.
     pub routes: Arc<route::Table>,
     /// What is followed from the start and never dropped, each claim once: declared services, and those of routes and

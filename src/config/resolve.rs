@@ -15,6 +15,7 @@ use super::reader::Section;
 use super::routes;
 use super::services::services;
 use super::sources::{restriction, sources};
+use super::tiers::{Here, Tiers};
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
 use crate::balance::Policy;
 use crate::catalog::{Cares, Restrictions};
@@ -52,19 +53,22 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let workers = top.get("workers", &Auto(1..=WORKERS_MAX), None).unwrap_or_else(|| {
         std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_AUTO)
     });
+    let here = Here::of(top);
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
     let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
     let sources = sources(top);
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
     let admin = top.section("admin", |section| admin(section, &listeners));
-    let (catalog, choice) = top.section("services", services);
+    let ((catalog, choice), mut tiers) =
+        top.section("services", |section| (services(section), Tiers::usual(section, here)));
     let mut naming = top.section("naming", naming);
     naming.choice = choice;
     let mut services = Services::new(choice);
     let mut restrictions = Restrictions::new();
     top.sections("service", |section| {
         let service = services.declare(section, &known);
+        tiers.of(section, service.as_ref());
         restriction(section, service, sources.as_deref(), &mut restrictions);
     });
     let store = top.section("store", store);
@@ -84,8 +88,8 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let routes = routes?;
     let bound = listeners.iter().filter_map(|listener| listener.service.as_ref());
     let declared = services.followed(&routes, bound);
-    let rules = Arc::new(Rules { limits });
-    naming.declared = services.into_declared(&rules);
+    let rules = Arc::new(Rules { limits, ..Rules::default() });
+    naming.declared = services.declared(&rules);
     naming.rules = rules;
     let config = Config {
         workers,
@@ -98,6 +102,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         store,
         catalog,
         cares: Cares::default(),
+        layouts: tiers.into_layouts(),
         routes: Arc::new(Table::new(routes, naming)),
         declared,
         announce,

@@ -24,7 +24,7 @@ pub(super) fn routes(
     let mut number = 0;
     let read = top.sections("route", |section| {
         number += 1;
-        let route = route(section, number, services, limits)?;
+        let route = route(section, number, services, known, limits)?;
         known.check(section, "service", Some(&route.claim.service));
         if let Some(same) = earlier.iter().find(|other| other.name == route.name) {
             section
@@ -43,7 +43,13 @@ pub(super) fn routes(
     read.into_iter().collect::<Option<Vec<()>>>().map(|_| earlier)
 }
 
-fn route(section: &mut Section<'_>, number: usize, services: &Services, limits: &Limits) -> Option<Route> {
+fn route(
+    section: &mut Section<'_>,
+    number: usize,
+    services: &Services,
+    known: &Known,
+    limits: &Limits,
+) -> Option<Route> {
     let name = section.optional("name", &NAME, "route-1, route-2 and so on, by its place");
     let service = section.required("service", &SERVICE, "write the service that its requests go to");
     let hosts = section.get("hosts", &List(HOST), Vec::new());
@@ -54,16 +60,22 @@ fn route(section: &mut Section<'_>, number: usize, services: &Services, limits: 
     let subset = subset(section, "as declared of the service", "as declared of the service");
     let rewrite = rewrite(section, path.is_some());
     let limits = route_limits(section, limits);
+    let failover = services.failovers.of_route(section, service.as_ref(), known);
 
     let mut claim = services.claim(&service?);
     claim.subset = subset.unwrap_or(claim.subset);
     claim.choice.policy = policy.unwrap_or(claim.choice.policy);
+    let failover = services.claims(&failover);
+    if failover.contains(&claim) {
+        let message = format!("{} would take its own place in the end; write another service", claim.service);
+        section.wrong("failover", message);
+    }
     Some(Route {
         name: name.unwrap_or_else(|| format!("route-{number}")).into(),
         matcher: Matcher { hosts, path, methods, headers },
         claim,
         rewrite,
-        rules: Arc::new(Rules { limits }),
+        rules: Arc::new(Rules { limits, failover: failover.into() }),
     })
 }
 

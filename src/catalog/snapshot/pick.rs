@@ -8,6 +8,7 @@ use super::tiers::Tier;
 use super::walk::Walk;
 use super::{NoEndpoint, Snapshot};
 use crate::balance::{Ask, Detour};
+use crate::clock::Moment;
 use crate::endpoint::{Endpoint, Fit};
 
 /// Proposals asked for before all endpoints are looked at. Enough that with half of them out, one pick in 2^32 looks.
@@ -53,6 +54,16 @@ impl Snapshot {
         self.search(ask, &|endpoint| self.wants(endpoint))
     }
 
+    /// Whether any endpoint is available that would be picked.
+    pub fn is_usable(&self, now: Moment) -> bool {
+        self.tiers.is_usable(now) || self.spares.iter().any(Endpoint::is_available)
+    }
+
+    /// An endpoint whose turn it is to be tried again, for an ask that would otherwise go to another service.
+    pub fn pick_trial(&self, ask: &mut Ask<'_>) -> Option<&Endpoint> {
+        if self.tiers.list.is_empty() { None } else { self.trial(self.tiers.list.len(), ask) }
+    }
+
     /// The tier that an ask falls to.
     #[inline(never)]
     fn choose(&self, ask: &mut Ask<'_>) -> (usize, &Tier) {
@@ -60,7 +71,7 @@ impl Snapshot {
         (number, &self.tiers.list[number])
     }
 
-    /// An endpoint of a nearer tier whose turn it is to be tried again, so that a tier that gets nothing comes back.
+    /// An endpoint of a tier before this one whose turn it is to be tried again, so that a tier that gets nothing comes back.
     #[inline(never)]
     fn trial(&self, number: usize, ask: &mut Ask<'_>) -> Option<&Endpoint> {
         let tier = &self.tiers.list[ask.rng.random_range(0..number)];

@@ -50,6 +50,8 @@ struct Reckoning {
     ends: [AtomicU32; TIERS_MAX],
     /// Whether each is in panic.
     panics: [AtomicBool; TIERS_MAX],
+    /// Whether any endpoint is available that asks for traffic.
+    is_usable: AtomicBool,
 }
 
 impl Tiers {
@@ -108,8 +110,14 @@ impl Tiers {
         self.reckoning.panics[number].load(Ordering::Relaxed)
     }
 
+    /// Whether any endpoint is available that asks for traffic.
+    pub(super) fn is_usable(&self, now: Moment) -> bool {
+        self.reckon(now);
+        self.reckoning.is_usable.load(Ordering::Relaxed)
+    }
+
     /// What a tier can take at present.
-    pub(super) fn strength(&self, tier: &Tier) -> Strength {
+    fn strength(&self, tier: &Tier) -> Strength {
         let mut strength = Strength::default();
         for endpoint in &*tier.endpoints {
             let weight = u64::from(endpoint.weight.hundredths()).max(u64::from(self.weightless));
@@ -121,13 +129,14 @@ impl Tiers {
         strength
     }
 
-    /// How the traffic is divided at present.
-    pub(super) fn division(&self) -> Division {
+    /// What each tier can take at present, and how the traffic is divided by that.
+    pub(super) fn division(&self) -> ([Strength; TIERS_MAX], Division) {
         let mut strengths = [Strength::default(); TIERS_MAX];
         for (strength, tier) in strengths.iter_mut().zip(&self.list) {
             *strength = self.strength(tier);
         }
-        divide(&strengths[..self.list.len().max(1)], self.layout.spill_below, self.layout.panic_below)
+        let Layout { spill_below, panic_below, .. } = *self.layout;
+        (strengths, divide(&strengths[..self.list.len().max(1)], spill_below, panic_below))
     }
 
     /// Makes the reckoning anew if something changed since.
@@ -147,7 +156,9 @@ impl Tiers {
         if made.is_some_and(|made| made <= now && now.since(made).as_millis() < stands) {
             return;
         }
-        let Division { shares, panics } = self.division();
+        let (strengths, Division { shares, panics }) = self.division();
+        let is_usable = strengths.iter().any(|strength| strength.available > 0);
+        self.reckoning.is_usable.store(is_usable, Ordering::Relaxed);
         let mut end = 0;
         for (share, place) in shares.iter().zip(&self.reckoning.ends) {
             end += share;

@@ -138,6 +138,7 @@ mod tests {
         let recorder = metrics.recorder(&"greeter".parse().unwrap());
         recorder.record(200, None, Duration::from_millis(3));
         recorder.record(503, Some("connect_failed"), Duration::from_millis(9));
+        recorder.detour("spill");
         recorder.flush();
         metrics.recorder_without_service().record(404, Some("no_route"), Duration::ZERO);
         metrics.catalog.skipped("malformed").inc();
@@ -190,6 +191,7 @@ mod tests {
             "wayside_requests_total{class=\"4xx\",reason=\"no_route\",service=\"\"} 1",
             "wayside_request_duration_seconds_count{service=\"greeter\"} 2",
             "wayside_request_duration_seconds_bucket{service=\"greeter\",le=\"0.005\"} 1",
+            "wayside_detours_total{kind=\"spill\",service=\"greeter\"} 1",
             "wayside_announced{service=\"own\"} 1",
             "wayside_announcement_changes_total{change=\"announced\"} 1",
             "wayside_registry_records_skipped_total{reason=\"malformed\"} 1",
