@@ -220,5 +220,6 @@ fn spares_are_picked_only_when_no_other_is_available() {
     }
 }
 
+mod panic;
 mod tiers;
 mod wishes;
