@@ -16,7 +16,7 @@ use super::reader::Section;
 use super::routes;
 use super::services::services;
 use super::sources::{restriction, sources};
-use super::tiers::{Here, Tiers};
+use super::tiers::Here;
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
 use crate::balance::Policy;
 use crate::catalog::{Cares, Restrictions};
@@ -52,9 +52,7 @@ pub(super) const SERVICE: Parsed<ServiceName> = parsed("a service name", "greete
 
 /// Reads everything; `None` where a mistake was noted that leaves no value.
 pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
-    let workers = top.get("workers", &Auto(1..=WORKERS_MAX), None).unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_AUTO)
-    });
+    let workers = workers(top);
     let here = Here::of(top);
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
     let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
@@ -62,10 +60,8 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
     let admin = top.section("admin", |section| admin(section, &listeners));
-    let ((catalog, choice, usual_check), mut tiers) = top.section("services", |section| {
-        let tiers = Tiers::usual(section, here);
-        (services(section), tiers)
-    });
+    let (catalog, choice, usual_check, mut tiers) =
+        top.section("services", |section| services(section, here));
     let mut naming = top.section("naming", naming);
     naming.choice = choice;
     let mut services = Services::new(choice);
@@ -124,6 +120,11 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     };
     held_together(top, &config);
     Some(config)
+}
+
+fn workers(top: &mut Section<'_>) -> usize {
+    let auto = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_AUTO);
+    top.get("workers", &Auto(1..=WORKERS_MAX), None).unwrap_or_else(auto)
 }
 
 /// What several sections have to agree on.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::checks::{self, ServiceChecks};
 use super::reader::Section;
 use super::resolve::{ANY_TIME, COUNT, POLICY, SOME_TIME};
+use super::tiers::{Here, Tiers};
 use super::value::{Flag, Number, Time};
 use crate::balance::{Choice, Policy};
 use crate::catalog;
@@ -15,7 +16,10 @@ const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 *
 const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 
 /// Reads `[services]`.
-pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, ServiceChecks) {
+pub(super) fn services(
+    section: &mut Section<'_>,
+    here: Here,
+) -> (catalog::Settings, Choice, ServiceChecks, Tiers) {
     let default = catalog::Settings::default();
     let choice = Choice { policy: section.get("policy", &POLICY, Policy::default()) };
     let settings = catalog::Settings {
@@ -30,6 +34,7 @@ pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice,
         ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
         reap_after: section.optional("reap_after", &REAP_TIME, "never"),
     };
+    let tiers = Tiers::usual(section, here);
     let checks = section.section("check", checks::of_all);
-    (settings, choice, checks)
+    (settings, choice, checks, tiers)
 }
