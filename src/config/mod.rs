@@ -2,6 +2,7 @@
 
 mod announce;
 mod announced;
+mod choices;
 mod declared;
 mod effective;
 mod error;
