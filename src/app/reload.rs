@@ -20,7 +20,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 19] = [
+const AT_ONCE: [&str; 21] = [
     "announce",
     "route",
     "service",
@@ -38,6 +38,8 @@ const AT_ONCE: [&str; 19] = [
     "services.panic_below",
     "services.subset_size",
     "services.check",
+    "services.shadow_policy",
+    "services.load_bound",
     "upstream.tls",
     "log.level",
 ];

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::announced::Known;
+use super::choices::Said;
 use super::failover::Failovers;
 use super::reader::Section;
-use super::resolve::{POLICY, SERVICE};
+use super::resolve::SERVICE;
 use super::value::{TEXTS, text};
 use crate::balance::Choice;
 use crate::catalog::{Claim, Subset};
@@ -30,11 +31,11 @@ impl Services {
     /// Reads one `[[service]]`; gives its name.
     pub(super) fn declare(&mut self, section: &mut Section<'_>, known: &Known) -> Option<ServiceName> {
         let name = section.required("name", &SERVICE, "write the name that the registry has");
-        let policy = section.optional("policy", &POLICY, "as in [services]");
+        let said = Said::read(section, "as in [services]");
         let subset = subset(section, "any", "any").unwrap_or_default();
         known.check(section, "name", name.as_ref());
         self.failovers.declare(section, name.as_ref(), known);
-        let choice = Choice { policy: policy.unwrap_or(self.choice.policy) };
+        let choice = said.over(section, self.choice);
         let service = name?;
         let claim = Claim { service: service.clone(), subset, choice };
         if self.claims.insert(service.clone(), claim).is_some() {

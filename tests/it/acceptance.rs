@@ -12,6 +12,7 @@ mod restarts;
 mod size;
 mod slow;
 mod start;
+mod zones;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

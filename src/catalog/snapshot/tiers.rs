@@ -79,7 +79,7 @@ impl Tiers {
             let same = before.filter(|before| same_endpoints(&before.endpoints, &endpoints));
             let balancer = match same {
                 Some(same) => Arc::clone(&same.balancer),
-                None => claim.choice.policy.build(&endpoints, before.map(|tier| &*tier.balancer), rng),
+                None => claim.choice.build(&endpoints, before.map(|tier| &*tier.balancer), rng),
             };
             Tier { place, endpoints, balancer }
         };

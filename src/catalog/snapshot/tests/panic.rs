@@ -51,7 +51,13 @@ fn with_fewer_all_are_picked_but_those_that_cannot_be_reached() {
         snapshot.endpoints[5].memory.haunt(Ghost::Silent, NOW, 0.5);
         let (counts, panicked) = picks(&snapshot, 7000);
         assert_eq!(counts[3..6], [0; 3], "a refused connection carries no load");
-        assert!(is_even(&counts[..3], 1000) && is_even(&counts[6..], 1000), "{counts:?}");
+        if matches!(policy, Policy::LeastRequest | Policy::PeakEwma) {
+            // Of two that are drawn the one that is well is taken: nobody gets more than twice his part.
+            assert!(counts[6..].iter().all(|count| *count < 2000), "{counts:?}");
+            assert!(counts[..3].iter().all(|count| *count > 300), "{counts:?}");
+        } else {
+            assert!(is_even(&counts[..3], 1000) && is_even(&counts[6..], 1000), "{counts:?}");
+        }
         assert_eq!(panicked, counts[..3].iter().sum::<usize>());
         fall_ill(&snapshot, 6..10);
         assert!(is_even(&picks(&snapshot, 7000).0[..3], 1000), "and so it is with none that is well");
