@@ -19,7 +19,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 10] = [
+const AT_ONCE: [&str; 12] = [
     "announce",
     "route",
     "service",
@@ -28,6 +28,8 @@ const AT_ONCE: [&str; 10] = [
     "timeouts.request",
     "timeouts.attempt",
     "services.policy",
+    "services.health",
+    "services.limits",
     "upstream.tls",
     "log.level",
 ];

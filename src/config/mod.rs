@@ -2,6 +2,7 @@
 
 mod announce;
 mod announced;
+mod care;
 mod declared;
 mod effective;
 mod error;

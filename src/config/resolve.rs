@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::Config;
 use super::announce::announce;
 use super::announced::Known;
+use super::care::{Treatment, cares};
 use super::declared::Services;
 use super::listeners::{admin, listeners};
 use super::reader::Section;
@@ -17,7 +18,7 @@ use super::services::services;
 use super::sources::{restriction, sources};
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
 use crate::balance::Policy;
-use crate::catalog::{Cares, Restrictions};
+use crate::catalog::Restrictions;
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
 use crate::route::{Limits, Naming, Rules, Table};
@@ -58,14 +59,17 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
     let admin = top.section("admin", |section| admin(section, &listeners));
-    let (catalog, choice) = top.section("services", services);
+    let (catalog, choice, treatment) = top.section("services", services);
     let mut naming = top.section("naming", naming);
     naming.choice = choice;
     let mut services = Services::new(choice);
     let mut restrictions = Restrictions::new();
+    let mut treatments = Vec::new();
     top.sections("service", |section| {
         let service = services.declare(section, &known);
-        restriction(section, service, sources.as_deref(), &mut restrictions);
+        restriction(section, service.clone(), sources.as_deref(), &mut restrictions);
+        let treatment = Treatment::read(section, Some(&treatment));
+        treatments.extend(service.map(|service| (service, treatment)));
     });
     let store = top.section("store", store);
     let mut proxy = proxy::Settings::default();
@@ -97,7 +101,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         restrictions,
         store,
         catalog,
-        cares: Cares::default(),
+        cares: cares(&treatment, treatments),
         routes: Arc::new(Table::new(routes, naming)),
         declared,
         announce,

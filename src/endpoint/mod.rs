@@ -1,31 +1,49 @@
 //! An endpoint: a provider as this proxy knows it, with the memory that survives every change of the registry.
 
 mod care;
+mod ceiling;
+mod ejection;
 mod fit;
 mod ghost;
 mod group;
 mod limbo;
+mod line;
 mod load;
+mod note;
 mod outcome;
+mod ramp;
 mod reach;
+mod said;
+mod share;
+mod standing;
+mod tally;
+mod trial;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
-pub use care::Care;
+pub use care::{Adaptive, Care, Ejecting, Queue};
+pub use ejection::EjectionState;
 pub use fit::Fit;
 pub use ghost::Ghost;
 pub use group::Group;
 pub use limbo::{Cause, Limbo};
+pub use line::Place;
 pub use load::LoadGuard;
+pub use note::{Sentence, Verdict};
 pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
+pub use said::Said;
+pub use tally::Grounds;
 
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, Weight};
 use ghost::Haunting;
+use standing::Standing;
+use tally::Tally;
+use trial::Trial;
 
 /// A provider as this proxy knows it: what was announced, and what was experienced.
 ///
@@ -48,7 +66,7 @@ impl Endpoint {
         Self { weight: provider.weight, provider, memory, limbo: None }
     }
 
-    /// Whether picking this endpoint is sound: reachable as far as is known.
+    /// Whether picking this endpoint is sound: it can be reached and does not fail, as far as is known.
     pub fn is_available(&self) -> bool {
         self.memory.is_available()
     }
@@ -76,8 +94,10 @@ impl Endpoint {
     pub fn state(&self) -> &'static str {
         if self.memory.ghost().is_some() {
             "ghost"
-        } else if !self.is_available() {
+        } else if !self.memory.reach().is_available() {
             "unreachable"
+        } else if self.memory.is_ejected() {
+            "ejected"
         } else if self.limbo.is_some() {
             "limbo"
         } else {
@@ -95,8 +115,12 @@ pub struct Memory {
     pub address: Address,
     /// Attempts in flight. Written by the workers at pick and at the end of each body, read by balancers and admin.
     in_flight: CachePadded<load::InFlight>,
-    /// Whether connections succeed. Written by workers after each attempt, read at each pick.
-    pub reach: CachePadded<Reach>,
+    /// Whether it is well. Written by workers when that changes, read at each pick.
+    standing: CachePadded<Standing>,
+    /// What went well and what failed lately. Written by workers after each attempt, read by whoever notes a failure.
+    tally: CachePadded<Tally>,
+    /// The right to try it while it is out. Written and read by workers.
+    trial: Trial,
     /// Attempts begun. Written by the workers, read by metrics and admin.
     attempts: CachePadded<AtomicU64>,
     /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
@@ -106,6 +130,10 @@ pub struct Memory {
     haunting: Haunting,
     /// Attempts that failed on the way to or at the provider. Written by the workers, read by metrics and admin.
     failures: AtomicU64,
+    /// Those of them that were not answered. Written by the workers, read by the catalog.
+    unanswered: AtomicU64,
+    /// How the last of them failed. Written by the workers, read by admin.
+    last: said::Last,
     /// Set once by the catalog when the provider is withdrawn; pools of a retired endpoint are dropped by workers.
     retired: AtomicBool,
     /// What it shares with the other endpoints of its service.
@@ -124,11 +152,15 @@ impl Memory {
             number,
             address,
             in_flight: CachePadded::default(),
-            reach: CachePadded::default(),
+            standing: CachePadded::default(),
+            tally: CachePadded::default(),
+            trial: Trial::default(),
             attempts: CachePadded::default(),
             answered: AtomicU64::new(0),
             haunting: Haunting::default(),
             failures: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
+            last: said::Last::default(),
             retired: AtomicBool::new(false),
             group,
         }
@@ -142,58 +174,32 @@ impl Memory {
 
     /// Whether any attempt may be made there, as far as is known.
     pub fn is_available(&self) -> bool {
-        self.reach.is_available()
+        self.standing.is_good()
+    }
+
+    /// Whether connections succeed.
+    pub fn reach(&self) -> &Reach {
+        &self.standing.reach
+    }
+
+    /// Whether it is out because attempts failed.
+    pub fn is_ejected(&self) -> bool {
+        self.standing.ejection.is_out()
+    }
+
+    /// Why it is ejected and for how long, while it is.
+    pub fn ejection(&self, now: Moment) -> Option<EjectionState> {
+        self.standing.ejection.state(now)
+    }
+
+    /// What should be in flight at most while it is new or just back; `None` when it is neither.
+    pub fn ramp(&self) -> Option<u32> {
+        self.standing.ramp.allowed()
     }
 
     /// Claims the right to a single attempt at an endpoint that is out: true for one caller once its pause is over.
     pub fn try_claim(&self, now: Moment) -> bool {
-        self.ghost().is_none() && self.reach.try_claim(now)
-    }
-
-    /// Notes how an attempt went. True when that put the endpoint out.
-    pub fn note(&self, outcome: Outcome, ending: Ending) -> bool {
-        if outcome != Outcome::Success {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-        }
-        match outcome {
-            Outcome::Success | Outcome::Failure | Outcome::Busy { .. } => {
-                self.answer(ending.now);
-                false
-            }
-            Outcome::Late | Outcome::Broken => false,
-            Outcome::Unreachable => self.fail_to_connect(ending.now, ending.luck),
-        }
-    }
-
-    /// Notes that the provider answered a request. Whoever answers at a stranger's address proves nothing.
-    pub fn answer(&self, now: Moment) {
-        self.answered.store(now.to_bits(), Ordering::Relaxed);
-        if !self.reach.is_available() && self.ghost() != Some(Ghost::Stranger) {
-            self.find_well();
-        }
-    }
-
-    /// Notes that no connection came about; `luck`, from 0 to 1, varies the pause. True when this put the endpoint out.
-    pub fn fail_to_connect(&self, now: Moment, luck: f64) -> bool {
-        let is_news = self.reach.fail(now, luck);
-        if is_news {
-            self.group.change();
-        }
-        is_news
-    }
-
-    /// Notes that a connection came about.
-    pub fn reached(&self) {
-        if !self.reach.is_available() {
-            self.reach.succeed();
-            self.group.change();
-        }
-    }
-
-    /// Notes that the provider was found to be well and to be itself: by a probe, or because it was announced anew.
-    pub fn find_well(&self) {
-        self.haunting.end();
-        self.reached();
+        self.ghost().is_none() && self.standing.is_due(now) && self.trial.try_claim(now)
     }
 
     /// Notes that its record is a ghost's. True when that is news. It is out from now on: a silent
@@ -233,6 +239,16 @@ impl Memory {
         self.failures.load(Ordering::Relaxed)
     }
 
+    /// Attempts since the provider was first announced that were not answered, or to which no connection came about.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+
+    /// How the last of the attempts that failed did.
+    pub fn last_failure(&self) -> Said {
+        self.last.said()
+    }
+
     /// Marks the provider as withdrawn: what runs may finish, nothing new begins, pools let go.
     pub fn retire(&self) {
         self.retired.store(true, Ordering::Release);
@@ -265,10 +281,10 @@ mod tests {
         for (ghost, alive) in [(Ghost::Silent, true), (Ghost::Stranger, false)] {
             assert!(memory.haunt(ghost, Moment::START, 0.5) && !memory.haunt(ghost, Moment::START, 0.5));
             memory.answer(Moment::from_millis(5));
-            assert_eq!((memory.ghost().is_none(), memory.reach.is_available()), (alive, alive));
+            assert_eq!((memory.ghost().is_none(), memory.reach().is_available()), (alive, alive));
             assert_eq!(memory.answered(), Some(Moment::from_millis(5)));
         }
         memory.find_well();
-        assert!(memory.ghost().is_none() && memory.reach.is_available(), "a newer record is there");
+        assert!(memory.ghost().is_none() && memory.reach().is_available(), "a newer record is there");
     }
 }

@@ -58,13 +58,17 @@ where
         let limit = asked.unwrap_or(routed.rules.limits.request_timeout);
         let mut timer = routed.client.timer(routed.record.begun() + limit);
         let client = Rc::clone(&routed.client);
+        let record = Rc::clone(&routed.record);
         let awaited = client.await_answer();
         let mut answer = self.inner.call(routed);
         Box::pin(async move {
             let result = tokio::select! {
                 biased;
                 result = &mut answer => result,
-                () = &mut timer => Err(ProxyError::Deadline { limit }),
+                () = &mut timer => {
+                    record.overdue.set(true);
+                    Err(ProxyError::Deadline { limit })
+                }
             };
             drop(awaited);
             client.keep_timer(timer);
