@@ -17,6 +17,7 @@ mod said;
 mod share;
 mod standing;
 mod tally;
+mod token;
 mod trial;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
 pub use said::Said;
 pub use tally::Grounds;
+pub use token::{Token, TokenError};
 
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, Weight};
@@ -64,6 +66,11 @@ impl Endpoint {
     /// An endpoint that is listed, of full weight.
     pub fn new(provider: Arc<Provider>, memory: Arc<Memory>) -> Self {
         Self { weight: provider.weight, provider, memory, limbo: None }
+    }
+
+    /// Its short name, the same in every proxy.
+    pub fn token(&self) -> Token {
+        self.memory.token
     }
 
     /// Whether picking this endpoint is sound: it can be reached and does not fail, as far as is known.
@@ -113,6 +120,8 @@ pub struct Memory {
     pub number: u64,
     /// The address it is about.
     pub address: Address,
+    /// The short name of whoever is there.
+    pub token: Token,
     /// Attempts in flight. Written by the workers at pick and at the end of each body, read by balancers and admin.
     in_flight: CachePadded<load::InFlight>,
     /// Whether it is well. Written by workers when that changes, read at each pick.
@@ -150,6 +159,7 @@ impl Memory {
     pub fn among(group: Arc<Group>, number: u64, address: Address) -> Self {
         Self {
             number,
+            token: Token::of(&address),
             address,
             in_flight: CachePadded::default(),
             standing: CachePadded::default(),

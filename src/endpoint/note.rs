@@ -226,3 +226,6 @@ impl Memory {
         self.standing.ramp.begin();
     }
 }
+
+#[cfg(test)]
+mod tests;

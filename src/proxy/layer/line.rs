@@ -58,9 +58,10 @@ impl Line {
 
 /// What has the line a request may wait in, how many may, and how long.
 ///
-/// A further attempt does not wait: it cannot go where the room may be, and would stand in the way of those behind it.
+/// A further attempt does not wait, nor one that wants certain endpoints: it could not go where the room may be, and would
+/// stand in the way of those behind it.
 fn waits_at(routed: &Routed) -> Option<(Arc<Group>, u32, Duration)> {
-    if !routed.tried.is_empty() {
+    if !routed.tried.is_empty() || routed.wish.as_ref().is_some_and(|wish| wish.is_strict()) {
         return None;
     }
     routed.bound.look(|snapshot| {
