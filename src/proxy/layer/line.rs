@@ -91,3 +91,94 @@ impl Drop for Counted<'_> {
         self.0.queue_waiting.dec();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use futures_util::poll;
+    use tower::{Layer as _, Service as _};
+
+    use super::*;
+    use crate::body::Body;
+    use crate::endpoint::{Care, Queue};
+    use crate::proxy::layer::Answer;
+    use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::proxy::layer::select::SelectLayer;
+    use crate::proxy::request::{Attempt, Failure, Returned};
+
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    type Sent = Answer<http::Response<Body>, Failure<Routed>>;
+
+    /// A bed with one endpoint of room for one attempt, and a line of two.
+    fn bed() -> (Bed, Endpoint) {
+        let mut bed = Bed::new();
+        let queue = Queue { max: 2, timeout: TIMEOUT };
+        bed.care = Care { in_flight_max: 1, queue, ..Care::default() };
+        let endpoint = bed.list(&[1])[0].clone();
+        (bed, endpoint)
+    }
+
+    /// Sends a request; its attempt is answered when it comes.
+    fn send(bed: &Bed) -> Sent {
+        let inner = Played::<Attempt, Failure<Returned>>::new();
+        inner.then(|_| Ok(answer(200)));
+        SelectLayer { worker: Rc::clone(&bed.worker) }.layer(inner).call(bed.get())
+    }
+
+    fn reason(failure: &Failure<Routed>) -> &'static str {
+        failure.error.reason()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_wait_in_their_order_and_no_more_than_may() {
+        let (bed, endpoint) = bed();
+        let guard = endpoint.memory.begin();
+        let (mut first, mut second) = (send(&bed), send(&bed));
+        assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
+        assert_eq!(bed.metrics().proxy.queue_waiting.get(), 2);
+        assert_eq!(reason(&send(&bed).await.unwrap_err()), "endpoints_full");
+        drop(guard);
+        assert!(poll!(&mut second).is_pending(), "the first comes first");
+        first.await.unwrap();
+        second.await.unwrap();
+        assert_eq!((bed.metrics().proxy.queue_waiting.get(), endpoint.memory.group().waiting()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_later_does_not_pass_by_those_who_wait() {
+        let (bed, endpoint) = bed();
+        let guard = endpoint.memory.begin();
+        let mut first = send(&bed);
+        assert!(poll!(&mut first).is_pending());
+        drop(guard);
+        let mut later = send(&bed);
+        assert!(poll!(&mut later).is_pending(), "there is room, but not for it");
+        first.await.unwrap();
+        later.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_in_vain_is_told_so_and_who_goes_away_leaves_the_line() {
+        let (bed, endpoint) = bed();
+        let _guard = endpoint.memory.begin();
+        let mut gone = send(&bed);
+        assert!(poll!(&mut gone).is_pending());
+        drop(gone);
+        assert_eq!(endpoint.memory.group().waiting(), 0);
+        let begun = Instant::now();
+        assert_eq!(reason(&send(&bed).await.unwrap_err()), "endpoint_queue_timeout");
+        assert!(begun.elapsed() >= TIMEOUT && begun.elapsed() < TIMEOUT * 2);
+        assert_eq!(bed.metrics().proxy.queue_timeouts_total.get(), 1);
+        assert_eq!(endpoint.memory.group().waiting(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_line_nobody_waits() {
+        let (mut bed, _) = bed();
+        bed.care.queue = Queue::NONE;
+        let _guard = bed.list(&[1])[0].memory.begin();
+        assert_eq!(reason(&send(&bed).await.unwrap_err()), "endpoints_full");
+    }
+}

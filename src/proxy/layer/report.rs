@@ -291,6 +291,83 @@ mod tests {
         assert!(!denies_itself(&HeaderMap::new(), &called));
     }
 
+    /// Lists endpoints and lets the first fail until it is ejected; gives how many failures that took.
+    async fn eject(bed: &Bed, make: impl Fn() -> Result<Response<Body>, ProxyError>) -> usize {
+        let endpoints = bed.list(&[1, 2, 3]);
+        let memory = Arc::clone(&endpoints[0].memory);
+        for attempts in 0..100 {
+            if memory.is_ejected() {
+                return usize::try_from(memory.attempts()).unwrap();
+            }
+            let is_first = |memory: &Memory| memory.number == 1;
+            let inner = Inner::new();
+            let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+            let answered = make();
+            inner.then(move |attempt| {
+                if is_first(&attempt.endpoint.memory) {
+                    answered.map_err(Failure::from)
+                } else {
+                    Ok(answer(200))
+                }
+            });
+            let _ = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(bed.get()).await;
+            assert!(attempts < 99, "it is not ejected");
+        }
+        unreachable!()
+    }
+
+    #[tokio::test]
+    async fn whatever_fails_ejects_and_is_counted() {
+        let late = || Err(ProxyError::AttemptTimeout { limit: Duration::from_secs(1) });
+        let micro = || {
+            let mut response = answer(200);
+            response.headers_mut().insert("micro-error", r#"{"code":500}"#.parse().unwrap());
+            Ok(response)
+        };
+        let grpc = || {
+            let mut response = answer(200);
+            response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+            response.headers_mut().insert("grpc-status", "14".parse().unwrap());
+            Ok(response)
+        };
+        for make in [&late as &dyn Fn() -> _, &micro, &grpc, &|| Ok(answer(500))] {
+            let bed = Bed::new();
+            assert_eq!(eject(&bed, make).await, 5);
+            assert_eq!(bed.metrics().proxy.ejections("in_a_row").get(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_ejected_is_counted_too() {
+        let bed = Bed::new();
+        bed.list(&[1]);
+        for _ in 0..20 {
+            attempt(&bed, Ok(answer(500))).await;
+        }
+        // All within the moment for which nobody asks again.
+        assert_eq!(bed.metrics().proxy.ejections_withheld_total.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_given_up_for_the_time_was_late_and_one_given_up_by_the_caller_was_not() {
+        for (overdue, spent, failures) in [(true, 0, 1), (true, 11, 0), (false, 0, 0)] {
+            let bed = Bed::new();
+            let memory = Arc::clone(&bed.list(&[1])[0].memory);
+            let routed = bed.get();
+            tokio::time::advance(Duration::from_secs(spent)).await;
+            let record = Rc::clone(&routed.record);
+            let inner = Inner::new();
+            inner.then_never();
+            let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner);
+            let mut answer = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(routed);
+            assert!(futures_util::poll!(&mut answer).is_pending());
+            tokio::time::advance(Duration::from_secs(10)).await;
+            record.overdue.set(overdue);
+            drop(answer);
+            assert_eq!((memory.failures(), memory.in_flight()), (failures, 0), "after {spent} s for others");
+        }
+    }
+
     #[tokio::test]
     async fn what_is_not_its_fault_is_not_held_against_it() {
         let bed = Bed::new();
