@@ -33,7 +33,7 @@ fn allocated(snapshot: &Snapshot) -> u64 {
             let now = Moment::START.after(Duration::from_millis(step * 3));
             let key = (step % 2 == 0).then_some(step.wrapping_mul(0x9e37_79b9_7f4a_7c15));
             for tried in [&[][..], &[1], &[1, 2]] {
-                let picked = snapshot.pick(&mut Ask { now, tried, key, rng: &mut rng });
+                let picked = snapshot.pick(&mut Ask { tried, key, ..Ask::new(now, &mut rng) });
                 std::hint::black_box(picked.is_ok());
             }
         }

@@ -12,15 +12,17 @@ pub mod random;
 pub mod rng;
 pub mod round_robin;
 mod two_choices;
+mod wish;
 
 #[cfg(test)]
 mod properties;
 
 use std::fmt;
 
-pub use ask::Ask;
+pub use ask::{Ask, Detour};
 pub use choice::{Choice, LoadBound, LoadBoundError};
 pub use kinds::{Policy, PolicyError};
+pub use wish::{Named, Wish};
 
 use crate::endpoint::Endpoint;
 use crate::provider::Address;
@@ -39,14 +41,14 @@ pub trait Balancer: Send + Sync + fmt::Debug {
 }
 
 /// Where a policy stands in its order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The address proposed last, by this balancer or the ones it took the place of.
-    pub last: Address,
     /// The address whose turn is next.
     pub next: Address,
-    /// The share of its cycle that is over, from 0 to 1.
-    pub phase: f64,
+    /// Which of its turns in a cycle that is, from 0.
+    pub turn: u64,
+    /// How many turns it has in a cycle, at least 1.
+    pub turns: u64,
 }
 
 /// The weights to balance by, in hundredths: those announced, or equal ones when no endpoint is to get traffic.

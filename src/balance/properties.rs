@@ -85,7 +85,7 @@ proptest! {
             for turn in 0..80 {
                 // Also when pauses are over, and turns by far too many.
                 let now = NOW.after(Duration::from_millis(turn as u64 * 50));
-                let index = balancer.propose(&mut Ask { now, tried: &tried, key, rng: &mut rng }, turn);
+                let index = balancer.propose(&mut Ask { tried: &tried, key, ..Ask::new(now, &mut rng) }, turn);
                 prop_assert!(index < weights.len());
                 prop_assert!(weightless || weights[index] > 0, "{:?}", choice);
             }
@@ -260,7 +260,7 @@ fn a_key_that_everybody_asks_for_is_shared_where_load_is_bounded() {
             let now = NOW.after(Duration::from_millis(2 * step));
             let mut turn = 0;
             let index = loop {
-                let index = balancer.propose(&mut Ask { now, key: Some(7), tried: &[], rng: &mut rng }, turn);
+                let index = balancer.propose(&mut Ask { key: Some(7), ..Ask::new(now, &mut rng) }, turn);
                 if index != 4 {
                     break index;
                 }

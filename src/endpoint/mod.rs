@@ -9,6 +9,7 @@ mod limbo;
 mod load;
 mod outcome;
 mod reach;
+mod token;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +25,7 @@ pub use limbo::{Cause, Limbo};
 pub use load::LoadGuard;
 pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
+pub use token::{Token, TokenError};
 
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, Weight};
@@ -48,6 +50,11 @@ impl Endpoint {
     /// An endpoint that is listed, of full weight.
     pub fn new(provider: Arc<Provider>, memory: Arc<Memory>) -> Self {
         Self { weight: provider.weight, provider, memory, limbo: None }
+    }
+
+    /// Its short name, the same in every proxy.
+    pub fn token(&self) -> Token {
+        self.memory.token
     }
 
     /// Whether picking this endpoint is sound: reachable as far as is known.
@@ -105,6 +112,8 @@ pub struct Memory {
     pub number: u64,
     /// The address it is about.
     pub address: Address,
+    /// The short name of whoever is there.
+    pub token: Token,
     /// Attempts begun. Written by the workers, read by metrics and admin.
     attempts: CachePadded<AtomicU64>,
     /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
@@ -133,6 +142,7 @@ impl Memory {
             latency: Latency::default(),
             reach: Reach::default(),
             number,
+            token: Token::of(&address),
             address,
             attempts: CachePadded::default(),
             answered: AtomicU64::new(0),

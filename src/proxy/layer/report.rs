@@ -10,7 +10,7 @@ use tower::{Layer, Service};
 
 use super::{Answer, always_ready};
 use crate::body::Body;
-use crate::endpoint::{Ending, Ghost, Memory, Outcome};
+use crate::endpoint::{Ending, Ghost, LoadGuard, Memory, Outcome};
 use crate::provider::{Protocol, Provider};
 use crate::proxy::error::{ProxyError, with_causes};
 use crate::proxy::request::{Attempt, Failure, Returned};
@@ -59,8 +59,11 @@ where
         let called = &attempt.endpoint.provider;
         let called = (called.protocol == Protocol::Mucp).then(|| Arc::clone(called));
         let answer = self.inner.call(attempt);
+        let unheard = Unheard { guard: Rc::clone(&guard), begun, worker: Rc::clone(&worker), is_over: false };
         Box::pin(async move {
-            match answer.await {
+            let answer = answer.await;
+            unheard.end();
+            match answer {
                 Ok(mut response) => {
                     match called.filter(|called| denies_itself(response.headers(), called)) {
                         None => {
@@ -77,6 +80,31 @@ where
                 }
             }
         })
+    }
+}
+
+/// An attempt that was not heard of yet. When it is let go, since its caller went away or its time is up, its endpoint is
+/// told how long it took so far.
+struct Unheard {
+    guard: Rc<LoadGuard>,
+    begun: Instant,
+    worker: Rc<Worker>,
+    is_over: bool,
+}
+
+impl Unheard {
+    fn end(mut self) {
+        self.is_over = true;
+    }
+}
+
+impl Drop for Unheard {
+    fn drop(&mut self) {
+        if !self.is_over {
+            let ended = Instant::now();
+            let now = self.worker.shared.clock.at(ended);
+            self.guard.memory().note_abandoned(Ending { took: ended - self.begun, ..Ending::at(now) });
+        }
     }
 }
 
@@ -165,6 +193,19 @@ mod tests {
         assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (false, 1, 0));
         attempt(&bed, Ok(answer(500))).await.unwrap();
         assert!(memory.reach.is_available(), "whatever it answers, it was reached");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_whose_caller_goes_away_took_at_least_so_long() {
+        let bed = Bed::new();
+        let memory = Arc::clone(&bed.list(&[1])[0].memory);
+        let never = tower::service_fn(|_: Attempt| std::future::pending());
+        let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(never);
+        let mut select = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report);
+        let waited = std::time::Duration::from_secs(2);
+        tokio::time::timeout(waited, select.call(bed.get())).await.unwrap_err();
+        assert_eq!(memory.latency.expected(bed.worker.shared.clock.now()), waited);
+        assert_eq!((memory.in_flight(), memory.failures()), (0, 0));
     }
 
     #[test]
