@@ -20,7 +20,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 21] = [
+const AT_ONCE: [&str; 23] = [
     "announce",
     "route",
     "service",
@@ -40,6 +40,8 @@ const AT_ONCE: [&str; 21] = [
     "services.check",
     "services.shadow_policy",
     "services.load_bound",
+    "services.health",
+    "services.limits",
     "upstream.tls",
     "log.level",
 ];

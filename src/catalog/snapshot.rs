@@ -1,6 +1,7 @@
 //! A snapshot: what a request picks from, immutable and replaced whole.
 
 mod pick;
+mod shadow;
 mod tiers;
 mod walk;
 mod wishes;
@@ -16,6 +17,7 @@ use super::layout::Layout;
 use super::subscription::Claim;
 use crate::clock::Moment;
 use crate::endpoint::{Care, Endpoint};
+pub use shadow::{Shadow, ShadowTally};
 use tiers::Tiers;
 use wishes::Places;
 
@@ -60,6 +62,8 @@ pub struct Snapshot {
     tiers: Tiers,
     /// Where each endpoint is, for wishes.
     places: Places,
+    /// The policy it is compared with, if there is one.
+    shadow: Option<Arc<Shadow>>,
     /// When it was made.
     made: Moment,
     /// The bits of the moment of the first pick; 0 before. Written by whichever worker is first, taken by the catalog.
@@ -120,6 +124,7 @@ impl Snapshot {
             care: Arc::default(),
             tiers: Tiers::none(),
             places: Places::default(),
+            shadow: None,
             made: Moment::START,
             first_pick: AtomicU64::new(Moment::START.to_bits()),
         }
@@ -131,9 +136,11 @@ impl Snapshot {
     pub fn new(members: &Members, claim: &Claim, previous: &Self, now: Moment, rng: &mut SmallRng) -> Self {
         let (endpoints, spares) = apart(claim.subset.select(&members.endpoints));
         let tiers = Tiers::new(&endpoints, &members.layout, claim, &previous.tiers, rng);
+        let nearest = tiers.list.first().map_or(&endpoints, |tier| &tier.endpoints);
         let (made, first_pick) = (now, AtomicU64::new(0));
         Self {
             places: Places::after(&previous.places, &endpoints),
+            shadow: Shadow::follow(claim.choice, nearest, previous.shadow.as_ref(), rng),
             endpoints,
             spares,
             known: members.endpoints.len(),
@@ -175,6 +182,11 @@ impl Snapshot {
             panics: division.panics[number],
             is_alone: self.tiers.list.len() == 1,
         })
+    }
+
+    /// What became of the comparison with another policy, if there is one.
+    pub fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_deref()
     }
 
     /// How long after its making it was first picked from; told once, and not while it was not.

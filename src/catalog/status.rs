@@ -1,6 +1,7 @@
 //! What the catalog tells an operator: plain values, made when asked for.
 
 mod registries;
+mod shadow;
 mod tiers;
 
 use std::collections::BTreeMap;
@@ -9,13 +10,15 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use registries::{HeardStatus, RegistryStatus};
+pub use shadow::ShadowStatus;
 pub use tiers::TierStatus;
 
 use super::service::Service;
 use super::sources::Followed;
 use super::subscription::Freshness;
+use crate::balance::LoadBound;
 use crate::clock::Moment;
-use crate::endpoint::{Checking, Endpoint, ReachState};
+use crate::endpoint::{Care, Checking, EjectionState, Endpoint, ReachState, Said};
 use crate::provider::ServiceName;
 use crate::registry::Skipped;
 
@@ -76,6 +79,12 @@ pub struct ClaimStatus {
     pub metadata: BTreeMap<String, String>,
     /// How an endpoint is chosen.
     pub policy: &'static str,
+    /// How many times the average one may have in flight before `maglev` passes its keys on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_bound: Option<f64>,
+    /// The policy that this one is compared with, and how its choices differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowStatus>,
     /// Whether it stays without requests.
     pub declared: bool,
     /// Endpoints in its snapshot.
@@ -94,7 +103,7 @@ pub struct EndpointStatus {
     /// The registries that name it, where several are followed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<String>,
-    /// `available`, `unwell`, `unreachable`, `limbo` or `ghost`.
+    /// `available`, `unwell`, `unreachable`, `ejected`, `limbo` or `ghost`.
     pub state: &'static str,
     /// Why it is in that state, unless it is available.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -107,7 +116,10 @@ pub struct EndpointStatus {
     /// Failures to connect in a row, while unreachable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_failures: Option<u32>,
-    /// Time until a request or a probe may try it again, while unreachable.
+    /// Ejections, as far as not forgotten, while ejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ejections: Option<u32>,
+    /// Time until a request or a probe may try it again, while unreachable or ejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause_ms: Option<u64>,
     /// How long ago it answered last.
@@ -135,8 +147,16 @@ pub struct EndpointStatus {
     pub tls: bool,
     /// What else it announces.
     pub metadata: BTreeMap<String, String>,
+    /// How long an answer is expected to take; none before the first attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
     /// Attempts in flight.
     pub in_flight: u32,
+    /// How many may be in flight.
+    pub in_flight_max: u32,
+    /// How many should be in flight at most so far, while it is new or just back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<u32>,
     /// Attempts since it was first announced.
     pub attempts: u64,
     /// Attempts that failed since then.
@@ -206,7 +226,7 @@ impl ServiceStatus {
         let endpoint = |endpoint: &Endpoint| {
             let registries = naming.get(&endpoint.provider.address).cloned().unwrap_or_default();
             let tier = tiers.get(&endpoint.memory.number).cloned();
-            EndpointStatus { registries, tier, ..EndpointStatus::of(endpoint, now) }
+            EndpointStatus { registries, tier, ..EndpointStatus::of(endpoint, &service.care, now) }
         };
         let claims = service.claims.iter().map(|claimed| {
             let claim = claimed.subscription.claim();
@@ -215,6 +235,8 @@ impl ServiceStatus {
                 version: claim.subset.version.as_deref().map(str::to_owned),
                 metadata: claim.subset.metadata.clone(),
                 policy: claim.choice.policy.as_str(),
+                load_bound: claim.choice.load_bound.map(LoadBound::factor),
+                shadow: snapshot.shadow().map(|shadow| ShadowStatus::of(&shadow.tally())),
                 declared: claimed.declared,
                 endpoints: snapshot.all().count(),
                 tiers: tiers::of(&snapshot),
@@ -255,23 +277,26 @@ impl FreshnessStatus {
 
 impl EndpointStatus {
     /// An endpoint, told at this moment.
-    pub fn of(endpoint: &Endpoint, now: Moment) -> Self {
+    pub fn of(endpoint: &Endpoint, care: &Care, now: Moment) -> Self {
         let Endpoint { provider, memory, weight, limbo } = endpoint;
-        let (connect_failures, pause) = match memory.reach.state(now) {
+        let (connect_failures, pause) = match memory.reach().state(now) {
             ReachState::Reachable => (None, None),
-            ReachState::Unreachable { failures, pause } => (Some(failures), Some(millis(pause))),
+            ReachState::Unreachable { failures, pause } => (Some(failures), Some(pause)),
         };
         let checking = memory.checked.state(now);
+        let ejection = memory.ejection(now);
+        let pause = pause.max(ejection.map(|ejection| ejection.pause));
         Self {
             id: provider.id.to_string(),
             address: provider.address.to_string(),
             registries: Vec::new(),
             state: endpoint.state(),
-            why: why(endpoint, checking.as_ref(), connect_failures),
+            why: why(endpoint, checking.as_ref(), connect_failures, ejection),
             record: provider.record.to_string(),
             tenure: provider.tenure.as_str(),
             connect_failures,
-            pause_ms: pause,
+            ejections: ejection.map(|ejection| ejection.times),
+            pause_ms: pause.map(millis),
             answered_ms_ago: memory.answered().map(|answered| millis(now.since(answered))),
             check: checking.map(CheckStatus::from),
             limbo: limbo.as_deref().map(|limbo| LimboStatus {
@@ -288,7 +313,11 @@ impl EndpointStatus {
             protocol: provider.protocol.as_str(),
             tls: provider.secure,
             metadata: provider.metadata.clone(),
+            latency_ms: (memory.attempts() > 0)
+                .then(|| (f64::from(memory.latency.expected_ms(now)) * 1000.0).round() / 1000.0),
             in_flight: memory.in_flight(),
+            in_flight_max: memory.in_flight_max(care),
+            ramp: memory.ramp().filter(|_| care.slow_start),
             attempts: memory.attempts(),
             failures: memory.failures(),
         }
@@ -296,7 +325,12 @@ impl EndpointStatus {
 }
 
 /// Why an endpoint is not simply available, in a sentence.
-fn why(endpoint: &Endpoint, checking: Option<&Checking>, connect_failures: Option<u32>) -> Option<String> {
+fn why(
+    endpoint: &Endpoint,
+    checking: Option<&Checking>,
+    connect_failures: Option<u32>,
+    ejection: Option<EjectionState>,
+) -> Option<String> {
     if let Some(ghost) = endpoint.memory.ghost() {
         return Some(ghost.as_str().to_owned());
     }
@@ -306,11 +340,22 @@ fn why(endpoint: &Endpoint, checking: Option<&Checking>, connect_failures: Optio
             None => "its check failed, and has not passed often enough since".to_owned(),
         });
     }
-    match (connect_failures, &endpoint.limbo) {
-        (Some(failures), _) => Some(format!("connections failed, {failures} in a row")),
-        (None, Some(limbo)) => Some(limbo.cause.sentence().to_owned()),
-        (None, None) => None,
+    match (connect_failures, ejection, &endpoint.limbo) {
+        (Some(failures), ..) => Some(format!("connections failed, {failures} in a row")),
+        (None, Some(ejection), _) => Some(ejected(ejection, endpoint.memory.last_failure())),
+        (None, None, Some(limbo)) => Some(limbo.cause.sentence().to_owned()),
+        (None, None, None) => None,
     }
+}
+
+fn ejected(EjectionState { grounds, times, pause }: EjectionState, last: Said) -> String {
+    let until = if pause.is_zero() {
+        "one request at a time tries it until one succeeds".to_owned()
+    } else {
+        format!("out for {:.1} s more", pause.as_secs_f64())
+    };
+    let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
+    format!("{grounds}, the last: {last}; {until}, ejected {times}")
 }
 
 impl SkippedStatus {

@@ -10,15 +10,18 @@ use std::time::Duration;
 use super::Config;
 use super::announce::announce;
 use super::announced::Known;
+use super::care::{Treatment, cares};
+use super::checks::ServiceChecks;
 use super::declared::Services;
 use super::listeners::{admin, listeners};
 use super::reader::Section;
 use super::routes;
 use super::services::services;
-use super::sources::{restriction, sources};
-use super::tiers::Here;
+use super::sources::{Followed, restriction, sources};
+use super::tiers::{Here, Tiers};
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
-use crate::catalog::{Cares, Restrictions};
+use crate::balance::Choice;
+use crate::catalog::{Cares, Layouts, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
@@ -57,21 +60,11 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
     let admin = top.section("admin", |section| admin(section, &listeners));
-    let (catalog, choice, usual_check, mut tiers) =
+    let (catalog, choice, treatment, usual_check, tiers) =
         top.section("services", |section| services(section, here));
     let mut naming = top.section("naming", naming);
     naming.choice = choice;
-    let mut services = Services::new(choice);
-    let mut restrictions = Restrictions::new();
-    let mut checks = Checks { usual: usual_check.check(), by_service: BTreeMap::new() };
-    top.sections("service", |section| {
-        let service = services.declare(section, &known);
-        tiers.of(section, service.as_ref());
-        restriction(section, service.clone(), sources.as_deref(), &mut restrictions);
-        let check = section.section("check", |section| usual_check.of_one(section)).check();
-        checks.by_service.extend(service.map(|service| (service, check)));
-    });
-    usual_check.must_be_of_use(top, &checks);
+    let (services, said) = said_of_services(top, choice, &treatment, &usual_check, tiers, sources.as_deref());
     let store = top.section("store", store);
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
@@ -99,12 +92,12 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         listeners,
         admin,
         sources: sources?,
-        restrictions,
+        restrictions: said.restrictions,
         store,
         catalog,
-        cares: Cares::default(),
-        layouts: tiers.into_layouts(),
-        checks,
+        cares: said.cares,
+        layouts: said.layouts,
+        checks: said.checks,
         routes: Arc::new(Table::new(routes, naming)),
         declared,
         announce,
@@ -122,6 +115,42 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
 fn workers(top: &mut Section<'_>) -> usize {
     let auto = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_AUTO);
     top.get("workers", &Auto(1..=WORKERS_MAX), None).unwrap_or_else(auto)
+}
+
+/// What is said of services by their names, but for where their requests go.
+struct Said {
+    restrictions: Restrictions,
+    cares: Cares,
+    layouts: Layouts,
+    checks: Checks,
+}
+
+/// Reads every `[[service]]`, where nothing else is said than what is usual.
+fn said_of_services(
+    top: &mut Section<'_>,
+    choice: Choice,
+    treatment: &Treatment,
+    check: &ServiceChecks,
+    mut tiers: Tiers,
+    sources: Option<&[Followed]>,
+) -> (Services, Said) {
+    let known = Known::of(sources.unwrap_or_default().iter().map(|source| &source.registry));
+    let mut services = Services::new(choice);
+    let mut restrictions = Restrictions::new();
+    let mut treatments = Vec::new();
+    let mut checks = Checks { usual: check.check(), by_service: BTreeMap::new() };
+    top.sections("service", |section| {
+        let service = services.declare(section, &known);
+        tiers.of(section, service.as_ref());
+        restriction(section, service.clone(), sources, &mut restrictions);
+        let treatment = Treatment::read(section, Some(treatment));
+        treatments.extend(service.clone().map(|service| (service, treatment)));
+        let check = section.section("check", |section| check.of_one(section)).check();
+        checks.by_service.extend(service.map(|service| (service, check)));
+    });
+    check.must_be_of_use(top, &checks);
+    let (cares, layouts) = (cares(treatment, treatments), tiers.into_layouts());
+    (services, Said { restrictions, cares, layouts, checks })
 }
 
 /// What several sections have to agree on.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::care::Treatment;
 use super::checks::{self, ServiceChecks};
 use super::choices::choice;
 use super::reader::Section;
@@ -20,7 +21,7 @@ const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 pub(super) fn services(
     section: &mut Section<'_>,
     here: Here,
-) -> (catalog::Settings, Choice, ServiceChecks, Tiers) {
+) -> (catalog::Settings, Choice, Treatment, ServiceChecks, Tiers) {
     let default = catalog::Settings::default();
     let choice = choice(section);
     let settings = catalog::Settings {
@@ -36,6 +37,8 @@ pub(super) fn services(
         reap_after: section.optional("reap_after", &REAP_TIME, "never"),
     };
     let tiers = Tiers::usual(section, here);
+    // Sections within come last: keys after them would be theirs.
+    let treatment = Treatment::read(section, None);
     let checks = section.section("check", checks::of_all);
-    (settings, choice, checks, tiers)
+    (settings, choice, treatment, checks, tiers)
 }

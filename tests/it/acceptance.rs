@@ -3,12 +3,14 @@
 mod churn;
 mod convergence;
 mod fairness;
+mod fleet;
 mod flow;
 mod herd;
 mod malformed;
 mod outage;
 mod removal;
 mod restarts;
+mod simulated;
 mod size;
 mod slow;
 mod start;

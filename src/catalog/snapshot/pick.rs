@@ -14,6 +14,9 @@ use crate::endpoint::{Endpoint, Fit};
 /// Proposals asked for before all endpoints are looked at. Enough that with half of them out, one pick in 2^32 looks.
 pub(super) const PROPOSALS_MAX: usize = 32;
 
+/// Endpoints passed over at one pick because they are new: when as many are, most are, and looking for others is in vain.
+const RAMPING_MAX: usize = 8;
+
 impl Snapshot {
     /// The endpoint for one attempt.
     ///
@@ -34,22 +37,43 @@ impl Snapshot {
         if let Some(granted) = ask.wish.and_then(|wish| self.grant(wish, ask)) {
             return granted;
         }
+        let picked = self.propose(nearest, ask)?;
+        if let Some(shadow) = self.shadow.as_ref().filter(|_| ask.detour.is_none()) {
+            shadow.compare(ask, &self.care, picked);
+        }
+        Ok(picked)
+    }
+
+    fn propose<'s>(&'s self, nearest: &'s Tier, ask: &mut Ask<'_>) -> Result<&'s Endpoint, NoEndpoint> {
         let (number, tier) = if self.tiers.list.len() == 1 { (0, nearest) } else { self.choose(ask) };
         if number > 0
             && let Some(endpoint) = self.trial(number, ask)
         {
             return Ok(endpoint);
         }
+        // The first that would do if no other did.
+        let (mut ramping, mut passed) = (None, 0);
         for turn in 0..PROPOSALS_MAX {
             let endpoint = &tier.endpoints[tier.balancer.propose(ask, turn)];
             match endpoint.fit(&self.care) {
                 Fit::Ready if !was_tried(endpoint, ask.tried) => {
-                    ask.detour = (number > 0).then_some(Detour::Spill);
+                    ask.detour = spill(number);
                     return Ok(endpoint);
                 }
+                Fit::Ramping if !was_tried(endpoint, ask.tried) => {
+                    ramping.get_or_insert(endpoint);
+                    passed += 1;
+                    if passed == RAMPING_MAX {
+                        break;
+                    }
+                }
                 Fit::Out if self.is_worth_it(endpoint, number, ask) => return Ok(endpoint),
-                Fit::Ready | Fit::Full | Fit::Out => {}
+                Fit::Ready | Fit::Ramping | Fit::Full | Fit::Out => {}
             }
+        }
+        if let Some(endpoint) = ramping {
+            ask.detour = spill(number);
+            return Ok(endpoint);
         }
         self.search(ask, &|endpoint| self.wants(endpoint))
     }
@@ -124,18 +148,20 @@ impl Snapshot {
                 let index = among(tier, &|endpoint| fits(number, endpoint))?;
                 Some((number, &tier.endpoints[index]))
             });
-            let spare = || self.spares.iter().find(|spare| wanted(spare) && fits(usize::MAX, spare));
-            found.next().or_else(|| spare().map(|spare| (usize::MAX, spare)))
+            let spare = || self.spares.iter().find(|spare| wanted(spare) && fits(SPARE, spare));
+            found.next().or_else(|| spare().map(|spare| (SPARE, spare)))
         };
         let fresh = |endpoint: &Endpoint| !was_tried(endpoint, tried);
         let fit = |endpoint: &Endpoint| endpoint.fit(&self.care);
-        if let Some((number, endpoint)) = first(&|_, endpoint| fit(endpoint) == Fit::Ready && fresh(endpoint))
-        {
-            ask.detour = (1..usize::MAX).contains(&number).then_some(Detour::Spill);
-            return Ok(endpoint);
+        for wanted in [Fit::Ready, Fit::Ramping] {
+            if let Some((number, endpoint)) = first(&|_, endpoint| fit(endpoint) == wanted && fresh(endpoint))
+            {
+                ask.detour = if number == SPARE { None } else { spill(number) };
+                return Ok(endpoint);
+            }
         }
         let in_panic = |number: usize, endpoint: &Endpoint| {
-            number != usize::MAX
+            number != SPARE
                 && endpoint.is_reachable()
                 && fresh(endpoint)
                 && fit(endpoint) == Fit::Out
@@ -154,6 +180,13 @@ impl Snapshot {
             .or_else(|| first(&|_, endpoint| endpoint.is_available()));
         found.map(|(_, endpoint)| endpoint).ok_or(NoEndpoint::AllTried)
     }
+}
+
+/// The number of a tier in place of which a spare was found.
+const SPARE: usize = usize::MAX;
+
+fn spill(number: usize) -> Option<Detour> {
+    (number > 0).then_some(Detour::Spill)
 }
 
 pub(super) fn was_tried(endpoint: &Endpoint, tried: &[u64]) -> bool {

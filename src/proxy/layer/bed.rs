@@ -14,7 +14,7 @@ use crate::catalog::{self, Catalog, Claim, Members, Snapshot};
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::drain::Drain;
-use crate::endpoint::{Endpoint, Group, Memory};
+use crate::endpoint::{Care, Endpoint, Group, Memory};
 use crate::provider::Provider;
 use crate::proxy::Settings;
 use crate::proxy::client::Client;
@@ -34,6 +34,7 @@ pub(super) struct Bed {
     pub(super) client: Rc<Client>,
     pub(super) limits: Limits,
     pub(super) failover: Vec<Claim>,
+    pub(super) care: Care,
 }
 
 impl Bed {
@@ -59,7 +60,8 @@ impl Bed {
         let worker = Worker::new(Arc::new(shared), 0);
         let peer = ([127, 0, 0, 1], 1).into();
         let client = Client::new(peer, None, worker.private_pools(), Rc::clone(&worker.tick));
-        Self { worker, client, limits: Limits::default(), failover: Vec::new() }
+        let (limits, care) = (Limits::default(), Care::default());
+        Self { worker, client, limits, failover: Vec::new(), care }
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -112,7 +114,8 @@ impl Bed {
         let endpoints: Vec<_> = ports.iter().map(endpoint).collect();
         let before = Snapshot::not_listed();
         let luck = &mut rng::for_worker(1, 1);
-        let members = Members::of(endpoints.clone().into());
+        let care = Arc::new(self.care.clone());
+        let members = Members { care, ..Members::of(endpoints.clone().into()) };
         let snapshot = Snapshot::new(&members, bound.subscription.claim(), &before, Moment::START, luck);
         bound.subscription.snapshot().store(Arc::new(snapshot));
         endpoints

@@ -8,6 +8,7 @@ use rand::rngs::SmallRng;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use super::line::Line;
 use super::{Answer, always_ready};
 use crate::balance::Ask;
 use crate::body::Body;
@@ -40,11 +41,12 @@ impl<S> Layer<S> for SelectLayer {
 #[derive(Clone, Debug)]
 pub struct Select<S> {
     inner: S,
-    worker: Rc<Worker>,
+    pub(super) worker: Rc<Worker>,
 }
 
 impl<S> Select<S> {
-    fn pick(&self, routed: &Routed, begun: Instant) -> Result<Endpoint, ProxyError> {
+    /// Chooses an endpoint.
+    pub(super) fn pick(&self, routed: &Routed, begun: Instant) -> Result<Endpoint, ProxyError> {
         let now = self.worker.shared.clock.at(begun);
         if !routed.rules.failover.is_empty()
             && let Some(endpoint) = self.fail_over(routed, now)
@@ -123,7 +125,7 @@ fn told(why: NoEndpoint, service: &ServiceName, snapshot: &Snapshot) -> ProxyErr
 
 impl<S> Service<Routed> for Select<S>
 where
-    S: Service<Attempt, Response = Response<Body>, Error = Failure<Returned>>,
+    S: Service<Attempt, Response = Response<Body>, Error = Failure<Returned>> + Clone + 'static,
     S::Future: 'static,
 {
     type Response = Response<Body>;
@@ -136,10 +138,37 @@ where
 
     fn call(&mut self, routed: Routed) -> Self::Future {
         let begun = Instant::now();
-        let endpoint = match self.pick(&routed, begun) {
-            Ok(endpoint) => endpoint,
-            Err(error) => return Box::pin(std::future::ready(Err(error.into()))),
+        let full = || ProxyError::EndpointsFull { service: routed.bound.service().clone() };
+        let picked = if Line::is_before(&routed) { Err(full()) } else { self.pick(&routed, begun) };
+        let error = match picked {
+            Ok(endpoint) => return self.attempt(routed, endpoint, begun),
+            Err(error) => error,
         };
+        let line = matches!(error, ProxyError::EndpointsFull { .. }).then(|| Line::join(&routed)).flatten();
+        let Some(line) = line else { return Box::pin(std::future::ready(Err(error.into()))) };
+        let mut this = self.clone();
+        Box::pin(async move {
+            let (endpoint, begun) = line.wait(&this, &routed).await?;
+            let answer = this.attempt(routed, endpoint, begun);
+            // Who is next looks for room after what this one took is counted.
+            drop(line);
+            answer.await
+        })
+    }
+}
+
+impl<S> Select<S>
+where
+    S: Service<Attempt, Response = Response<Body>, Error = Failure<Returned>>,
+    S::Future: 'static,
+{
+    /// Sends a request to an endpoint.
+    fn attempt(
+        &mut self,
+        routed: Routed,
+        endpoint: Endpoint,
+        begun: Instant,
+    ) -> Answer<Response<Body>, Failure<Routed>> {
         let Routed { message, traits, client, record, bound, rules, key, wish, exchange, mut tried, reuse } =
             routed;
         record.attempts.set(record.attempts.get().saturating_add(1));
