@@ -32,7 +32,7 @@ fn attempt(
     let verdict = memory.note(outcome, Said::Status(503), ending, &care);
     let sentence = match verdict {
         Verdict::Suspect(grounds) => Some(memory.eject(grounds, ending, &care, endpoints.iter())),
-        _ => None,
+        Verdict::Nothing | Verdict::Unreachable | Verdict::StillOut(_) | Verdict::Back => None,
     };
     (verdict, sentence)
 }
