@@ -226,6 +226,7 @@ impl Service {
         }
         for endpoint in &applied.reconciled.restarted {
             endpoint.memory.begin_anew();
+            endpoint.memory.uncheck();
         }
         self.endpoints = endpoints.into();
         self.absent = absent;

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use super::care::Treatment;
+use super::checks::{self, ServiceChecks};
+use super::choices::choice;
 use super::reader::Section;
-use super::resolve::{ANY_TIME, COUNT, POLICY, SOME_TIME};
+use super::resolve::{ANY_TIME, COUNT, SOME_TIME};
 use super::value::{Flag, Number, Time};
-use crate::balance::{Choice, Policy};
+use crate::balance::Choice;
 use crate::catalog;
 
 /// How long a ghost must have been silent to be deleted: long enough for any restart.
@@ -15,9 +17,9 @@ const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 *
 const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 
 /// Reads `[services]`.
-pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, Treatment) {
+pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, ServiceChecks, Treatment) {
     let default = catalog::Settings::default();
-    let choice = Choice { policy: section.get("policy", &POLICY, Policy::default()) };
+    let choice = choice(section);
     let settings = catalog::Settings {
         on_demand: section.get("on_demand", &Flag, default.on_demand),
         services_max: section.get("max", &Number(COUNT), default.services_max),
@@ -31,6 +33,7 @@ pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice,
         reap_after: section.optional("reap_after", &REAP_TIME, "never"),
     };
     // Sections within come last: keys after them would be theirs.
+    let checks = section.section("check", checks::of_all);
     let treatment = Treatment::read(section, None);
-    (settings, choice, treatment)
+    (settings, choice, checks, treatment)
 }
