@@ -51,9 +51,7 @@ pub(super) const SERVICE: Parsed<ServiceName> = parsed("a service name", "greete
 
 /// Reads everything; `None` where a mistake was noted that leaves no value.
 pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
-    let workers = top.get("workers", &Auto(1..=WORKERS_MAX), None).unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_AUTO)
-    });
+    let workers = workers(top);
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
     let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
     let sources = sources(top);
@@ -108,6 +106,11 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     };
     held_together(top, &config);
     Some(config)
+}
+
+fn workers(top: &mut Section<'_>) -> usize {
+    let auto = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_AUTO);
+    top.get("workers", &Auto(1..=WORKERS_MAX), None).unwrap_or_else(auto)
 }
 
 /// What is said of services by their names, but for where their requests go.
