@@ -226,7 +226,6 @@ impl Service {
         }
         for endpoint in &applied.reconciled.restarted {
             endpoint.memory.begin_anew();
-            endpoint.memory.uncheck();
         }
         self.endpoints = endpoints.into();
         self.absent = absent;
@@ -238,6 +237,9 @@ impl Service {
         applied.swaps = self.rebuild(now, rng);
         if applied.refreshed {
             self.freshness.send_replace(freshness);
+        }
+        for endpoint in &applied.reconciled.restarted {
+            endpoint.memory.uncheck();
         }
         for endpoint in &applied.withdrawn {
             endpoint.memory.retire();

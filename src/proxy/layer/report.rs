@@ -108,15 +108,16 @@ impl Awaited {
 
 impl Drop for Awaited {
     /// Given up before its answer came: if that is because the time of the request was over, it was late. Nobody is blamed for
-    /// a caller who went away, nor an attempt for the time that was spent on those before it.
+    /// a caller who went away, nor an attempt for the time that was spent on those before it: all that is known is that it took
+    /// so long at least.
     fn drop(&mut self) {
         let Some(told) = self.0.take() else { return };
-        let (took, since_begun) = (told.begun.elapsed(), told.record.begun().elapsed());
-        if told.record.overdue.get() && took * 2 >= since_begun {
+        let took = told.begun.elapsed();
+        if told.record.overdue.get() && took * 2 >= told.record.begun().elapsed() {
             told.note(Outcome::Late, Said::Nothing, took);
         } else {
-            let now = told.worker.shared.clock.now();
-            told.memory().note_abandoned(Ending { now, took, luck: 0.5 });
+            let ending = Ending { took, ..Ending::at(told.worker.shared.clock.now()) };
+            told.memory().note_abandoned(ending);
         }
     }
 }
@@ -266,9 +267,9 @@ mod tests {
         let memory = Arc::clone(&bed.list(&[1])[0].memory);
         let refused = ConnectError::Refused { address: memory.address.clone() };
         attempt(&bed, Err(SendCause::from(refused).into())).await;
-        assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (false, 1, 0));
+        assert_eq!((memory.reach().is_available(), memory.failures(), memory.in_flight()), (false, 1, 0));
         attempt(&bed, Ok(answer(500))).await.unwrap();
-        assert!(memory.reach.is_available(), "whatever it answers, it was reached");
+        assert!(memory.reach().is_available(), "whatever it answers, it was reached");
     }
 
     #[test]
@@ -380,6 +381,6 @@ mod tests {
         for error in [full.into(), ProxyError::Switch, ProxyError::BadRequest("no")] {
             attempt(&bed, Err(error)).await;
         }
-        assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (true, 0, 0));
+        assert_eq!((memory.reach().is_available(), memory.failures(), memory.in_flight()), (true, 0, 0));
     }
 }
