@@ -56,6 +56,8 @@ pub struct Routed {
     pub tried: ArrayVec<u64, ATTEMPTS_MAX>,
     /// Whether an idle connection will do.
     pub reuse: Reuse,
+    /// When its time is up; `None`: never.
+    pub deadline: Option<Instant>,
 }
 
 /// One attempt at one endpoint.
@@ -63,6 +65,8 @@ pub struct Routed {
 pub struct Attempt {
     /// The message.
     pub message: Box<http::Request<Body>>,
+    /// What its headers were like when it arrived.
+    pub traits: Traits,
     /// Who sent it.
     pub client: Rc<Client>,
     /// What becomes of it.
@@ -79,6 +83,10 @@ pub struct Attempt {
     pub begun: Instant,
     /// How long it may take until the head of the answer, if it must not take as long as the request.
     pub limit: Option<Duration>,
+    /// When the time of the whole request is up; `None`: never.
+    pub deadline: Option<Instant>,
+    /// How many attempts its request has had, this one included.
+    pub number: u8,
 }
 
 /// What kind of exchange a request begins.
@@ -97,15 +105,15 @@ pub enum Exchange {
 pub struct Failure<R> {
     /// Why.
     pub error: ProxyError,
-    /// What may be sent again.
+    /// What is left to begin again from; `None` where another attempt cannot do better.
     pub again: Option<R>,
 }
 
-/// A failed attempt whose message may be sent again.
+/// A failed attempt after which another one could be made.
 #[derive(Debug)]
 pub struct Returned {
-    /// The message.
-    pub message: Box<http::Request<Body>>,
+    /// The message, if nothing of it was used up.
+    pub message: Option<Box<http::Request<Body>>>,
     /// Whether another endpoint should be tried: true unless only an idle connection proved stale.
     pub elsewhere: bool,
     /// Whether it provably never arrived.

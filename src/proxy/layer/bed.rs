@@ -83,6 +83,7 @@ impl Bed {
             exchange: Exchange::Plain,
             tried: arrayvec::ArrayVec::new(),
             reuse: Reuse::Idle,
+            deadline: None,
         }
     }
 
