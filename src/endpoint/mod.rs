@@ -8,6 +8,7 @@ mod limbo;
 mod load;
 mod outcome;
 mod reach;
+mod token;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -22,6 +23,7 @@ pub use limbo::{Cause, Limbo};
 pub use load::LoadGuard;
 pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
+pub use token::{Token, TokenError};
 
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, Weight};
@@ -46,6 +48,11 @@ impl Endpoint {
     /// An endpoint that is listed, of full weight.
     pub fn new(provider: Arc<Provider>, memory: Arc<Memory>) -> Self {
         Self { weight: provider.weight, provider, memory, limbo: None }
+    }
+
+    /// Its short name, the same in every proxy.
+    pub fn token(&self) -> Token {
+        self.memory.token
     }
 
     /// Whether picking this endpoint is sound: reachable as far as is known.
@@ -93,6 +100,8 @@ pub struct Memory {
     pub number: u64,
     /// The address it is about.
     pub address: Address,
+    /// The short name of whoever is there.
+    pub token: Token,
     /// Attempts in flight. Written by the workers at pick and at the end of each body, read by balancers and admin.
     in_flight: CachePadded<load::InFlight>,
     /// Whether connections succeed. Written by workers after each attempt, read at each pick.
@@ -122,6 +131,7 @@ impl Memory {
     pub fn among(group: Arc<Group>, number: u64, address: Address) -> Self {
         Self {
             number,
+            token: Token::of(&address),
             address,
             in_flight: CachePadded::default(),
             reach: CachePadded::default(),

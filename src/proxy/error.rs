@@ -76,6 +76,12 @@ pub enum ProxyError {
         /// Providers that the route wants.
         count: usize,
     },
+    /// The request wants a provider, or a kind of provider, that is not there.
+    #[error("service {service} has no provider that this request wants")]
+    Unwanted {
+        /// The service.
+        service: ServiceName,
+    },
     /// Every provider that could be used has as much in flight as it may have.
     #[error("every provider of service {service} has as many requests in flight as it may have")]
     EndpointsFull {
@@ -160,6 +166,9 @@ impl ProxyError {
             Self::Absent { .. } => telling("absent", S::SERVICE_UNAVAILABLE, "destination_not_found"),
             Self::NoProvider { .. } => {
                 telling("no_provider", S::SERVICE_UNAVAILABLE, "destination_unavailable")
+            }
+            Self::Unwanted { .. } => {
+                telling("no_such_provider", S::SERVICE_UNAVAILABLE, "destination_not_found")
             }
             Self::OutOfReach { .. } => NOT_HTTP,
             Self::EndpointsFull { .. } => {

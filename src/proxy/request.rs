@@ -12,6 +12,7 @@ use super::directory::Bound;
 use super::error::ProxyError;
 use super::record::Record;
 use super::traits::Traits;
+use crate::balance::Wish;
 use crate::body::Body;
 use crate::endpoint::{Endpoint, LoadGuard};
 use crate::route::Rules;
@@ -50,10 +51,14 @@ pub struct Routed {
     pub rules: Arc<Rules>,
     /// The hash of what it is told apart by, where its rules say by what.
     pub key: Option<u64>,
+    /// The endpoints it should go to, or must; boxed, since few have a wish.
+    pub wish: Option<Box<Wish>>,
     /// What kind of exchange it begins.
     pub exchange: Exchange,
-    /// Endpoints it must not go to any more, by their numbers.
+    /// Endpoints it should not go to any more, by their numbers.
     pub tried: ArrayVec<u64, ATTEMPTS_MAX>,
+    /// Whether nobody is to have it rather than one of those.
+    pub elsewhere: bool,
     /// Whether an idle connection will do.
     pub reuse: Reuse,
     /// When its time is up; `None`: never.

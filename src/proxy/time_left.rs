@@ -180,7 +180,8 @@ mod tests {
             assert_eq!(headers[name], told, "{name}");
         }
         let mut none = HeaderMap::from_iter([(http::header::CONTENT_TYPE, HeaderValue::from_static(GRPC.1))]);
-        tell(&mut none, Traits::of(&none.clone()), left);
+        let traits = Traits::of(&none);
+        tell(&mut none, traits, left);
         assert_eq!(none.len(), 1, "a caller that gives no deadline has none");
     }
 

@@ -58,6 +58,8 @@ type Outcome = Result<Response<Body>, Failure<Returned>>;
 struct Again {
     cause: RetryCause,
     message: Box<Request<Body>>,
+    /// Whether nobody is to have it rather than one who had it already.
+    elsewhere: bool,
     /// Whether there is a pause before it. What never arrived goes on at once: another provider is not burdened by it.
     waits: bool,
     /// Whether no provider has more to do for it: an idle connection proved stale before anything was sent on it.
@@ -157,7 +159,7 @@ where
             Ok(response) if is_over => return Ok(response),
             outcome => told.note(outcome),
         }
-        let Some(Again { cause, message, waits, is_free }) = again.take() else { break };
+        let Some(Again { cause, message, elsewhere, waits, is_free }) = again.take() else { break };
         if left == 0 || course.left().is_zero() {
             break;
         }
@@ -171,7 +173,7 @@ where
             break;
         }
         let before = course.record.attempts.get();
-        let attempt = inner.call(course.routed(message));
+        let attempt = inner.call(course.routed(message, elsewhere));
         if course.record.attempts.get() == before {
             // Nobody was left to have it.
             if !is_free {
@@ -216,7 +218,7 @@ async fn anew(course: &mut Course, pauses: u8) -> Option<Again> {
         return None;
     }
     sleep_until(at).await;
-    Some(Again { cause: RetryCause::Answer, message, waits: false, is_free: false })
+    Some(Again { cause: RetryCause::Answer, message, elsewhere: true, waits: false, is_free: false })
 }
 
 /// Waits for an attempt; in the last moment before the deadline it is given up where there is an answer to tell instead.

@@ -123,8 +123,21 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     }
     fields.append(http::header::VIA, shared.pseudonym.via(received));
     let (tried, reuse) = (arrayvec::ArrayVec::new(), Reuse::Idle);
-    let (key, deadline) = (None, None);
-    Ok(Routed { message, traits, client, record, bound, rules, key, exchange, tried, reuse, deadline })
+    Ok(Routed {
+        message,
+        traits,
+        client,
+        record,
+        bound,
+        rules,
+        key: None,
+        wish: None,
+        exchange,
+        tried,
+        elsewhere: false,
+        reuse,
+        deadline: None,
+    })
 }
 
 /// Refuses what must not be forwarded, whatever its destination.

@@ -43,14 +43,25 @@ impl<S> Select<S> {
         let now = self.worker.shared.clock.at(begun);
         let bound = &routed.bound;
         bound.look(|snapshot| {
-            let picked = self
-                .worker
-                .with_luck(|rng| snapshot.pick(&mut Ask { now, tried: &routed.tried, key: routed.key, rng }));
+            let picked = self.worker.with_luck(|rng| {
+                snapshot.pick(&mut Ask {
+                    tried: &routed.tried,
+                    key: routed.key,
+                    wish: routed.wish.as_deref(),
+                    ..Ask::new(now, rng)
+                })
+            });
             if picked.is_ok_and(|endpoint| !endpoint.is_available())
                 && !snapshot.all().any(Endpoint::is_available)
             {
                 self.worker.shared.metrics.proxy.desperate_picks_total.inc();
             }
+            // What was tried is picked only where nothing else is left.
+            let had_it = |endpoint: &Endpoint| routed.tried.contains(&endpoint.memory.number);
+            let picked = match picked {
+                Ok(endpoint) if routed.elsewhere && had_it(endpoint) => Err(NoEndpoint::AllTried),
+                picked => picked,
+            };
             picked.cloned().map_err(|why| match why {
                 NoEndpoint::NotListed => ProxyError::NotListed { service: bound.service().clone() },
                 NoEndpoint::Absent => ProxyError::Absent { service: bound.service().clone() },
@@ -58,6 +69,7 @@ impl<S> Select<S> {
                     let (service, count) = (bound.service().clone(), snapshot.out_of_reach);
                     ProxyError::OutOfReach { service, count }
                 }
+                NoEndpoint::Unknown => ProxyError::Unwanted { service: bound.service().clone() },
                 NoEndpoint::Full => ProxyError::EndpointsFull { service: bound.service().clone() },
                 NoEndpoint::Empty | NoEndpoint::AllTried => {
                     ProxyError::NoProvider { service: bound.service().clone(), known: snapshot.known }
@@ -113,6 +125,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::Wish;
     use crate::proxy::layer::bed::{Bed, Played, answer};
 
     type Inner = Played<Attempt, Failure<Returned>>;
@@ -140,8 +153,24 @@ mod tests {
         }
         assert!(endpoints.iter().all(|endpoint| endpoint.memory.attempts() == 1));
         assert!(endpoints.iter().all(|endpoint| endpoint.memory.in_flight() == 0));
-        let failure = select.call(Routed { tried, ..bed.get() }).await.unwrap_err();
+        let failure = select.call(Routed { tried, elsewhere: true, ..bed.get() }).await.unwrap_err();
         assert_eq!((failure.error.reason(), record.attempts.get()), ("no_provider", 3));
+    }
+
+    #[tokio::test]
+    async fn a_wish_is_obeyed_on_every_attempt() {
+        let bed = Bed::new();
+        let endpoints = bed.list(&[1, 2, 3]);
+        let (mut select, inner) = select(&bed);
+        let wish = |name: &str| Some(Box::new(Wish::only(name)));
+        for tried in [[1], [2]] {
+            inner.then(|_| Ok(answer(200)));
+            let tried = tried.into_iter().collect();
+            select.call(Routed { tried, wish: wish("127.0.0.1:2"), ..bed.get() }).await.unwrap();
+        }
+        assert_eq!(endpoints[1].memory.attempts(), 2);
+        let nobody = Routed { wish: wish("127.0.0.1:4"), ..bed.get() };
+        assert_eq!(select.call(nobody).await.unwrap_err().error.reason(), "no_such_provider");
     }
 
     #[tokio::test]

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use super::spare::Spare;
 use super::{Again, Outcome, verdict};
+use crate::balance::Wish;
 use crate::body::Body;
 use crate::proxy::client::Client;
 use crate::proxy::directory::Bound;
@@ -33,6 +34,7 @@ pub(super) struct Course {
     client: Rc<Client>,
     rules: Arc<Rules>,
     key: Option<u64>,
+    wish: Option<Box<Wish>>,
     exchange: Exchange,
     /// The caller's own count of attempts, where it has one.
     counted: Option<HeaderValue>,
@@ -74,6 +76,7 @@ impl Course {
             client: Rc::clone(&routed.client),
             rules: Arc::clone(&routed.rules),
             key: routed.key,
+            wish: routed.wish.clone(),
             exchange: routed.exchange,
             counted,
             spare,
@@ -90,11 +93,12 @@ impl Course {
 
     /// Whether it may be asked of two at once.
     pub(super) fn is_hedgeable(&self) -> bool {
-        self.is_harmless && self.exchange == Exchange::Plain
+        let is_free = !self.wish.as_ref().is_some_and(|wish| wish.is_strict());
+        self.is_harmless && is_free && self.exchange == Exchange::Plain
     }
 
-    /// The request for one attempt more.
-    pub(super) fn routed(&self, message: Box<Request<Body>>) -> Routed {
+    /// The request for one attempt more; `elsewhere`: only where it was not yet.
+    pub(super) fn routed(&self, message: Box<Request<Body>>, elsewhere: bool) -> Routed {
         Routed {
             message,
             traits: self.traits,
@@ -103,8 +107,10 @@ impl Course {
             bound: Rc::clone(&self.bound),
             rules: Arc::clone(&self.rules),
             key: self.key,
+            wish: self.wish.clone(),
             exchange: self.exchange,
             tried: self.tried.clone(),
+            elsewhere,
             reuse: self.reuse,
             deadline: self.deadline,
         }
@@ -163,7 +169,7 @@ impl Course {
             }
         }
         self.reuse = Reuse::Idle;
-        Some(Again { cause: RetryCause::Answer, message, waits: true, is_free: false })
+        Some(Again { cause: RetryCause::Answer, message, elsewhere: true, waits: true, is_free: false })
     }
 
     fn after_failure(&mut self, failure: &mut Failure<Returned>) -> Option<Again> {
@@ -187,6 +193,7 @@ impl Course {
         Some(Again {
             cause,
             message,
+            elsewhere: false,
             waits: !never_arrived && elsewhere,
             is_free: never_arrived && !elsewhere,
         })

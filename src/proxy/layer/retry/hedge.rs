@@ -78,7 +78,7 @@ where
         return None;
     }
     let (attempts, before) = (course.record.attempts.get(), course.record.endpoint.borrow().clone());
-    let answer = inner.call(course.routed(message));
+    let answer = inner.call(course.routed(message, true));
     if course.record.attempts.get() == attempts {
         course.give_back();
         return None;
