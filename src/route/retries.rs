@@ -72,6 +72,6 @@ mod tests {
         let pauses: Vec<u128> = (0..7).map(|number| retries.pause(number, 1.0).as_millis()).collect();
         assert_eq!(pauses, [25, 50, 100, 200, 250, 250, 250]);
         assert_eq!((retries.pause(1, 0.5).as_millis(), retries.pause(u8::MAX, 1.0).as_millis()), (25, 250));
-        assert!(retries.pause(0, 0.0).is_zero() && retries.pause(0, f64::NAN) <= retries.back_off);
+        assert!(retries.pause(0, 0.0).is_zero());
     }
 }

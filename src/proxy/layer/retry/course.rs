@@ -174,7 +174,8 @@ impl Course {
 
     fn after_failure(&mut self, failure: &mut Failure<Returned>) -> Option<Again> {
         let Returned { message, elsewhere, never_arrived } = failure.again.take()?;
-        if !never_arrived && !(self.is_harmless && self.retries().idempotent) {
+        let may_repeat = self.is_harmless && self.retries().idempotent;
+        if !(never_arrived || may_repeat) {
             return None;
         }
         let message = match message {
@@ -220,11 +221,14 @@ impl Course {
 }
 
 fn cause(error: &ProxyError, never_arrived: bool) -> RetryCause {
-    match error {
-        ProxyError::Send(SendCause::Connect(_)) => RetryCause::Unreachable,
-        ProxyError::Send(SendCause::Full { .. }) => RetryCause::Full,
-        ProxyError::AttemptTimeout { .. } => RetryCause::Late,
-        _ if never_arrived => RetryCause::Unsent,
-        _ => RetryCause::Broken,
+    let otherwise = if never_arrived { RetryCause::Unsent } else { RetryCause::Broken };
+    if let ProxyError::AttemptTimeout { .. } = error {
+        return RetryCause::Late;
+    }
+    let ProxyError::Send(cause) = error else { return otherwise };
+    match cause {
+        SendCause::Connect(_) => RetryCause::Unreachable,
+        SendCause::Full { .. } => RetryCause::Full,
+        SendCause::Closed { .. } | SendCause::Malformed { .. } | SendCause::RequestBody { .. } => otherwise,
     }
 }

@@ -2,7 +2,8 @@
 
 mod hedging;
 
-use std::sync::Arc;
+use futures_util::FutureExt as _;
+use http_body_util::BodyExt as _;
 
 use super::*;
 use crate::body::played::played;
@@ -288,7 +289,6 @@ async fn nothing_is_begun_for_which_no_time_is_left() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_is_sent_again_from_its_beginning_while_it_comes() {
-    use http_body_util::BodyExt as _;
     let bed = bed(3, &[503]);
     let (mut retry, inner) = retry(&bed);
     let (player, body) = played();
@@ -296,17 +296,17 @@ async fn a_body_is_sent_again_from_its_beginning_while_it_comes() {
     player.say("two");
     let mut routed = bed.routed(http::Request::put("/"));
     *routed.message.body_mut() = body;
-    let half = Arc::new(parking_lot::Mutex::new(None));
-    let keep = Arc::clone(&half);
+    let half = Rc::new(std::cell::RefCell::new(None));
+    let keep = Rc::clone(&half);
     inner.then(move |attempt| {
         let mut body = attempt.message.into_body();
-        let piece = futures_util::FutureExt::now_or_never(body.frame()).unwrap().unwrap().unwrap();
+        let piece = body.frame().now_or_never().unwrap().unwrap().unwrap();
         assert_eq!(piece.into_data().unwrap(), "one");
-        keep.lock().replace(body);
+        keep.borrow_mut().replace(body);
         Ok(answer(503))
     });
     inner.then(|attempt| {
-        let whole = futures_util::FutureExt::now_or_never(attempt.message.into_body().collect()).unwrap();
+        let whole = attempt.message.into_body().collect().now_or_never().unwrap();
         assert_eq!(whole.unwrap().to_bytes(), "onetwo");
         Ok(answer(200))
     });
@@ -316,7 +316,6 @@ async fn a_body_is_sent_again_from_its_beginning_while_it_comes() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_too_large_to_keep_is_sent_once() {
-    use http_body_util::BodyExt as _;
     let mut bed = bed(3, &[503]);
     bed.limits.retries.kept_max = 10;
     let (mut retry, inner) = retry(&bed);
@@ -325,7 +324,7 @@ async fn a_body_too_large_to_keep_is_sent_once() {
         *routed.message.body_mut() = Body::from(bytes::Bytes::from_static(b"more than ten bytes"));
         inner.then(move |mut attempt| {
             if is_read {
-                futures_util::FutureExt::now_or_never(attempt.message.body_mut().frame()).unwrap();
+                attempt.message.body_mut().frame().now_or_never().unwrap();
             }
             Ok(answer(503))
         });
