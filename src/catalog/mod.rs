@@ -19,6 +19,7 @@ pub mod status;
 mod store;
 mod subscription;
 pub mod subset;
+mod uses;
 mod watcher;
 
 use std::collections::HashMap;
@@ -39,6 +40,7 @@ pub use sources::Restrictions;
 pub use status::{RegistryStatus, ServiceStatus};
 pub use subscription::{Claim, Freshness, RegistryState, Subscription};
 pub use subset::Subset;
+pub use uses::Use;
 
 use crate::balance::rng;
 use crate::clock::{Clock, Moment};
