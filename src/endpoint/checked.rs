@@ -20,6 +20,8 @@ pub struct Counts {
 ///
 /// It counts as well from the start, so that one that nobody checks is used, and a new one serves at once.
 #[derive(Debug, Default)]
+// The first field stays the first: it shares a cache line with what else a pick reads.
+#[repr(C)]
 pub struct Checked {
     /// The bits of the moment since which it is unwell; 0 while well. Written by whoever checks, read at each pick.
     unwell_since: AtomicU64,

@@ -272,6 +272,19 @@ mod tests {
         assert!(memory.reach().is_available(), "whatever it answers, it was reached");
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_whose_caller_goes_away_took_at_least_so_long() {
+        let bed = Bed::new();
+        let memory = Arc::clone(&bed.list(&[1])[0].memory);
+        let never = tower::service_fn(|_: Attempt| std::future::pending());
+        let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(never);
+        let mut select = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report);
+        let waited = std::time::Duration::from_secs(2);
+        tokio::time::timeout(waited, select.call(bed.get())).await.unwrap_err();
+        assert_eq!(memory.latency.expected(bed.worker.shared.clock.now()), waited);
+        assert_eq!((memory.in_flight(), memory.failures()), (0, 0));
+    }
+
     #[test]
     fn who_lacks_a_handler_of_its_own_record_is_somebody_else() {
         let mut called = Provider::new("p", "10.0.0.1:80".parse().unwrap());
