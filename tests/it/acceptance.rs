@@ -3,10 +3,12 @@
 mod churn;
 mod cold;
 mod convergence;
+mod dead;
 mod failing;
 mod fairness;
 mod fleet;
 mod flow;
+mod hedging;
 mod herd;
 mod malformed;
 mod outage;
