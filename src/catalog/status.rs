@@ -279,13 +279,13 @@ impl EndpointStatus {
     /// An endpoint, told at this moment.
     pub fn of(endpoint: &Endpoint, care: &Care, now: Moment) -> Self {
         let Endpoint { provider, memory, weight, limbo } = endpoint;
-        let (connect_failures, pause) = match memory.reach().state(now) {
+        let (connect_failures, pause) = match memory.reach.state(now) {
             ReachState::Reachable => (None, None),
             ReachState::Unreachable { failures, pause } => (Some(failures), Some(pause)),
         };
-        let checking = memory.checked.state(now);
         let ejection = memory.ejection(now);
         let pause = pause.max(ejection.map(|ejection| ejection.pause));
+        let checking = memory.checked.state(now);
         Self {
             id: provider.id.to_string(),
             address: provider.address.to_string(),

@@ -8,11 +8,12 @@ use super::choices::Said;
 use super::failover::Failovers;
 use super::reader::Section;
 use super::resolve::SERVICE;
+use super::retries::Own;
 use super::value::{TEXTS, text};
 use crate::balance::Choice;
 use crate::catalog::{Claim, Subset};
 use crate::provider::ServiceName;
-use crate::route::{Declared, Route, Rules};
+use crate::route::{Declared, Limits, Route, Rules};
 
 /// What is declared of services.
 pub(super) struct Services {
@@ -20,12 +21,14 @@ pub(super) struct Services {
     claims: BTreeMap<ServiceName, Claim>,
     /// Which service takes the place of which.
     pub(super) failovers: Failovers,
+    /// What is said of the retries of some.
+    retries: BTreeMap<ServiceName, Own>,
 }
 
 impl Services {
     /// Nothing yet; others are claimed by this choice.
     pub(super) const fn new(choice: Choice) -> Self {
-        Self { choice, claims: BTreeMap::new(), failovers: Failovers::new() }
+        Self { choice, claims: BTreeMap::new(), failovers: Failovers::new(), retries: BTreeMap::new() }
     }
 
     /// Reads one `[[service]]`; gives its name.
@@ -33,10 +36,12 @@ impl Services {
         let name = section.required("name", &SERVICE, "write the name that the registry has");
         let said = Said::read(section, "as in [services]");
         let subset = subset(section, "any", "any").unwrap_or_default();
+        let retries = Own::read(section, &UNLESS_SAID);
         known.check(section, "name", name.as_ref());
         self.failovers.declare(section, name.as_ref(), known);
         let choice = said.over(section, self.choice);
         let service = name?;
+        self.retries.insert(service.clone(), retries);
         let claim = Claim { service: service.clone(), subset, choice };
         if self.claims.insert(service.clone(), claim).is_some() {
             let message = format!(
@@ -78,19 +83,33 @@ impl Services {
         followed
     }
 
-    /// What is declared, by name; these rules are laid down for all, and a failover where there is one.
+    /// Lays what is declared of a service over limits, and over that what a route says.
+    pub(super) fn limits(&self, service: &ServiceName, mut limits: Limits, own: &Own) -> Limits {
+        if let Some(declared) = self.retries.get(service) {
+            declared.lay_over(&mut limits.retries);
+        }
+        own.lay_over(&mut limits.retries);
+        limits
+    }
+
+    /// What is declared, by name; these rules are laid down for all, but for what each says of itself.
     pub(super) fn declared(&self, rules: &Arc<Rules>) -> BTreeMap<ServiceName, Declared> {
         let declared = |(name, claim): (&ServiceName, &Claim)| {
-            let failover = self.claims(&self.failovers.behind(name));
-            let rules = match failover.is_empty() {
-                true => Arc::clone(rules),
-                false => Arc::new(Rules { failover: failover.into(), ..Rules::clone(rules) }),
+            let limits = self.limits(name, rules.limits.clone(), &Own::default());
+            let failover: Arc<[Claim]> = self.claims(&self.failovers.behind(name)).into();
+            let rules = if limits == rules.limits && failover.is_empty() {
+                Arc::clone(rules)
+            } else {
+                Arc::new(Rules { limits, failover })
             };
             (name.clone(), Declared { claim: claim.clone(), rules })
         };
         self.claims.iter().map(declared).collect()
     }
 }
+
+/// What holds of a service's retries where nothing is said.
+const UNLESS_SAID: [&str; 3] = ["false", "as in [retries]", "off"];
 
 /// The subset that a section says, if it says one.
 pub(super) fn subset(
