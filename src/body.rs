@@ -38,6 +38,8 @@ pub struct Body(Option<Box<Content>>);
 struct Content {
     source: Source,
     bytes: u64,
+    /// Sees the data on its way.
+    tap: Option<Box<dyn FnMut(&Bytes)>>,
     endings: ArrayVec<Box<dyn FnOnce(End)>, ENDINGS_MAX>,
 }
 
@@ -49,7 +51,7 @@ enum Source {
 
 impl Body {
     fn new(source: Source) -> Self {
-        Self(Some(Box::new(Content { source, bytes: 0, endings: ArrayVec::new_const() })))
+        Self(Some(Box::new(Content { source, bytes: 0, tap: None, endings: ArrayVec::new_const() })))
     }
 
     /// No bytes at all.
@@ -66,6 +68,13 @@ impl Body {
         }
         if let Some(content) = &mut self.0 {
             content.endings.push(Box::new(ending));
+        }
+    }
+
+    /// Shows all data to `tap` as it is passed on; a tap that was there before is gone.
+    pub fn tap(&mut self, tap: impl FnMut(&Bytes) + 'static) {
+        if let Some(content) = &mut self.0 {
+            content.tap = Some(Box::new(tap));
         }
     }
 
@@ -130,6 +139,9 @@ impl HttpBody for Body {
         match &frame {
             Some(Ok(frame)) => {
                 content.bytes += frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                if let (Some(tap), Some(data)) = (&mut content.tap, frame.data_ref()) {
+                    tap(data);
+                }
                 // Not every reader asks for the frame after the last one.
                 if content.source.is_empty() {
                     content.source = Source::Empty;
@@ -192,6 +204,17 @@ mod tests {
             Some(End { complete: true, broken: false, bytes: 5 }),
             "no one may ask for another frame"
         );
+    }
+
+    #[tokio::test]
+    async fn a_tap_sees_what_passes_before_the_end_is_told() {
+        let (mut body, seen) = watched(Body::from(Bytes::from_static(b"hello")));
+        let tapped = Rc::new(Cell::new(None));
+        let (sink, ended) = (Rc::clone(&tapped), Rc::clone(&seen));
+        body.tap(move |data| sink.set(Some((data.clone(), ended.get().is_some()))));
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(tapped.take(), Some((Bytes::from_static(b"hello"), false)));
+        assert!(seen.get().is_some());
     }
 
     #[test]

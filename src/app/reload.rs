@@ -19,7 +19,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 10] = [
+const AT_ONCE: [&str; 11] = [
     "announce",
     "route",
     "service",
@@ -28,6 +28,7 @@ const AT_ONCE: [&str; 10] = [
     "timeouts.request",
     "timeouts.attempt",
     "services.policy",
+    "services.key",
     "upstream.tls",
     "log.level",
 ];
@@ -106,7 +107,9 @@ impl Reloader {
                 tracing::error!(service = %claim.service, %error, "a declared service cannot be followed");
             }
         }
+        config.routes.go_on(&self.shared.table.load());
         self.shared.table.store(Arc::clone(&config.routes));
+        super::warn_of_faults(&config.routes);
         self.announcements.configure(&config.announce);
         if let Some(log) = &self.log {
             log.set_level(config.log.level);

@@ -39,6 +39,11 @@ impl Policy {
         }
     }
 
+    /// Whether it heeds the key of a request.
+    pub fn uses_key(self) -> bool {
+        self.as_str() == "maglev"
+    }
+
     /// The balancer for these endpoints, of which there is at least one, in order of address.
     ///
     /// An order goes on where `previous` stood; without one it begins at a random place, which `rng` decides.

@@ -2,6 +2,7 @@
 
 mod announce;
 mod announced;
+mod decimal;
 mod declared;
 mod effective;
 mod error;
@@ -11,6 +12,7 @@ mod overrides;
 mod reader;
 mod resolve;
 mod routes;
+mod rules;
 mod services;
 mod sources;
 mod tls;

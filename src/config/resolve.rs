@@ -1,5 +1,6 @@
 //! Sections become the settings of each room, and are held against each other.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ use crate::balance::Policy;
 use crate::catalog::{Cares, Restrictions};
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
-use crate::route::{Limits, Naming, Rules, Table};
+use crate::route::{Limits, Naming, Table};
 use crate::telemetry::{LineFormat, access, log};
 use crate::{proxy, upstream};
 
@@ -58,15 +59,17 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
     let admin = top.section("admin", |section| admin(section, &listeners));
-    let (catalog, choice) = top.section("services", services);
+    let (catalog, choice, key) = top.section("services", services);
     let mut naming = top.section("naming", naming);
     naming.choice = choice;
-    let mut services = Services::new(choice);
+    let mut services = Services::new(choice, key);
     let mut restrictions = Restrictions::new();
     top.sections("service", |section| {
         let service = services.declare(section, &known);
-        restriction(section, service, sources.as_deref(), &mut restrictions);
+        restriction(section, service.clone(), sources.as_deref(), &mut restrictions);
+        services.lay_down(section, service.as_ref(), &known);
     });
+    services.settle();
     let store = top.section("store", store);
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
@@ -84,9 +87,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let routes = routes?;
     let bound = listeners.iter().filter_map(|listener| listener.service.as_ref());
     let declared = services.followed(&routes, bound);
-    let rules = Arc::new(Rules { limits });
-    naming.declared = services.into_declared(&rules);
-    naming.rules = rules;
+    (naming.rules, naming.declared) = services.into_declared(&limits);
     let config = Config {
         workers,
         drain_timeout,
@@ -114,7 +115,9 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
 
 /// What several sections have to agree on.
 fn held_together(top: &Section<'_>, config: &Config) {
-    let (followed, most) = (config.declared.len(), config.catalog.services_max);
+    // One service may be followed with several subsets.
+    let names: BTreeSet<&ServiceName> = config.declared.iter().map(|claim| &claim.service).collect();
+    let (followed, most) = (names.len(), config.catalog.services_max);
     if followed > most {
         let message = format!(
             "{followed} services are followed from the start, but max is {most}; write max = {followed} or more"

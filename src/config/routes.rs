@@ -10,7 +10,9 @@ use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
 use super::resolve::{POLICY, RETRIES, SERVICE, SOME_TIME, shorter_than_request};
+use super::rules;
 use super::value::{Flag, List, Parsed, Problems, Shape, parsed, quoted};
+use crate::catalog::Claim;
 use crate::route::{HeaderPattern, HostPattern, Limits, Matcher, PathPrefix, Rewrite, Route, Rules};
 
 /// Reads every `[[route]]`; `None` where one has no value for a mistake that was noted.
@@ -24,8 +26,7 @@ pub(super) fn routes(
     let mut number = 0;
     let read = top.sections("route", |section| {
         number += 1;
-        let route = route(section, number, services, limits)?;
-        known.check(section, "service", Some(&route.claim.service));
+        let route = route(section, number, services, known, limits)?;
         if let Some(same) = earlier.iter().find(|other| other.name == route.name) {
             section
                 .wrong("name", format!("{} is the name of another route; write a different one", same.name));
@@ -43,9 +44,18 @@ pub(super) fn routes(
     read.into_iter().collect::<Option<Vec<()>>>().map(|_| earlier)
 }
 
-fn route(section: &mut Section<'_>, number: usize, services: &Services, limits: &Limits) -> Option<Route> {
+fn route(
+    section: &mut Section<'_>,
+    number: usize,
+    services: &Services,
+    known: &Known,
+    limits: &Limits,
+) -> Option<Route> {
     let name = section.optional("name", &NAME, "route-1, route-2 and so on, by its place");
-    let service = section.required("service", &SERVICE, "write the service that its requests go to");
+    let is_split = section.has("split");
+    let advice = "write the service that its requests go to";
+    let service = section.required_unless(is_split, "service", &SERVICE, advice);
+    known.check(section, "service", service.as_ref());
     let hosts = section.get("hosts", &List(HOST), Vec::new());
     let path = section.optional("path", &PATH, "any");
     let methods = section.get("methods", &List(METHOD), Vec::new());
@@ -54,16 +64,25 @@ fn route(section: &mut Section<'_>, number: usize, services: &Services, limits: 
     let subset = subset(section, "as declared of the service", "as declared of the service");
     let rewrite = rewrite(section, path.is_some());
     let limits = route_limits(section, limits);
-
-    let mut claim = services.claim(&service?);
-    claim.subset = subset.unwrap_or(claim.subset);
-    claim.choice.policy = policy.unwrap_or(claim.choice.policy);
+    let mut rules = rules::plain(section, Some(&services.rules(service.as_ref())));
+    let claim = service.map(|service| {
+        let claim = services.claim(&service);
+        let mut choice = claim.choice;
+        choice.policy = policy.unwrap_or(choice.policy);
+        Claim { subset: subset.unwrap_or(claim.subset), choice, ..claim }
+    });
+    if !is_split && let Some(claim) = &claim {
+        rules::key_is_used(section, claim.choice.policy);
+    }
+    rules::tables(section, &mut rules, services, known);
+    let split = rules::split(section, claim.as_ref(), policy, services, known);
+    let first = split.as_ref().and_then(|split| split.parts().first()).map(|part| part.claim.clone());
     Some(Route {
         name: name.unwrap_or_else(|| format!("route-{number}")).into(),
         matcher: Matcher { hosts, path, methods, headers },
-        claim,
+        claim: claim.or(first)?,
         rewrite,
-        rules: Arc::new(Rules { limits }),
+        rules: Arc::new(Rules { limits, split: split.map(Arc::new), ..rules }),
     })
 }
 
@@ -144,7 +163,7 @@ fn shown(value: &HeaderValue) -> String {
 }
 
 /// A table of headers and the value of each, or `true` for any.
-struct Headers;
+pub(super) struct Headers;
 
 impl Shape for Headers {
     type Out = Vec<HeaderPattern>;

@@ -1,12 +1,15 @@
 //! How services are followed, and what holds of those that nothing is declared of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::reader::Section;
 use super::resolve::{ANY_TIME, COUNT, POLICY, SOME_TIME};
+use super::rules;
 use super::value::{Flag, Number, Time};
 use crate::balance::{Choice, Policy};
 use crate::catalog;
+use crate::route::Key;
 
 /// How long a ghost must have been silent to be deleted: long enough for any restart.
 const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 * 30));
@@ -14,9 +17,11 @@ const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 *
 const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 
 /// Reads `[services]`.
-pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice) {
+pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, Option<Arc<Key>>) {
     let default = catalog::Settings::default();
     let choice = Choice { policy: section.get("policy", &POLICY, Policy::default()) };
+    let key = rules::key(section, "none");
+    rules::key_is_used(section, choice.policy);
     let settings = catalog::Settings {
         on_demand: section.get("on_demand", &Flag, default.on_demand),
         services_max: section.get("max", &Number(COUNT), default.services_max),
@@ -29,5 +34,5 @@ pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice)
         ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
         reap_after: section.optional("reap_after", &REAP_TIME, "never"),
     };
-    (settings, choice)
+    (settings, choice, key)
 }

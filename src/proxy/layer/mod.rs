@@ -4,13 +4,17 @@ pub mod admit;
 #[cfg(test)]
 mod bed;
 pub mod deadline;
+pub mod fault;
 pub mod forward;
+pub mod mirror;
 pub mod observe;
+pub mod rate;
 pub mod report;
 pub mod rescue;
 pub mod retry;
 pub mod route;
 pub mod select;
+pub mod sticky;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
