@@ -10,6 +10,7 @@ mod outage;
 mod removal;
 mod restarts;
 mod size;
+mod slow;
 mod start;
 
 use std::collections::BTreeSet;
