@@ -169,7 +169,8 @@ fn warn_of_faults(table: &Table) {
     for (name, rules) in table.rules() {
         let Some(fault) = &rules.fault else { continue };
         let delay = fault.delay.map(|(delay, share)| format!("{share} are delayed by {delay:?}"));
-        let abort = fault.abort.map(|(status, share)| format!("{share} are answered with {}", status.as_u16()));
+        let abort =
+            fault.abort.map(|(status, share)| format!("{share} are answered with {}", status.as_u16()));
         let done: Vec<String> = delay.into_iter().chain(abort).collect();
         tracing::warn!(of = name, "requests are disturbed on purpose: {}", done.join(", "));
     }

@@ -27,8 +27,10 @@ impl Shape for Decimal {
             return Some(number);
         }
         let wrong = if number.is_some() { "is out of range" } else { "is no number" };
+        let quotes = if entry.node.as_text().is_some() { ", without quotes" } else { "" };
         let (shown, least, most) = (entry.node.shown(), self.0.start(), self.0.end());
-        problems.push((entry.place, format!("{shown} {wrong}; write a number from {least} to {most}, without quotes")));
+        problems
+            .push((entry.place, format!("{shown} {wrong}; write a number from {least} to {most}{quotes}")));
         None
     }
 

@@ -5,8 +5,9 @@ use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
 use super::announced::Known;
+use super::choices::Said;
 use super::reader::Section;
-use super::resolve::{POLICY, SERVICE};
+use super::resolve::SERVICE;
 use super::rules;
 use super::value::{TEXTS, text};
 use crate::balance::Choice;
@@ -31,13 +32,13 @@ impl Services {
     /// Reads one `[[service]]`, but for what stands in tables of its own; gives its name.
     pub(super) fn declare(&mut self, section: &mut Section<'_>, known: &Known) -> Option<ServiceName> {
         let name = section.required("name", &SERVICE, "write the name that the registry has");
-        let policy = section.optional("policy", &POLICY, "as in [services]");
+        let said = Said::read(section, "as in [services]");
         let subset = subset(section, "any", "any").unwrap_or_default();
         known.check(section, "name", name.as_ref());
         let mut rules = rules::plain(section, None);
         rules.key = rules.key.or_else(|| self.key.clone());
-        let choice = Choice { policy: policy.unwrap_or(self.choice.policy) };
-        rules::key_is_used(section, choice.policy);
+        let choice = said.over(section, self.choice);
+        rules::key_is_used(section, choice);
         let service = name?;
         let claim = Claim { service: service.clone(), subset, choice };
         match self.declared.entry(service.clone()) {
@@ -55,7 +56,12 @@ impl Services {
     }
 
     /// Reads what stands in tables of its own in one `[[service]]`.
-    pub(super) fn lay_down(&mut self, section: &mut Section<'_>, service: Option<&ServiceName>, known: &Known) {
+    pub(super) fn lay_down(
+        &mut self,
+        section: &mut Section<'_>,
+        service: Option<&ServiceName>,
+        known: &Known,
+    ) {
         let mut rules = self.rules(service);
         rules::tables(section, &mut rules, self, known);
         if let Some((_, laid)) = service.and_then(|service| self.declared.get_mut(service)) {

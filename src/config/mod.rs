@@ -2,6 +2,7 @@
 
 mod announce;
 mod announced;
+mod choices;
 mod decimal;
 mod declared;
 mod effective;

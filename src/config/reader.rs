@@ -179,7 +179,11 @@ impl<'r> Section<'r> {
     }
 
     /// Reads the table under a key, if there is one.
-    pub(super) fn table<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> Option<T> {
+    pub(super) fn table<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Section<'_>) -> T,
+    ) -> Option<T> {
         self.known.push(key);
         self.has(key).then(|| self.section(key, read))
     }

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::announced::Known;
+use super::choices::Said;
 use super::declared::{Services, subset};
 use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
-use super::resolve::{POLICY, RETRIES, SERVICE, SOME_TIME, shorter_than_request};
+use super::resolve::{RETRIES, SERVICE, SOME_TIME, shorter_than_request};
 use super::rules;
 use super::value::{Flag, List, Parsed, Problems, Shape, parsed, quoted};
 use crate::catalog::Claim;
@@ -60,22 +61,21 @@ fn route(
     let path = section.optional("path", &PATH, "any");
     let methods = section.get("methods", &List(METHOD), Vec::new());
     let headers = section.get("headers", &Headers, Vec::new());
-    let policy = section.optional("policy", &POLICY, "as declared of the service");
+    let said = Said::read(section, "as declared of the service");
     let subset = subset(section, "as declared of the service", "as declared of the service");
     let rewrite = rewrite(section, path.is_some());
     let limits = route_limits(section, limits);
     let mut rules = rules::plain(section, Some(&services.rules(service.as_ref())));
     let claim = service.map(|service| {
         let claim = services.claim(&service);
-        let mut choice = claim.choice;
-        choice.policy = policy.unwrap_or(choice.policy);
+        let choice = said.over(section, claim.choice);
         Claim { subset: subset.unwrap_or(claim.subset), choice, ..claim }
     });
     if !is_split && let Some(claim) = &claim {
-        rules::key_is_used(section, claim.choice.policy);
+        rules::key_is_used(section, claim.choice);
     }
     rules::tables(section, &mut rules, services, known);
-    let split = rules::split(section, claim.as_ref(), policy, services, known);
+    let split = rules::split(section, claim.as_ref(), said, services, known);
     let first = split.as_ref().and_then(|split| split.parts().first()).map(|part| part.claim.clone());
     Some(Route {
         name: name.unwrap_or_else(|| format!("route-{number}")).into(),

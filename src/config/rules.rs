@@ -8,13 +8,14 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::announced::Known;
+use super::choices::Said;
 use super::decimal::Decimal;
 use super::declared::{Services, subset};
 use super::reader::Section;
 use super::resolve::{DAY, SERVICE, SOME_TIME};
 use super::routes::Headers;
 use super::value::{Flag, List, Number, Parsed, Time, parsed};
-use crate::balance::Policy;
+use crate::balance::{Choice, Policy};
 use crate::catalog::Claim;
 use crate::route::{
     Fault, Key, Mirror, Part, PathPrefix, Rate, RateLimit, Rules, Share, Source, Split, Sticky, is_token,
@@ -38,13 +39,21 @@ const COOKIE: Parsed<String> = Parsed::new("the name of a cookie", "wayside", co
 const COOKIE_PATH: Parsed<String> = Parsed::new("a path", "/", cookie_path, String::clone);
 
 fn cookie(text: &str) -> Result<String, String> {
-    if is_token(text) { Ok(text.to_owned()) } else { Err("it has characters that no cookie's name has".to_owned()) }
+    if is_token(text) {
+        Ok(text.to_owned())
+    } else {
+        Err("it has characters that no cookie's name has".to_owned())
+    }
 }
 
 fn cookie_path(text: &str) -> Result<String, String> {
     let path: PathPrefix = text.parse().map_err(|error: crate::route::PatternError| error.to_string())?;
     let is_fine = path.as_str().bytes().all(|byte| byte.is_ascii_graphic() && byte != b';');
-    if is_fine { Ok(path.as_str().to_owned()) } else { Err("it has characters that no cookie's path has".to_owned()) }
+    if is_fine {
+        Ok(path.as_str().to_owned())
+    } else {
+        Err("it has characters that no cookie's path has".to_owned())
+    }
 }
 
 /// Reads what requests are told apart by, where only some policies care; these are written where there is none.
@@ -57,8 +66,9 @@ pub(super) fn key(section: &mut Section<'_>, absent: &'static str) -> Option<Arc
 }
 
 /// Notes a mistake where nothing cares for the key that a section says.
-pub(super) fn key_is_used(section: &Section<'_>, policy: Policy) {
-    if section.has("key") && !policy.uses_key() {
+pub(super) fn key_is_used(section: &Section<'_>, choice: Choice) {
+    let policy = choice.policy;
+    if section.has("key") && !policy.uses_key() && !choice.shadow.is_some_and(Policy::uses_key) {
         let message = format!(
             "the policy {policy} takes no account of a key; write policy = \"maglev\", or leave the key out"
         );
@@ -146,13 +156,13 @@ fn fault(section: &mut Section<'_>) -> Fault {
 pub(super) fn split(
     section: &mut Section<'_>,
     base: Option<&Claim>,
-    policy: Option<Policy>,
+    said: Said,
     services: &Services,
     known: &Known,
 ) -> Option<Split> {
     let mut parts: Vec<Part> = Vec::new();
     let read = section.sections("split", |section| {
-        let part = part(section, base, policy, services, known)?;
+        let part = part(section, base, said, services, known)?;
         if parts.iter().any(|other| other.claim == part.claim) {
             let message = format!("{} is another part already; write one weight for both", part.name);
             section.wrong_here(message);
@@ -171,7 +181,7 @@ pub(super) fn split(
 fn part(
     section: &mut Section<'_>,
     base: Option<&Claim>,
-    policy: Option<Policy>,
+    said: Said,
     services: &Services,
     known: &Known,
 ) -> Option<Part> {
@@ -180,7 +190,8 @@ fn part(
     let subset = subset(section, "that of the route", "that of the route");
     known.check(section, "service", service.as_ref());
     if service.is_none() && !section.has("service") && base.is_none() {
-        section.wrong_here("neither it nor the route has a service; write the service that its requests go to");
+        section
+            .wrong_here("neither it nor the route has a service; write the service that its requests go to");
     }
     let mut claim = match (&service, base) {
         (Some(service), Some(base)) if *service == base.service => base.clone(),
@@ -188,6 +199,6 @@ fn part(
         (None, base) => base?.clone(),
     };
     claim.subset = subset.unwrap_or(claim.subset);
-    claim.choice.policy = policy.unwrap_or(claim.choice.policy);
+    claim.choice = said.and_otherwise(claim.choice);
     Some(Part::new(claim, weight?))
 }

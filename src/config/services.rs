@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::choices::choice;
 use super::reader::Section;
-use super::resolve::{ANY_TIME, COUNT, POLICY, SOME_TIME};
+use super::resolve::{ANY_TIME, COUNT, SOME_TIME};
 use super::rules;
 use super::value::{Flag, Number, Time};
-use crate::balance::{Choice, Policy};
+use crate::balance::Choice;
 use crate::catalog;
 use crate::route::Key;
 
@@ -19,9 +20,8 @@ const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 /// Reads `[services]`.
 pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, Option<Arc<Key>>) {
     let default = catalog::Settings::default();
-    let choice = Choice { policy: section.get("policy", &POLICY, Policy::default()) };
+    let choice = choice(section);
     let key = rules::key(section, "none");
-    rules::key_is_used(section, choice.policy);
     let settings = catalog::Settings {
         on_demand: section.get("on_demand", &Flag, default.on_demand),
         services_max: section.get("max", &Number(COUNT), default.services_max),

@@ -3,6 +3,7 @@
 mod announce;
 mod broken;
 mod reference;
+mod rules;
 mod sources;
 
 use std::net::SocketAddr;

@@ -259,7 +259,8 @@ mod tests {
         let tick = Rc::new(Tick::new(Clock::start()));
         let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
         let private = Pools::lasting(dialler, Rc::clone(&tick));
-        let client = Client::new(SocketAddr::from(([127, 0, 0, 1], 1)), None, true, private, Rc::clone(&tick));
+        let client =
+            Client::new(SocketAddr::from(([127, 0, 0, 1], 1)), None, true, private, Rc::clone(&tick));
         (client, tick, Settings::default())
     }
 

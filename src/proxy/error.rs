@@ -93,7 +93,9 @@ pub enum ProxyError {
     )]
     OverrideRefused,
     /// The route has had as many requests as it may have.
-    #[error("as many requests as are allowed came already, {requests} in {per:?}; the next may come in {pause:?}")]
+    #[error(
+        "as many requests as are allowed came already, {requests} in {per:?}; the next may come in {pause:?}"
+    )]
     RateLimited {
         /// The limit.
         requests: u32,
@@ -196,9 +198,7 @@ impl ProxyError {
             Self::Unwanted { .. } => telling("no_such_provider", S::NOT_FOUND, "destination_not_found"),
             Self::Override(_) => telling("bad_override", S::BAD_REQUEST, "http_request_error"),
             Self::OverrideRefused => telling("override_refused", S::FORBIDDEN, "http_request_denied"),
-            Self::RateLimited { .. } => {
-                telling("rate_limited", S::TOO_MANY_REQUESTS, "http_request_denied")
-            }
+            Self::RateLimited { .. } => telling("rate_limited", S::TOO_MANY_REQUESTS, "http_request_denied"),
             Self::Fault { status } => telling("fault_abort", *status, "proxy_internal_response"),
             Self::OutOfReach { .. } => NOT_HTTP,
             Self::EndpointsFull { .. } => {

@@ -134,7 +134,8 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect();
-        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (path, query) =
+            target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let key = Key { sources: sources.iter().map(|source| source.parse().unwrap()).collect() };
         key.hash(&Keyed { headers: &headers, path, query, client: [10, 0, 0, 1].into() })
     }
@@ -169,7 +170,9 @@ mod tests {
         for text in ["header:x-user", "cookie:session", "query:id", "path", "client"] {
             assert_eq!(text.parse::<Source>().unwrap().to_string(), text);
         }
-        for text in ["", "x-user", "header:", "header:a b", "cookie:", "cookie:a=b", "query:", "query:a=b", "ip:1"] {
+        for text in
+            ["", "x-user", "header:", "header:a b", "cookie:", "cookie:a=b", "query:", "query:a=b", "ip:1"]
+        {
             assert!(text.parse::<Source>().is_err(), "{text}");
         }
     }

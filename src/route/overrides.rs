@@ -19,10 +19,14 @@ const KEYS_MAX: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum OverrideError {
     /// Both headers at once, or one of them twice.
-    #[error("X-Wayside-Provider and X-Wayside-Subset were sent together, or more than once; send one of them, once")]
+    #[error(
+        "X-Wayside-Provider and X-Wayside-Subset were sent together, or more than once; send one of them, once"
+    )]
     Several,
     /// No visible text.
-    #[error("X-Wayside-Provider or X-Wayside-Subset is empty or no plain text; write a provider, or key=value")]
+    #[error(
+        "X-Wayside-Provider or X-Wayside-Subset is empty or no plain text; write a provider, or key=value"
+    )]
     Text,
     /// Not the form of a subset.
     #[error("X-Wayside-Subset is no list of up to 16 keys, each once; write version=2.0.0,stage=canary")]

@@ -99,7 +99,11 @@ mod tests {
         assert_eq!(rate.take(start + Duration::from_millis(100)), Ok(()));
         assert_eq!(rate.take(start + Duration::from_millis(100)), Err(Duration::from_millis(100)));
         let quiet = start + Duration::from_hours(1);
-        assert_eq!((0..5).filter(|_| rate.take(quiet).is_ok()).count(), 3, "tokens are not saved up beyond the burst");
+        assert_eq!(
+            (0..5).filter(|_| rate.take(quiet).is_ok()).count(),
+            3,
+            "tokens are not saved up beyond the burst"
+        );
         assert!(rate.take(start).is_err(), "a clock that steps back gives nothing away");
     }
 

@@ -128,7 +128,8 @@ mod tests {
         let split = split(&[("a", 90.0), ("b", 0.0), ("c", 9.5), ("d", 0.5)]);
         for (name, share) in [("a", 0.9), ("b", 0.0), ("c", 0.095), ("d", 0.005)] {
             let by_key = keys().filter(|key| *split.by_key(*key).name == *name).count();
-            let by_luck = (0..KEYS).filter(|at| *split.by_luck(*at as f64 / KEYS as f64).name == *name).count();
+            let by_luck =
+                (0..KEYS).filter(|at| *split.by_luck(*at as f64 / KEYS as f64).name == *name).count();
             for count in [by_key, by_luck] {
                 let got = count as f64 / KEYS as f64;
                 assert!((got - share).abs() < 0.01 && (share > 0.0 || count == 0), "{name}: {got}");
@@ -162,7 +163,9 @@ mod tests {
     #[test]
     fn without_any_weight_there_is_no_split() {
         assert!(Split::new(Vec::new()).is_none());
-        assert!(Split::new(vec![Part::new(Claim::on("a".parse().unwrap(), Choice::default()), 0.0)]).is_none());
+        assert!(
+            Split::new(vec![Part::new(Claim::on("a".parse().unwrap(), Choice::default()), 0.0)]).is_none()
+        );
     }
 
     proptest! {

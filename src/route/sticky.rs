@@ -94,7 +94,9 @@ mod tests {
     #[test]
     fn what_is_not_ours_is_nothing() {
         let long = format!("w={}", "0".repeat(9000));
-        for cookie in ["", "w=", "w=0bdac9db975d9f0", "w=0bdac9db975d9f08-", "w=0bdac9db975d9f08-1", "x=1", &long] {
+        for cookie in
+            ["", "w=", "w=0bdac9db975d9f0", "w=0bdac9db975d9f08-", "w=0bdac9db975d9f08-1", "x=1", &long]
+        {
             assert_eq!(held(cookie), None, "{cookie}");
         }
         assert_eq!(held("w=0bdac9db975d9f08-+0000001"), None);

@@ -102,7 +102,9 @@ impl Table {
     pub fn go_on(&self, before: &Self) {
         for route in &self.routes {
             let before = before.routes.iter().find(|before| before.name == route.name);
-            if let (Some(rate), Some(before)) = (&route.rules.rate, before.and_then(|before| before.rules.rate.as_ref())) {
+            if let (Some(rate), Some(before)) =
+                (&route.rules.rate, before.and_then(|before| before.rules.rate.as_ref()))
+            {
                 rate.go_on(before);
             }
         }

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each with a good registry before it, unless it says `registry` itself.
-const BROKEN: [&str; 74] = [
+const BROKEN: [&str; 78] = [
     "[registry]",
     "[registry]\nurl = \"127.0.0.1:2181\"",
     "[registry]\nurl = \"zk://127.0.0.1:2181\"",
@@ -49,7 +49,11 @@ const BROKEN: [&str; 74] = [
     "[upstream]\nconnections_max = 10\nidle_max = 20",
     "[upstream]\nidle_max = 99999999999999999999",
     "[services]\npolicy = \"roundrobin\"",
-    "[services]\npolicy = \"least-request\"",
+    "[services]\npolicy = \"fastest\"",
+    "[services]\nshadow_policy = \"off\"",
+    "[services]\nload_bound = 1",
+    "[services]\nload_bound = \"1.25\"",
+    "[[service]]\nname = \"a\"\nload_bound = 1.25",
     "[services]\non_demand = false",
     "[services]\nmax = 1\n[[service]]\nname = \"a\"\n[[service]]\nname = \"b\"",
     "[naming]\nhost_suffix = \".svc.local\"\npath = 1",
@@ -61,9 +65,9 @@ const BROKEN: [&str; 74] = [
     "[[route]]\nservice = \"a\"\nstrip_prefix = true\nreplace_prefix = \"/\"",
     "[[route]]\nname = \"x\"\nservice = \"a\"\npath = \"/a\"\n[[route]]\nname = \"x\"\nservice = \"b\"\npath = \"/a/b\"",
     "[[route]]\nservice = \"a\"\nrequest_timeout = \"1s\"\nattempt_timeout = \"5s\"\nretries = 8",
-    "[services]\nkey = \"header:x-user\"",
+    "[services]\nkey = \"user\"",
     "[[service]]\nname = \"a\"\nkey = [\"x-user\", \"header:a b\", \"cookie:\", 1]\noverrides = \"yes\"",
-    "[[route]]\nservice = \"a\"\nkey = []\npolicy = \"random\"",
+    "[[route]]\nservice = \"a\"\nkey = []\npolicy = \"random\"\n[[service]]\nname = \"b\"\nkey = \"path\"",
     "[[route]]\npath = \"/a\"\nsplit = [{ weight = 1 }, { service = \"b\" }, { service = \"c\", weight = -1 }, { service = \"d\", weight = nan }]",
     "[[route]]\nservice = \"a\"\nsplit = [{ weight = 0 }, { version = \"2\", weight = 0.0 }]",
     "[[route]]\nservice = \"a\"\nsplit = [{ weight = 95 }, { service = \"a\", weight = 5 }, { weight = \"5%\", versoin = \"2\" }]",

@@ -54,7 +54,8 @@ impl Mirrored {
 impl TrafficMetrics {
     pub(super) fn new(names: &Names) -> Self {
         Self {
-            mirrors_in_flight: names.gauge("mirrors_in_flight", "Copies of requests that are held or on their way."),
+            mirrors_in_flight: names
+                .gauge("mirrors_in_flight", "Copies of requests that are held or on their way."),
             sticky_moves_total: names.counter(
                 "sticky_moves_total",
                 "Sessions that were given an endpoint, since they had none or theirs could not be used.",
