@@ -26,6 +26,9 @@ pub struct End {
     pub bytes: u64,
 }
 
+/// What is shown the data of a body on its way.
+type Tap = Box<dyn FnMut(&Bytes)>;
+
 /// A body passed on as it comes, or one of our own.
 ///
 /// A request is over when its body is over: whatever must happen then rides along (see [`Body::on_end`]).
@@ -39,7 +42,7 @@ struct Content {
     source: Source,
     bytes: u64,
     /// Sees the data on its way.
-    tap: Option<Box<dyn FnMut(&Bytes)>>,
+    tap: Option<Tap>,
     endings: ArrayVec<Box<dyn FnOnce(End)>, ENDINGS_MAX>,
 }
 

@@ -126,7 +126,9 @@ impl Services {
                 follow(claim);
                 whole.map(&mut follow);
             }
-            rules.mirror.as_ref().map(|mirror| follow(mirror.claim.clone()));
+            if let Some(mirror) = &rules.mirror {
+                follow(mirror.claim.clone());
+            }
         }
         bound.for_each(|name| follow(self.claim(name)));
         followed

@@ -65,7 +65,7 @@ impl Split {
             left < 0.0
         });
         // What rounding leaves over is the last one's.
-        found.or_else(|| weighty().last()).expect("one part has a weight")
+        found.or_else(|| weighty().next_back()).expect("one part has a weight")
     }
 
     /// The part of a request with this key, always the same one.
