@@ -12,6 +12,7 @@ use tokio::signal::unix::Signal;
 use crate::alarm::Alarm;
 use crate::announce::Announcements;
 use crate::config::Config;
+use crate::health::Health;
 use crate::proxy::Shared;
 use crate::telemetry::log;
 
@@ -19,7 +20,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 13] = [
+const AT_ONCE: [&str; 14] = [
     "announce",
     "route",
     "service",
@@ -29,6 +30,7 @@ const AT_ONCE: [&str; 13] = [
     "timeouts.attempt",
     "services.policy",
     "services.key",
+    "services.check",
     "services.shadow_policy",
     "services.load_bound",
     "upstream.tls",
@@ -57,6 +59,7 @@ pub(super) struct Reloader {
     pub(super) text: Arc<ArcSwap<String>>,
     pub(super) shared: Arc<Shared>,
     pub(super) announcements: Arc<Announcements>,
+    pub(super) health: Arc<Health>,
     pub(super) log: Option<log::Control>,
     /// Asks for it to be read again.
     pub(super) hangup: Option<Signal>,
@@ -113,6 +116,7 @@ impl Reloader {
         self.shared.table.store(Arc::clone(&config.routes));
         super::warn_of_faults(&config.routes);
         self.announcements.configure(&config.announce);
+        self.health.configure(config.checks.clone());
         if let Some(log) = &self.log {
             log.set_level(config.log.level);
         }

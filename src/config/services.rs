@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::checks::{self, ServiceChecks};
 use super::choices::choice;
 use super::reader::Section;
 use super::resolve::{ANY_TIME, COUNT, SOME_TIME};
@@ -18,7 +19,9 @@ const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 *
 const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 
 /// Reads `[services]`.
-pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, Option<Arc<Key>>) {
+pub(super) fn services(
+    section: &mut Section<'_>,
+) -> (catalog::Settings, Choice, Option<Arc<Key>>, ServiceChecks) {
     let default = catalog::Settings::default();
     let choice = choice(section);
     let key = rules::key(section, "none");
@@ -34,5 +37,6 @@ pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice,
         ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
         reap_after: section.optional("reap_after", &REAP_TIME, "never"),
     };
-    (settings, choice, key)
+    let checks = section.section("check", checks::of_all);
+    (settings, choice, key, checks)
 }

@@ -1,6 +1,7 @@
 //! An endpoint: a provider as this proxy knows it, with the memory that survives every change of the registry.
 
 mod care;
+mod checked;
 mod fit;
 mod ghost;
 mod group;
@@ -17,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 pub use care::Care;
+pub use checked::{Checked, Checking, Counts};
 pub use fit::Fit;
 pub use ghost::Ghost;
 pub use group::Group;
@@ -85,6 +87,8 @@ impl Endpoint {
     pub fn state(&self) -> &'static str {
         if self.memory.ghost().is_some() {
             "ghost"
+        } else if !self.memory.checked.is_well() {
+            "unwell"
         } else if !self.is_available() {
             "unreachable"
         } else if self.limbo.is_some() {
@@ -108,6 +112,8 @@ pub struct Memory {
     pub latency: Latency,
     /// Whether connections succeed. Written by workers after each attempt, read at each pick.
     pub reach: Reach,
+    /// Whether checks find it well. Written by whoever checks, read at each pick.
+    pub checked: Checked,
     /// A number of its own within this process; connection pools are keyed by it.
     pub number: u64,
     /// The address it is about.
@@ -141,6 +147,7 @@ impl Memory {
             in_flight: load::InFlight::default(),
             latency: Latency::default(),
             reach: Reach::default(),
+            checked: Checked::default(),
             number,
             token: Token::of(&address),
             address,
@@ -161,12 +168,13 @@ impl Memory {
 
     /// Whether any attempt may be made there, as far as is known.
     pub fn is_available(&self) -> bool {
-        self.reach.is_available()
+        self.reach.is_available() && self.checked.is_well()
     }
 
-    /// Claims the right to a single attempt at an endpoint that is out: true for one caller once its pause is over.
+    /// Claims the right to a single attempt at an endpoint that is out: true for one caller once its pause is over. What
+    /// checks found to be unwell, checks alone find to be well again.
     pub fn try_claim(&self, now: Moment) -> bool {
-        self.ghost().is_none() && self.reach.try_claim(now)
+        self.ghost().is_none() && self.checked.is_well() && self.reach.try_claim(now)
     }
 
     /// Whether it is time for a single attempt at an endpoint that is out.
@@ -216,6 +224,22 @@ impl Memory {
     pub fn reached(&self) {
         if !self.reach.is_available() {
             self.reach.succeed();
+            self.group.change();
+        }
+    }
+
+    /// Notes what a check of it found; the cause in full where it failed. True when it came to count as well or unwell by that.
+    pub fn check(&self, result: Result<(), &str>, counts: Counts, now: Moment) -> bool {
+        let is_news = self.checked.note(result, counts, now);
+        if is_news {
+            self.group.change();
+        }
+        is_news
+    }
+
+    /// Forgets what checks found: none are made any more, or another program is there now. It counts as well.
+    pub fn uncheck(&self) {
+        if self.checked.forget() {
             self.group.change();
         }
     }

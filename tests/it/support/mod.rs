@@ -13,6 +13,7 @@ pub(crate) mod load;
 pub(crate) mod modelled;
 pub(crate) mod mucp;
 pub(crate) mod patience;
+pub(crate) mod patient;
 pub(crate) mod ports;
 pub(crate) mod program;
 pub(crate) mod provider;
