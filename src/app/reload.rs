@@ -20,7 +20,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 14] = [
+const AT_ONCE: [&str; 16] = [
     "announce",
     "route",
     "service",
@@ -33,6 +33,8 @@ const AT_ONCE: [&str; 14] = [
     "services.check",
     "services.shadow_policy",
     "services.load_bound",
+    "services.health",
+    "services.limits",
     "upstream.tls",
     "log.level",
 ];

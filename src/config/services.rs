@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::care::Treatment;
 use super::checks::{self, ServiceChecks};
 use super::choices::choice;
 use super::reader::Section;
@@ -18,10 +19,12 @@ const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 *
 /// How long changes may be gathered.
 const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 
+/// What `[services]` says: how all are followed; and of those that nothing is declared of, how one is chosen, by which key,
+/// how they are treated, and how they are checked.
+type Usual = (catalog::Settings, Choice, Option<Arc<Key>>, Treatment, ServiceChecks);
+
 /// Reads `[services]`.
-pub(super) fn services(
-    section: &mut Section<'_>,
-) -> (catalog::Settings, Choice, Option<Arc<Key>>, ServiceChecks) {
+pub(super) fn services(section: &mut Section<'_>) -> Usual {
     let default = catalog::Settings::default();
     let choice = choice(section);
     let key = rules::key(section, "none");
@@ -37,6 +40,8 @@ pub(super) fn services(
         ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
         reap_after: section.optional("reap_after", &REAP_TIME, "never"),
     };
+    // Sections within come last: keys after them would be theirs.
+    let treatment = Treatment::read(section, None);
     let checks = section.section("check", checks::of_all);
-    (settings, choice, key, checks)
+    (settings, choice, key, treatment, checks)
 }

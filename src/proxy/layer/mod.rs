@@ -6,6 +6,7 @@ mod bed;
 pub mod deadline;
 pub mod fault;
 pub mod forward;
+mod line;
 pub mod mirror;
 pub mod observe;
 pub mod rate;
