@@ -162,6 +162,7 @@ fn find(
 ) -> Result<(Destination, &'static str), ProxyError> {
     let mut table = worker.table.borrow_mut();
     let table = table.load();
+    worker.directory.heed(table);
     let (uri, headers, bound) = (message.uri(), message.headers(), client.bound.as_ref());
     let authority = uri.authority().map(http::uri::Authority::as_str);
     let host = authority.or_else(|| headers.get(HOST).and_then(|host| host.to_str().ok()));
