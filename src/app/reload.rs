@@ -20,7 +20,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once, keys and whole sections; everything else waits for the next start.
-const AT_ONCE: [&str; 15] = [
+const AT_ONCE: [&str; 16] = [
     "announce",
     "route",
     "service",
@@ -29,6 +29,7 @@ const AT_ONCE: [&str; 15] = [
     "timeouts.request",
     "timeouts.attempt",
     "services.policy",
+    "services.key",
     "services.check",
     "services.shadow_policy",
     "services.load_bound",
@@ -113,7 +114,9 @@ impl Reloader {
                 tracing::error!(service = %claim.service, %error, "a declared service cannot be followed");
             }
         }
+        config.routes.go_on(&self.shared.table.load());
         self.shared.table.store(Arc::clone(&config.routes));
+        super::warn_of_faults(&config.routes);
         self.announcements.configure(&config.announce);
         self.health.configure(config.checks.clone());
         if let Some(log) = &self.log {

@@ -1,6 +1,6 @@
 //! Sections become the settings of each room, and are held against each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -20,12 +20,11 @@ use super::routes;
 use super::services::services;
 use super::sources::{Followed, restriction, sources};
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
-use crate::balance::Choice;
 use crate::catalog::{Cares, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
-use crate::route::{Limits, Naming, Rules, Table};
+use crate::route::{Limits, Naming, Table};
 use crate::telemetry::{LineFormat, access, log};
 use crate::{proxy, upstream};
 
@@ -59,10 +58,11 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
     let admin = top.section("admin", |section| admin(section, &listeners));
-    let (catalog, choice, treatment, usual_check) = top.section("services", services);
+    let (catalog, choice, key, treatment, usual_check) = top.section("services", services);
     let mut naming = top.section("naming", naming);
     naming.choice = choice;
-    let (services, said) = said_of_services(top, choice, &treatment, &usual_check, sources.as_deref());
+    let services = Services::new(choice, key);
+    let (services, said) = said_of_services(top, services, &treatment, &usual_check, sources.as_deref());
     let store = top.section("store", store);
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
@@ -80,9 +80,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let routes = routes?;
     let bound = listeners.iter().filter_map(|listener| listener.service.as_ref());
     let declared = services.followed(&routes, bound);
-    let rules = Arc::new(Rules { limits });
-    naming.declared = services.into_declared(&rules);
-    naming.rules = rules;
+    (naming.rules, naming.declared) = services.into_declared(&limits);
     let config = Config {
         workers,
         drain_timeout,
@@ -124,13 +122,12 @@ struct Said {
 /// Reads every `[[service]]`, where nothing else is said than what is usual.
 fn said_of_services(
     top: &mut Section<'_>,
-    choice: Choice,
+    mut services: Services,
     treatment: &Treatment,
     check: &ServiceChecks,
     sources: Option<&[Followed]>,
 ) -> (Services, Said) {
     let known = Known::of(sources.unwrap_or_default().iter().map(|source| &source.registry));
-    let mut services = Services::new(choice);
     let mut restrictions = Restrictions::new();
     let mut treatments = Vec::new();
     let mut checks = Checks { usual: check.check(), by_service: BTreeMap::new() };
@@ -140,15 +137,19 @@ fn said_of_services(
         let treatment = Treatment::read(section, Some(treatment));
         treatments.extend(service.clone().map(|service| (service, treatment)));
         let check = section.section("check", |section| check.of_one(section)).check();
-        checks.by_service.extend(service.map(|service| (service, check)));
+        checks.by_service.extend(service.clone().map(|service| (service, check)));
+        services.lay_down(section, service.as_ref(), &known);
     });
+    services.settle();
     check.must_be_of_use(top, &checks);
     (services, Said { restrictions, cares: cares(treatment, treatments), checks })
 }
 
 /// What several sections have to agree on.
 fn held_together(top: &Section<'_>, config: &Config) {
-    let (followed, most) = (config.declared.len(), config.catalog.services_max);
+    // One service may be followed with several subsets.
+    let names: BTreeSet<&ServiceName> = config.declared.iter().map(|claim| &claim.service).collect();
+    let (followed, most) = (names.len(), config.catalog.services_max);
     if followed > most {
         let message = format!(
             "{followed} services are followed from the start, but max is {most}; write max = {followed} or more"

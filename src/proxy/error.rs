@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::catalog::SubscribeError;
 use crate::provider::{ServiceName, ServiceNameError};
 use crate::route::Unroutable;
+use crate::route::overrides::OverrideError;
 use crate::upstream::tls::TlsError;
 use crate::upstream::{ConnectError, SendCause};
 
@@ -81,6 +82,33 @@ pub enum ProxyError {
     Unwanted {
         /// The service.
         service: ServiceName,
+    },
+    /// The request asks for a provider in a way that cannot be understood.
+    #[error(transparent)]
+    Override(#[from] OverrideError),
+    /// The request asks for a provider, and came from where that is not allowed.
+    #[error(
+        "this listener is not trusted, so no request may choose its provider; leave X-Wayside-Provider and \
+         X-Wayside-Subset out, or write trusted = true for the listener"
+    )]
+    OverrideRefused,
+    /// The route has had as many requests as it may have.
+    #[error(
+        "as many requests as are allowed came already, {requests} in {per:?}; the next may come in {pause:?}"
+    )]
+    RateLimited {
+        /// The limit.
+        requests: u32,
+        /// The time it is for.
+        per: Duration,
+        /// How long until the next one may come.
+        pause: Duration,
+    },
+    /// The configuration says that this request is to fail.
+    #[error("a fault that the configuration asks for")]
+    Fault {
+        /// The status it asks for.
+        status: StatusCode,
     },
     /// Every provider that could be used has as much in flight as it may have.
     #[error("every provider of service {service} has as many requests in flight as it may have")]
@@ -175,9 +203,11 @@ impl ProxyError {
             Self::NoProvider { .. } => {
                 telling("no_provider", S::SERVICE_UNAVAILABLE, "destination_unavailable")
             }
-            Self::Unwanted { .. } => {
-                telling("no_such_provider", S::SERVICE_UNAVAILABLE, "destination_not_found")
-            }
+            Self::Unwanted { .. } => telling("no_such_provider", S::NOT_FOUND, "destination_not_found"),
+            Self::Override(_) => telling("bad_override", S::BAD_REQUEST, "http_request_error"),
+            Self::OverrideRefused => telling("override_refused", S::FORBIDDEN, "http_request_denied"),
+            Self::RateLimited { .. } => telling("rate_limited", S::TOO_MANY_REQUESTS, "http_request_denied"),
+            Self::Fault { status } => telling("fault_abort", *status, "proxy_internal_response"),
             Self::OutOfReach { .. } => NOT_HTTP,
             Self::EndpointsFull { .. } => {
                 telling("endpoints_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")

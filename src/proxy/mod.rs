@@ -33,6 +33,8 @@ pub struct ListenerSettings {
     pub address: SocketAddr,
     /// The service that every request of this listener goes to, whatever the request says.
     pub service: Option<ServiceName>,
+    /// Whether a request may say which provider it wants, where its route lets it.
+    pub trusted: bool,
 }
 
 /// How requests are taken and bounded, alike on all listeners.

@@ -1,10 +1,26 @@
 //! Rules: what is laid down for the requests of a route, or for those that name a service.
 
-use super::Limits;
+use std::sync::Arc;
+
+use super::{Fault, Key, Limits, Mirror, Rate, Split, Sticky};
 
 /// What is laid down for a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
     /// How long it may take, and how often it may be tried.
     pub limits: Limits,
+    /// What requests are told apart by.
+    pub key: Option<Arc<Key>>,
+    /// How they are shared out between subsets or services.
+    pub split: Option<Arc<Split>>,
+    /// How sessions are held together.
+    pub sticky: Option<Arc<Sticky>>,
+    /// Whether a request may say which provider it wants.
+    pub overrides: bool,
+    /// Who gets copies.
+    pub mirror: Option<Arc<Mirror>>,
+    /// How many may pass.
+    pub rate: Option<Arc<Rate>>,
+    /// What is done to them on purpose.
+    pub fault: Option<Arc<Fault>>,
 }

@@ -74,6 +74,8 @@ pub struct AccessLine<'a> {
     pub service: Option<&'a str>,
     /// By what it was found: the word of the rule, or the name of the route.
     pub via: Option<&'a str>,
+    /// The part of the route's split that it went to.
+    pub part: Option<&'a str>,
     /// The endpoint of the last attempt.
     #[serde(serialize_with = "as_text")]
     pub endpoint: Option<&'a Address>,
@@ -81,6 +83,8 @@ pub struct AccessLine<'a> {
     pub status: u16,
     /// Why this proxy made the answer itself or broke it off.
     pub reason: Option<&'static str>,
+    /// What was done to it on purpose.
+    pub fault: Option<&'static str>,
     /// How many endpoints were tried.
     pub attempts: u8,
     /// From its head to the end of the answer.
@@ -184,7 +188,13 @@ impl AccessLine<'_> {
             write!(out, " first_byte_ms={}", millis(first_byte))?;
         }
         write!(out, " sent={} received={}", self.bytes_sent, self.bytes_received)?;
-        for (name, value) in [("host", self.host), ("via", self.via), ("id", self.request_id)] {
+        for (name, value) in [
+            ("host", self.host),
+            ("via", self.via),
+            ("part", self.part),
+            ("fault", self.fault),
+            ("id", self.request_id),
+        ] {
             if value.is_some() {
                 write!(out, " {name}={}", Plain(value))?;
             }
@@ -247,9 +257,11 @@ mod tests {
             host: Some("localhost:4140"),
             service: Some("greeter"),
             via: Some("path"),
+            part: Some("greeter[version=2]"),
             endpoint: Some(endpoint),
             status: 200,
             reason: None,
+            fault: Some("delay"),
             attempts: 2,
             duration: Duration::from_nanos(1_234_567),
             first_byte: Some(Duration::from_micros(1_001)),
@@ -283,6 +295,8 @@ mod tests {
             service: None,
             status: 404,
             reason: Some("no_route"),
+            part: None,
+            fault: None,
             first_byte: None,
             request_id: None,
             ..line(&endpoint)

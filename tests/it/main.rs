@@ -18,4 +18,5 @@ mod program;
 mod sources;
 mod support;
 mod tls;
+mod traffic;
 mod zookeeper;

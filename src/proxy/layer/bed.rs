@@ -35,6 +35,7 @@ pub(super) struct Bed {
     pub(super) worker: Rc<Worker>,
     pub(super) client: Rc<Client>,
     pub(super) limits: Limits,
+    pub(super) rules: Rules,
     pub(super) care: Care,
 }
 
@@ -60,8 +61,9 @@ impl Bed {
         };
         let worker = Worker::new(Arc::new(shared), 0);
         let peer = ([127, 0, 0, 1], 1).into();
-        let client = Client::new(peer, None, worker.private_pools(), Rc::clone(&worker.tick));
-        Self { worker, client, limits: Limits::default(), care: Care::default() }
+        let client = Client::new(peer, None, true, worker.private_pools(), Rc::clone(&worker.tick));
+        let (limits, rules, care) = Default::default();
+        Self { worker, client, limits, rules, care }
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -82,7 +84,7 @@ impl Bed {
             client: Rc::clone(&self.client),
             record,
             bound,
-            rules: Arc::new(Rules { limits: self.limits.clone() }),
+            rules: Arc::new(Rules { limits: self.limits.clone(), ..self.rules.clone() }),
             key: None,
             wish: None,
             exchange: Exchange::Plain,
