@@ -134,7 +134,7 @@ pub struct Memory {
     /// How long it is expected to take. Written by workers after each attempt, read by balancers and admin.
     pub latency: Latency,
     /// Whether connections succeed. Written by workers after each attempt, read at each pick.
-    reach: Reach,
+    pub reach: Reach,
     /// Whether it is out because attempts failed. Written by workers when that changes, read at each pick.
     ejection: Ejection,
     /// Whether checks find it well. Written by whoever checks, read at each pick: its first field, the last of the line.
@@ -219,11 +219,6 @@ impl Memory {
     /// Whether any attempt may be made there, as far as is known.
     pub fn is_available(&self) -> bool {
         self.reach.is_available() && !self.ejection.is_out() && self.checked.is_well()
-    }
-
-    /// Whether connections succeed.
-    pub const fn reach(&self) -> &Reach {
-        &self.reach
     }
 
     /// Whether it is out because attempts failed.
