@@ -146,7 +146,7 @@ fn detail(error: &ProxyError, record: &Record, worker: &Worker) -> String {
     });
     let _ = write!(
         detail,
-        "; service {}: {known} known, {wanted} wanted here, {available} reachable, {}",
+        "; service {}: {known} known, {wanted} wanted here, {available} available, {}",
         bound.service(),
         bound.subscription.freshness(),
     );

@@ -9,6 +9,7 @@ mod checks;
 mod consul;
 mod contract;
 mod dns;
+mod ejecting;
 mod etcd;
 mod fixtures;
 mod forwarding;
