@@ -4,6 +4,7 @@ mod care;
 mod fit;
 mod ghost;
 mod group;
+mod idle;
 mod limbo;
 mod load;
 mod outcome;
@@ -18,6 +19,7 @@ pub use care::Care;
 pub use fit::Fit;
 pub use ghost::Ghost;
 pub use group::Group;
+pub use idle::{Idling, Teacher};
 pub use limbo::{Cause, Limbo};
 pub use load::LoadGuard;
 pub use outcome::{Ending, Outcome};
@@ -97,6 +99,8 @@ pub struct Memory {
     in_flight: CachePadded<load::InFlight>,
     /// Whether connections succeed. Written by workers after each attempt, read at each pick.
     pub reach: CachePadded<Reach>,
+    /// How long connections may idle. Written when a connection is new or ends, read when an idle one is used.
+    pub idling: CachePadded<Idling>,
     /// Attempts begun. Written by the workers, read by metrics and admin.
     attempts: CachePadded<AtomicU64>,
     /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
@@ -125,6 +129,7 @@ impl Memory {
             address,
             in_flight: CachePadded::default(),
             reach: CachePadded::default(),
+            idling: CachePadded::default(),
             attempts: CachePadded::default(),
             answered: AtomicU64::new(0),
             haunting: Haunting::default(),

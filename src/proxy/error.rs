@@ -134,12 +134,12 @@ const NOT_HTTP: Telling = telling("not_http", StatusCode::BAD_GATEWAY, "destinat
 
 impl ProxyError {
     /// One word for it.
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         self.telling().reason
     }
 
     /// How it is told.
-    pub const fn telling(&self) -> Telling {
+    pub fn telling(&self) -> Telling {
         use StatusCode as S;
         match self {
             Self::BadRequest(_) => telling("bad_request", S::BAD_REQUEST, "http_request_error"),
@@ -193,7 +193,7 @@ pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     told
 }
 
-const fn cause_telling(cause: &SendCause) -> Telling {
+fn cause_telling(cause: &SendCause) -> Telling {
     use StatusCode as S;
     match cause {
         SendCause::Connect(ConnectError::Refused { .. }) => {
@@ -213,7 +213,14 @@ const fn cause_telling(cause: &SendCause) -> Telling {
         SendCause::Full { .. } => {
             telling("connections_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
         }
+        SendCause::Connect(ConnectError::Lacking { .. }) => {
+            telling("lacking", S::SERVICE_UNAVAILABLE, "proxy_internal_error")
+        }
         SendCause::Closed { .. } => telling("connection_closed", S::BAD_GATEWAY, "connection_terminated"),
+        SendCause::Stale { .. } => telling("connection_stale", S::BAD_GATEWAY, "connection_terminated"),
+        SendCause::Refused { .. } => {
+            telling("stream_refused", S::SERVICE_UNAVAILABLE, "connection_terminated")
+        }
         SendCause::Malformed { .. } => telling("bad_response", S::BAD_GATEWAY, "http_protocol_error"),
         SendCause::RequestBody { .. } => telling("request_broken", S::BAD_REQUEST, "http_request_error"),
     }

@@ -75,6 +75,8 @@ pub struct Attempt {
     pub exchange: Exchange,
     /// Whether an idle connection will do.
     pub reuse: Reuse,
+    /// Whether it may be sent a second time where it perhaps arrived, if that is harmless.
+    pub repeat: bool,
     /// When it began.
     pub begun: Instant,
     /// How long it may take until the head of the answer, if it must not take as long as the request.

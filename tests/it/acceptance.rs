@@ -5,6 +5,7 @@ mod convergence;
 mod fairness;
 mod flow;
 mod herd;
+mod keep_alive;
 mod malformed;
 mod outage;
 mod removal;

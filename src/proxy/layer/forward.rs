@@ -18,7 +18,7 @@ use crate::proxy::headers;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
 use crate::proxy::takeover::{Hold, Takeover, begin_stream};
 use crate::proxy::worker::Worker;
-use crate::upstream::{Arrival, SendCause, SendError, spare};
+use crate::upstream::{Arrival, SendCause, SendError, Sending, spare};
 
 /// Sends attempts.
 #[derive(Clone, Debug)]
@@ -43,14 +43,15 @@ impl Service<Attempt> for Forward {
             return Box::pin(async move { begin_stream(attempt, &worker).await });
         }
         Box::pin(async move {
-            let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, begun: _, limit } =
-                attempt;
+            let Attempt { mut message, client, record, endpoint, guard, exchange, .. } = attempt;
+            let (limit, begun) = (attempt.limit, attempt.begun);
+            let sending = Sending { reuse: attempt.reuse, repeat: attempt.repeat, begun };
             shape(&mut message, &endpoint.provider);
             // A Go Micro server answers with the headers of its connection's first request, and takes
             // every client's ids for the same: its connections are never shared between clients.
             let pools = if protocol == Protocol::Mucp { &client.private } else { &worker.pools };
             let spare = limit.and_then(|_| spare(&message)).map(Box::new);
-            let sent = pools.send(&endpoint, message, reuse, record.moment());
+            let sent = pools.send(&endpoint, message, sending);
             let mut response = match limit {
                 None => sent.await.map_err(failed)?,
                 Some(limit) => match tokio::time::timeout(limit, sent).await {
@@ -78,7 +79,7 @@ fn failed(error: SendError) -> Failure<Returned> {
     let SendError { cause, arrival, request } = error;
     let again = request.map(|message| {
         let never_arrived = arrival == Arrival::Never;
-        let elsewhere = matches!(cause, SendCause::Connect(_) | SendCause::Full { .. });
+        let elsewhere = !matches!(cause, SendCause::Closed { .. } | SendCause::Stale { .. });
         Returned { message, elsewhere, never_arrived }
     });
     Failure { error: cause.into(), again }

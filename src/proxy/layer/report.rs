@@ -15,7 +15,7 @@ use crate::provider::{Protocol, Provider};
 use crate::proxy::error::{ProxyError, with_causes};
 use crate::proxy::request::{Attempt, Failure, Returned};
 use crate::proxy::worker::Worker;
-use crate::upstream::SendCause;
+use crate::upstream::{ConnectError, SendCause};
 
 /// Tells endpoints how attempts went.
 #[derive(Clone, Debug)]
@@ -103,8 +103,11 @@ fn tell(memory: &Memory, error: &ProxyError, begun: Instant, worker: &Worker) {
         Outcome::Late
     } else if let ProxyError::Send(cause) = error {
         match cause {
+            // That is not the endpoint's fault.
+            SendCause::Connect(ConnectError::Lacking { .. }) => return,
             SendCause::Connect(_) => Outcome::Unreachable,
-            SendCause::Closed { .. } => {
+            SendCause::Refused { .. } => Outcome::Busy { pause: None },
+            SendCause::Closed { .. } | SendCause::Stale { .. } => {
                 worker.shared.metrics.proxy.upstream_resets_total.inc();
                 Outcome::Broken
             }
@@ -134,7 +137,6 @@ mod tests {
     use super::*;
     use crate::proxy::layer::bed::{Bed, Played, answer};
     use crate::proxy::layer::select::SelectLayer;
-    use crate::upstream::ConnectError;
 
     type Inner = Played<Attempt, Failure<Returned>>;
 

@@ -100,6 +100,7 @@ where
             endpoint,
             exchange,
             reuse,
+            repeat: rules.limits.retry_idempotent,
             begun,
             limit: rules.limits.attempt_timeout,
         });

@@ -25,6 +25,8 @@ pub struct ProxyMetrics {
     pub upstream_dial_failures_total: IntCounter,
     /// Connections to endpoints that broke while an answer was awaited or under way.
     pub upstream_resets_total: IntCounter,
+    /// Idle connections to endpoints that proved to be closed when a request was sent on them, which went on another.
+    pub upstream_stale_total: IntCounter,
     /// Attempts after the first one of their request.
     pub retries_total: IntCounter,
     /// Picks among endpoints of which none was available.
@@ -62,6 +64,10 @@ impl ProxyMetrics {
             upstream_resets_total: counter(
                 "upstream_resets_total",
                 "Connections to endpoints that broke while an answer was awaited or under way.",
+            ),
+            upstream_stale_total: counter(
+                "upstream_stale_total",
+                "Idle connections to endpoints that proved to be closed when a request was sent on them, which went on another.",
             ),
             retries_total: counter("retries_total", "Attempts after the first one of their request."),
             desperate_picks_total: counter(
