@@ -109,6 +109,9 @@ pub struct EndpointStatus {
     /// How long ago it answered last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered_ms_ago: Option<u64>,
+    /// What was learnt of how long it keeps idle connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<IdleStatus>,
     /// While it is not listed any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limbo: Option<LimboStatus>,
@@ -131,6 +134,15 @@ pub struct EndpointStatus {
     pub attempts: u64,
     /// Attempts that failed since then.
     pub failures: u64,
+}
+
+/// What was learnt of how long an endpoint keeps idle connections.
+#[derive(Clone, Debug, Serialize)]
+pub struct IdleStatus {
+    /// How long we let them idle at most, with a margin.
+    pub limit_ms: u64,
+    /// What taught it.
+    pub why: &'static str,
 }
 
 /// How an endpoint that is not listed any more is used on.
@@ -229,6 +241,10 @@ impl EndpointStatus {
             connect_failures,
             pause_ms: pause,
             answered_ms_ago: memory.answered().map(|answered| millis(now.since(answered))),
+            idle: memory
+                .idling
+                .learnt(now)
+                .map(|(limit, teacher)| IdleStatus { limit_ms: millis(limit), why: teacher.as_str() }),
             limbo: limbo.as_deref().map(|limbo| LimboStatus {
                 cause: limbo.cause.as_str(),
                 for_ms: millis(now.since(limbo.since)),

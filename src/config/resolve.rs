@@ -222,6 +222,8 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
 fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
     proxy.connections_max = section.get("connections", &Number(COUNT), proxy.connections_max);
     proxy.requests_max = section.get("requests", &Number(COUNT), proxy.requests_max);
+    proxy.queue_max = section.get("queue", &Number(0..=*COUNT.end()), proxy.queue_max);
+    proxy.queue_timeout = section.get("queue_timeout", &SOME_TIME, proxy.queue_timeout);
     // The HTTP library reads at least 8 KiB at a time.
     proxy.header_bytes_max =
         section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), proxy.header_bytes_max);

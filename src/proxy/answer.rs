@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use serde_json::json;
 
@@ -66,6 +66,10 @@ impl Form {
         let name = &worker.shared.pseudonym.name;
         let status = format!("{name}; error={}; details=\"{}\"", telling.proxy_status, telling.reason);
         insert(headers, PROXY_STATUS, &status);
+        if let Some(after) = error.retry_after() {
+            // Whole seconds, and never none: a caller is not asked to try again at once.
+            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64));
+        }
         if matches!(error, ProxyError::BadRequest(_)) {
             // Who was misunderstood once is not listened to any longer.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -88,6 +88,12 @@ pub enum ProxyError {
         /// The bound.
         limit: usize,
     },
+    /// There was no room for the request while it waited.
+    #[error("too many requests are in flight, and none ended within {limit:?} for this one to begin")]
+    QueueTimeout {
+        /// How long it waited.
+        limit: Duration,
+    },
     /// The time limit passed.
     #[error("no answer within {limit:?}")]
     Deadline {
@@ -168,6 +174,9 @@ impl ProxyError {
             Self::Overloaded { .. } => {
                 telling("overloaded", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
             }
+            Self::QueueTimeout { .. } => {
+                telling("queue_timeout", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
+            }
             Self::Deadline { .. } => telling("deadline", S::GATEWAY_TIMEOUT, "http_response_timeout"),
             Self::AttemptTimeout { .. } => {
                 telling("attempt_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout")
@@ -177,6 +186,39 @@ impl ProxyError {
                 telling("stream_too_large", S::PAYLOAD_TOO_LARGE, "http_request_error")
             }
             Self::Send(cause) => cause_telling(cause),
+        }
+    }
+}
+
+impl ProxyError {
+    /// When the caller may try again with better luck, where that can be said: what is full now, and cannot be full of this
+    /// caller's requests alone, is another matter after the shortest time that HTTP can tell.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Overloaded { .. }
+            | Self::QueueTimeout { .. }
+            | Self::EndpointsFull { .. }
+            | Self::Send(
+                SendCause::Full { .. }
+                | SendCause::Refused { .. }
+                | SendCause::Connect(ConnectError::Lacking { .. }),
+            ) => Some(Duration::from_secs(1)),
+            Self::BadRequest(_)
+            | Self::UriTooLong { .. }
+            | Self::ConnectRefused
+            | Self::Loop
+            | Self::Unroutable(_)
+            | Self::BadService { .. }
+            | Self::Subscribe(_)
+            | Self::NotListed { .. }
+            | Self::Absent { .. }
+            | Self::NoProvider { .. }
+            | Self::OutOfReach { .. }
+            | Self::Deadline { .. }
+            | Self::AttemptTimeout { .. }
+            | Self::Send(_)
+            | Self::Switch
+            | Self::StreamTooLarge { .. } => None,
         }
     }
 }

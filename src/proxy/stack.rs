@@ -58,10 +58,10 @@ pub fn stack(worker: &Rc<Worker>) -> impl Stack {
         .layer(RescueLayer { worker: worker() })
         // First of all the question where to: every limit below belongs to the answer.
         .layer(RouteLayer { worker: worker() })
-        // Before anything is spent on the request; after routing, so that the refusal is counted for its service.
-        .layer(AdmitLayer { worker: worker() })
-        // Around all attempts: the caller's patience does not begin anew with each.
+        // Around all attempts: the caller's patience does not begin anew with each, nor once there is room.
         .layer(DeadlineLayer)
+        // Before any attempt; after routing, so that the refusal is counted for its service.
+        .layer(AdmitLayer { worker: worker() })
         // Around the choice, so that a second attempt chooses again.
         .layer(RetryLayer { metrics: Arc::clone(&worker().shared.metrics) })
         // The choice, made at the last moment, from the latest snapshot.

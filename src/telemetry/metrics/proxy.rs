@@ -1,7 +1,8 @@
 //! Metrics of requests and connections.
 
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{Histogram, IntCounter, IntGauge};
 
+use super::REQUEST_BUCKETS;
 use super::name::Names;
 
 /// Metrics of requests and connections, shared by all workers. Those by service are in [`super::Recorder`].
@@ -15,6 +16,12 @@ pub struct ProxyMetrics {
     pub connections_refused_total: IntCounter,
     /// Requests begun whose response has not ended.
     pub requests_in_flight: IntGauge,
+    /// Requests that wait for one in flight to end.
+    pub requests_queued: IntGauge,
+    /// Requests for which none ended in time.
+    pub requests_queue_timeouts_total: IntCounter,
+    /// How long requests waited, of those that had to.
+    pub request_queue_seconds: Histogram,
     /// Requests whose client went away before the response had ended.
     pub requests_abandoned_total: IntCounter,
     /// Connections to endpoints open now.
@@ -48,6 +55,16 @@ impl ProxyMetrics {
                 "Client connections closed at once because too many were open.",
             ),
             requests_in_flight: gauge("requests_in_flight", "Requests whose response has not ended."),
+            requests_queued: gauge("requests_queued", "Requests that wait for one in flight to end."),
+            requests_queue_timeouts_total: counter(
+                "requests_queue_timeouts_total",
+                "Requests that waited in vain for one in flight to end.",
+            ),
+            request_queue_seconds: names.histogram(
+                "request_queue_seconds",
+                "How long requests waited for one in flight to end, of those that had to.",
+                &REQUEST_BUCKETS,
+            ),
             requests_abandoned_total: counter(
                 "requests_abandoned_total",
                 "Requests whose client went away before the response had ended.",
