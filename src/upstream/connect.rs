@@ -285,7 +285,7 @@ mod tests {
     use std::future::{pending, ready};
     use std::pin::Pin;
 
-    use tokio::time::sleep;
+    use tokio::time::sleep_until;
 
     use super::*;
 
@@ -293,7 +293,7 @@ mod tests {
 
     fn after(millis: u64, result: Result<u32, u32>) -> Try {
         Box::pin(async move {
-            sleep(Duration::from_millis(millis)).await;
+            sleep_until(Instant::now() + Duration::from_millis(millis)).await;
             result
         })
     }

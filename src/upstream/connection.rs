@@ -240,9 +240,12 @@ impl Sender {
         begun: Instant,
         is_kept: bool,
     ) -> Result<Response<Incoming>, SendError> {
-        let spare = spare(&request);
+        let harmless = request.method().is_idempotent();
+        // HTTP/2 has words for a request that was not looked at.
+        let spare = if harmless || matches!(self, Self::Http2 { .. }) { copy(&request) } else { None };
         let signs = &self.bond().signs;
-        if is_kept && spare.is_none() {
+        let is_alone = matches!(self, Self::Http1 { .. });
+        if is_kept && is_alone && !(harmless && spare.is_some()) {
             signs.look_first();
         }
         let heard = signs.reads();
@@ -266,7 +269,7 @@ impl Sender {
             let never = returned.is_some() || verdict.is_some();
             let arrival = if never { Arrival::Never } else { Arrival::Unknown };
             let address = address.clone();
-            let request = returned.or(spare).map(Box::new);
+            let request = returned.or(spare.filter(|_| never || harmless)).map(Box::new);
             if let Some(alert) = self.refusal() {
                 // What came after the handshake has not been looked at.
                 let cause = ConnectError::Tls { address, source: Arc::new(TlsError::Alert(alert)) }.into();
@@ -326,7 +329,12 @@ fn ended(alive: Alive) -> impl FnOnce(Result<(), hyper::Error>) {
 /// A copy of a request that can be sent again wherever its connection broke: its repetition is harmless (RFC 9110, 9.2.2),
 /// and it has no body.
 pub fn spare(request: &Request<Body>) -> Option<Request<Body>> {
-    if !request.method().is_idempotent() || !request.body().is_empty() {
+    if request.method().is_idempotent() { copy(request) } else { None }
+}
+
+/// A copy of a request that has no body.
+fn copy(request: &Request<Body>) -> Option<Request<Body>> {
+    if !request.body().is_empty() {
         return None;
     }
     let mut copy = Request::new(Body::empty());

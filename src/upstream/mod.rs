@@ -4,6 +4,7 @@ mod connect;
 mod connection;
 mod http2;
 mod pool;
+mod pools;
 mod seat;
 mod stream;
 pub mod tls;
@@ -13,7 +14,7 @@ use std::time::Duration;
 
 pub use connect::{ConnectError, Dialler};
 pub use connection::{Arrival, SendCause, SendError, spare};
-pub use pool::{Pools, Reuse, Sending};
+pub use pools::{Pools, Reuse, Sending};
 pub use stream::Stream;
 
 /// How endpoints are reached.

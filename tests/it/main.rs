@@ -17,4 +17,5 @@ mod program;
 mod sources;
 mod support;
 mod tls;
+mod upstream;
 mod zookeeper;
