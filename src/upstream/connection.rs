@@ -207,6 +207,11 @@ impl Sender {
         }
     }
 
+    /// Whether it carries several requests at once.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self, Self::Http2 { .. })
+    }
+
     /// Requests in flight on it, as far as its pool knows.
     pub(super) fn streams(&self) -> usize {
         match self {
@@ -242,10 +247,9 @@ impl Sender {
     ) -> Result<Response<Incoming>, SendError> {
         let harmless = request.method().is_idempotent();
         // HTTP/2 has words for a request that was not looked at.
-        let spare = if harmless || matches!(self, Self::Http2 { .. }) { copy(&request) } else { None };
+        let spare = if harmless || self.is_shared() { copy(&request) } else { None };
         let signs = &self.bond().signs;
-        let is_alone = matches!(self, Self::Http1 { .. });
-        if is_kept && is_alone && !(harmless && spare.is_some()) {
+        if is_kept && !self.is_shared() && !(harmless && spare.is_some()) {
             signs.look_first();
         }
         let heard = signs.reads();

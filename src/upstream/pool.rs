@@ -96,9 +96,9 @@ impl Pool {
             let idled = now.since(idle.since);
             if idle.sender.is_closed() {
                 ready.remove(at);
-            } else if let Some(shared) = idle.sender.share() {
+            } else if idle.sender.is_shared() {
                 if idle.sender.is_ready() {
-                    return Some((shared, Duration::ZERO));
+                    return idle.sender.share().map(|shared| (shared, Duration::ZERO));
                 }
             } else if idled >= limit {
                 // The newest come last, so all before this one are too old as well.
@@ -114,8 +114,7 @@ impl Pool {
     }
 
     pub(super) fn give_back(&self, sender: Sender, clock: Clock, idle_max: usize) {
-        let shared = matches!(sender, Sender::Http2 { .. });
-        if shared || idle_max == 0 || sender.is_closed() || self.memory.is_retired() {
+        if sender.is_shared() || idle_max == 0 || sender.is_closed() || self.memory.is_retired() {
             return;
         }
         let mut ready = self.ready.borrow_mut();
@@ -131,11 +130,11 @@ impl Pool {
     pub(super) fn sweep(&self, now: Moment, limit: Duration, http2_limit: Duration) {
         let mut ready = self.ready.borrow_mut();
         for idle in ready.extract_if(.., |idle| {
-            let is_shared = matches!(idle.sender, Sender::Http2 { .. });
             if idle.sender.streams() > 0 {
                 idle.since = now;
             }
-            idle.sender.is_closed() || now.since(idle.since) >= if is_shared { http2_limit } else { limit }
+            idle.sender.is_closed()
+                || now.since(idle.since) >= if idle.sender.is_shared() { http2_limit } else { limit }
         }) {
             idle.close();
         }
