@@ -21,7 +21,7 @@
 //! | where to, how well | [`route`], [`health`] | which request goes to which service, within which limits; probes of what is in doubt |
 //! | where from | [`announce`] | what a registry is told of the app |
 //! | what is known | [`catalog`] | the only writer: services, subscriptions, snapshots |
-//! | choosing, reaching | [`balance`], [`upstream`] | the picker of a snapshot; connections in pools |
+//! | choosing, reaching | [`balance`], [`upstream`], [`check`] | the picker of a snapshot; connections in pools; asking one whether it is well |
 //! | hearing, remembering | [`registry`], [`endpoint`] | where providers are announced; how it went with them |
 //! | words and tools | [`provider`], [`body`], [`gather`], [`clock`], [`backoff`], [`drain`], [`telemetry`] | |
 //!
@@ -36,6 +36,7 @@ pub mod backoff;
 pub mod balance;
 pub mod body;
 pub mod catalog;
+pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -14,9 +14,10 @@ use serde_json::Value;
 use super::State;
 use super::answer::Refusal;
 use crate::announce::status::Status;
-use crate::announce::{self, Advertised, Check, CheckKind, Target, Wish};
+use crate::announce::{self, Advertised, Target, Wish};
 use crate::balance::Policy;
 use crate::catalog::{Claim, Freshness, SubscribeError};
+use crate::check::{Check, CheckKind};
 use crate::provider::{Provider, ServiceName};
 use crate::registry::format::{Entry, Format as _, GoMicro};
 

@@ -8,9 +8,9 @@ use rand::RngExt as _;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::check::CheckKind;
 use super::gate::Gate;
 use super::{Advertised, Target, Wish};
+use crate::check::CheckKind;
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, ServiceName};
 use crate::registry::announcer::Announcement;
@@ -117,7 +117,9 @@ impl Entry {
         let interval = match &check.kind {
             _ if starting => check.interval.min(STARTING),
             CheckKind::None => FIND_AGAIN,
-            CheckKind::Tcp | CheckKind::Http { .. } | CheckKind::GoMicro => check.interval,
+            CheckKind::Tcp | CheckKind::Http { .. } | CheckKind::Grpc { .. } | CheckKind::GoMicro => {
+                check.interval
+            }
         };
         interval.mul_f64(rand::rng().random_range(0.8..1.2))
     }

@@ -6,7 +6,7 @@
 //! grows. At the end everything is withdrawn before anything else stops.
 
 mod address;
-mod check;
+mod ask;
 mod desk;
 mod entry;
 mod gate;
@@ -26,8 +26,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 pub use address::Advertised;
-pub use check::{Check, CheckKind};
 
+use crate::check::Check;
 use crate::clock::Clock;
 use crate::provider::{Protocol, ServiceName, Weight};
 use crate::registry::announcer::Announcer;

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use tokio::time::Instant;
 
+use super::ask::ask;
 use super::desk::Desk;
 use super::entry::{Entry, Found};
 use super::status::Status;
@@ -157,7 +158,7 @@ fn look_after(key: Arc<str>, entry: &Entry) -> Checking {
         let server = wish.target.announcer.server();
         let address = wish.address.find(server.as_ref()).await;
         let passed = match &address {
-            Ok(address) => Some(wish.check.ask(&wish.service, address).await),
+            Ok(address) => Some(ask(&wish.check, &wish.service, address).await),
             Err(_) => None,
         };
         Found { key, edition, address, passed }

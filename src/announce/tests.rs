@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use super::*;
+use crate::check::CheckKind;
 use crate::registry::announcer::{Announcer, Standing, Standings, ToAnnounce};
 use crate::registry::{RegistryError, Watch};
 

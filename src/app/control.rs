@@ -17,7 +17,7 @@ use crate::admin::{self, Readiness};
 use crate::announce::Announcements;
 use crate::config::Config;
 use crate::drain::Drain;
-use crate::health;
+use crate::health::Health;
 use crate::proxy::Shared;
 
 /// How long operators' connections may take to end, once the traffic has.
@@ -30,6 +30,7 @@ const WITHDRAWING: Duration = Duration::from_secs(5);
 pub(super) struct Control {
     pub(super) config: Config,
     pub(super) announcements: Arc<Announcements>,
+    pub(super) health: Arc<Health>,
     pub(super) shared: Arc<Shared>,
     pub(super) admin: Option<(TcpListener, admin::Settings)>,
     pub(super) surroundings: Surroundings,
@@ -58,13 +59,13 @@ impl Control {
     }
 
     async fn run(self, mut orders: Orders, hangup: Option<Signal>) {
-        let Self { config, announcements, shared, admin, surroundings, leave, readiness } = self;
+        let Self { config, announcements, health, shared, admin, surroundings, leave, readiness } = self;
         let Surroundings { log, reload, signals: _ } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
         let control = Drain::telling_of_panics(shared.metrics.count_panics());
         let traffic = shared.drain.clone();
         let text = Arc::new(ArcSwap::from_pointee(config.to_toml().to_owned()));
-        follow(&shared, &announcements, &control);
+        follow(&shared, &announcements, &health, &control);
         if let Some((listener, settings)) = admin {
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),
@@ -85,7 +86,7 @@ impl Control {
         let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
         if let Some(reload) = reload {
             let (shared, announcements) = (Arc::clone(&shared), Arc::clone(&announcements));
-            let reloader = Reloader { reload, config, text, shared, announcements, log, hangup };
+            let reloader = Reloader { reload, config, text, shared, announcements, health, log, hangup };
             let end = control.clone();
             control.spawn("reload", async move {
                 tokio::select! {
@@ -117,14 +118,12 @@ impl Control {
 }
 
 /// Begins to follow the registries, to probe what is in doubt, and to announce.
-fn follow(shared: &Arc<Shared>, announcements: &Arc<Announcements>, control: &Drain) {
+fn follow(shared: &Arc<Shared>, announcements: &Arc<Announcements>, health: &Arc<Health>, control: &Drain) {
     for number in 0..shared.catalog.sources() {
         control.spawn("registry", shared.catalog.follow(number, control.clone()));
     }
     control.spawn("store", shared.catalog.keep_store(control.clone()));
-    let (catalog, metrics) = (Arc::clone(&shared.catalog), Arc::clone(&shared.metrics));
-    let dialler = Arc::clone(&shared.dialler);
-    control.spawn("health", health::watch_over(catalog, metrics, shared.clock, dialler, control.clone()));
+    control.spawn("health", Arc::clone(health).watch_over(control.clone()));
     let (announcing, end) = (Arc::clone(announcements).run(), control.clone());
     control.spawn("announcing", async move {
         tokio::select! {

@@ -21,6 +21,7 @@ use crate::catalog::{Catalog, Source, SubscribeError};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
+use crate::health::Health;
 use crate::proxy::{self, Admission, Pseudonym, Shared};
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
@@ -33,6 +34,7 @@ pub use reload::Reload;
 pub struct App {
     config: Config,
     announcements: Arc<Announcements>,
+    health: Arc<Health>,
     shared: Arc<Shared>,
     /// For each worker its listeners, in the order of the configuration.
     listeners: Vec<Vec<TcpListener>>,
@@ -161,7 +163,10 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
         seed,
         pseudonym: Pseudonym::random(rand::rng().random()),
     });
-    Ok(App { config, announcements, shared, listeners, addresses, admin, surroundings })
+    let (dialler, catalog) = (Arc::clone(&shared.dialler), Arc::clone(&shared.catalog));
+    let health = Arc::new(Health::new(catalog, Arc::clone(&shared.metrics), clock, dialler));
+    health.configure(config.checks.clone());
+    Ok(App { config, announcements, health, shared, listeners, addresses, admin, surroundings })
 }
 
 type Bound = (Vec<Vec<TcpListener>>, Vec<SocketAddr>);
@@ -202,7 +207,7 @@ impl App {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(self) -> Result<Running, StartError> {
-        let Self { config, announcements, shared, listeners, addresses, admin, surroundings } = self;
+        let Self { config, announcements, health, shared, listeners, addresses, admin, surroundings } = self;
         let mut running = Running {
             listeners: addresses,
             admin: admin.as_ref().map(|(_, address, _)| *address),
@@ -220,6 +225,7 @@ impl App {
         let control = control::Control {
             config,
             announcements,
+            health,
             shared,
             admin: admin.map(|(listener, _, settings)| (listener, settings)),
             surroundings,

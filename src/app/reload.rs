@@ -12,6 +12,7 @@ use tokio::signal::unix::Signal;
 use crate::alarm::Alarm;
 use crate::announce::Announcements;
 use crate::config::Config;
+use crate::health::Health;
 use crate::proxy::Shared;
 use crate::telemetry::log;
 
@@ -19,7 +20,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 10] = [
+const AT_ONCE: [&str; 11] = [
     "announce",
     "route",
     "service",
@@ -28,6 +29,7 @@ const AT_ONCE: [&str; 10] = [
     "timeouts.request",
     "timeouts.attempt",
     "services.policy",
+    "services.check",
     "upstream.tls",
     "log.level",
 ];
@@ -54,6 +56,7 @@ pub(super) struct Reloader {
     pub(super) text: Arc<ArcSwap<String>>,
     pub(super) shared: Arc<Shared>,
     pub(super) announcements: Arc<Announcements>,
+    pub(super) health: Arc<Health>,
     pub(super) log: Option<log::Control>,
     /// Asks for it to be read again.
     pub(super) hangup: Option<Signal>,
@@ -108,6 +111,7 @@ impl Reloader {
         }
         self.shared.table.store(Arc::clone(&config.routes));
         self.announcements.configure(&config.announce);
+        self.health.configure(config.checks.clone());
         if let Some(log) = &self.log {
             log.set_level(config.log.level);
         }

@@ -2,6 +2,7 @@
 
 use rand::rngs::SmallRng;
 
+use super::Wish;
 use crate::clock::Moment;
 
 /// What one pick is told.
@@ -13,6 +14,10 @@ pub struct Ask<'a> {
     pub tried: &'a [u64],
     /// The hash of what this request is told apart by, for policies that keep together what belongs together.
     pub key: Option<u64>,
+    /// The endpoints that this request should go to, or must.
+    pub wish: Option<&'a Wish>,
+    /// What led away from the usual choice. Written by the pick.
+    pub detour: Option<Detour>,
     /// The luck of the worker.
     pub rng: &'a mut SmallRng,
 }
@@ -20,6 +25,15 @@ pub struct Ask<'a> {
 impl<'a> Ask<'a> {
     /// A first attempt, like any other.
     pub const fn new(now: Moment, rng: &'a mut SmallRng) -> Self {
-        Self { now, tried: &[], key: None, rng }
+        Self { now, tried: &[], key: None, wish: None, detour: None, rng }
     }
+}
+
+/// What led a pick away from the usual choice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detour {
+    /// It went to a tier that is not the nearest, since nearer ones could not take all.
+    Spill,
+    /// It fell on an endpoint that is not well, since too few are.
+    Panic,
 }

@@ -6,12 +6,14 @@ pub mod kinds;
 pub mod random;
 pub mod rng;
 pub mod round_robin;
+mod wish;
 
 use std::fmt;
 
-pub use ask::Ask;
+pub use ask::{Ask, Detour};
 pub use choice::Choice;
 pub use kinds::{Policy, PolicyError};
+pub use wish::{Named, Wish};
 
 use crate::endpoint::Endpoint;
 use crate::provider::Address;

@@ -18,6 +18,7 @@ pub mod status;
 mod store;
 mod subscription;
 pub mod subset;
+mod uses;
 mod watcher;
 
 use std::collections::HashMap;
@@ -37,6 +38,7 @@ pub use sources::Restrictions;
 pub use status::{RegistryStatus, ServiceStatus};
 pub use subscription::{Claim, Freshness, RegistryState, Subscription};
 pub use subset::Subset;
+pub use uses::Use;
 
 use crate::balance::rng;
 use crate::clock::{Clock, Moment};

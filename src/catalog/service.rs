@@ -232,6 +232,7 @@ impl Service {
         }
         for endpoint in &applied.reconciled.restarted {
             endpoint.memory.find_well();
+            endpoint.memory.uncheck();
         }
         for endpoint in &applied.withdrawn {
             endpoint.memory.retire();

@@ -1,6 +1,7 @@
 //! A snapshot: what a request picks from, immutable and replaced whole.
 
 mod walk;
+mod wishes;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,6 +15,7 @@ use crate::balance::{Ask, Balancer};
 use crate::clock::Moment;
 use crate::endpoint::{Care, Endpoint, Fit};
 use walk::Walk;
+use wishes::Places;
 
 /// Proposals asked for before all endpoints are looked at. Enough that with half of them out, one pick in 2^32 looks.
 const PROPOSALS_MAX: usize = 32;
@@ -57,6 +59,8 @@ pub struct Snapshot {
     weightless: bool,
     /// What proposes endpoints; none when there are none.
     balancer: Option<Arc<dyn Balancer>>,
+    /// Where each endpoint is, for wishes.
+    places: Places,
     /// When it was made.
     made: Moment,
     /// The bits of the moment of the first pick; 0 before. Written by whichever worker is first, taken by the catalog.
@@ -84,6 +88,9 @@ pub enum NoEndpoint {
     /// Every endpoint was tried already, and none of them can be reached at present.
     #[error("every provider was tried, and none can be reached")]
     AllTried,
+    /// The request wants endpoints that are not there.
+    #[error("the service has no provider that the request wants")]
+    Unknown,
 }
 
 impl Snapshot {
@@ -99,6 +106,7 @@ impl Snapshot {
             care: Arc::default(),
             weightless: true,
             balancer: None,
+            places: Places::default(),
             made: Moment::START,
             first_pick: AtomicU64::new(Moment::START.to_bits()),
         }
@@ -118,6 +126,7 @@ impl Snapshot {
         let weightless = endpoints.iter().all(|endpoint| endpoint.weight.hundredths() == 0);
         let (made, first_pick) = (now, AtomicU64::new(0));
         Self {
+            places: Places::after(&previous.places, &endpoints),
             endpoints,
             spares,
             known: members.endpoints.len(),
@@ -137,7 +146,8 @@ impl Snapshot {
     /// An endpoint that is available, has room, and was not tried, as the balancer proposes; on a first attempt one that is
     /// out and whose turn it is to be tried again. If none is available, an available spare; if there is none either, one that was not tried,
     /// whatever its state: a provider that may answer is better than none. If all were tried, an available one once more: the cause may lie with a connection.
-    /// An endpoint of weight 0 is picked only when all have weight 0. Never allocates.
+    /// An endpoint of weight 0 is picked only when all have weight 0, or when the request wishes for it. Never allocates,
+    /// but at the first wish for a token.
     ///
     /// # Errors
     /// When there is no endpoint, or all were tried and none is available, or all that are have no room.
@@ -145,6 +155,9 @@ impl Snapshot {
         let Some(balancer) = &self.balancer else { return Err(self.nothing()) };
         if self.first_pick.load(Ordering::Relaxed) == 0 {
             self.first_pick.store(ask.now.to_bits(), Ordering::Relaxed);
+        }
+        if let Some(granted) = ask.wish.and_then(|wish| self.grant(wish, ask)) {
+            return granted;
         }
         for turn in 0..PROPOSALS_MAX {
             let endpoint = &self.endpoints[balancer.propose(ask, turn)];
@@ -156,18 +169,24 @@ impl Snapshot {
                 Fit::Ready | Fit::Full | Fit::Out => {}
             }
         }
-        self.search(ask)
+        self.search(ask, &|endpoint| self.wants(endpoint))
     }
 
-    /// Looks at all endpoints, when proposals did not lead to one.
+    /// Whether an endpoint asks for traffic. Of spares none is asked.
+    fn wants(&self, endpoint: &Endpoint) -> bool {
+        self.weightless
+            || endpoint.weight.hundredths() > 0
+            || (!self.spares.is_empty() && endpoint.is_spare())
+    }
+
+    /// Looks at all endpoints that are wanted, when proposals did not lead to one.
     #[cold]
-    fn search(&self, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
+    fn search(&self, ask: &mut Ask<'_>, wanted: &dyn Fn(&Endpoint) -> bool) -> Result<&Endpoint, NoEndpoint> {
         let tried = ask.tried;
-        let wanted = |endpoint: &&Endpoint| self.weightless || endpoint.weight.hundredths() > 0;
         let walk = Walk::new(self.endpoints.len(), ask.rng);
         let first = |fits: &dyn Fn(&Endpoint) -> bool| {
-            let endpoints = walk.clone().map(|index| &self.endpoints[index]).filter(wanted);
-            endpoints.chain(&*self.spares).find(|endpoint| fits(endpoint))
+            let endpoints = walk.clone().map(|index| &self.endpoints[index]).chain(&*self.spares);
+            endpoints.filter(|endpoint| wanted(endpoint)).find(|endpoint| fits(endpoint))
         };
         let fit = |endpoint: &Endpoint, fit: Fit| endpoint.fit(&self.care) == fit;
         if let Some(endpoint) = first(&|endpoint| fit(endpoint, Fit::Ready) && !was_tried(endpoint, tried)) {

@@ -13,7 +13,7 @@ use super::service::Service;
 use super::sources::Followed;
 use super::subscription::Freshness;
 use crate::clock::Moment;
-use crate::endpoint::{Endpoint, ReachState};
+use crate::endpoint::{Checking, Endpoint, ReachState};
 use crate::provider::ServiceName;
 use crate::registry::Skipped;
 
@@ -90,7 +90,7 @@ pub struct EndpointStatus {
     /// The registries that name it, where several are followed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<String>,
-    /// `available`, `unreachable`, `limbo` or `ghost`.
+    /// `available`, `unwell`, `unreachable`, `limbo` or `ghost`.
     pub state: &'static str,
     /// Why it is in that state, unless it is available.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -112,6 +112,9 @@ pub struct EndpointStatus {
     /// What was learnt of how long it keeps idle connections.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub idle: Option<IdleStatus>,
+    /// What checks find, where it is checked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub check: Option<CheckStatus>,
     /// While it is not listed any more.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub limbo: Option<LimboStatus>,
@@ -143,6 +146,35 @@ pub struct IdleStatus {
     pub limit_ms: u64,
     /// What taught it.
     pub why: &'static str,
+}
+
+/// What checks find of an endpoint.
+#[derive(Clone, Debug, Serialize)]
+pub struct CheckStatus {
+    /// How the last one ended: `well` or `failed`.
+    pub result: &'static str,
+    /// Why it failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// How long ago it was.
+    pub ms_ago: u64,
+    /// Checks in a row that ended so.
+    pub in_a_row: u32,
+    /// How long it has been unwell.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub unwell_for_ms: Option<u64>,
+}
+
+impl From<Checking> for CheckStatus {
+    fn from(checking: Checking) -> Self {
+        Self {
+            result: if checking.cause.is_none() { "well" } else { "failed" },
+            reason: checking.cause.map(Into::into),
+            ms_ago: millis(checking.last),
+            in_a_row: checking.in_a_row,
+            unwell_for_ms: checking.unwell.map(millis),
+        }
+    }
 }
 
 /// How an endpoint that is not listed any more is used on.
@@ -230,12 +262,13 @@ impl EndpointStatus {
             ReachState::Reachable => (None, None),
             ReachState::Unreachable { failures, pause } => (Some(failures), Some(millis(pause))),
         };
+        let checking = memory.checked.state(now);
         Self {
             id: provider.id.to_string(),
             address: provider.address.to_string(),
             registries: Vec::new(),
             state: endpoint.state(),
-            why: why(endpoint, connect_failures),
+            why: why(endpoint, checking.as_ref(), connect_failures),
             record: provider.record.to_string(),
             tenure: provider.tenure.as_str(),
             connect_failures,
@@ -245,6 +278,7 @@ impl EndpointStatus {
                 .idling
                 .learnt(now)
                 .map(|(limit, teacher)| IdleStatus { limit_ms: millis(limit), why: teacher.as_str() }),
+            check: checking.map(CheckStatus::from),
             limbo: limbo.as_deref().map(|limbo| LimboStatus {
                 cause: limbo.cause.as_str(),
                 for_ms: millis(now.since(limbo.since)),
@@ -266,9 +300,15 @@ impl EndpointStatus {
 }
 
 /// Why an endpoint is not simply available, in a sentence.
-fn why(endpoint: &Endpoint, connect_failures: Option<u32>) -> Option<String> {
+fn why(endpoint: &Endpoint, checking: Option<&Checking>, connect_failures: Option<u32>) -> Option<String> {
     if let Some(ghost) = endpoint.memory.ghost() {
         return Some(ghost.as_str().to_owned());
+    }
+    if let Some(checking) = checking.filter(|checking| checking.unwell.is_some()) {
+        return Some(match &checking.cause {
+            Some(cause) => format!("its check fails: {cause}"),
+            None => "its check failed, and has not passed often enough since".to_owned(),
+        });
     }
     match (connect_failures, &endpoint.limbo) {
         (Some(failures), _) => Some(format!("connections failed, {failures} in a row")),

@@ -47,7 +47,7 @@ pub(super) struct Register {
     /// Take the address of this network interface [default: the one towards the registry]
     #[arg(long, value_name = "NAME")]
     interface: Option<String>,
-    /// How it is found whether the app is well: tcp, http:/PATH, go-micro or none [default: tcp]
+    /// How it is found whether the app is well: tcp, http:/PATH, grpc, go-micro or none [default: tcp]
     #[arg(long, value_name = "CHECK")]
     check: Option<String>,
     /// How often the app is asked [default: 5s]

@@ -4,14 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::checks;
 use super::error::nearest;
 use super::file::{Entry, Node};
 use super::reader::{Section, listed};
 use super::resolve::{ANY_TIME, SERVICE};
 use super::routes::NAME;
 use super::sources::Followed;
-use super::value::{Number, Parsed, Problems, Shape, TEXTS, Time, Word, quoted, text};
-use crate::announce::{ANNOUNCEMENTS_MAX, Advertised, Check, CheckKind, TTL, Target, Wish};
+use super::value::{Parsed, Problems, Shape, TEXTS, Time, Word, quoted, text};
+use crate::announce::{ANNOUNCEMENTS_MAX, Advertised, TTL, Target, Wish};
 use crate::catalog::Role;
 use crate::provider::{Address, Host, Protocol, ServiceName, Weight};
 use crate::registry::format;
@@ -20,18 +21,10 @@ use crate::registry::format;
 const ID_BYTES_MAX: usize = 253;
 /// The times that a record may outlive this process: shorter ones would withdraw it at every hiccup.
 const TTLS: Time = Time(Duration::from_secs(2)..=Duration::from_mins(10));
-/// How often an app is asked, and how long it may take.
-const INTERVALS: Time = Time(Duration::from_millis(100)..=Duration::from_mins(10));
-/// Checks in a row.
-const IN_A_ROW: Number<u32> = Number(1..=100);
 const PROTOCOL: Word<Protocol> =
     Word(&[Protocol::Http1, Protocol::H2c, Protocol::Mucp], |protocol| protocol.as_str());
-const KINDS: Word<&str> = Word(&["tcp", "http", "go-micro", "none"], |kind| kind);
-const ADDRESS: Parsed<Address> =
-    Parsed::new("an address", "127.0.0.1:8080", read_address, Address::to_string);
 const ID: Parsed<String> = Parsed::new("an id", "greeter-1", read_id, String::clone);
 const FORMAT: Parsed<String> = Parsed::new("a format", "go-micro", read_format, String::clone);
-const PATH: Parsed<String> = Parsed::new("a path", "/health", read_path, String::clone);
 
 /// Reads every `[[announce]]`; gives also where what nothing else is said of is announced, or why it cannot be.
 pub(super) fn announce(
@@ -98,7 +91,7 @@ fn wish(
     let start_delay = section.get("start_delay", &ANY_TIME, Duration::ZERO);
     let registry = section.optional("registry", &NAME, "the first that takes announcements");
     let format = section.optional("format", &FORMAT, "that of the registry");
-    let check = section.section("check", check);
+    let check = section.section("check", checks::of_app);
     let target = sources.and_then(|sources| target(section, sources, usual, registry, format));
     let address = match (address?, interface) {
         (Advertised::As(address), Some(_)) => {
@@ -176,31 +169,6 @@ fn named<'s>(section: &Section<'_>, sources: &'s [Followed], name: &str) -> Opti
     found
 }
 
-fn check(section: &mut Section<'_>) -> Check {
-    let default = Check::default();
-    let kind = section.get("kind", &KINDS, "tcp");
-    let path = section.optional("path", &PATH, "/");
-    let status = section.optional("status", &Number(100..=599), "any from 200 to 299");
-    for (key, is_there) in [("path", path.is_some()), ("status", status.is_some())] {
-        if is_there && kind != "http" {
-            section
-                .wrong(key, format!("a check of the kind {} has none; write kind = \"http\"", quoted(kind)));
-        }
-    }
-    let kind = match kind {
-        "http" => CheckKind::Http { path: path.unwrap_or_else(|| "/".to_owned()), status },
-        "go-micro" => CheckKind::GoMicro,
-        "none" => CheckKind::None,
-        _ => CheckKind::Tcp,
-    };
-    let address = section.optional("address", &ADDRESS, "the one that is announced");
-    let interval = section.get("interval", &INTERVALS, default.interval);
-    let timeout = section.get("timeout", &INTERVALS, default.timeout);
-    let rise = section.get("rise", &IN_A_ROW, default.rise);
-    let fall = section.get("fall", &IN_A_ROW, default.fall);
-    Check { kind, address, interval, timeout, rise, fall }
-}
-
 /// Where an app listens: an address, or a port at an address that is found.
 struct Place;
 
@@ -267,10 +235,6 @@ impl Shape for Share {
     }
 }
 
-fn read_address(text: &str) -> Result<Address, String> {
-    text.parse::<Address>().map_err(|error| error.to_string())
-}
-
 fn read_id(text: &str) -> Result<String, String> {
     match text.parse::<ServiceName>() {
         _ if text.len() > ID_BYTES_MAX => Err(format!("it has more than {ID_BYTES_MAX} bytes")),
@@ -285,13 +249,4 @@ fn read_format(text: &str) -> Result<String, String> {
     }
     let names: Vec<&str> = format::kinds::names().collect();
     Err(format!("there is none of that name; write {}", names.join(" or ")))
-}
-
-fn read_path(text: &str) -> Result<String, String> {
-    match text.parse::<http::uri::PathAndQuery>() {
-        Ok(_) if text.starts_with('/') => Ok(text.to_owned()),
-        Ok(_) | Err(_) => {
-            Err("it does not begin with a slash, or has characters that a path cannot have".to_owned())
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 mod announce;
 mod announced;
+mod checks;
 mod declared;
 mod effective;
 mod error;
@@ -28,7 +29,7 @@ pub use sources::Followed;
 use crate::announce::{Target, Wish};
 use crate::catalog::Claim;
 use crate::telemetry::{access, log};
-use crate::{admin, catalog, proxy, route, upstream};
+use crate::{admin, catalog, health, proxy, route, upstream};
 use file::{Entry, Node};
 use reader::Reader;
 
@@ -55,6 +56,8 @@ pub struct Config {
     pub catalog: catalog::Settings,
     /// How the endpoints of each service are treated.
     pub cares: catalog::Cares,
+    /// How the endpoints of each service are asked whether they are well.
+    pub checks: health::Checks,
     /// Where requests go. Its naming holds what is declared of services, and the policy of all others.
     pub routes: Arc<route::Table>,
     /// What is followed from the start and never dropped, each claim once: declared services, and those of routes and

@@ -1,5 +1,6 @@
 //! Sections become the settings of each room, and are held against each other.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use super::sources::{restriction, sources};
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
 use crate::balance::Policy;
 use crate::catalog::{Cares, Restrictions};
+use crate::health::Checks;
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
 use crate::route::{Limits, Naming, Rules, Table};
@@ -58,15 +60,19 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
     let admin = top.section("admin", |section| admin(section, &listeners));
-    let (catalog, choice) = top.section("services", services);
+    let (catalog, choice, usual_check) = top.section("services", services);
     let mut naming = top.section("naming", naming);
     naming.choice = choice;
     let mut services = Services::new(choice);
     let mut restrictions = Restrictions::new();
+    let mut checks = Checks { usual: usual_check.check(), by_service: BTreeMap::new() };
     top.sections("service", |section| {
         let service = services.declare(section, &known);
-        restriction(section, service, sources.as_deref(), &mut restrictions);
+        restriction(section, service.clone(), sources.as_deref(), &mut restrictions);
+        let check = section.section("check", |section| usual_check.of_one(section)).check();
+        checks.by_service.extend(service.map(|service| (service, check)));
     });
+    usual_check.must_be_of_use(top, &checks);
     let store = top.section("store", store);
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
@@ -98,6 +104,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         store,
         catalog,
         cares: Cares::default(),
+        checks,
         routes: Arc::new(Table::new(routes, naming)),
         declared,
         announce,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::checks::{self, ServiceChecks};
 use super::reader::Section;
 use super::resolve::{ANY_TIME, COUNT, POLICY, SOME_TIME};
 use super::value::{Flag, Number, Time};
@@ -14,7 +15,7 @@ const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 *
 const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 
 /// Reads `[services]`.
-pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice) {
+pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, ServiceChecks) {
     let default = catalog::Settings::default();
     let choice = Choice { policy: section.get("policy", &POLICY, Policy::default()) };
     let settings = catalog::Settings {
@@ -29,5 +30,6 @@ pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice)
         ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
         reap_after: section.optional("reap_after", &REAP_TIME, "never"),
     };
-    (settings, choice)
+    let checks = section.section("check", checks::of_all);
+    (settings, choice, checks)
 }

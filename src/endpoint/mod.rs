@@ -1,6 +1,7 @@
 //! An endpoint: a provider as this proxy knows it, with the memory that survives every change of the registry.
 
 mod care;
+mod checked;
 mod fit;
 mod ghost;
 mod group;
@@ -9,6 +10,7 @@ mod limbo;
 mod load;
 mod outcome;
 mod reach;
+mod token;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -16,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 pub use care::Care;
+pub use checked::{Checked, Checking, Counts};
 pub use fit::Fit;
 pub use ghost::Ghost;
 pub use group::Group;
@@ -24,6 +27,7 @@ pub use limbo::{Cause, Limbo};
 pub use load::LoadGuard;
 pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
+pub use token::{Token, TokenError};
 
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, Weight};
@@ -48,6 +52,11 @@ impl Endpoint {
     /// An endpoint that is listed, of full weight.
     pub fn new(provider: Arc<Provider>, memory: Arc<Memory>) -> Self {
         Self { weight: provider.weight, provider, memory, limbo: None }
+    }
+
+    /// Its short name, the same in every proxy.
+    pub fn token(&self) -> Token {
+        self.memory.token
     }
 
     /// Whether picking this endpoint is sound: reachable as far as is known.
@@ -78,6 +87,8 @@ impl Endpoint {
     pub fn state(&self) -> &'static str {
         if self.memory.ghost().is_some() {
             "ghost"
+        } else if !self.memory.checked.is_well() {
+            "unwell"
         } else if !self.is_available() {
             "unreachable"
         } else if self.limbo.is_some() {
@@ -95,12 +106,16 @@ pub struct Memory {
     pub number: u64,
     /// The address it is about.
     pub address: Address,
+    /// The short name of whoever is there.
+    pub token: Token,
     /// Attempts in flight. Written by the workers at pick and at the end of each body, read by balancers and admin.
     in_flight: CachePadded<load::InFlight>,
     /// Whether connections succeed. Written by workers after each attempt, read at each pick.
     pub reach: CachePadded<Reach>,
     /// How long connections may idle. Written when a connection is new or ends, read when an idle one is used.
     pub idling: CachePadded<Idling>,
+    /// Whether checks find it well. Written by whoever checks, read at each pick.
+    pub checked: CachePadded<Checked>,
     /// Attempts begun. Written by the workers, read by metrics and admin.
     attempts: CachePadded<AtomicU64>,
     /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
@@ -126,10 +141,12 @@ impl Memory {
     pub fn among(group: Arc<Group>, number: u64, address: Address) -> Self {
         Self {
             number,
+            token: Token::of(&address),
             address,
             in_flight: CachePadded::default(),
             reach: CachePadded::default(),
             idling: CachePadded::default(),
+            checked: CachePadded::default(),
             attempts: CachePadded::default(),
             answered: AtomicU64::new(0),
             haunting: Haunting::default(),
@@ -147,12 +164,13 @@ impl Memory {
 
     /// Whether any attempt may be made there, as far as is known.
     pub fn is_available(&self) -> bool {
-        self.reach.is_available()
+        self.reach.is_available() && self.checked.is_well()
     }
 
-    /// Claims the right to a single attempt at an endpoint that is out: true for one caller once its pause is over.
+    /// Claims the right to a single attempt at an endpoint that is out: true for one caller once its pause is over. What
+    /// checks found to be unwell, checks alone find to be well again.
     pub fn try_claim(&self, now: Moment) -> bool {
-        self.ghost().is_none() && self.reach.try_claim(now)
+        self.ghost().is_none() && self.checked.is_well() && self.reach.try_claim(now)
     }
 
     /// Notes how an attempt went. True when that put the endpoint out.
@@ -191,6 +209,22 @@ impl Memory {
     pub fn reached(&self) {
         if !self.reach.is_available() {
             self.reach.succeed();
+            self.group.change();
+        }
+    }
+
+    /// Notes what a check of it found; the cause in full where it failed. True when it came to count as well or unwell by that.
+    pub fn check(&self, result: Result<(), &str>, counts: Counts, now: Moment) -> bool {
+        let is_news = self.checked.note(result, counts, now);
+        if is_news {
+            self.group.change();
+        }
+        is_news
+    }
+
+    /// Forgets what checks found: none are made any more, or another program is there now. It counts as well.
+    pub fn uncheck(&self) {
+        if self.checked.forget() {
             self.group.change();
         }
     }

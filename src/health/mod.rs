@@ -1,65 +1,153 @@
-//! Health: probes of endpoints that are in doubt, so that no request has to find out.
+//! Health: asking endpoints how they are, so that no request has to find out.
 //!
-//! Probed are endpoints in limbo that have not answered lately, ghosts each time their pause is over, and, one at a time
+//! Two things are done. *Checks*, where the configuration says so, ask every endpoint that this proxy uses whether it is well,
+//! again and again; so many failures in a row and it is out, until so many passes in a row. *Probes* look at what is in doubt:
+//! endpoints in limbo that have not answered lately, ghosts each time their pause is over, and, one at a time
 //! and rarely, endpoints whose record has no owner and that no request has tried for long. A probe is a connection that is
 //! closed again. So the probes of one proxy are bounded by what is in doubt, and a healthy fleet sees next to none.
 
+mod checks;
 mod reaper;
+mod rounds;
 mod schedule;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use rand::RngExt as _;
 use tokio::time::MissedTickBehavior;
 
+pub use checks::{Checks, ServiceCheck};
+
 use crate::catalog::Catalog;
+use crate::check::Unwell;
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::endpoint::{Endpoint, Memory};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Dialler;
+use rounds::{Job, Rounds};
 use schedule::Schedule;
 
-/// How often is looked for what is to be probed.
+/// How often is looked for what is to be asked.
 const LOOK: Duration = Duration::from_millis(500);
+/// How often is looked whose turn to be checked has come.
+const TURN: Duration = Duration::from_millis(50);
 
-/// Probes what is in doubt until the drain begins.
-pub async fn watch_over(
+/// What asks endpoints how they are.
+#[derive(Debug)]
+pub struct Health {
     catalog: Arc<Catalog>,
     metrics: Arc<Metrics>,
     clock: Clock,
     dialler: Arc<Dialler>,
-    drain: Drain,
-) {
-    let probing = async {
-        let mut looks = tokio::time::interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    /// Replaced when the configuration is read again.
+    checks: ArcSwap<Checks>,
+}
+
+impl Health {
+    /// Asks nobody yet.
+    pub fn new(catalog: Arc<Catalog>, metrics: Arc<Metrics>, clock: Clock, dialler: Arc<Dialler>) -> Self {
+        Self { catalog, metrics, clock, dialler, checks: ArcSwap::default() }
+    }
+
+    /// Checks endpoints like this from now on. What is not checked any more counts as well.
+    pub fn configure(&self, checks: Checks) {
+        if **self.checks.load() != checks {
+            self.checks.store(Arc::new(checks));
+        }
+    }
+
+    /// Asks until the drain begins.
+    pub async fn watch_over(self: Arc<Self>, drain: Drain) {
+        tokio::select! {
+            () = drain.begun() => {}
+            () = self.probe() => {}
+            () = self.check() => {}
+            () = reaper::reap(&self.catalog, &self.dialler) => {}
+        }
+    }
+
+    /// Checks what is used, for ever.
+    async fn check(&self) {
+        let mut looks = ticks(LOOK);
+        let mut turns = ticks(TURN);
+        let mut rounds = Rounds::new(rand::rng().random());
+        let mut running = FuturesUnordered::new();
+        loop {
+            tokio::select! {
+                _ = looks.tick() => {
+                    rounds.adopt(&self.catalog.uses(), &self.checks.load_full(), self.clock.now());
+                }
+                _ = turns.tick(), if !rounds.is_empty() => {
+                    for job in rounds.due(self.clock.now(), running.len()) {
+                        running.push(async {
+                            let found = job.check.ask(&job.service, &job.endpoint, &self.dialler).await;
+                            (job, found)
+                        });
+                    }
+                }
+                Some((job, found)) = running.next() => {
+                    if rounds.done(&job, self.clock.now()) {
+                        self.note(&job, &found);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tells an endpoint what a check of it found.
+    fn note(&self, job: &Job, found: &Result<(), Unwell>) {
+        let now = self.clock.now();
+        let Job { service, endpoint: Endpoint { memory, .. }, check } = job;
+        let word = found.as_ref().map_or_else(|unwell| unwell.reason.as_str(), |()| "well");
+        self.metrics.catalog.checks(word).inc();
+        let result = found.as_ref().copied().map_err(|unwell| &*unwell.detail);
+        if memory.check(result, check.counts(), now) {
+            let endpoint = &memory.address;
+            match found {
+                Ok(()) => tracing::info!(%service, %endpoint, "its checks pass again"),
+                Err(Unwell { detail: cause, .. }) => {
+                    tracing::warn!(%service, %endpoint, cause, "its checks fail, and it is left out");
+                }
+            }
+        }
+        // Whoever answers where requests are sent is there.
+        if found.is_ok() && check.is_in_place() {
+            memory.answer(now);
+        }
+    }
+
+    /// Probes what is in doubt, for ever.
+    async fn probe(&self) {
+        let mut looks = ticks(LOOK);
         let mut schedule = Schedule::default();
         let mut probes = FuturesUnordered::new();
         loop {
             tokio::select! {
                 _ = looks.tick() => {
-                    let known = catalog.known();
-                    for endpoint in schedule.due(&known, clock.now(), probes.len(), &mut rand::rng()) {
-                        probes.push(probe(endpoint, &dialler));
+                    let known = self.catalog.known();
+                    for endpoint in schedule.due(&known, self.clock.now(), probes.len(), &mut rand::rng()) {
+                        probes.push(probe(endpoint, &self.dialler));
                     }
                 }
                 Some((memory, is_well)) = probes.next() => {
-                    note(&memory, is_well, clock);
-                    metrics.catalog.probes(if is_well { "well" } else { "failed" }).inc();
+                    note(&memory, is_well, self.clock);
+                    self.metrics.catalog.probes(if is_well { "well" } else { "failed" }).inc();
                     schedule.done(&memory);
                 }
             }
         }
-    };
-    tokio::select! {
-        () = drain.begun() => {}
-        () = probing => {}
-        () = reaper::reap(&catalog, &dialler) => {}
     }
+}
+
+fn ticks(every: Duration) -> tokio::time::Interval {
+    let mut ticks = tokio::time::interval(every);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks
 }
 
 /// Whether somebody accepts connections at the address of this endpoint, over TLS where its record says so.

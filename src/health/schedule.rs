@@ -76,7 +76,7 @@ impl Schedule {
             // A connection says nothing of who it is.
             Some(Ghost::Stranger) => false,
             None => {
-                endpoint.limbo.is_some() && endpoint.is_available() && !self.was_heard(memory, now, LIMBO)
+                endpoint.limbo.is_some() && memory.reach.is_available() && !self.was_heard(memory, now, LIMBO)
             }
         }
     }

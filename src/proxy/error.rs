@@ -76,6 +76,12 @@ pub enum ProxyError {
         /// Providers that the route wants.
         count: usize,
     },
+    /// The request wants a provider, or a kind of provider, that is not there.
+    #[error("service {service} has no provider that this request wants")]
+    Unwanted {
+        /// The service.
+        service: ServiceName,
+    },
     /// Every provider that could be used has as much in flight as it may have.
     #[error("every provider of service {service} has as many requests in flight as it may have")]
     EndpointsFull {
@@ -167,6 +173,9 @@ impl ProxyError {
             Self::NoProvider { .. } => {
                 telling("no_provider", S::SERVICE_UNAVAILABLE, "destination_unavailable")
             }
+            Self::Unwanted { .. } => {
+                telling("no_such_provider", S::SERVICE_UNAVAILABLE, "destination_not_found")
+            }
             Self::OutOfReach { .. } => NOT_HTTP,
             Self::EndpointsFull { .. } => {
                 telling("endpoints_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
@@ -194,32 +203,18 @@ impl ProxyError {
     /// When the caller may try again with better luck, where that can be said: what is full now, and cannot be full of this
     /// caller's requests alone, is another matter after the shortest time that HTTP can tell.
     pub const fn retry_after(&self) -> Option<Duration> {
-        match self {
+        let is_full = matches!(
+            self,
             Self::Overloaded { .. }
-            | Self::QueueTimeout { .. }
-            | Self::EndpointsFull { .. }
-            | Self::Send(
-                SendCause::Full { .. }
-                | SendCause::Refused { .. }
-                | SendCause::Connect(ConnectError::Lacking { .. }),
-            ) => Some(Duration::from_secs(1)),
-            Self::BadRequest(_)
-            | Self::UriTooLong { .. }
-            | Self::ConnectRefused
-            | Self::Loop
-            | Self::Unroutable(_)
-            | Self::BadService { .. }
-            | Self::Subscribe(_)
-            | Self::NotListed { .. }
-            | Self::Absent { .. }
-            | Self::NoProvider { .. }
-            | Self::OutOfReach { .. }
-            | Self::Deadline { .. }
-            | Self::AttemptTimeout { .. }
-            | Self::Send(_)
-            | Self::Switch
-            | Self::StreamTooLarge { .. } => None,
-        }
+                | Self::QueueTimeout { .. }
+                | Self::EndpointsFull { .. }
+                | Self::Send(
+                    SendCause::Full { .. }
+                        | SendCause::Refused { .. }
+                        | SendCause::Connect(ConnectError::Lacking { .. })
+                )
+        );
+        if is_full { Some(Duration::from_secs(1)) } else { None }
     }
 }
 

@@ -12,6 +12,7 @@ use super::directory::Bound;
 use super::error::ProxyError;
 use super::record::Record;
 use super::traits::Traits;
+use crate::balance::Wish;
 use crate::body::Body;
 use crate::endpoint::{Endpoint, LoadGuard};
 use crate::route::Rules;
@@ -50,6 +51,8 @@ pub struct Routed {
     pub rules: Arc<Rules>,
     /// The hash of what it is told apart by, where its rules say by what.
     pub key: Option<u64>,
+    /// The endpoints it should go to, or must; boxed, since few have a wish.
+    pub wish: Option<Box<Wish>>,
     /// What kind of exchange it begins.
     pub exchange: Exchange,
     /// Endpoints it must not go to any more, by their numbers.

@@ -11,6 +11,7 @@ mod outage;
 mod removal;
 mod restarts;
 mod size;
+mod slow;
 mod start;
 
 use std::collections::BTreeSet;

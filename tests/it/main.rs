@@ -5,6 +5,7 @@
 
 mod acceptance;
 mod announce;
+mod checks;
 mod consul;
 mod contract;
 mod dns;

@@ -218,3 +218,5 @@ fn spares_are_picked_only_when_no_other_is_available() {
         assert_eq!((alone.endpoints.len(), alone.spares.len()), (1, 0), "nobody else is there");
     }
 }
+
+mod wishes;

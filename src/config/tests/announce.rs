@@ -1,7 +1,7 @@
 //! What a configuration announces, and what is said of what cannot be.
 
 use super::*;
-use crate::announce::{Check, CheckKind};
+use crate::check::{Check, CheckKind, Statuses};
 
 #[test]
 fn all_but_service_and_address_may_be_left_out() {
@@ -73,7 +73,7 @@ fn every_way_to_leave_the_host_out_is_understood() {
         let config = read(None, &text, &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
         let interface = Some("eth0".to_owned());
         assert_eq!(config.announce[0].address, crate::announce::Advertised::Port { port, interface });
-        let kind = CheckKind::Http { path: "/h".to_owned(), status: Some(204) };
+        let kind = CheckKind::Http { path: "/h".to_owned(), status: Statuses::new([204..=204]), host: None };
         assert_eq!(config.announce[0].check, Check { kind, ..Check::default() });
     }
 }

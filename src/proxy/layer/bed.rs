@@ -82,6 +82,7 @@ impl Bed {
             bound,
             rules: Arc::new(Rules { limits: self.limits.clone() }),
             key: None,
+            wish: None,
             exchange: Exchange::Plain,
             tried: arrayvec::ArrayVec::new(),
             reuse: Reuse::Idle,

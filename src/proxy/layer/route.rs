@@ -123,7 +123,19 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     }
     fields.append(http::header::VIA, shared.pseudonym.via(received));
     let (tried, reuse) = (arrayvec::ArrayVec::new(), Reuse::Idle);
-    Ok(Routed { message, traits, client, record, bound, rules, key: None, exchange, tried, reuse })
+    Ok(Routed {
+        message,
+        traits,
+        client,
+        record,
+        bound,
+        rules,
+        key: None,
+        wish: None,
+        exchange,
+        tried,
+        reuse,
+    })
 }
 
 /// Refuses what must not be forwarded, whatever its destination.

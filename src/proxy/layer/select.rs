@@ -44,9 +44,14 @@ impl<S> Select<S> {
         let now = self.worker.shared.clock.at(begun);
         let bound = &routed.bound;
         bound.look(|snapshot| {
-            let picked = self
-                .worker
-                .with_luck(|rng| snapshot.pick(&mut Ask { now, tried: &routed.tried, key: routed.key, rng }));
+            let picked = self.worker.with_luck(|rng| {
+                snapshot.pick(&mut Ask {
+                    tried: &routed.tried,
+                    key: routed.key,
+                    wish: routed.wish.as_deref(),
+                    ..Ask::new(now, rng)
+                })
+            });
             if picked.is_ok_and(|endpoint| !endpoint.is_available())
                 && !snapshot.all().any(Endpoint::is_available)
             {
@@ -59,6 +64,7 @@ impl<S> Select<S> {
                     let (service, count) = (bound.service().clone(), snapshot.out_of_reach);
                     ProxyError::OutOfReach { service, count }
                 }
+                NoEndpoint::Unknown => ProxyError::Unwanted { service: bound.service().clone() },
                 NoEndpoint::Full => ProxyError::EndpointsFull { service: bound.service().clone() },
                 NoEndpoint::Empty | NoEndpoint::AllTried => {
                     ProxyError::NoProvider { service: bound.service().clone(), known: snapshot.known }
@@ -87,7 +93,7 @@ where
             Ok(endpoint) => endpoint,
             Err(error) => return Box::pin(std::future::ready(Err(error.into()))),
         };
-        let Routed { message, traits, client, record, bound, rules, key, exchange, mut tried, reuse } =
+        let Routed { message, traits, client, record, bound, rules, key, wish, exchange, mut tried, reuse } =
             routed;
         record.attempts.set(record.attempts.get().saturating_add(1));
         record.endpoint.replace(Some(endpoint.memory.clone()));
@@ -121,6 +127,7 @@ where
                         bound,
                         rules,
                         key,
+                        wish,
                         exchange,
                         tried,
                         reuse,
@@ -135,6 +142,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::balance::Wish;
     use crate::proxy::layer::bed::{Bed, Played, answer};
     use crate::upstream::SendCause;
 
@@ -195,6 +203,22 @@ mod tests {
             inner.then(|attempt| Err(returned(attempt, true, false)));
             assert_eq!(select.call(bed.get()).await.unwrap_err().again.is_some(), allowed);
         }
+    }
+
+    #[tokio::test]
+    async fn a_wish_is_obeyed_on_every_attempt() {
+        let bed = Bed::new();
+        let endpoints = bed.list(&[1, 2, 3]);
+        let (mut select, inner) = select(&bed);
+        let wish = |name: &str| Some(Box::new(Wish::only(name)));
+        let mut routed = Routed { wish: wish("127.0.0.1:2"), ..bed.get() };
+        for elsewhere in [false, true] {
+            inner.then(move |attempt| Err(returned(attempt, elsewhere, true)));
+            routed = select.call(routed).await.unwrap_err().again.unwrap();
+        }
+        assert_eq!(endpoints[1].memory.attempts(), 2);
+        let nobody = Routed { wish: wish("127.0.0.1:4"), ..bed.get() };
+        assert_eq!(select.call(nobody).await.unwrap_err().error.reason(), "no_such_provider");
     }
 
     #[tokio::test]

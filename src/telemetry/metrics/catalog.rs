@@ -27,6 +27,7 @@ pub struct CatalogMetrics {
     skipped: IntCounterVec,
     removals: IntCounterVec,
     probes: IntCounterVec,
+    checks: IntCounterVec,
     up: IntGaugeVec,
     disconnects: IntCounterVec,
     watch_failures: IntCounterVec,
@@ -89,6 +90,11 @@ impl CatalogMetrics {
                 &["cause"],
             ),
             probes: names.counters("probes_total", "Probes of endpoints in doubt, by result.", &["result"]),
+            checks: names.counters(
+                "checks_total",
+                "Checks of endpoints by the check of their service, by result.",
+                &["result"],
+            ),
             skipped: names.counters(
                 "registry_records_skipped_total",
                 "Records that are no provider, by reason.",
@@ -132,6 +138,11 @@ impl CatalogMetrics {
     /// Probes that ended so: `well` or `failed`.
     pub fn probes(&self, result: &'static str) -> IntCounter {
         self.probes.with_label_values(&[result])
+    }
+
+    /// Checks that ended so: `well`, or a word of the fixed set that checks give.
+    pub fn checks(&self, result: &'static str) -> IntCounter {
+        self.checks.with_label_values(&[result])
     }
 
     /// Records skipped for one reason: a word of the fixed set that formats give.

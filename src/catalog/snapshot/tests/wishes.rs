@@ -1,0 +1,87 @@
+//! What is picked for requests that wish for certain endpoints.
+
+use super::*;
+use crate::balance::Wish;
+
+fn numbers(snapshot: &Snapshot, wish: &Wish, tried: &[u64]) -> Result<u64, NoEndpoint> {
+    let mut rng = rng();
+    let mut ask = Ask { tried, wish: Some(wish), ..Ask::new(NOW, &mut rng) };
+    snapshot.pick(&mut ask).map(|endpoint| endpoint.memory.number)
+}
+
+#[test]
+fn who_is_preferred_gets_it_while_it_is_well_and_has_room() {
+    for policy in Policy::ALL {
+        let snapshot = snapshot(&[100, 0, 100, 100], policy);
+        let prefer = |index: usize| Wish::Prefer(snapshot.endpoints[index].token());
+        for index in 0..4 {
+            assert_eq!(numbers(&snapshot, &prefer(index), &[]), Ok(index as u64), "whatever its weight");
+        }
+        assert_ne!(numbers(&snapshot, &prefer(2), &[2]), Ok(2), "it was tried");
+        fail(&snapshot, 2);
+        assert_ne!(numbers(&snapshot, &prefer(2), &[]), Ok(2), "it is out");
+        let guards: Vec<_> = (0..1024).map(|_| snapshot.endpoints[3].memory.begin()).collect();
+        assert_eq!(numbers(&snapshot, &prefer(3), &[]), Ok(0), "it is full");
+        drop(guards);
+        let nobody = Wish::Prefer("0123456789abcdef".parse().unwrap());
+        assert!(numbers(&snapshot, &nobody, &[]).is_ok());
+    }
+}
+
+#[test]
+fn a_token_is_found_after_any_change() {
+    let before = snapshot(&[100; 50], Policy::RoundRobin);
+    let token = before.endpoints[30].token();
+    assert_eq!(numbers(&before, &Wish::Prefer(token), &[]), Ok(30));
+    let fewer = Members::of(before.endpoints[20..40].iter().cloned().collect());
+    let after = Snapshot::new(&fewer, &claim(Policy::RoundRobin), &before, NOW, &mut rng());
+    assert_eq!(numbers(&after, &Wish::Prefer(token), &[]), Ok(30));
+}
+
+#[test]
+fn nobody_else_gets_what_is_for_one_alone() {
+    for policy in Policy::ALL {
+        let snapshot = snapshot(&[100, 0, 100], policy);
+        for name in ["10.0.0.1:2", "p1", &snapshot.endpoints[1].token().to_string()] {
+            assert_eq!(numbers(&snapshot, &Wish::only(name), &[]), Ok(1));
+        }
+        assert_eq!(numbers(&snapshot, &Wish::only("p9"), &[]), Err(NoEndpoint::Unknown));
+        let guards: Vec<_> = (0..1024).map(|_| snapshot.endpoints[1].memory.begin()).collect();
+        assert_eq!(numbers(&snapshot, &Wish::only("p1"), &[]), Err(NoEndpoint::Full));
+        drop(guards);
+        assert_eq!(
+            numbers(&snapshot, &Wish::only("p1"), &[1]),
+            Ok(1),
+            "the connection may have been to blame"
+        );
+        fail(&snapshot, 1);
+        assert_eq!(numbers(&snapshot, &Wish::only("p1"), &[]), Ok(1), "it may answer");
+        assert_eq!(numbers(&snapshot, &Wish::only("p1"), &[1]), Err(NoEndpoint::AllTried));
+    }
+    assert_eq!(numbers(&Snapshot::not_listed(), &Wish::only("p1"), &[]), Err(NoEndpoint::NotListed));
+}
+
+#[test]
+fn those_of_a_kind_share_what_is_for_them() {
+    for policy in Policy::ALL {
+        let mut endpoints = snapshot(&[100; 40], policy).endpoints.to_vec();
+        for endpoint in &mut endpoints[10..14] {
+            let mut provider = Provider::clone(&endpoint.provider);
+            provider.version = "2".into();
+            endpoint.provider = Arc::new(provider);
+        }
+        let members = Members::of(endpoints.into());
+        let snapshot = Snapshot::new(&members, &claim(policy), &Snapshot::not_listed(), NOW, &mut rng());
+        let of = |version: &str| Wish::Such { version: Some(version.into()), metadata: Default::default() };
+        let (wish, mut rng, mut counts) = (of("2"), rng(), [0; 40]);
+        for _ in 0..400 {
+            let mut ask = Ask { wish: Some(&wish), ..Ask::new(NOW, &mut rng) };
+            counts[usize::try_from(snapshot.pick(&mut ask).unwrap().memory.number).unwrap()] += 1;
+        }
+        assert_eq!(counts[10..14].iter().sum::<u32>(), 400);
+        assert!(counts[10..14].iter().all(|count| *count > 40), "{counts:?}");
+        (10..13).for_each(|index| fail(&snapshot, index));
+        assert!((0..50).all(|_| numbers(&snapshot, &wish, &[]) == Ok(13)), "the one that is well");
+        assert_eq!(numbers(&snapshot, &of("3"), &[]), Err(NoEndpoint::Unknown));
+    }
+}

@@ -1,0 +1,90 @@
+//! Modelled providers: each answers when and how its model says, so that a test can make one slow.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+/// A provider that takes a time to answer, which can be changed at any time. Gone when dropped.
+pub(crate) struct Modelled {
+    pub(crate) address: SocketAddr,
+    model: Arc<Model>,
+    _tasks: JoinSet<()>,
+}
+
+/// How it answers.
+struct Model {
+    /// How long an answer takes, in microseconds.
+    micros: AtomicU64,
+    requests: AtomicUsize,
+}
+
+impl Modelled {
+    /// One that answers 200 after this time.
+    pub(crate) async fn start(takes: Duration) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let model = Model { micros: AtomicU64::new(0), requests: AtomicUsize::new(0) };
+        let model = Arc::new(model);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(serve(listener, Arc::clone(&model)));
+        let provider = Self { address, model, _tasks: tasks };
+        provider.takes(takes);
+        provider
+    }
+
+    /// So many of them, all alike.
+    pub(crate) async fn several(count: usize, takes: Duration) -> Vec<Self> {
+        let mut all = Vec::new();
+        for _ in 0..count {
+            all.push(Self::start(takes).await);
+        }
+        all
+    }
+
+    /// The registry's URL for these as the providers of a service.
+    pub(crate) fn url(service: &str, providers: &[Self]) -> String {
+        let addresses: Vec<String> = providers.iter().map(|provider| provider.address.to_string()).collect();
+        format!("fixed:{service}={}", addresses.join(","))
+    }
+
+    /// From the next request on an answer takes this time.
+    pub(crate) fn takes(&self, time: Duration) {
+        self.model.micros.store(u64::try_from(time.as_micros()).unwrap(), Ordering::Relaxed);
+    }
+
+    /// Requests that came.
+    pub(crate) fn requests(&self) -> usize {
+        self.model.requests.load(Ordering::Relaxed)
+    }
+}
+
+async fn serve(listener: TcpListener, model: Arc<Model>) {
+    let mut open = JoinSet::new();
+    loop {
+        let (stream, _) = listener.accept().await.unwrap();
+        let model = Arc::clone(&model);
+        let service = service_fn(move |_| {
+            let model = Arc::clone(&model);
+            async move {
+                model.requests.fetch_add(1, Ordering::Relaxed);
+                tokio::time::sleep(Duration::from_micros(model.micros.load(Ordering::Relaxed))).await;
+                let response = Response::new(Full::new(Bytes::from_static(b"ok")));
+                Ok::<_, Infallible>(response)
+            }
+        });
+        open.spawn(async move {
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+        });
+    }
+}
