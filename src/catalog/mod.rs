@@ -1,5 +1,6 @@
 //! The catalog: what we know now, of every service subscribed to.
 
+mod budget;
 mod cares;
 mod events;
 mod ghosts;
@@ -30,6 +31,7 @@ use rand::rngs::SmallRng;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 
+pub use budget::{Allowance, Budget};
 pub use cares::Cares;
 pub use events::{Event, What};
 pub use snapshot::{Members, NoEndpoint, Snapshot};

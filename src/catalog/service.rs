@@ -8,6 +8,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::watch;
 
 use super::Known;
+use super::budget::Budget;
 use super::heard::Heard;
 use super::limbo::{Occasion, warm};
 use super::merge::Choice;
@@ -56,6 +57,8 @@ pub(super) struct Service {
     pub(super) unconfirmed: SourceSet,
     /// The numbers of the memories of endpoints that are ghosts, as told last.
     pub(super) ghosts: BTreeSet<u64>,
+    /// What may be sent again of its requests.
+    budget: Arc<Budget>,
 }
 
 /// A subscription, and whether it stays without requests.
@@ -124,6 +127,7 @@ impl Service {
             recent: Recent::default(),
             unconfirmed: SourceSet::NONE,
             ghosts: BTreeSet::new(),
+            budget: Arc::default(),
         }
     }
 
@@ -181,7 +185,14 @@ impl Service {
         }
         let snapshot = self.snapshot(claim, &Snapshot::not_listed(), now, rng);
         let (freshness, hope) = (self.freshness.subscribe(), self.hope.subscribe());
-        let subscription = Arc::new(Subscription::new(claim.clone(), snapshot, now, freshness, hope));
+        let subscription = Arc::new(Subscription::new(
+            claim.clone(),
+            snapshot,
+            now,
+            freshness,
+            hope,
+            Arc::clone(&self.budget),
+        ));
         self.claims.push(Claimed { subscription: Arc::clone(&subscription), declared });
         subscription
     }

@@ -7,22 +7,25 @@ use super::announced::Known;
 use super::choices::Said;
 use super::reader::Section;
 use super::resolve::SERVICE;
+use super::retries::Own;
 use super::value::{TEXTS, text};
 use crate::balance::Choice;
 use crate::catalog::{Claim, Subset};
 use crate::provider::ServiceName;
-use crate::route::{Declared, Route, Rules};
+use crate::route::{Declared, Limits, Route, Rules};
 
 /// What is declared of services.
 pub(super) struct Services {
     choice: Choice,
     claims: BTreeMap<ServiceName, Claim>,
+    /// What is said of the retries of some.
+    retries: BTreeMap<ServiceName, Own>,
 }
 
 impl Services {
     /// Nothing yet; others are claimed by this choice.
     pub(super) const fn new(choice: Choice) -> Self {
-        Self { choice, claims: BTreeMap::new() }
+        Self { choice, claims: BTreeMap::new(), retries: BTreeMap::new() }
     }
 
     /// Reads one `[[service]]`; gives its name.
@@ -30,9 +33,11 @@ impl Services {
         let name = section.required("name", &SERVICE, "write the name that the registry has");
         let said = Said::read(section, "as in [services]");
         let subset = subset(section, "any", "any").unwrap_or_default();
+        let retries = Own::read(section, &UNLESS_SAID);
         known.check(section, "name", name.as_ref());
         let choice = said.over(section, self.choice);
         let service = name?;
+        self.retries.insert(service.clone(), retries);
         let claim = Claim { service: service.clone(), subset, choice };
         if self.claims.insert(service.clone(), claim).is_some() {
             let message = format!(
@@ -66,12 +71,28 @@ impl Services {
         followed
     }
 
-    /// What is declared, by name; these rules are laid down for all.
+    /// Lays what is declared of a service over limits, and over that what a route says.
+    pub(super) fn limits(&self, service: &ServiceName, mut limits: Limits, own: &Own) -> Limits {
+        if let Some(declared) = self.retries.get(service) {
+            declared.lay_over(&mut limits.retries);
+        }
+        own.lay_over(&mut limits.retries);
+        limits
+    }
+
+    /// What is declared, by name; these rules are laid down for all, but for what each says of itself.
     pub(super) fn into_declared(self, rules: &Arc<Rules>) -> BTreeMap<ServiceName, Declared> {
-        let declared = |claim| Declared { claim, rules: Arc::clone(rules) };
-        self.claims.into_iter().map(|(name, claim)| (name, declared(claim))).collect()
+        let declared = |(name, claim): (&ServiceName, &Claim)| {
+            let limits = self.limits(name, rules.limits.clone(), &Own::default());
+            let rules = if limits == rules.limits { Arc::clone(rules) } else { Arc::new(Rules { limits }) };
+            (name.clone(), Declared { claim: claim.clone(), rules })
+        };
+        self.claims.iter().map(declared).collect()
     }
 }
+
+/// What holds of a service's retries where nothing is said.
+const UNLESS_SAID: [&str; 3] = ["false", "as in [retries]", "off"];
 
 /// The subset that a section says, if it says one.
 pub(super) fn subset(

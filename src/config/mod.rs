@@ -12,6 +12,7 @@ mod listeners;
 mod overrides;
 mod reader;
 mod resolve;
+mod retries;
 mod routes;
 mod services;
 mod sources;

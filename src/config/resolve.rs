@@ -13,6 +13,7 @@ use super::announced::Known;
 use super::declared::Services;
 use super::listeners::{admin, listeners};
 use super::reader::Section;
+use super::retries::retries;
 use super::routes;
 use super::services::services;
 use super::sources::{restriction, sources};
@@ -76,7 +77,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
     let upstream = top.section("upstream", |section| upstream(section, connect_timeout));
     top.section("limits", |section| limits_of(section, &mut proxy));
-    top.section("retries", |section| retries(section, &mut limits));
+    limits.retries = top.section("retries", retries);
     top.section("headers", |section| headers(section, &mut proxy));
     let routes = routes::routes(top, &services, &known, &limits);
     let log = top.section("log", log);
@@ -233,11 +234,6 @@ fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
         section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), proxy.header_bytes_max);
     proxy.headers_max = section.get("headers", &Number(1..=1000), proxy.headers_max);
     proxy.uri_bytes_max = section.get("uri_bytes", &Bytes(256..=64 * 1024), proxy.uri_bytes_max);
-}
-
-fn retries(section: &mut Section<'_>, limits: &mut Limits) {
-    limits.retries = section.get("max", &RETRIES, limits.retries);
-    limits.retry_idempotent = section.get("idempotent", &Flag, limits.retry_idempotent);
 }
 
 fn headers(section: &mut Section<'_>, proxy: &mut proxy::Settings) {

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use http::Response;
 use tower::{Service, ServiceBuilder};
@@ -63,7 +62,7 @@ pub fn stack(worker: &Rc<Worker>) -> impl Stack {
         // Before any attempt; after routing, so that the refusal is counted for its service.
         .layer(AdmitLayer { worker: worker() })
         // Around the choice, so that a second attempt chooses again.
-        .layer(RetryLayer { metrics: Arc::clone(&worker().shared.metrics) })
+        .layer(RetryLayer { worker: worker() })
         // The choice, made at the last moment, from the latest snapshot.
         .layer(SelectLayer { worker: worker() })
         // Around the attempt alone, so that its outcome is told to the endpoint that had it.

@@ -7,6 +7,7 @@ mod host;
 mod limits;
 mod matcher;
 mod naming;
+mod retries;
 mod rules;
 mod table;
 
@@ -17,6 +18,7 @@ use http::HeaderValue;
 pub use limits::Limits;
 pub use matcher::{HeaderPattern, HostPattern, Matcher, PathPrefix, PatternError};
 pub use naming::{Declared, Naming, Unroutable};
+pub use retries::{Hedge, Retries};
 pub use rules::Rules;
 pub use table::{Asked, Found, Table, Target, Via};
 

@@ -20,7 +20,7 @@ use super::seat::{Alive, Seat};
 use super::stream::Refusal;
 use super::tls::TlsError;
 use super::wire::{Signs, Wire};
-use super::{ConnectError, Dialler, Stream};
+use super::{ConnectError, Dialler, Sending, Stream};
 use crate::body::Body;
 use crate::drain::LocalTasks;
 use crate::gather::Gather;
@@ -44,7 +44,7 @@ pub struct SendError {
     pub cause: SendCause,
     /// Whether the provider can have seen it.
     pub arrival: Arrival,
-    /// The request, where it may be sent again: it never arrived, or repeating it is harmless.
+    /// The request, where nothing of it was used up.
     pub request: Option<Box<Request<Body>>>,
 }
 
@@ -85,6 +85,8 @@ pub enum SendCause {
     Stale {
         /// The provider's address.
         address: Address,
+        /// Whether the request is sent again, so that nobody is harmed.
+        repeats: bool,
         /// hyper's words.
         #[source]
         source: hyper::Error,
@@ -237,19 +239,17 @@ impl Sender {
         }
     }
 
-    /// Sends a request of an attempt that began at this time; `is_kept` says whether the connection served another one before.
+    /// Sends a request; `is_kept` says whether the connection served another one before.
     pub(super) async fn send(
         &mut self,
         request: Request<Body>,
         address: &Address,
-        begun: Instant,
+        sending: Sending,
         is_kept: bool,
     ) -> Result<Response<Incoming>, SendError> {
-        let harmless = request.method().is_idempotent();
-        // HTTP/2 has words for a request that was not looked at.
-        let spare = if harmless || self.is_shared() { copy(&request) } else { None };
+        let Sending { begun, repeats, .. } = sending;
         let signs = &self.bond().signs;
-        if is_kept && !self.is_shared() && !(harmless && spare.is_some()) {
+        if is_kept && !repeats && !self.is_shared() {
             signs.look_first();
         }
         let heard = signs.reads();
@@ -273,7 +273,7 @@ impl Sender {
             let never = returned.is_some() || verdict.is_some();
             let arrival = if never { Arrival::Never } else { Arrival::Unknown };
             let address = address.clone();
-            let request = returned.or(spare.filter(|_| never || harmless)).map(Box::new);
+            let request = returned.map(Box::new);
             if let Some(alert) = self.refusal() {
                 // What came after the handshake has not been looked at.
                 let cause = ConnectError::Tls { address, source: Arc::new(TlsError::Alert(alert)) }.into();
@@ -285,7 +285,7 @@ impl Sender {
             } else if verdict == Some(Verdict::Refused) {
                 SendError { cause: SendCause::Refused { address, source }, arrival, request }
             } else if is_kept && (never || is_silent) {
-                SendError { cause: SendCause::Stale { address, source }, arrival, request }
+                SendError { cause: SendCause::Stale { address, repeats, source }, arrival, request }
             } else {
                 SendError { cause: SendCause::Closed { address, source }, arrival, request }
             }
@@ -328,23 +328,4 @@ fn ended(alive: Alive) -> impl FnOnce(Result<(), hyper::Error>) {
             tracing::debug!(%error, "an upstream connection ended");
         }
     }
-}
-
-/// A copy of a request that can be sent again wherever its connection broke: its repetition is harmless (RFC 9110, 9.2.2),
-/// and it has no body.
-pub fn spare(request: &Request<Body>) -> Option<Request<Body>> {
-    if request.method().is_idempotent() { copy(request) } else { None }
-}
-
-/// A copy of a request that has no body.
-fn copy(request: &Request<Body>) -> Option<Request<Body>> {
-    if !request.body().is_empty() {
-        return None;
-    }
-    let mut copy = Request::new(Body::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }

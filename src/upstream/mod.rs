@@ -13,7 +13,7 @@ mod wire;
 use std::time::Duration;
 
 pub use connect::{ConnectError, Dialler};
-pub use connection::{Arrival, SendCause, SendError, spare};
+pub use connection::{Arrival, SendCause, SendError};
 pub use pools::{Pools, Reuse, Sending};
 pub use stream::Stream;
 

@@ -33,8 +33,8 @@ pub enum Reuse {
 pub struct Sending {
     /// Whether an idle connection will do.
     pub reuse: Reuse,
-    /// Whether it may be sent a second time where it perhaps arrived, if that is harmless.
-    pub repeat: bool,
+    /// Whether it is sent a second time should it perhaps have arrived, and so need not be kept from a stale connection.
+    pub repeats: bool,
     /// When this attempt began.
     pub begun: Instant,
 }
@@ -69,12 +69,12 @@ impl Pools {
 
     /// Sends a request to an endpoint and waits for the head of the response. Dropping the future takes the request back.
     ///
-    /// A connection that was kept and proves to be closed costs nothing but a new one, once, where the request did not
-    /// arrive, or perhaps did and may be repeated.
+    /// A connection that was kept and proves to be closed costs nothing but a new one, once, where nothing of the request
+    /// was used up.
     ///
     /// # Errors
     /// When no connection comes about, or the connection ends before a response. The error says whether the request can
-    /// have arrived, and brings it back where it may be sent again.
+    /// have arrived, and brings it back where nothing of it was used up.
     pub async fn send(
         &self,
         endpoint: &Endpoint,
@@ -82,7 +82,7 @@ impl Pools {
         sending: Sending,
     ) -> Result<Response<Body>, SendError> {
         let pool = self.pool(endpoint);
-        let Sending { reuse, repeat, begun } = sending;
+        let Sending { reuse, begun, .. } = sending;
         let now = self.tick.clock().at(begun);
         let ready = match reuse {
             Reuse::Idle => pool.take(now, self.limit(&pool, now)),
@@ -94,13 +94,13 @@ impl Pools {
         };
         // A Go Micro server sends a body after its answer to HEAD too: on that connection nothing can be understood any more.
         let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
-        match sender.send(*request, &pool.memory.address, begun, true).await {
+        match sender.send(*request, &pool.memory.address, sending, true).await {
             Ok(response) => {
                 pool.memory.idling.outlived(idled);
                 Ok(self.lend(pool, sender, response, last))
             }
             Err(error) => {
-                let request = self.mend(error, sender, repeat)?;
+                let request = self.mend(error, sender)?;
                 Box::pin(self.send_anew(&pool, endpoint, request, sending)).await
             }
         }
@@ -114,7 +114,6 @@ impl Pools {
         mut request: Box<Request<Body>>,
         sending: Sending,
     ) -> Result<Response<Body>, SendError> {
-        let Sending { repeat, begun, .. } = sending;
         let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
         let mut mended = false;
         loop {
@@ -125,7 +124,7 @@ impl Pools {
                     return Err(SendError { cause, arrival: Arrival::Never, request });
                 }
             };
-            match sender.send(*request, &pool.memory.address, begun, is_kept).await {
+            match sender.send(*request, &pool.memory.address, sending, is_kept).await {
                 Ok(response) => {
                     if let Some(timeout) = told_timeout(response.headers()) {
                         pool.memory.idling.told(timeout);
@@ -133,28 +132,22 @@ impl Pools {
                     return Ok(self.lend(Rc::clone(pool), sender, response, last));
                 }
                 Err(error) if mended => return Err(error),
-                Err(error) => request = self.mend(error, sender, repeat)?,
+                Err(error) => request = self.mend(error, sender)?,
             }
             mended = true;
         }
     }
 
-    /// The request that a stale connection gave back, if it may be sent on another without further ado.
-    fn mend(&self, error: SendError, sender: Sender, repeat: bool) -> Result<Box<Request<Body>>, SendError> {
-        let SendError { cause: SendCause::Stale { .. }, arrival, .. } = &error else { return Err(error) };
-        let never = *arrival == Arrival::Never;
-        let SendError { request: Some(request), cause, arrival } = error else { return Err(error) };
-        if !repeat && !never {
-            return Err(SendError { request: Some(request), cause, arrival });
+    /// The request that a stale connection gave back, to be sent on another without further ado.
+    fn mend(&self, error: SendError, sender: Sender) -> Result<Box<Request<Body>>, SendError> {
+        if !matches!(error.cause, SendCause::Stale { .. }) {
+            return Err(error);
         }
-        let metrics = &self.dialler.metrics.proxy;
-        metrics.upstream_stale_total.inc();
-        if !never {
-            metrics.upstream_resets_total.inc();
-        }
+        self.dialler.metrics.proxy.upstream_stale_total.inc();
         // Its connection is about to end.
         sender.bond().seat.leave();
-        Ok(request)
+        let SendError { cause, arrival, request } = error;
+        request.ok_or(SendError { cause, arrival, request: None })
     }
 
     /// Lends the connection to the body of its response, which gives it back to the pool at its end.

@@ -2,8 +2,10 @@
 
 mod churn;
 mod convergence;
+mod dead;
 mod fairness;
 mod flow;
+mod hedging;
 mod herd;
 mod keep_alive;
 mod malformed;

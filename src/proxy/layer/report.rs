@@ -107,6 +107,11 @@ fn tell(memory: &Memory, error: &ProxyError, begun: Instant, worker: &Worker) {
             SendCause::Connect(ConnectError::Lacking { .. }) => return,
             SendCause::Connect(_) => Outcome::Unreachable,
             SendCause::Refused { .. } => Outcome::Busy { pause: None },
+            // What is sent again on a new connection shows how the endpoint is.
+            SendCause::Stale { repeats: true, .. } => {
+                worker.shared.metrics.proxy.upstream_resets_total.inc();
+                return;
+            }
             SendCause::Closed { .. } | SendCause::Stale { .. } => {
                 worker.shared.metrics.proxy.upstream_resets_total.inc();
                 Outcome::Broken

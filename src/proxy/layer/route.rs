@@ -134,7 +134,9 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
         wish: None,
         exchange,
         tried,
+        elsewhere: false,
         reuse,
+        deadline: None,
     })
 }
 

@@ -5,6 +5,7 @@ mod catalog;
 mod name;
 mod proxy;
 mod recorder;
+mod retries;
 mod sample;
 
 use std::fmt;
@@ -17,6 +18,7 @@ pub use announce::AnnounceMetrics;
 pub use catalog::{CatalogMetrics, RegistryMetrics};
 pub use proxy::ProxyMetrics;
 pub use recorder::Recorder;
+pub use retries::{HedgeCounter, HedgeResult, RetryCause, RetryCounter};
 pub use sample::{EndpointSample, ServiceSample};
 
 use crate::provider::ServiceName;

@@ -4,6 +4,7 @@ use prometheus::{Histogram, IntCounter, IntGauge};
 
 use super::REQUEST_BUCKETS;
 use super::name::Names;
+use super::retries::{HedgeCounter, RetryCounter};
 
 /// Metrics of requests and connections, shared by all workers. Those by service are in [`super::Recorder`].
 #[derive(Clone, Debug)]
@@ -32,10 +33,14 @@ pub struct ProxyMetrics {
     pub upstream_dial_failures_total: IntCounter,
     /// Connections to endpoints that broke while an answer was awaited or under way.
     pub upstream_resets_total: IntCounter,
-    /// Idle connections to endpoints that proved to be closed when a request was sent on them, which went on another.
+    /// Idle connections to endpoints that proved to be closed when a request was sent on them.
     pub upstream_stale_total: IntCounter,
     /// Attempts after the first one of their request.
-    pub retries_total: IntCounter,
+    pub retries_total: RetryCounter,
+    /// Requests not sent again because the budget of their service was used up.
+    pub retry_budget_exhausted_total: IntCounter,
+    /// Second providers asked.
+    pub hedges_total: HedgeCounter,
     /// Picks among endpoints of which none was available.
     pub desperate_picks_total: IntCounter,
     /// Connections switched to another protocol, WebSocket for one, open now.
@@ -84,9 +89,14 @@ impl ProxyMetrics {
             ),
             upstream_stale_total: counter(
                 "upstream_stale_total",
-                "Idle connections to endpoints that proved to be closed when a request was sent on them, which went on another.",
+                "Idle connections to endpoints that proved to be closed when a request was sent on them.",
             ),
-            retries_total: counter("retries_total", "Attempts after the first one of their request."),
+            retries_total: RetryCounter::new(names),
+            retry_budget_exhausted_total: counter(
+                "retry_budget_exhausted_total",
+                "Requests not sent again because the retry budget of their service was used up.",
+            ),
+            hedges_total: HedgeCounter::new(names),
             desperate_picks_total: counter(
                 "desperate_picks_total",
                 "Picks among endpoints of which none was available.",

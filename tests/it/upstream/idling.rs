@@ -77,7 +77,7 @@ async fn a_provider_that_closes_idle_connections_again_and_again_is_understood()
 #[tokio::test]
 async fn a_stale_connection_is_replaced_even_where_there_is_room_for_one_alone() {
     let provider = Script::start().await;
-    let config = config_with("[upstream]\nconnections_max = 1\n[retries]\nmax = 0");
+    let config = config_with("[upstream]\nconnections_max = 1");
     let proxy = start(config, Told::with("svc", &[provider.address()]));
     let mut client = Raw::connect(proxy.listeners[0]).await;
     client.say(get("svc")).await;
@@ -94,6 +94,7 @@ async fn a_stale_connection_is_replaced_even_where_there_is_room_for_one_alone()
     client.hear_until("ok").await;
     let metrics = &proxy.metrics.proxy;
     assert_eq!((metrics.upstream_stale_total.get(), metrics.upstream_dials_total.get()), (1, 2));
+    assert_eq!(metrics.retries_total.get(), 0);
     let one = || (metrics.upstream_connections_open.get() == 1).then_some(());
     eventually(Duration::from_secs(5), "one connection is open", one).await;
 }
