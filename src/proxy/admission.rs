@@ -118,7 +118,7 @@ impl Admission {
     fn show(&self, line: &Line) {
         let length = line.places.len();
         self.waiting.store(length, Ordering::Relaxed);
-        self.metrics.proxy.requests_queued.set(i64::try_from(length).unwrap_or(i64::MAX));
+        self.metrics.proxy.admission_waiting.set(i64::try_from(length).unwrap_or(i64::MAX));
     }
 }
 
@@ -175,7 +175,7 @@ mod tests {
         let mut second = ticket(come(&admission, &metrics));
         assert!(matches!(come(&admission, &metrics), Entry::Full));
         go(&admission, &metrics);
-        assert_eq!(metrics.proxy.requests_queued.get(), 2, "the refused one's end makes no room");
+        assert_eq!(metrics.proxy.admission_waiting.get(), 2, "the refused one's end makes no room");
         assert!((&mut first).now_or_never().is_none());
         go(&admission, &metrics);
         assert!((&mut first).now_or_never().is_some() && (&mut second).now_or_never().is_none());
@@ -183,7 +183,7 @@ mod tests {
         go(&admission, &metrics);
         assert!(second.now_or_never().is_some());
         drop(third);
-        assert_eq!(metrics.proxy.requests_queued.get(), 0);
+        assert_eq!(metrics.proxy.admission_waiting.get(), 0);
     }
 
     #[test]
@@ -218,7 +218,7 @@ mod tests {
                 });
             }
         });
-        assert_eq!((metrics.proxy.requests_queued.get(), metrics.proxy.requests_in_flight.get()), (0, 0));
+        assert_eq!((metrics.proxy.admission_waiting.get(), metrics.proxy.requests_in_flight.get()), (0, 0));
     }
 
     /// Waits on this thread alone.

@@ -78,9 +78,9 @@ async fn wait(ticket: Ticket, worker: &Worker) -> Result<(), ProxyError> {
     let limit = worker.shared.settings.queue_timeout;
     let begun = Instant::now();
     let called = timeout_at(begun + limit, ticket).await;
-    metrics.request_queue_seconds.observe(begun.elapsed().as_secs_f64());
+    metrics.admission_wait_seconds.observe(begun.elapsed().as_secs_f64());
     called.map_err(|_| {
-        metrics.requests_queue_timeouts_total.inc();
+        metrics.admission_timeouts_total.inc();
         ProxyError::QueueTimeout { limit }
     })
 }
@@ -124,8 +124,8 @@ mod tests {
         inner.then(|_| Ok(answer(200)));
         assert_eq!(third.await.unwrap().status(), 200);
         let metrics = &bed.metrics().proxy;
-        assert_eq!((metrics.requests_queued.get(), metrics.requests_queue_timeouts_total.get()), (0, 1));
-        assert_eq!(metrics.request_queue_seconds.get_sample_count(), 2);
+        assert_eq!((metrics.admission_waiting.get(), metrics.admission_timeouts_total.get()), (0, 1));
+        assert_eq!(metrics.admission_wait_seconds.get_sample_count(), 2);
     }
 
     #[tokio::test]
@@ -136,7 +136,7 @@ mod tests {
         let first = bed.get();
         let (second, third) = (admit.call(bed.get()), admit.call(bed.get()));
         drop(second);
-        assert_eq!(bed.metrics().proxy.requests_queued.get(), 1);
+        assert_eq!(bed.metrics().proxy.admission_waiting.get(), 1);
         drop(first);
         inner.then(|_| Ok(answer(200)));
         assert_eq!(third.await.unwrap().status(), 200);

@@ -18,11 +18,11 @@ pub struct ProxyMetrics {
     /// Requests begun whose response has not ended.
     pub requests_in_flight: IntGauge,
     /// Requests that wait for one in flight to end.
-    pub requests_queued: IntGauge,
+    pub admission_waiting: IntGauge,
     /// Requests for which none ended in time.
-    pub requests_queue_timeouts_total: IntCounter,
+    pub admission_timeouts_total: IntCounter,
     /// How long requests waited, of those that had to.
-    pub request_queue_seconds: Histogram,
+    pub admission_wait_seconds: Histogram,
     /// Requests whose client went away before the response had ended.
     pub requests_abandoned_total: IntCounter,
     /// Connections to endpoints open now.
@@ -60,13 +60,13 @@ impl ProxyMetrics {
                 "Client connections closed at once because too many were open.",
             ),
             requests_in_flight: gauge("requests_in_flight", "Requests whose response has not ended."),
-            requests_queued: gauge("requests_queued", "Requests that wait for one in flight to end."),
-            requests_queue_timeouts_total: counter(
-                "requests_queue_timeouts_total",
+            admission_waiting: gauge("admission_waiting", "Requests that wait for one in flight to end."),
+            admission_timeouts_total: counter(
+                "admission_timeouts_total",
                 "Requests that waited in vain for one in flight to end.",
             ),
-            request_queue_seconds: names.histogram(
-                "request_queue_seconds",
+            admission_wait_seconds: names.histogram(
+                "admission_wait_seconds",
                 "How long requests waited for one in flight to end, of those that had to.",
                 &REQUEST_BUCKETS,
             ),

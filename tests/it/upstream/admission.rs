@@ -33,7 +33,7 @@ async fn waiting(proxy: &Running, request: &str, count: i64) -> Raw {
 }
 
 async fn queued(proxy: &Running, count: i64) {
-    let same = || (proxy.metrics.proxy.requests_queued.get() == count).then_some(());
+    let same = || (proxy.metrics.proxy.admission_waiting.get() == count).then_some(());
     eventually(PATIENCE, "so many requests wait", same).await;
 }
 
@@ -75,7 +75,7 @@ async fn who_waits_is_called_in_turn_whichever_worker_has_the_room() {
         known[at].say(OK).await;
         client.hear_until("ok").await;
     }
-    assert_eq!(proxy.metrics.proxy.request_queue_seconds.get_sample_count(), 16);
+    assert_eq!(proxy.metrics.proxy.admission_wait_seconds.get_sample_count(), 16);
 }
 
 #[tokio::test]
@@ -100,7 +100,7 @@ async fn who_waits_too_long_is_told_so() {
     let told = second.hear_head().await;
     assert!(told.starts_with("HTTP/1.1 503") && told.contains("details=\"queue_timeout\""), "{told}");
     assert!(told.contains("retry-after: 1\r\n"), "{told}");
-    assert_eq!(proxy.metrics.proxy.requests_queue_timeouts_total.get(), 1);
+    assert_eq!(proxy.metrics.proxy.admission_timeouts_total.get(), 1);
 }
 
 #[tokio::test]
