@@ -41,9 +41,11 @@ fn requests() -> usize {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_get_fails_on_a_connection_that_is_being_closed() {
-    for learns in [true, false] {
-        let asked = race(requests(), Method::GET, "", learns).await;
+async fn nothing_idempotent_fails_on_a_connection_that_is_being_closed() {
+    for (method, body, learns) in
+        [(Method::GET, "", true), (Method::GET, "", false), (Method::PUT, "hello", false)]
+    {
+        let asked = race(requests(), method, body, learns).await;
         assert!(asked.failed.is_empty(), "{asked}: {:?}", asked.failed);
     }
 }

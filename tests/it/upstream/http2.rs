@@ -31,13 +31,16 @@ impl Played {
         Self { proxy: start(config_with(config), registry), providers: scripts }
     }
 
-    /// Clients that each ask once, with this method; their statuses.
+    /// Clients that each ask once, with this method, as gRPC does if it is POST; their statuses.
     fn ask(&self, clients: usize, method: &'static str) -> JoinSet<u16> {
         let address = self.proxy.listeners[0];
         let mut asking = JoinSet::new();
         for _ in 0..clients {
             asking.spawn(async move {
-                let request = http::Request::builder().method(method).uri("/x").header("host", "svc");
+                let mut request = http::Request::builder().method(method).uri("/x").header("host", "svc");
+                if method == "POST" {
+                    request = request.header("content-type", "application/grpc");
+                }
                 let mut client = Client::connect(address).await;
                 client.send(request.body(http_body_util::Full::default()).unwrap()).await.status().as_u16()
             });
