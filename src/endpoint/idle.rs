@@ -18,12 +18,12 @@ const APART: Duration = Duration::from_secs(1);
 /// How long closes are believed after the last one: providers are restarted with other settings.
 const MEMORY: Duration = Duration::from_mins(5);
 
-/// Closes it takes to be believed.
-const ENOUGH: u32 = 2;
+/// Closes it takes to be believed, so that a provider that was restarted twice is not.
+const ENOUGH: u32 = 3;
 
 /// What was learnt of how long connections may idle.
 ///
-/// Two closes of idle connections at least a second apart teach a limit of three quarters of the shortest, for five
+/// Three closes of idle connections, each a second or more after the last, teach a limit of three quarters of the shortest, for five
 /// minutes. A connection that was used after idling half as long again as the shortest proves that there is no such limit.
 #[derive(Debug, Default)]
 pub struct Idling {
@@ -161,11 +161,12 @@ mod tests {
     }
 
     #[test]
-    fn one_close_teaches_nothing_and_two_apart_do_for_a_while() {
+    fn few_closes_teach_nothing_and_three_apart_do_for_a_while() {
         let idling = Idling::default();
         idling.closed(millis(2_000), at(10));
         idling.closed(millis(2_100), at(10));
-        assert_eq!(idling.limit(USUAL, at(10)), USUAL, "they may have ended together");
+        idling.closed(millis(2_200), at(11));
+        assert_eq!(idling.limit(USUAL, at(11)), USUAL, "some may have ended together");
         idling.closed(millis(2_400), at(20));
         assert_eq!(idling.limit(USUAL, at(20)), millis(1_500));
         assert_eq!(idling.learnt(at(20)), Some((millis(1_500), Teacher::Closes)));
@@ -174,7 +175,8 @@ mod tests {
         idling.closed(millis(3_000), at(400));
         assert_eq!(idling.limit(USUAL, at(400)), USUAL, "and begins anew");
         idling.closed(millis(3_000), at(402));
-        assert_eq!(idling.limit(USUAL, at(402)), millis(2_250));
+        idling.closed(millis(3_000), at(404));
+        assert_eq!(idling.limit(USUAL, at(404)), millis(2_250));
     }
 
     #[test]
@@ -182,6 +184,7 @@ mod tests {
         let idling = Idling::default();
         idling.closed(millis(200), at(10));
         idling.outlived(millis(290));
+        idling.closed(millis(200), at(15));
         idling.closed(millis(200), at(20));
         assert_eq!(idling.limit(USUAL, at(20)), millis(150), "a timeout may be a little longer at times");
         idling.outlived(millis(310));
@@ -194,12 +197,12 @@ mod tests {
     fn the_shorter_of_word_and_closes_counts_and_closes_lengthen_nothing() {
         let idling = Idling::default();
         idling.told(millis(10_000));
-        for second in [1, 3] {
+        for second in [1, 2, 3] {
             idling.closed(millis(2_000), at(second));
         }
         assert_eq!(idling.limit(USUAL, at(3)), millis(1_500));
         let idling = Idling::default();
-        for second in [1, 3] {
+        for second in [1, 2, 3] {
             idling.closed(millis(60_000), at(second));
         }
         assert_eq!(idling.limit(USUAL, at(3)), USUAL);
