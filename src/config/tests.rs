@@ -3,6 +3,7 @@
 mod announce;
 mod broken;
 mod reference;
+mod retries;
 mod sources;
 
 use std::net::SocketAddr;

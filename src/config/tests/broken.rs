@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each with a good registry before it, unless it says `registry` itself.
-const BROKEN: [&str; 65] = [
+const BROKEN: [&str; 67] = [
     "[registry]",
     "[registry]\nurl = \"127.0.0.1:2181\"",
     "[registry]\nurl = \"zk://127.0.0.1:2181\"",
@@ -65,6 +65,8 @@ const BROKEN: [&str; 65] = [
     "[[route]]\nservice = \"a\"\nstrip_prefix = true\nreplace_prefix = \"/\"",
     "[[route]]\nname = \"x\"\nservice = \"a\"\npath = \"/a\"\n[[route]]\nname = \"x\"\nservice = \"b\"\npath = \"/a/b\"",
     "[[route]]\nservice = \"a\"\nrequest_timeout = \"1s\"\nattempt_timeout = \"5s\"\nretries = 8",
+    "[retries]\nstatuses = [200, \"503\"]\nback_off = \"1s\"\nbudget_percent = 2000\nbody_bytes = \"1GiB\"\nidempotent = 1",
+    "[[route]]\nservice = \"a\"\nhedge = \"p100\"\nretry_statuses = 99\n[[service]]\nname = \"b\"\nhedge = \"soon\"\nidempotent = \"yes\"\n[[service]]\nname = \"c\"\nhedge = \"2h\"",
     "[log]\nlevel = \"verbose\"\nformat = \"jsn\"",
     "[access_log]\nenabled = true\npath = \"\"\nqueue = 1979-05-27",
     "workers = \nadmin = {\n[log\nlevel = 'info'",

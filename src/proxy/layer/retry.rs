@@ -115,11 +115,8 @@ where
             return Box::pin(async move { answer.await.map_err(|failure| failure.error) });
         }
         let mut course = Course::of(&self.worker, &mut routed);
-        let before = course.record.attempts.get();
         let answer = inner.call(routed);
-        if course.record.attempts.get() != before {
-            course.went();
-        }
+        course.went();
         let hedge = hedge.filter(|_| course.is_hedgeable());
         Box::pin(async move {
             let outcome = match hedge {
@@ -129,7 +126,10 @@ where
             match outcome {
                 Ok(response) if !course.is_bad(&response) => Ok(response),
                 // Apart, so that the many requests that succeed need no room for it.
-                outcome => Box::pin(go_on(course, inner, outcome)).await,
+                outcome => {
+                    course.went();
+                    Box::pin(go_on(course, inner, outcome)).await
+                }
             }
         })
     }
@@ -172,27 +172,25 @@ where
             course.give_back();
             break;
         }
-        let before = course.record.attempts.get();
         let attempt = inner.call(course.routed(message, elsewhere));
-        if course.record.attempts.get() == before {
-            // Nobody was left to have it.
-            if !is_free {
-                course.give_back();
+        let mut is_made = course.went();
+        let ended = answered(&course, &told, attempt).await;
+        is_made |= course.went();
+        if is_made {
+            tracing::debug!(service = %course.bound.service(), cause = cause.as_str(), "sent again");
+        }
+        match (is_free, is_made) {
+            (true, _) => {}
+            (false, true) => {
+                metrics.retries_total.inc(cause);
+                left -= 1;
             }
-            let Err(failure) = attempt.await else { break };
-            again = anew(&mut course, pauses).await;
-            outcome = Err(failure);
-            continue;
+            // Nobody was left to have it.
+            (false, false) => course.give_back(),
         }
-        course.went();
-        tracing::debug!(service = %course.bound.service(), cause = cause.as_str(), "sent again");
-        if !is_free {
-            metrics.retries_total.inc(cause);
-            left -= 1;
-        }
-        let Some(ended) = answered(&course, &told, attempt).await else { break };
+        let Some(ended) = ended else { break };
         outcome = ended;
-        again = course.judge(&mut outcome);
+        again = if is_made { course.judge(&mut outcome) } else { anew(&mut course, pauses).await };
     }
     match told {
         Told { answer: Some(answer), .. } => Ok(answer),

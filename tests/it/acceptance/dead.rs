@@ -14,6 +14,8 @@ use super::*;
 use crate::support::client::Client;
 
 const PROVIDERS: usize = 5;
+/// Few enough for the machine to have time for each.
+const ASKING: usize = 4;
 
 /// How a provider is dead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +86,7 @@ fn url(addresses: impl IntoIterator<Item = SocketAddr>) -> String {
 /// asked. What answers say is given to `look`.
 async fn ask(running: &Running, lasting: Duration, look: fn(u16, &str)) -> (Vec<Duration>, Duration) {
     let (mut clients, begun) = (JoinSet::new(), Instant::now());
-    for _ in 0..CLIENTS {
+    for _ in 0..ASKING {
         let mut client = Client::connect(running.listeners[0]).await;
         clients.spawn(async move {
             let mut times = Vec::new();

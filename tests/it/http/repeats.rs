@@ -56,11 +56,11 @@ fn put(framing: &str) -> String {
 
 #[tokio::test]
 async fn a_body_that_broke_off_half_way_is_sent_again_from_its_beginning() {
-    let played = Played::start().await;
     for (framing, first, second, end) in [
         ("content-length: 10", "hello", "world", "world"),
         ("transfer-encoding: chunked", "5\r\nhello\r\n", "5\r\nworld\r\n0\r\n\r\n", "0\r\n\r\n"),
     ] {
+        let played = Played::start().await;
         let mut client = played.client().await;
         client.say(put(framing) + first).await;
         let mut provider = Raw::from(played.provider.accept().await);
@@ -79,8 +79,8 @@ async fn a_body_that_broke_off_half_way_is_sent_again_from_its_beginning() {
         provider.hear_head().await;
         provider.say(OK).await;
         client.hear_all().await;
+        played.settled().await;
     }
-    played.settled().await;
 }
 
 #[tokio::test]

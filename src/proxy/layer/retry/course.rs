@@ -42,6 +42,8 @@ pub(super) struct Course {
     pub(super) spare: Option<Spare>,
     /// Whether repeating it does no harm, whatever became of it.
     is_harmless: bool,
+    /// Attempts that are noted here.
+    made: u8,
     /// Endpoints that had it, by their numbers.
     tried: ArrayVec<u64, ATTEMPTS_MAX>,
     /// Those that answered, and before when they must not be asked again.
@@ -81,6 +83,7 @@ impl Course {
             counted,
             spare,
             is_harmless,
+            made: routed.record.attempts.get(),
             tried: routed.tried.clone(),
             answered: ArrayVec::new(),
             reuse: routed.reuse,
@@ -116,12 +119,20 @@ impl Course {
         }
     }
 
-    /// Notes where an attempt went.
-    pub(super) fn went(&mut self) {
-        if let Some(memory) = self.record.endpoint.borrow().as_ref() {
+    /// Notes where the latest attempt went; false while it has not gone anywhere: it may have to wait, or there is nobody.
+    pub(super) fn went(&mut self) -> bool {
+        let made = self.record.attempts.get();
+        let is_news = std::mem::replace(&mut self.made, made) != made;
+        if is_news && let Some(number) = self.latest() {
             // No request has more attempts than there is room for.
-            let _ = self.tried.try_push(memory.number);
+            let _ = self.tried.try_push(number);
         }
+        is_news
+    }
+
+    /// The endpoint of the attempt that was answered or failed last, by its number.
+    fn latest(&self) -> Option<u64> {
+        self.record.endpoint.borrow().as_ref().map(|memory| memory.number)
     }
 
     /// How much time is left.
@@ -160,12 +171,12 @@ impl Course {
             return None;
         }
         let message = self.spare.as_ref()?.again()?;
-        if let Some(memory) = self.record.endpoint.borrow().as_ref() {
+        if let Some(latest) = self.latest() {
             let until = Instant::now().checked_add(verdict::pause(response).unwrap_or_default());
-            self.answered.retain(|(number, _)| *number != memory.number);
+            self.answered.retain(|(number, _)| *number != latest);
             // One that names no time within reach is not asked again at all.
             if let Some(until) = until {
-                let _ = self.answered.try_push((memory.number, until));
+                let _ = self.answered.try_push((latest, until));
             }
         }
         self.reuse = Reuse::Idle;
@@ -187,7 +198,8 @@ impl Course {
         if elsewhere {
             self.reuse = Reuse::Idle;
         } else {
-            self.tried.pop();
+            let latest = self.latest();
+            self.tried.retain(|number| Some(*number) != latest);
             self.reuse = Reuse::Fresh;
         }
         let cause = cause(&failure.error, never_arrived);

@@ -71,19 +71,23 @@ fn second<S>(course: &mut Course, inner: &mut S) -> Option<Second>
 where
     S: Service<Routed, Response = Response<Body>, Error = Failure<Returned>, Future = Coming>,
 {
+    course.went();
+    if course.record.attempts.get() == 0 {
+        // The first one still waits for its turn.
+        return None;
+    }
     let message = course.spare.as_ref().filter(|spare| spare.is_whole())?.again()?;
     let hedges = &course.worker.shared.metrics.proxy.hedges_total;
     if !course.withdraw() {
         hedges.of(HedgeResult::Unaffordable).inc();
         return None;
     }
-    let (attempts, before) = (course.record.attempts.get(), course.record.endpoint.borrow().clone());
+    let before = course.record.endpoint.borrow().clone();
     let answer = inner.call(course.routed(message, true));
-    if course.record.attempts.get() == attempts {
+    if !course.went() {
         course.give_back();
         return None;
     }
-    course.went();
     Some(Second { answer, before })
 }
 
