@@ -20,7 +20,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once, keys and whole sections; everything else waits for the next start.
-const AT_ONCE: [&str; 13] = [
+const AT_ONCE: [&str; 15] = [
     "announce",
     "route",
     "service",
@@ -32,6 +32,8 @@ const AT_ONCE: [&str; 13] = [
     "services.check",
     "services.shadow_policy",
     "services.load_bound",
+    "services.health",
+    "services.limits",
     "upstream.tls",
     "log.level",
 ];

@@ -270,7 +270,7 @@ mod tests {
         player.end_with(HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("x"))]));
         assert!(second.frame().await.unwrap().unwrap().is_trailers());
         assert!(second.is_end_stream() && second.frame().await.is_none());
-        assert_eq!(ends.take(), [End { complete: true, broken: false, bytes: 6 }]);
+        assert_eq!(ends.take(), [End { complete: true, broken: false, bytes: 6, grpc_status: None }]);
         let third = kept.again().unwrap().collect().await.unwrap();
         assert!(third.trailers().is_some() && third.to_bytes() == "onetwo");
         drop((first, second, kept));
@@ -336,7 +336,7 @@ mod tests {
         assert_eq!((piece(&mut body).await, piece(&mut body).await), ("two".into(), "three".into()));
         assert_eq!(tape.borrow().pieces.len(), 0, "what is only passed on is not kept");
         drop((body, tape));
-        assert_eq!(ends.take(), [End { complete: false, broken: false, bytes: 11 }]);
+        assert_eq!(ends.take(), [End { complete: false, broken: false, bytes: 11, grpc_status: None }]);
     }
 
     #[tokio::test]

@@ -213,6 +213,7 @@ impl Service {
             View::Present { providers, skipped } => (false, providers, skipped),
         };
         let before = self.freshness();
+        let was_listed = self.was_listed();
         let mut reconciled = reconcile(&self.endpoints, providers, &self.group, number);
         skipped.append(&mut reconciled.duplicates);
         let newly_skipped = news(&self.skipped, &skipped);
@@ -230,6 +231,13 @@ impl Service {
         if before == Freshness::Pending || applied.absence_changed || !applied.is_unchanged() {
             self.changed = Some(now);
         }
+        if was_listed {
+            // Of a first list all are new to us, and none of them to its work.
+            applied.reconciled.added.iter().for_each(|endpoint| endpoint.memory.begin_slowly());
+        }
+        for endpoint in &applied.reconciled.restarted {
+            endpoint.memory.begin_anew();
+        }
         self.endpoints = endpoints.into();
         self.absent = absent;
         self.skipped = skipped;
@@ -242,7 +250,6 @@ impl Service {
             self.freshness.send_replace(freshness);
         }
         for endpoint in &applied.reconciled.restarted {
-            endpoint.memory.find_well();
             endpoint.memory.uncheck();
         }
         for endpoint in &applied.withdrawn {
@@ -290,6 +297,9 @@ impl Service {
                 subscription.replace(after);
                 swaps.count += 1;
             }
+        }
+        if swaps.count > 0 {
+            self.group.make_room();
         }
         swaps
     }

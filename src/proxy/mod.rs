@@ -9,6 +9,7 @@ mod headers;
 mod http;
 mod layer;
 mod listener;
+mod outcome;
 mod recent;
 mod record;
 mod request;

@@ -225,10 +225,14 @@ async fn anew(course: &mut Course, pauses: u8) -> Option<Again> {
 async fn answered(
     course: &Course,
     told: &Told,
-    attempt: Answer<Response<Body>, Failure<Returned>>,
+    mut attempt: Answer<Response<Body>, Failure<Returned>>,
 ) -> Option<Outcome> {
-    match told.answer {
-        None => Some(attempt.await),
-        Some(_) => timeout(course.left().saturating_sub(LAST_MOMENT), attempt).await.ok(),
+    if told.answer.is_none() {
+        return Some(attempt.await);
     }
+    let ended = timeout(course.left().saturating_sub(LAST_MOMENT), &mut attempt).await;
+    if ended.is_err() {
+        course.record.overdue.set(true);
+    }
+    ended.ok()
 }

@@ -239,8 +239,11 @@ async fn the_last_answer_of_a_provider_is_worth_more_than_our_own_error() {
     inner.then_never();
     let begun = Instant::now();
     let deadline = Some(begun + Duration::from_secs(2));
-    let last = retry.call(Routed { deadline, ..bed.get() }).await.unwrap();
+    let routed = Routed { deadline, ..bed.get() };
+    let record = Rc::clone(&routed.record);
+    let last = retry.call(routed).await.unwrap();
     assert_eq!((last.status().as_u16(), begun.elapsed().as_millis() / 10), (503, 199));
+    assert!(record.overdue.get(), "who did not answer in time is told so");
 }
 
 #[tokio::test(start_paused = true)]
