@@ -22,7 +22,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
-use crate::proxy::{self, Pseudonym, Shared};
+use crate::proxy::{self, Admission, Pseudonym, Shared};
 use crate::route::Table;
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
@@ -151,8 +151,10 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let announcements = Announcements::new(Arc::clone(&metrics), clock);
     announcements.configure(&config.announce);
     let drain = Drain::telling_of_panics(metrics.count_panics());
+    let (requests_max, queue_max) = (config.proxy.requests_max, config.proxy.queue_max);
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
+        admission: Admission::new(requests_max, queue_max, Arc::clone(&metrics)),
         dialler: Dialler::new(config.upstream.clone(), drain.clone(), Arc::clone(&metrics)),
         table: ArcSwap::new(Arc::clone(&config.routes)),
         catalog,

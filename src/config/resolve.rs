@@ -234,6 +234,7 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
     let idle_default = default.idle_max.min(connections_max);
     let idle_max = section.get("idle_max", &Number(0..=*COUNT.end()), idle_default);
     let idle_timeout = section.get("idle_timeout", &ANY_TIME, default.idle_timeout);
+    let idle_learnt = section.get("idle_learnt", &Flag, default.idle_learnt);
     if idle_max > connections_max {
         let message = format!("{idle_max} is more than connections_max; write {connections_max} or less");
         section.wrong("idle_max", message);
@@ -242,12 +243,22 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
     let header_bytes_max =
         section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), default.header_bytes_max);
     let tls = section.section("tls", super::tls::tls);
-    upstream::Settings { connect_timeout, idle_timeout, idle_max, connections_max, header_bytes_max, tls }
+    upstream::Settings {
+        connect_timeout,
+        idle_timeout,
+        idle_learnt,
+        idle_max,
+        connections_max,
+        header_bytes_max,
+        tls,
+    }
 }
 
 fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
     proxy.connections_max = section.get("connections", &Number(COUNT), proxy.connections_max);
     proxy.requests_max = section.get("requests", &Number(COUNT), proxy.requests_max);
+    proxy.queue_max = section.get("queue", &Number(0..=*COUNT.end()), proxy.queue_max);
+    proxy.queue_timeout = section.get("queue_timeout", &SOME_TIME, proxy.queue_timeout);
     // The HTTP library reads at least 8 KiB at a time.
     proxy.header_bytes_max =
         section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), proxy.header_bytes_max);

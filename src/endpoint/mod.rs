@@ -7,6 +7,7 @@ mod ejection;
 mod fit;
 mod ghost;
 mod group;
+mod idle;
 mod latency;
 mod limbo;
 mod line;
@@ -32,6 +33,7 @@ pub use ejection::EjectionState;
 pub use fit::Fit;
 pub use ghost::Ghost;
 pub use group::Group;
+pub use idle::{Idling, Teacher};
 pub use latency::Latency;
 pub use limbo::{Cause, Limbo};
 pub use line::Place;
@@ -153,6 +155,8 @@ pub struct Memory {
     pub address: Address,
     /// The short name of whoever is there.
     pub token: Token,
+    /// How long connections may idle. Written when a connection is new or ends, read when an idle one is used.
+    pub idling: CachePadded<Idling>,
     /// Attempts begun. Written by the workers, read by metrics and admin.
     attempts: CachePadded<AtomicU64>,
     /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
@@ -199,6 +203,7 @@ impl Memory {
             number,
             token: Token::of(&address),
             address,
+            idling: CachePadded::default(),
             attempts: CachePadded::default(),
             answered: AtomicU64::new(0),
             haunting: Haunting::default(),

@@ -66,9 +66,9 @@ impl Form {
         let name = &worker.shared.pseudonym.name;
         let status = format!("{name}; error={}; details=\"{}\"", telling.proxy_status, telling.reason);
         insert(headers, PROXY_STATUS, &status);
-        if let ProxyError::RateLimited { pause, .. } = error {
-            let seconds = pause.as_secs() + u64::from(pause.subsec_nanos() > 0);
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        if let Some(after) = error.retry_after() {
+            // Whole seconds, and never none: a caller is not asked to try again at once.
+            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64));
         }
         if matches!(error, ProxyError::BadRequest(_)) {
             // Who was misunderstood once is not listened to any longer.

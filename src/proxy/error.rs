@@ -130,6 +130,12 @@ pub enum ProxyError {
         /// The bound.
         limit: usize,
     },
+    /// There was no room for the request while it waited.
+    #[error("too many requests are in flight, and none ended within {limit:?} for this one to begin")]
+    QueueTimeout {
+        /// How long it waited.
+        limit: Duration,
+    },
     /// The time limit passed.
     #[error("no answer within {limit:?}")]
     Deadline {
@@ -176,12 +182,12 @@ const NOT_HTTP: Telling = telling("not_http", StatusCode::BAD_GATEWAY, "destinat
 
 impl ProxyError {
     /// One word for it.
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         self.telling().reason
     }
 
     /// How it is told.
-    pub const fn telling(&self) -> Telling {
+    pub fn telling(&self) -> Telling {
         use StatusCode as S;
         match self {
             Self::BadRequest(_) => telling("bad_request", S::BAD_REQUEST, "http_request_error"),
@@ -218,6 +224,9 @@ impl ProxyError {
             Self::Overloaded { .. } => {
                 telling("overloaded", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
             }
+            Self::QueueTimeout { .. } => {
+                telling("queue_timeout", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
+            }
             Self::Deadline { .. } => telling("deadline", S::GATEWAY_TIMEOUT, "http_response_timeout"),
             Self::AttemptTimeout { .. } => {
                 telling("attempt_timeout", S::GATEWAY_TIMEOUT, "http_response_timeout")
@@ -228,6 +237,29 @@ impl ProxyError {
             }
             Self::Send(cause) => cause_telling(cause),
         }
+    }
+}
+
+impl ProxyError {
+    /// When the caller may try again with better luck, where that can be said: what is full now, and cannot be full of this
+    /// caller's requests alone, is another matter after the shortest time that HTTP can tell.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        if let Self::RateLimited { pause, .. } = self {
+            return Some(*pause);
+        }
+        let is_full = matches!(
+            self,
+            Self::Overloaded { .. }
+                | Self::QueueTimeout { .. }
+                | Self::EndpointsFull { .. }
+                | Self::EndpointQueueTimeout { .. }
+                | Self::Send(
+                    SendCause::Full { .. }
+                        | SendCause::Refused { .. }
+                        | SendCause::Connect(ConnectError::Lacking { .. })
+                )
+        );
+        if is_full { Some(Duration::from_secs(1)) } else { None }
     }
 }
 
@@ -243,7 +275,7 @@ pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     told
 }
 
-const fn cause_telling(cause: &SendCause) -> Telling {
+fn cause_telling(cause: &SendCause) -> Telling {
     use StatusCode as S;
     match cause {
         SendCause::Connect(ConnectError::Refused { .. }) => {
@@ -263,7 +295,14 @@ const fn cause_telling(cause: &SendCause) -> Telling {
         SendCause::Full { .. } => {
             telling("connections_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
         }
+        SendCause::Connect(ConnectError::Lacking { .. }) => {
+            telling("lacking", S::SERVICE_UNAVAILABLE, "proxy_internal_error")
+        }
         SendCause::Closed { .. } => telling("connection_closed", S::BAD_GATEWAY, "connection_terminated"),
+        SendCause::Stale { .. } => telling("connection_stale", S::BAD_GATEWAY, "connection_terminated"),
+        SendCause::Refused { .. } => {
+            telling("stream_refused", S::SERVICE_UNAVAILABLE, "connection_terminated")
+        }
         SendCause::Malformed { .. } => telling("bad_response", S::BAD_GATEWAY, "http_protocol_error"),
         SendCause::RequestBody { .. } => telling("request_broken", S::BAD_REQUEST, "http_request_error"),
     }

@@ -189,6 +189,7 @@ impl Drop for Record {
         }
         self.client.end_request();
         self.worker.shared.metrics.proxy.requests_in_flight.dec();
+        self.worker.shared.admission.leave();
         let (status, mut reason) = match self.status.get() {
             0 => (CLIENT_GONE, Some(GONE)),
             status => (status, self.reason.get()),

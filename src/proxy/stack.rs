@@ -73,10 +73,10 @@ pub fn stack(worker: &Rc<Worker>) -> impl Stack {
         .layer(RouteLayer { worker: worker() })
         // Before there is room for it: what may not pass need not wait either.
         .layer(RateLayer { worker: worker() })
-        // Before anything is spent on the request; after routing, so that the refusal is counted for its service.
-        .layer(AdmitLayer { worker: worker() })
-        // Around all attempts: the caller's patience does not begin anew with each.
+        // Around all attempts: the caller's patience does not begin anew with each, nor once there is room.
         .layer(DeadlineLayer)
+        // Before any attempt; after routing, so that the refusal is counted for its service.
+        .layer(AdmitLayer { worker: worker() })
         // Within the deadline, as if the provider were slow; around all that is done for those that pass.
         .layer(FaultLayer { worker: worker() })
         // Around all attempts: what counts is who answered in the end.

@@ -20,4 +20,5 @@ mod sources;
 mod support;
 mod tls;
 mod traffic;
+mod upstream;
 mod zookeeper;

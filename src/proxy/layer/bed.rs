@@ -19,12 +19,12 @@ use crate::clock::Moment;
 use crate::drain::Drain;
 use crate::endpoint::{Care, Endpoint, Group, Memory};
 use crate::provider::Provider;
-use crate::proxy::Settings;
 use crate::proxy::client::Client;
 use crate::proxy::record::Record;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned, Routed};
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::{Pseudonym, Shared, Worker};
+use crate::proxy::{Admission, Settings};
 use crate::route::{Limits, Naming, Rules, Table};
 use crate::telemetry::access::{self, AccessLog};
 use crate::telemetry::metrics::Metrics;
@@ -47,7 +47,9 @@ impl Bed {
     pub(super) fn with(settings: Settings) -> Self {
         let (clock, metrics) = (Clock::start(), Metrics::new());
         let drain = Drain::new();
+        let admission = Admission::new(settings.requests_max, settings.queue_max, Arc::clone(&metrics));
         let shared = Shared {
+            admission,
             settings,
             dialler: Dialler::new(upstream::Settings::default(), drain.clone(), Arc::clone(&metrics)),
             table: ArcSwap::from_pointee(Table::new(Vec::new(), Naming::default())),

@@ -137,6 +137,12 @@ where
         begun: Instant,
     ) -> Answer<Response<Body>, Failure<Returned>> {
         let Routed { message, traits, client, record, rules, exchange, reuse, deadline, .. } = routed;
+        let retries = &rules.limits.retries;
+        // A body may be longer than what is kept of it.
+        let repeats = retries.max > 0
+            && retries.idempotent
+            && (retries.harmless || message.method().is_idempotent())
+            && message.body().is_empty();
         record.attempts.set(record.attempts.get().saturating_add(1));
         record.endpoint.replace(Some(endpoint.memory.clone()));
         self.inner.call(Attempt {
@@ -149,6 +155,7 @@ where
             endpoint,
             exchange,
             reuse,
+            repeats,
             begun,
             limit: rules.limits.attempt_timeout,
             deadline,
