@@ -70,13 +70,9 @@ impl ProxyMetrics {
             admission_waiting: gauge("admission_waiting", "Requests that wait for one in flight to end."),
             admission_timeouts_total: counter(
                 "admission_timeouts_total",
-                "Requests that waited in vain for one in flight to end.",
+                "Requests that waited there in vain.",
             ),
-            admission_wait_seconds: names.histogram(
-                "admission_wait_seconds",
-                "How long requests waited for one in flight to end, of those that had to.",
-                &REQUEST_BUCKETS,
-            ),
+            admission_wait_seconds: waits(names),
             requests_abandoned_total: counter(
                 "requests_abandoned_total",
                 "Requests whose client went away before the response had ended.",
@@ -133,4 +129,9 @@ impl ProxyMetrics {
     pub fn ejections(&self, cause: &'static str) -> IntCounter {
         self.ejections.with_label_values(&[cause])
     }
+}
+
+fn waits(names: &Names) -> Histogram {
+    let help = "How long requests waited for one in flight to end, of those that had to.";
+    names.histogram("admission_wait_seconds", help, &REQUEST_BUCKETS)
 }
