@@ -34,6 +34,13 @@ impl Moment {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
+    /// This moment, earlier by a duration (whole milliseconds); the first one where that was before there were any.
+    #[must_use]
+    pub fn before(self, duration: Duration) -> Self {
+        let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_sub(millis).max(1))
+    }
+
     /// How long ago `earlier` was; zero when it lies ahead.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -110,6 +117,8 @@ mod tests {
         let later = Moment::START.after(Duration::from_millis(250));
         assert_eq!(later.since(Moment::START), Duration::from_millis(250));
         assert_eq!(Moment::START.since(later), Duration::ZERO);
+        assert_eq!(later.before(Duration::from_millis(50)), Moment::START.after(Duration::from_millis(200)));
+        assert_eq!(later.before(Duration::from_secs(1)), Moment::START);
     }
 
     #[tokio::test(start_paused = true)]

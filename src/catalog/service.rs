@@ -16,6 +16,7 @@ use super::removal::Recent;
 use super::snapshot::{Members, Snapshot};
 use super::source::SourceSet;
 use super::sources::Followed;
+use super::store::handover::Inheritance;
 use super::subscription::{Claim, Freshness, Subscription};
 use crate::clock::Moment;
 use crate::endpoint::{Care, Endpoint, Group};
@@ -27,6 +28,8 @@ use crate::registry::{Listing, Skipped, View};
 pub(super) struct Service {
     /// All endpoints, in order of address.
     pub(super) endpoints: Arc<[Endpoint]>,
+    /// What an earlier process left of them.
+    pub(super) inheritance: Option<Inheritance>,
     /// What they have in common.
     pub(super) group: Arc<Group>,
     /// How they are treated.
@@ -109,6 +112,7 @@ impl Service {
     pub(super) fn new(heard: Vec<Option<Heard>>, care: Arc<Care>) -> Self {
         Self {
             endpoints: Arc::new([]),
+            inheritance: None,
             group: Arc::default(),
             care,
             absent: false,
@@ -203,6 +207,7 @@ impl Service {
         };
         let before = self.freshness();
         let mut reconciled = reconcile(&self.endpoints, providers, &self.group, number);
+        self.inherit(&reconciled.added, now);
         skipped.append(&mut reconciled.duplicates);
         let newly_skipped = news(&self.skipped, &skipped);
         let (mut endpoints, withdrawn, kept) = self.judge(&mut reconciled, &occasion);

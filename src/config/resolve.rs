@@ -40,6 +40,8 @@ const fn ms(millis: u64) -> Duration {
 pub(super) const ANY_TIME: Time = Time(Duration::ZERO..=DAY);
 /// Durations that bound something, and so must let something happen.
 pub(super) const SOME_TIME: Time = Time(ms(1)..=DAY);
+/// How long experience may be handed over: longer ago, nobody knows whether it still holds.
+const HANDOVER_TIME: Time = Time(Duration::ZERO..=Duration::from_mins(10));
 /// Numbers that bound something.
 pub(super) const COUNT: RangeInclusive<usize> = 1..=1_000_000;
 /// Attempts after the first.
@@ -73,7 +75,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         checks.by_service.extend(service.map(|service| (service, check)));
     });
     usual_check.must_be_of_use(top, &checks);
-    let store = top.section("store", store);
+    let (store, handover) = top.section("store", store);
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
     let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
@@ -102,6 +104,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         sources: sources?,
         restrictions,
         store,
+        handover,
         catalog,
         cares: Cares::default(),
         checks,
@@ -135,12 +138,13 @@ fn held_together(top: &Section<'_>, config: &Config) {
     }
 }
 
-fn store(section: &mut Section<'_>) -> Option<PathBuf> {
+fn store(section: &mut Section<'_>) -> (Option<PathBuf>, Duration) {
     let is_enabled = section.get("enabled", &Flag, true);
     let folder = text("the path of a folder", "/var/lib/wayside");
     let folder =
         section.optional("folder", &folder, "what STATE_DIRECTORY says, as systemd sets it, else none");
-    folder.filter(|_| is_enabled).map(PathBuf::from)
+    let handover = section.get("handover", &HANDOVER_TIME, Duration::from_mins(1));
+    (folder.filter(|_| is_enabled).map(PathBuf::from), handover)
 }
 
 fn naming(section: &mut Section<'_>) -> Naming {

@@ -81,6 +81,16 @@ impl Checked {
         self.unwell_since.swap(0, Ordering::Relaxed) != 0
     }
 
+    /// Takes over what another process knew, `elapsed` after that was so.
+    pub(super) fn recall(&self, known: &Checking, elapsed: Duration, now: Moment) {
+        let ago = |age: Duration| now.before(age.saturating_add(elapsed)).to_bits();
+        self.unwell_since.store(known.unwell.map_or(0, ago), Ordering::Relaxed);
+        self.last.store(ago(known.last), Ordering::Relaxed);
+        self.failed.store(known.cause.is_some(), Ordering::Relaxed);
+        self.in_a_row.store(known.in_a_row, Ordering::Relaxed);
+        self.cause.lock().clone_from(&known.cause);
+    }
+
     /// Whether it was ever checked.
     pub fn was_checked(&self) -> bool {
         self.last.load(Ordering::Relaxed) != 0

@@ -9,6 +9,7 @@ mod limbo;
 mod load;
 mod outcome;
 mod reach;
+mod remembered;
 mod token;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ pub use limbo::{Cause, Limbo};
 pub use load::LoadGuard;
 pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
+pub use remembered::{Remembered, Unreachable};
 pub use token::{Token, TokenError};
 
 use crate::clock::Moment;

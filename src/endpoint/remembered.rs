@@ -1,0 +1,169 @@
+//! What is worth knowing of an endpoint in another process: ages and times left, since each process has moments of its own.
+
+use std::time::Duration;
+
+use super::{Checking, Ghost, Memory, ReachState};
+use crate::clock::Moment;
+
+/// What is worth knowing of an endpoint in another process. All times are as of its making.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Remembered {
+    /// How long ago it answered last.
+    pub answered: Option<Duration>,
+    /// That connections fail.
+    pub unreachable: Option<Unreachable>,
+    /// What is behind its record, if that outlived its provider.
+    pub ghost: Option<Ghost>,
+    /// What checks found, unless all is well.
+    pub check: Option<Checking>,
+}
+
+/// That connections to an endpoint fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unreachable {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Time until one request may try.
+    pub pause: Duration,
+    /// For how long none succeeded.
+    pub failing: Duration,
+}
+
+impl Memory {
+    /// What is worth knowing of it in another process.
+    pub fn remember(&self, now: Moment) -> Remembered {
+        let unreachable = match self.reach.state(now) {
+            ReachState::Reachable => None,
+            ReachState::Unreachable { failures, pause } => {
+                Some(Unreachable { failures, pause, failing: self.reach.failing_for(now) })
+            }
+        };
+        let is_worth = |checking: &Checking| checking.unwell.is_some() || checking.cause.is_some();
+        Remembered {
+            answered: self.answered().map(|answered| now.since(answered)),
+            unreachable,
+            ghost: self.ghost(),
+            check: self.checked.state(now).filter(is_worth),
+        }
+    }
+
+    /// Takes over what another process knew of it, `elapsed` after that was remembered. To be called before anybody else
+    /// knows of it. Whatever is told, nothing lasts longer than if this process had found it out now.
+    pub fn recall(&self, remembered: &Remembered, elapsed: Duration, now: Moment) {
+        let Remembered { answered, unreachable, ghost, check } = remembered;
+        if let Some(ago) = answered {
+            let bits = now.before(ago.saturating_add(elapsed)).to_bits();
+            self.answered.store(bits, std::sync::atomic::Ordering::Relaxed);
+        }
+        if let Some(unreachable) = unreachable {
+            self.reach.recall(unreachable, elapsed, now);
+        }
+        if let Some(ghost) = ghost.filter(|_| unreachable.is_some()) {
+            self.haunting.begin(ghost);
+        }
+        if let Some(check) = check {
+            self.checked.recall(check, elapsed, now);
+        }
+        if !self.is_available() {
+            self.group.change();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::endpoint::{Counts, Ending, Outcome};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn at(seconds: u64) -> Moment {
+        Moment::from_millis(seconds * 1000)
+    }
+
+    fn memory() -> Memory {
+        Memory::new(1, "10.0.0.1:80".parse().unwrap())
+    }
+
+    /// The same endpoint in another process, this long after.
+    fn handed_over(memory: &Memory, at: Moment, elapsed: Duration, now: Moment) -> Memory {
+        let next = self::memory();
+        next.recall(&memory.remember(at), elapsed, now);
+        next
+    }
+
+    #[test]
+    fn who_is_out_stays_out_for_the_rest_of_its_pause_and_is_tried_once() {
+        let memory = memory();
+        for second in [100, 101, 103] {
+            memory.note(Outcome::Unreachable, Ending::at(at(second)));
+        }
+        assert_eq!(memory.remember(at(104)).unreachable.map(|it| it.pause), Some(3 * SECOND));
+        let next = handed_over(&memory, at(104), SECOND, at(0));
+        assert_eq!(next.reach.state(at(0)), ReachState::Unreachable { failures: 3, pause: 2 * SECOND });
+        assert!(!next.is_available() && !next.try_claim(Moment::from_millis(1999)));
+        assert!(next.try_claim(at(2)) && !next.try_claim(at(2)), "one, and not two");
+        next.answer(at(3));
+        assert!(next.is_available());
+        let later = handed_over(&memory, at(104), 50 * SECOND, at(7));
+        assert!(!later.is_available() && later.try_claim(at(7)), "its pause is over, and one may try");
+        later.note(Outcome::Unreachable, Ending::at(at(8)));
+        assert_eq!(later.reach.state(at(8)), ReachState::Unreachable { failures: 4, pause: 8 * SECOND });
+    }
+
+    #[test]
+    fn checks_go_on_where_they_were() {
+        let (memory, counts) = (memory(), Counts { rise: 2, fall: 3 });
+        for second in 1..=4 {
+            memory.check(Err("GET / answered 500"), counts, at(second));
+        }
+        memory.check(Ok(()), counts, at(5));
+        let next = handed_over(&memory, at(6), SECOND, at(100));
+        let state = next.checked.state(at(100)).unwrap();
+        assert_eq!((state.unwell, state.last, state.in_a_row), (Some(4 * SECOND), 2 * SECOND, 1));
+        assert!(!next.is_available() && next.check(Ok(()), counts, at(101)), "the second pass in a row");
+        assert!(next.is_available());
+        assert_eq!(next.remember(at(101)).check, None, "there is nothing to tell of who is well");
+    }
+
+    #[test]
+    fn ghosts_and_answers_are_handed_over() {
+        let memory = memory();
+        memory.answer(at(10));
+        memory.haunt(Ghost::Stranger, at(20), 0.5);
+        let next = handed_over(&memory, at(30), Duration::ZERO, at(60));
+        assert_eq!((next.ghost(), next.answered()), (Some(Ghost::Stranger), Some(at(40))));
+        let early = handed_over(&memory, at(30), Duration::ZERO, at(0));
+        assert_eq!(
+            early.answered(),
+            Some(Moment::START),
+            "a process that has just begun knows no earlier moment"
+        );
+        assert_eq!(handed_over(&self::memory(), at(5), SECOND, at(0)).remember(at(0)), Remembered::default());
+    }
+
+    proptest! {
+        /// Whatever a file says: nobody is out for more than a minute and a trial, or waits longer than the fact itself would.
+        #[test]
+        fn nothing_lasts_longer_than_if_it_were_found_out_now(
+            failures in any::<u32>(),
+            pause in any::<u64>(),
+            failing in any::<u64>(),
+            elapsed in any::<u64>(),
+            now in 0..u64::MAX / 2,
+        ) {
+            let (memory, now) = (memory(), Moment::from_millis(now));
+            let millis = Duration::from_millis;
+            let unreachable = Unreachable { failures, pause: millis(pause), failing: millis(failing) };
+            let remembered = Remembered { unreachable: Some(unreachable), ..Remembered::default() };
+            memory.recall(&remembered, millis(elapsed), now);
+            prop_assert!(!memory.is_available());
+            prop_assert!(memory.try_claim(now.after(Duration::from_secs(60))));
+            memory.note(Outcome::Unreachable, Ending::at(now.after(Duration::from_secs(61))));
+            memory.reached();
+            prop_assert!(memory.is_available());
+        }
+    }
+}
