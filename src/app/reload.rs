@@ -20,7 +20,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 11] = [
+const AT_ONCE: [&str; 13] = [
     "announce",
     "route",
     "service",
@@ -30,6 +30,8 @@ const AT_ONCE: [&str; 11] = [
     "timeouts.attempt",
     "services.policy",
     "services.check",
+    "services.shadow_policy",
+    "services.load_bound",
     "upstream.tls",
     "log.level",
 ];

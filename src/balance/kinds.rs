@@ -7,9 +7,12 @@ use std::sync::Arc;
 use rand::rngs::SmallRng;
 use thiserror::Error;
 
-use super::Balancer;
+use super::least_request::LeastRequest;
+use super::maglev::Maglev;
+use super::peak_ewma::PeakEwma;
 use super::random::Random;
 use super::round_robin::RoundRobin;
+use super::{Balancer, Choice};
 use crate::endpoint::Endpoint;
 
 /// How an endpoint is chosen.
@@ -20,6 +23,12 @@ pub enum Policy {
     RoundRobin,
     /// By chance, in proportion to weight.
     Random,
+    /// Of two drawn by weight, the one with less in flight.
+    LeastRequest,
+    /// Of two drawn by weight, the one whose latency times load is less.
+    PeakEwma,
+    /// By the key of the request: the same key to the same endpoint.
+    Maglev,
 }
 
 /// A text that names no policy.
@@ -29,16 +38,26 @@ pub struct PolicyError(String);
 
 impl Policy {
     /// All there are.
-    pub const ALL: [Self; 2] = [Self::RoundRobin, Self::Random];
+    pub const ALL: [Self; 5] =
+        [Self::RoundRobin, Self::Random, Self::LeastRequest, Self::PeakEwma, Self::Maglev];
 
     /// The word for it in configuration, logs and admin answers.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::RoundRobin => "round-robin",
             Self::Random => "random",
+            Self::LeastRequest => "least-request",
+            Self::PeakEwma => "peak-ewma",
+            Self::Maglev => "maglev",
         }
     }
 
+    fn names() -> String {
+        Self::ALL.map(|policy| format!("{:?}", policy.as_str())).join(" or ")
+    }
+}
+
+impl Choice {
     /// The balancer for these endpoints, of which there is at least one, in order of address.
     ///
     /// An order goes on where `previous` stood; without one it begins at a random place, which `rng` decides.
@@ -48,14 +67,13 @@ impl Policy {
         previous: Option<&dyn Balancer>,
         rng: &mut SmallRng,
     ) -> Arc<dyn Balancer> {
-        match self {
-            Self::RoundRobin => Arc::new(RoundRobin::new(endpoints, previous, rng)),
-            Self::Random => Arc::new(Random::new(endpoints)),
+        match self.policy {
+            Policy::RoundRobin => Arc::new(RoundRobin::new(endpoints, previous, rng)),
+            Policy::Random => Arc::new(Random::new(endpoints)),
+            Policy::LeastRequest => Arc::new(LeastRequest::new(endpoints)),
+            Policy::PeakEwma => Arc::new(PeakEwma::new(endpoints)),
+            Policy::Maglev => Arc::new(Maglev::new(endpoints, self.load_bound)),
         }
-    }
-
-    fn names() -> String {
-        Self::ALL.map(|policy| format!("{:?}", policy.as_str())).join(" or ")
     }
 }
 
@@ -85,7 +103,7 @@ mod tests {
         }
         assert_eq!(
             "roundrobin".parse::<Policy>().unwrap_err().to_string(),
-            r#"there is no policy "roundrobin"; write "round-robin" or "random""#
+            r#"there is no policy "roundrobin"; write "round-robin" or "random" or "least-request" or "peak-ewma" or "maglev""#
         );
     }
 }

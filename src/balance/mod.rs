@@ -1,17 +1,26 @@
 //! A balancer: the picker built for one snapshot, which proposes one endpoint after the other.
 
+mod alias;
 mod ask;
+mod bound;
 mod choice;
 pub mod kinds;
+pub mod least_request;
+pub mod maglev;
+pub mod peak_ewma;
 pub mod random;
 pub mod rng;
 pub mod round_robin;
+mod two_choices;
 mod wish;
+
+#[cfg(test)]
+mod properties;
 
 use std::fmt;
 
 pub use ask::{Ask, Detour};
-pub use choice::Choice;
+pub use choice::{Choice, LoadBound, LoadBoundError};
 pub use kinds::{Policy, PolicyError};
 pub use wish::{Named, Wish};
 
@@ -20,8 +29,8 @@ use crate::provider::Address;
 
 /// What proposes an endpoint of one snapshot for each attempt.
 ///
-/// Knows weights, not availability: whoever asks looks at the endpoint, and asks again when it cannot be used. Shared by
-/// all workers, never locked, allocates nothing.
+/// Knows weights, and may look at how endpoints are; but whoever asks judges that, and asks again when one cannot be used.
+/// Shared by all workers, never locked, allocates nothing.
 pub trait Balancer: Send + Sync + fmt::Debug {
     /// The next candidate: an index below the number of endpoints the balancer was built for. `turn` counts the
     /// proposals of one pick, from 0.
@@ -36,6 +45,8 @@ pub trait Balancer: Send + Sync + fmt::Debug {
 pub struct Position {
     /// The address proposed last, by this balancer or the ones it took the place of.
     pub last: Address,
+    /// The address whose turn is next.
+    pub next: Address,
     /// The share of its cycle that is over, from 0 to 1.
     pub phase: f64,
 }

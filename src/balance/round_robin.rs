@@ -38,13 +38,16 @@ impl RoundRobin {
     /// The picker for these endpoints, of which there is at least one, in order of address.
     ///
     /// The first turn falls to the successor of the endpoint that `previous` proposed last, by order of address even when
-    /// that one is gone; without `previous` a random one begins, so that a fleet does not call on the same host at once.
+    /// that one is gone. When the one whose turn was next is gone, or there is no `previous`, a random one begins: a fleet of
+    /// sidecars learns of a change at the same moment, and must not give the turns of one that left to its successor.
     pub fn new(endpoints: &Arc<[Endpoint]>, previous: Option<&dyn Balancer>, rng: &mut SmallRng) -> Self {
         let schedule = Schedule::new(&weights(endpoints));
         let position = previous.and_then(Balancer::position);
         let first = match &position {
-            Some(position) => successor(&schedule, endpoints, position),
-            None => rng.random_range(0..schedule.len()),
+            Some(position) if has_turns(endpoints, &position.next) => {
+                successor(&schedule, endpoints, position)
+            }
+            Some(_) | None => rng.random_range(0..schedule.len()),
         };
         Self {
             next: CachePadded::new(AtomicU64::new(first)),
@@ -63,15 +66,19 @@ impl Balancer for RoundRobin {
 
     fn position(&self) -> Option<Position> {
         let next = self.next.load(Ordering::Relaxed);
-        let last = match next.checked_sub(self.first) {
-            Some(0) => self.before.clone()?,
-            _ => self.endpoints[self.schedule.turn(next.wrapping_sub(1))].provider.address.clone(),
-        };
+        let address = |ticket: u64| self.endpoints[self.schedule.turn(ticket)].provider.address.clone();
+        let last = if next == self.first { self.before.clone()? } else { address(next.wrapping_sub(1)) };
         let cycle = self.schedule.len();
         #[expect(clippy::cast_precision_loss, reason = "a schedule has far fewer than 2^52 turns")]
         let phase = (next % cycle) as f64 / cycle as f64;
-        Some(Position { last, phase })
+        Some(Position { last, next: address(next), phase })
     }
+}
+
+/// Whether this address is there and gets turns. Where all weights are 0, whoever is there does, and a random place is as good.
+fn has_turns(endpoints: &[Endpoint], address: &Address) -> bool {
+    let place = endpoints.binary_search_by(|endpoint| endpoint.provider.address.cmp(address));
+    place.is_ok_and(|place| endpoints[place].weight.hundredths() > 0)
 }
 
 /// The ticket that follows the endpoint proposed last, or the one before its place when it is gone or gets no turns; of
@@ -86,7 +93,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::balance::{Policy, rng};
+    use crate::balance::{Choice, Policy, rng};
     use crate::clock::Moment;
     use crate::endpoint::Memory;
     use crate::provider::{Provider, Weight};
@@ -122,35 +129,46 @@ mod tests {
         let before = endpoints(&[(10, 100), (20, 100), (30, 100), (40, 100)]);
         let mut rng = rng::for_worker(1, 0);
         let next_host = |after: &[(u8, u32)], last: usize, rng: &mut SmallRng| {
-            let balancer = Policy::RoundRobin.build(&before, None, rng);
+            let balancer = Choice::from(Policy::RoundRobin).build(&before, None, rng);
             while turns(&*balancer, 1)[0] != last {}
             let after_list = endpoints(after);
-            let balancer = Policy::RoundRobin.build(&after_list, Some(&*balancer), rng);
+            let balancer = Choice::from(Policy::RoundRobin).build(&after_list, Some(&*balancer), rng);
             after[turns(&*balancer, 1)[0]].0
         };
         let same = [(10, 100), (20, 100), (30, 100), (40, 100)];
         assert_eq!(next_host(&same, 1, &mut rng), 30);
         assert_eq!(next_host(&same, 3, &mut rng), 10);
         assert_eq!(next_host(&[(10, 100), (30, 100), (40, 100)], 1, &mut rng), 30, "the last one is gone");
-        assert_eq!(next_host(&[(10, 100), (20, 100), (40, 100)], 1, &mut rng), 40, "its successor is gone");
         assert_eq!(
-            next_host(&[(10, 100), (20, 100), (25, 100)], 1, &mut rng),
+            next_host(&[(10, 100), (20, 100), (25, 100), (30, 100)], 1, &mut rng),
             25,
             "a new one stands between"
         );
         assert_eq!(next_host(&[(20, 100)], 1, &mut rng), 20, "it is alone");
-        assert_eq!(next_host(&[(30, 100), (40, 100)], 0, &mut rng), 30, "the head of the order is gone");
-        assert_eq!(
-            next_host(&[(10, 100), (20, 0), (30, 300)], 0, &mut rng),
-            30,
-            "its neighbour gets no turns"
-        );
+        assert_eq!(next_host(&[(30, 100), (40, 100)], 1, &mut rng), 30, "the head of the order is gone");
+    }
+
+    #[test]
+    fn begins_anywhere_when_the_one_whose_turn_it_was_is_gone() {
+        let before = endpoints(&[(10, 100), (20, 100), (30, 100), (40, 100)]);
+        for after in [[(10, 100), (20, 0), (30, 100), (40, 100)], [(9, 0), (10, 100), (30, 100), (40, 100)]] {
+            let after = endpoints(&after);
+            let mut begun = [false; 4];
+            for seed in 0..64 {
+                let mut rng = rng::for_worker(seed, 0);
+                let balancer = Choice::from(Policy::RoundRobin).build(&before, None, &mut rng);
+                while turns(&*balancer, 1)[0] != 0 {}
+                let balancer = Choice::from(Policy::RoundRobin).build(&after, Some(&*balancer), &mut rng);
+                begun[turns(&*balancer, 1)[0]] = true;
+            }
+            assert_eq!(begun.iter().filter(|begun| **begun).count(), 3, "{begun:?}");
+        }
     }
 
     #[test]
     fn two_threads_are_exactly_fair_together() {
         let endpoints = endpoints(&[(1, 100), (2, 100), (3, 100), (4, 100), (5, 100), (6, 100), (7, 100)]);
-        let balancer = Policy::RoundRobin.build(&endpoints, None, &mut rng::for_worker(3, 0));
+        let balancer = Choice::from(Policy::RoundRobin).build(&endpoints, None, &mut rng::for_worker(3, 0));
         let worker = || {
             let mut counts = [0_u32; 7];
             for turn in turns(&*balancer, 35_000) {
@@ -175,10 +193,15 @@ mod tests {
             let mut rng = rng::for_worker(9, 0);
             let mut last: Option<Arc<dyn Balancer>> = None;
             let mut order: Vec<u8> = Vec::new();
+            let mut next = None;
             for (hosts, picks) in steps {
                 let hosts: Vec<(u8, u32)> = hosts.into_iter().map(|host| (host, 100)).collect();
                 let list = endpoints(&hosts);
-                let balancer = Policy::RoundRobin.build(&list, last.as_deref(), &mut rng);
+                let balancer = Choice::from(Policy::RoundRobin).build(&list, last.as_deref(), &mut rng);
+                // Where the one whose turn was next is gone, the order begins anew.
+                if next.is_some_and(|next| hosts.iter().all(|(host, _)| *host != next)) {
+                    order.clear();
+                }
                 for turn in turns(&*balancer, picks) {
                     let host = hosts[turn].0;
                     if let Some(before) = order.last() {
@@ -187,6 +210,8 @@ mod tests {
                     }
                     order.push(host);
                 }
+                let upcoming = balancer.position().map(|position| position.next.to_string());
+                next = hosts.iter().map(|(host, _)| *host).find(|host| upcoming.as_deref() == Some(&format!("10.0.0.{host}:80")));
                 last = Some(balancer);
             }
         }

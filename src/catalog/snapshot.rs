@@ -117,11 +117,10 @@ impl Snapshot {
     /// An order of the policy goes on where it stood in `previous`. When there are only spares, they are picked like any.
     pub fn new(members: &Members, claim: &Claim, previous: &Self, now: Moment, rng: &mut SmallRng) -> Self {
         let (endpoints, spares) = apart(claim.subset.select(&members.endpoints));
-        let policy = claim.choice.policy;
         let balancer = if same_endpoints(&endpoints, &previous.endpoints) {
             previous.balancer.clone()
         } else {
-            (!endpoints.is_empty()).then(|| policy.build(&endpoints, previous.balancer.as_deref(), rng))
+            (!endpoints.is_empty()).then(|| claim.choice.build(&endpoints, previous.balancer.as_deref(), rng))
         };
         let weightless = endpoints.iter().all(|endpoint| endpoint.weight.hundredths() == 0);
         let (made, first_pick) = (now, AtomicU64::new(0));

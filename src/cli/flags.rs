@@ -38,7 +38,7 @@ pub(super) struct Flags {
     /// Serve requests with this many threads [env: WAYSIDE_WORKERS] [default: auto: 2, or 1 on a single core]
     #[arg(long, value_name = "N")]
     workers: Option<String>,
-    /// Choose providers by this policy: round-robin or random [env: WAYSIDE_POLICY] [default: round-robin]
+    /// Choose providers by this policy: round-robin, random, least-request, peak-ewma or maglev [env: WAYSIDE_POLICY] [default: round-robin]
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
     /// Send every request to this service, whatever it names [env: WAYSIDE_SERVICE]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::announced::Known;
+use super::choices::Said;
 use super::reader::Section;
-use super::resolve::{POLICY, SERVICE};
+use super::resolve::SERVICE;
 use super::value::{TEXTS, text};
 use crate::balance::Choice;
 use crate::catalog::{Claim, Subset};
@@ -27,10 +28,10 @@ impl Services {
     /// Reads one `[[service]]`; gives its name.
     pub(super) fn declare(&mut self, section: &mut Section<'_>, known: &Known) -> Option<ServiceName> {
         let name = section.required("name", &SERVICE, "write the name that the registry has");
-        let policy = section.optional("policy", &POLICY, "as in [services]");
+        let said = Said::read(section, "as in [services]");
         let subset = subset(section, "any", "any").unwrap_or_default();
         known.check(section, "name", name.as_ref());
-        let choice = Choice { policy: policy.unwrap_or(self.choice.policy) };
+        let choice = said.over(section, self.choice);
         let service = name?;
         let claim = Claim { service: service.clone(), subset, choice };
         if self.claims.insert(service.clone(), claim).is_some() {

@@ -3,6 +3,7 @@
 mod announce;
 mod announced;
 mod checks;
+mod choices;
 mod declared;
 mod effective;
 mod error;

@@ -17,7 +17,6 @@ use super::routes;
 use super::services::services;
 use super::sources::{restriction, sources};
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
-use crate::balance::Policy;
 use crate::catalog::{Cares, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
@@ -46,8 +45,6 @@ const HANDOVER_TIME: Time = Time(Duration::ZERO..=Duration::from_mins(10));
 pub(super) const COUNT: RangeInclusive<usize> = 1..=1_000_000;
 /// Attempts after the first.
 pub(super) const RETRIES: Number<u8> = Number(0..=7);
-/// A policy.
-pub(super) const POLICY: Word<Policy> = Word(&Policy::ALL, |policy| policy.as_str());
 /// The name of a service.
 pub(super) const SERVICE: Parsed<ServiceName> = parsed("a service name", "greeter");
 

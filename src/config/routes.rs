@@ -5,11 +5,12 @@ use std::sync::Arc;
 use http::{HeaderName, HeaderValue, Method};
 
 use super::announced::Known;
+use super::choices::Said;
 use super::declared::{Services, subset};
 use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
-use super::resolve::{POLICY, RETRIES, SERVICE, SOME_TIME, shorter_than_request};
+use super::resolve::{RETRIES, SERVICE, SOME_TIME, shorter_than_request};
 use super::value::{Flag, List, Parsed, Problems, Shape, parsed, quoted};
 use crate::route::{HeaderPattern, HostPattern, Limits, Matcher, PathPrefix, Rewrite, Route, Rules};
 
@@ -50,14 +51,14 @@ fn route(section: &mut Section<'_>, number: usize, services: &Services, limits: 
     let path = section.optional("path", &PATH, "any");
     let methods = section.get("methods", &List(METHOD), Vec::new());
     let headers = section.get("headers", &Headers, Vec::new());
-    let policy = section.optional("policy", &POLICY, "as declared of the service");
+    let said = Said::read(section, "as declared of the service");
     let subset = subset(section, "as declared of the service", "as declared of the service");
     let rewrite = rewrite(section, path.is_some());
     let limits = route_limits(section, limits);
 
     let mut claim = services.claim(&service?);
     claim.subset = subset.unwrap_or(claim.subset);
-    claim.choice.policy = policy.unwrap_or(claim.choice.policy);
+    claim.choice = said.over(section, claim.choice);
     Some(Route {
         name: name.unwrap_or_else(|| format!("route-{number}")).into(),
         matcher: Matcher { hosts, path, methods, headers },

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use super::checks::{self, ServiceChecks};
+use super::choices::choice;
 use super::reader::Section;
-use super::resolve::{ANY_TIME, COUNT, POLICY, SOME_TIME};
+use super::resolve::{ANY_TIME, COUNT, SOME_TIME};
 use super::value::{Flag, Number, Time};
-use crate::balance::{Choice, Policy};
+use crate::balance::Choice;
 use crate::catalog;
 
 /// How long a ghost must have been silent to be deleted: long enough for any restart.
@@ -17,7 +18,7 @@ const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 /// Reads `[services]`.
 pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, ServiceChecks) {
     let default = catalog::Settings::default();
-    let choice = Choice { policy: section.get("policy", &POLICY, Policy::default()) };
+    let choice = choice(section);
     let settings = catalog::Settings {
         on_demand: section.get("on_demand", &Flag, default.on_demand),
         services_max: section.get("max", &Number(COUNT), default.services_max),

@@ -5,6 +5,7 @@ mod checked;
 mod fit;
 mod ghost;
 mod group;
+mod latency;
 mod limbo;
 mod load;
 mod outcome;
@@ -22,6 +23,7 @@ pub use checked::{Checked, Checking, Counts};
 pub use fit::Fit;
 pub use ghost::Ghost;
 pub use group::Group;
+pub use latency::Latency;
 pub use limbo::{Cause, Limbo};
 pub use load::LoadGuard;
 pub use outcome::{Ending, Outcome};
@@ -100,20 +102,26 @@ impl Endpoint {
 }
 
 /// What this proxy experienced with the provider at one address. Lives as long as the provider is announced.
+///
+/// The first fields are what a pick reads and what an attempt writes: they fill one cache line, which is all that a policy
+/// touches of an endpoint.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub struct Memory {
+    /// Attempts in flight. Written by the workers at pick and at the end of each body, read by balancers and admin.
+    in_flight: load::InFlight,
+    /// How long it is expected to take. Written by workers after each attempt, read by balancers and admin.
+    pub latency: Latency,
+    /// Whether connections succeed. Written by workers after each attempt, read at each pick.
+    pub reach: Reach,
+    /// Whether checks find it well. Written by whoever checks, read at each pick.
+    pub checked: Checked,
     /// A number of its own within this process; connection pools are keyed by it.
     pub number: u64,
     /// The address it is about.
     pub address: Address,
     /// The short name of whoever is there.
     pub token: Token,
-    /// Attempts in flight. Written by the workers at pick and at the end of each body, read by balancers and admin.
-    in_flight: CachePadded<load::InFlight>,
-    /// Whether connections succeed. Written by workers after each attempt, read at each pick.
-    pub reach: CachePadded<Reach>,
-    /// Whether checks find it well. Written by whoever checks, read at each pick.
-    pub checked: CachePadded<Checked>,
     /// Attempts begun. Written by the workers, read by metrics and admin.
     attempts: CachePadded<AtomicU64>,
     /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
@@ -138,12 +146,13 @@ impl Memory {
     /// A memory of nothing yet, of an endpoint among others of its service.
     pub fn among(group: Arc<Group>, number: u64, address: Address) -> Self {
         Self {
+            in_flight: load::InFlight::default(),
+            latency: Latency::default(),
+            reach: Reach::default(),
+            checked: Checked::default(),
             number,
             token: Token::of(&address),
             address,
-            in_flight: CachePadded::default(),
-            reach: CachePadded::default(),
-            checked: CachePadded::default(),
             attempts: CachePadded::default(),
             answered: AtomicU64::new(0),
             haunting: Haunting::default(),
@@ -170,8 +179,14 @@ impl Memory {
         self.ghost().is_none() && self.checked.is_well() && self.reach.try_claim(now)
     }
 
+    /// Whether it is time for a single attempt at an endpoint that is out.
+    pub fn is_due(&self, now: Moment) -> bool {
+        self.ghost().is_none() && self.reach.may_try(now)
+    }
+
     /// Notes how an attempt went. True when that put the endpoint out.
     pub fn note(&self, outcome: Outcome, ending: Ending) -> bool {
+        self.latency.note(outcome, &ending);
         if outcome != Outcome::Success {
             self.failures.fetch_add(1, Ordering::Relaxed);
         }
@@ -183,6 +198,11 @@ impl Memory {
             Outcome::Late | Outcome::Broken => false,
             Outcome::Unreachable => self.fail_to_connect(ending.now, ending.luck),
         }
+    }
+
+    /// Notes that the caller of an attempt went away before there was an answer: it says nothing but how long it took so far.
+    pub fn note_abandoned(&self, ending: Ending) {
+        self.latency.note_at_least(ending.took, ending.now);
     }
 
     /// Notes that the provider answered a request. Whoever answers at a stranger's address proves nothing.

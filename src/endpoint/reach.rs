@@ -63,6 +63,12 @@ impl Reach {
             && self.trial_until.compare_exchange(trial, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
+    /// Whether a claim could succeed.
+    pub(super) fn may_try(&self, now: Moment) -> bool {
+        let trial = Moment::from_bits(self.trial_until.load(Ordering::Relaxed));
+        self.is_due(now) && trial.is_none_or(|until| until <= now)
+    }
+
     /// Notes that the provider was reached.
     pub(super) fn succeed(&self) {
         if !self.is_available() {

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each with a good registry before it, unless it says `registry` itself.
-const BROKEN: [&str; 61] = [
+const BROKEN: [&str; 65] = [
     "[registry]",
     "[registry]\nurl = \"127.0.0.1:2181\"",
     "[registry]\nurl = \"zk://127.0.0.1:2181\"",
@@ -49,7 +49,11 @@ const BROKEN: [&str; 61] = [
     "[upstream]\nconnections_max = 10\nidle_max = 20",
     "[upstream]\nidle_max = 99999999999999999999",
     "[services]\npolicy = \"roundrobin\"",
-    "[services]\npolicy = \"least-request\"",
+    "[services]\npolicy = \"fastest\"",
+    "[services]\nshadow_policy = \"off\"",
+    "[services]\nload_bound = 1",
+    "[services]\nload_bound = \"1.25\"",
+    "[[service]]\nname = \"a\"\nload_bound = 1.25",
     "[services]\non_demand = false",
     "[services]\nmax = 1\n[[service]]\nname = \"a\"\n[[service]]\nname = \"b\"",
     "[naming]\nhost_suffix = \".svc.local\"\npath = 1",
