@@ -20,8 +20,10 @@ pub struct Counts {
 ///
 /// It counts as well from the start, so that one that nobody checks is used, and a new one serves at once.
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Checked {
-    /// The bits of the moment since which it is unwell; 0 while well. Written by whoever checks, read at each pick.
+    /// The bits of the moment since which it is unwell; 0 while well. Written by whoever checks, read at each pick: it
+    /// comes first, beside what else is read then.
     unwell_since: AtomicU64,
     /// The bits of the moment of the last check; 0 before the first. Written by whoever checks, read by admin, as all below.
     last: AtomicU64,

@@ -181,7 +181,7 @@ impl Memory {
 
     /// Whether it is time for a single attempt at an endpoint that is out.
     pub fn is_due(&self, now: Moment) -> bool {
-        self.ghost().is_none() && self.reach.may_try(now)
+        self.ghost().is_none() && self.checked.is_well() && self.reach.may_try(now)
     }
 
     /// Notes how an attempt went. True when that put the endpoint out.

@@ -10,6 +10,8 @@ use crate::clock::Moment;
 pub struct Remembered {
     /// How long ago it answered last.
     pub answered: Option<Duration>,
+    /// How long it was expected to take.
+    pub latency: Option<Duration>,
     /// That connections fail.
     pub unreachable: Option<Unreachable>,
     /// What is behind its record, if that outlived its provider.
@@ -41,6 +43,7 @@ impl Memory {
         let is_worth = |checking: &Checking| checking.unwell.is_some() || checking.cause.is_some();
         Remembered {
             answered: self.answered().map(|answered| now.since(answered)),
+            latency: self.latency.known(now),
             unreachable,
             ghost: self.ghost(),
             check: self.checked.state(now).filter(is_worth),
@@ -50,10 +53,13 @@ impl Memory {
     /// Takes over what another process knew of it, `elapsed` after that was remembered. To be called before anybody else
     /// knows of it. Whatever is told, nothing lasts longer than if this process had found it out now.
     pub fn recall(&self, remembered: &Remembered, elapsed: Duration, now: Moment) {
-        let Remembered { answered, unreachable, ghost, check } = remembered;
+        let Remembered { answered, latency, unreachable, ghost, check } = remembered;
         if let Some(ago) = answered {
             let bits = now.before(ago.saturating_add(elapsed)).to_bits();
             self.answered.store(bits, std::sync::atomic::Ordering::Relaxed);
+        }
+        if let Some(latency) = latency {
+            self.latency.recall(*latency, elapsed, now);
         }
         if let Some(unreachable) = unreachable {
             self.reach.recall(unreachable, elapsed, now);
@@ -129,6 +135,20 @@ mod tests {
     }
 
     #[test]
+    fn a_latency_fades_on_the_way() {
+        let memory = memory();
+        assert_eq!(memory.remember(at(1)).latency, None, "a guess is nobody's experience");
+        memory.note(Outcome::Success, Ending { took: Duration::from_millis(200), ..Ending::at(at(10)) });
+        assert_eq!(memory.remember(at(10)).latency, Some(Duration::from_millis(200)));
+        let at_once = handed_over(&memory, at(10), Duration::ZERO, at(3));
+        assert_eq!(at_once.latency.expected(at(3)), Duration::from_millis(200));
+        let later = handed_over(&memory, at(10), 10 * SECOND, at(3));
+        let expected = later.latency.expected_ms(at(3));
+        assert!((72.0..75.0).contains(&expected), "a third is left after ten seconds: {expected}");
+        assert_eq!(later.latency.expected_ms(at(3)).to_bits(), memory.latency.expected_ms(at(20)).to_bits());
+    }
+
+    #[test]
     fn ghosts_and_answers_are_handed_over() {
         let memory = memory();
         memory.answer(at(10));
@@ -157,9 +177,13 @@ mod tests {
             let (memory, now) = (memory(), Moment::from_millis(now));
             let millis = Duration::from_millis;
             let unreachable = Unreachable { failures, pause: millis(pause), failing: millis(failing) };
-            let remembered = Remembered { unreachable: Some(unreachable), ..Remembered::default() };
+            let (answered, latency) = (Some(millis(failing)), Some(millis(pause)));
+            let unreachable = Some(unreachable);
+            let remembered = Remembered { answered, latency, unreachable, ..Remembered::default() };
             memory.recall(&remembered, millis(elapsed), now);
             prop_assert!(!memory.is_available());
+            let expected = memory.latency.expected_ms(now);
+            prop_assert!(expected > 0.0 && expected <= 300_000.0, "{expected}");
             prop_assert!(memory.try_claim(now.after(Duration::from_secs(60))));
             memory.note(Outcome::Unreachable, Ending::at(now.after(Duration::from_secs(61))));
             memory.reached();

@@ -15,6 +15,9 @@ pub(super) struct StoredMemory {
     /// How long ago it answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     answered_ms: Option<u64>,
+    /// How long it was expected to take, in microseconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    latency_us: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unreachable: Option<StoredUnreachable>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "ghost_word")]
@@ -42,11 +45,12 @@ struct StoredCheck {
 
 impl StoredMemory {
     pub(super) fn new(address: &Address, id: &str, remembered: &Remembered) -> Self {
-        let Remembered { answered, unreachable, ghost, check } = remembered;
+        let Remembered { answered, latency, unreachable, ghost, check } = remembered;
         Self {
             address: address.to_string(),
             id: id.into(),
             answered_ms: answered.map(millis),
+            latency_us: latency.map(|latency| u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)),
             unreachable: unreachable.map(|it| StoredUnreachable {
                 failures: it.failures,
                 pause_ms: millis(it.pause),
@@ -69,6 +73,7 @@ impl StoredMemory {
         let time = Duration::from_millis;
         let remembered = Remembered {
             answered: self.answered_ms.map(time),
+            latency: self.latency_us.map(Duration::from_micros),
             unreachable: self.unreachable.map(|it| Unreachable {
                 failures: it.failures,
                 pause: time(it.pause_ms),

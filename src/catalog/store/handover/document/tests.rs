@@ -9,6 +9,7 @@ fn legacy() -> Legacy {
     let seconds = Duration::from_secs;
     let ill = Remembered {
         answered: Some(seconds(4)),
+        latency: Some(Duration::from_micros(12_345)),
         unreachable: Some(Unreachable { failures: 3, pause: seconds(2), failing: seconds(9) }),
         ghost: Some(Ghost::Stranger),
         check: Some(Checking {
