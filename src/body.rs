@@ -24,6 +24,8 @@ pub struct End {
     pub broken: bool,
     /// Bytes of data passed on.
     pub bytes: u64,
+    /// The gRPC status in its trailers.
+    pub grpc_status: Option<u16>,
 }
 
 /// A body passed on as it comes, or one of our own.
@@ -38,6 +40,7 @@ pub struct Body(Option<Box<Content>>);
 struct Content {
     source: Source,
     bytes: u64,
+    grpc_status: Option<u16>,
     endings: ArrayVec<Box<dyn FnOnce(End)>, ENDINGS_MAX>,
 }
 
@@ -49,7 +52,7 @@ enum Source {
 
 impl Body {
     fn new(source: Source) -> Self {
-        Self(Some(Box::new(Content { source, bytes: 0, endings: ArrayVec::new_const() })))
+        Self(Some(Box::new(Content { source, bytes: 0, grpc_status: None, endings: ArrayVec::new_const() })))
     }
 
     /// No bytes at all.
@@ -87,7 +90,7 @@ impl Source {
 
 impl Content {
     fn end(&mut self, complete: bool, broken: bool) {
-        let end = End { complete, broken, bytes: self.bytes };
+        let end = End { complete, broken, bytes: self.bytes, grpc_status: self.grpc_status };
         for ending in self.endings.drain(..) {
             ending(end);
         }
@@ -130,6 +133,10 @@ impl HttpBody for Body {
         match &frame {
             Some(Ok(frame)) => {
                 content.bytes += frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                if let Some(trailers) = frame.trailers_ref() {
+                    content.grpc_status =
+                        trailers.get("grpc-status").and_then(|status| status.to_str().ok()?.parse().ok());
+                }
                 // Not every reader asks for the frame after the last one.
                 if content.source.is_empty() {
                     content.source = Source::Empty;
@@ -189,7 +196,7 @@ mod tests {
         body.frame().await.unwrap().unwrap();
         assert_eq!(
             seen.get(),
-            Some(End { complete: true, broken: false, bytes: 5 }),
+            Some(End { complete: true, broken: false, bytes: 5, grpc_status: None }),
             "no one may ask for another frame"
         );
     }
@@ -203,7 +210,7 @@ mod tests {
     fn a_body_nobody_reads_ends_incomplete() {
         let (body, seen) = watched(Body::from(Bytes::from_static(b"hello")));
         drop(body);
-        assert_eq!(seen.get(), Some(End { complete: false, broken: false, bytes: 0 }));
+        assert_eq!(seen.get(), Some(End { complete: false, broken: false, bytes: 0, grpc_status: None }));
     }
 
     #[test]
@@ -211,6 +218,6 @@ mod tests {
         let (body, seen) = watched(Body::empty());
         assert!(body.is_empty());
         drop(body);
-        assert_eq!(seen.get(), Some(End { complete: true, broken: false, bytes: 0 }));
+        assert_eq!(seen.get(), Some(End { complete: true, broken: false, bytes: 0, grpc_status: None }));
     }
 }

@@ -34,11 +34,11 @@ impl Moment {
         Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
-    /// This moment, earlier by a duration (whole milliseconds); the first one where that was before there were any.
+    /// This moment, earlier by a duration (whole milliseconds), but never before [`Moment::START`].
     #[must_use]
     pub fn before(self, duration: Duration) -> Self {
         let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_sub(millis).max(1))
+        Self(self.0.saturating_sub(millis)).max(Self::START)
     }
 
     /// How long ago `earlier` was; zero when it lies ahead.
@@ -117,8 +117,8 @@ mod tests {
         let later = Moment::START.after(Duration::from_millis(250));
         assert_eq!(later.since(Moment::START), Duration::from_millis(250));
         assert_eq!(Moment::START.since(later), Duration::ZERO);
-        assert_eq!(later.before(Duration::from_millis(50)), Moment::START.after(Duration::from_millis(200)));
-        assert_eq!(later.before(Duration::from_secs(1)), Moment::START);
+        assert_eq!(later.before(Duration::from_millis(50)), Moment::from_millis(200));
+        assert_eq!(later.before(Duration::MAX), Moment::START);
     }
 
     #[tokio::test(start_paused = true)]

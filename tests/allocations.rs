@@ -9,7 +9,7 @@ use wayside::balance::Ask;
 use wayside::balance::{Choice, LoadBound, Policy, rng};
 use wayside::catalog::{Claim, Members, Snapshot};
 use wayside::clock::Moment;
-use wayside::endpoint::{Ending, Endpoint, Memory, Outcome};
+use wayside::endpoint::{Care, Ending, Endpoint, Memory, Outcome, Said};
 use wayside::provider::{Address, Provider, Weight};
 
 fn snapshot(count: u32, choice: Choice) -> Snapshot {
@@ -51,7 +51,12 @@ fn no_pick_allocates() {
             let snapshot = snapshot(count, choice);
             assert_eq!(allocated(&snapshot), 0, "{choice:?}, {count} endpoints");
             for endpoint in snapshot.endpoints.iter().skip(1) {
-                endpoint.memory.note(Outcome::Unreachable, Ending::at(Moment::START));
+                endpoint.memory.note(
+                    Outcome::Unreachable,
+                    Said::Nothing,
+                    Ending::at(Moment::START),
+                    &Care::default(),
+                );
             }
             assert_eq!(allocated(&snapshot), 0, "{choice:?}, {count} endpoints, all but one out");
         }

@@ -18,7 +18,7 @@ use crate::balance::Policy;
 use crate::catalog::{self, Catalog, Claim, Source};
 use crate::clock::{Clock, Moment};
 use crate::drain::Drain;
-use crate::endpoint::{Ending, Outcome};
+use crate::endpoint::{Care, Ending, Outcome, Said};
 use crate::provider::{Provider, ServiceName};
 use crate::registry::format::Reason;
 use crate::registry::{Listing, Registry, RegistryError, Report, Reports, Skipped, View, Wanted, Watch};
@@ -141,7 +141,7 @@ async fn services_are_told_in_short_and_in_full() {
     operated.listed("greeter").await;
     let endpoints = operated.state.catalog.known()[0].endpoints.clone();
     let guard = endpoints[0].memory.begin();
-    endpoints[1].memory.note(Outcome::Broken, Ending::at(Moment::START));
+    endpoints[1].memory.note(Outcome::Broken, Said::Nothing, Ending::at(Moment::START), &Care::default());
     endpoints[1].memory.fail_to_connect(operated.state.clock.now(), 0.5);
     insta::assert_snapshot!("services", operated.json("/services").await.1);
     insta::assert_snapshot!("service", operated.json("/services/greeter").await.1);

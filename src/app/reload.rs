@@ -20,7 +20,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once; everything else waits for the next start.
-const AT_ONCE: [&str; 13] = [
+const AT_ONCE: [&str; 15] = [
     "announce",
     "route",
     "service",
@@ -29,6 +29,8 @@ const AT_ONCE: [&str; 13] = [
     "timeouts.request",
     "timeouts.attempt",
     "services.policy",
+    "services.health",
+    "services.limits",
     "services.check",
     "services.shadow_policy",
     "services.load_bound",

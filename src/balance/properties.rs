@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 
 use super::*;
 use crate::clock::Moment;
-use crate::endpoint::{Ending, LoadGuard, Memory, Outcome};
+use crate::endpoint::{Care, Ending, LoadGuard, Memory, Outcome, Said};
 use crate::provider::{Provider, Weight};
 
 const NOW: Moment = Moment::START;
@@ -74,7 +74,7 @@ proptest! {
     ) {
         let endpoints = endpoints(&weights);
         for endpoint in out.iter().filter_map(|index| endpoints.get(*index)) {
-            endpoint.memory.note(Outcome::Unreachable, Ending::at(NOW));
+            endpoint.memory.note(Outcome::Unreachable, Said::Nothing, Ending::at(NOW), &Care::default());
         }
         let _guards: Vec<LoadGuard> =
             load.iter().filter_map(|index| Some(endpoints.get(*index)?.memory.begin())).collect();
@@ -161,7 +161,7 @@ fn an_endpoint_that_is_out_does_not_win_for_having_nothing_in_flight() {
     for policy in [Policy::LeastRequest, Policy::PeakEwma] {
         for weights in [[100; 4], [100, 200, 300, 400]] {
             let endpoints = endpoints(&weights);
-            endpoints[1].memory.note(Outcome::Unreachable, Ending::at(NOW));
+            endpoints[1].memory.note(Outcome::Unreachable, Said::Nothing, Ending::at(NOW), &Care::default());
             let _guards: Vec<LoadGuard> =
                 [0, 2, 3].iter().map(|index| endpoints[*index].memory.begin()).collect();
             let mut rng = rng();
@@ -205,7 +205,7 @@ fn less_in_flight_and_less_latency_win() {
         (0..50).all(|_| balancer.propose(&mut Ask::new(NOW, &mut rng), 0) == index)
     };
     assert!(always(Policy::LeastRequest, 1) && always(Policy::PeakEwma, 1));
-    endpoints[1].memory.note(Outcome::Failure, Ending::at(NOW));
+    endpoints[1].memory.note(Outcome::Failure, Said::Nothing, Ending::at(NOW), &Care::default());
     assert!(always(Policy::LeastRequest, 1), "it fails, and has nothing in flight");
     assert!(always(Policy::PeakEwma, 0), "a failure is no fast answer");
 }
@@ -252,7 +252,7 @@ fn a_key_that_everybody_asks_for_is_shared_where_load_is_bounded() {
     let bounded = Choice { load_bound: LoadBound::from_hundredths(125), ..Policy::Maglev.into() };
     for weights in [vec![100; 10], (1..=10).map(|weight| weight * 100).collect()] {
         let endpoints = endpoints(&weights);
-        endpoints[4].memory.note(Outcome::Unreachable, Ending::at(NOW));
+        endpoints[4].memory.note(Outcome::Unreachable, Said::Nothing, Ending::at(NOW), &Care::default());
         let balancer = build(bounded, &endpoints);
         let mut rng = rng();
         let mut guards = Vec::new();

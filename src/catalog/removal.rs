@@ -86,7 +86,7 @@ pub fn judge(
             until: (!is_held).then(|| now.after(circumstances.limbo)),
             is_spare: !is_held,
             is_unconfirmed: is_held,
-            failures: endpoint.memory.failures(),
+            failures: endpoint.memory.unanswered(),
         };
         Verdict::Kept(Endpoint { limbo: Some(Arc::new(limbo)), ..endpoint })
     };
@@ -131,7 +131,7 @@ pub enum Lapse {
 /// Looks at an endpoint in limbo again.
 pub fn review(endpoint: &Endpoint, limbo: &Limbo, others: bool, at: Circumstances) -> Lapse {
     // What a check of it finds is no proof that it is gone.
-    if !endpoint.memory.reach.is_available() || endpoint.memory.failures() > limbo.failures {
+    if !endpoint.memory.reach.is_available() || endpoint.memory.unanswered() > limbo.failures {
         return Lapse::Ends("its record is gone, and it failed");
     }
     match limbo.until {
@@ -158,7 +158,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::endpoint::{Ending, Memory, Outcome};
+    use crate::endpoint::{Care, Ending, Memory, Outcome, Said};
     use crate::provider::Provider;
 
     const LIMBO: Duration = Duration::from_mins(1);
@@ -277,7 +277,12 @@ mod tests {
             let Verdict::Kept(endpoint) = verdict else { panic!("dropped") };
             let limbo = endpoint.limbo.as_deref().unwrap();
             if fail {
-                endpoint.memory.note(Outcome::Broken, Ending::at(Moment::START));
+                endpoint.memory.note(
+                    Outcome::Broken,
+                    Said::Nothing,
+                    Ending::at(Moment::START),
+                    &Care::default(),
+                );
             } else {
                 endpoint.memory.fail_to_connect(Moment::START, 0.5);
             }

@@ -206,8 +206,8 @@ impl Service {
             View::Present { providers, skipped } => (false, providers, skipped),
         };
         let before = self.freshness();
+        let was_listed = self.was_listed();
         let mut reconciled = reconcile(&self.endpoints, providers, &self.group, number);
-        self.inherit(&reconciled.added, now);
         skipped.append(&mut reconciled.duplicates);
         let newly_skipped = news(&self.skipped, &skipped);
         let (mut endpoints, withdrawn, kept) = self.judge(&mut reconciled, &occasion);
@@ -224,6 +224,16 @@ impl Service {
         if before == Freshness::Pending || applied.absence_changed || !applied.is_unchanged() {
             self.changed = Some(now);
         }
+        if was_listed {
+            // Of a first list all are new to us, and none of them to its work.
+            applied.reconciled.added.iter().for_each(|endpoint| endpoint.memory.begin_slowly());
+        }
+        // What an earlier process knew is no news to its work either.
+        self.inherit(&applied.reconciled.added, now);
+        for endpoint in &applied.reconciled.restarted {
+            endpoint.memory.begin_anew();
+            endpoint.memory.uncheck();
+        }
         self.endpoints = endpoints.into();
         self.absent = absent;
         self.skipped = skipped;
@@ -234,10 +244,6 @@ impl Service {
         applied.swaps = self.rebuild(now, rng);
         if applied.refreshed {
             self.freshness.send_replace(freshness);
-        }
-        for endpoint in &applied.reconciled.restarted {
-            endpoint.memory.find_well();
-            endpoint.memory.uncheck();
         }
         for endpoint in &applied.withdrawn {
             endpoint.memory.retire();
@@ -284,6 +290,9 @@ impl Service {
                 subscription.replace(after);
                 swaps.count += 1;
             }
+        }
+        if swaps.count > 0 {
+            self.group.make_room();
         }
         swaps
     }

@@ -20,6 +20,9 @@ use wishes::Places;
 /// Proposals asked for before all endpoints are looked at. Enough that with half of them out, one pick in 2^32 looks.
 const PROPOSALS_MAX: usize = 32;
 
+/// Endpoints passed over at one pick because they are new: when as many are, most are, and looking for others is in vain.
+const RAMPING_MAX: usize = 8;
+
 /// What a snapshot is made of: a service as it is known now.
 #[derive(Clone, Debug)]
 pub struct Members {
@@ -158,17 +161,26 @@ impl Snapshot {
         if let Some(granted) = ask.wish.and_then(|wish| self.grant(wish, ask)) {
             return granted;
         }
+        // The first that would do if no other did.
+        let (mut ramping, mut passed) = (None, 0);
         for turn in 0..PROPOSALS_MAX {
             let endpoint = &self.endpoints[balancer.propose(ask, turn)];
             match endpoint.fit(&self.care) {
                 Fit::Ready if !was_tried(endpoint, ask.tried) => return Ok(endpoint),
+                Fit::Ramping if !was_tried(endpoint, ask.tried) => {
+                    ramping.get_or_insert(endpoint);
+                    passed += 1;
+                    if passed == RAMPING_MAX {
+                        break;
+                    }
+                }
                 Fit::Out if ask.tried.is_empty() && endpoint.memory.try_claim(ask.now) => {
                     return Ok(endpoint);
                 }
-                Fit::Ready | Fit::Full | Fit::Out => {}
+                Fit::Ready | Fit::Ramping | Fit::Full | Fit::Out => {}
             }
         }
-        self.search(ask, &|endpoint| self.wants(endpoint))
+        ramping.map_or_else(|| self.search(ask, &|endpoint| self.wants(endpoint)), Ok)
     }
 
     /// Whether an endpoint asks for traffic. Of spares none is asked.
@@ -188,8 +200,10 @@ impl Snapshot {
             endpoints.filter(|endpoint| wanted(endpoint)).find(|endpoint| fits(endpoint))
         };
         let fit = |endpoint: &Endpoint, fit: Fit| endpoint.fit(&self.care) == fit;
-        if let Some(endpoint) = first(&|endpoint| fit(endpoint, Fit::Ready) && !was_tried(endpoint, tried)) {
-            return Ok(endpoint);
+        for wanted in [Fit::Ready, Fit::Ramping] {
+            if let Some(endpoint) = first(&|endpoint| fit(endpoint, wanted) && !was_tried(endpoint, tried)) {
+                return Ok(endpoint);
+            }
         }
         if first(&|endpoint| fit(endpoint, Fit::Full)).is_some() {
             return Err(NoEndpoint::Full);

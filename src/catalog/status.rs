@@ -13,7 +13,7 @@ use super::service::Service;
 use super::sources::Followed;
 use super::subscription::Freshness;
 use crate::clock::Moment;
-use crate::endpoint::{Checking, Endpoint, ReachState};
+use crate::endpoint::{Care, Checking, EjectionState, Endpoint, ReachState, Said};
 use crate::provider::ServiceName;
 use crate::registry::Skipped;
 
@@ -90,7 +90,7 @@ pub struct EndpointStatus {
     /// The registries that name it, where several are followed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub registries: Vec<String>,
-    /// `available`, `unwell`, `unreachable`, `limbo` or `ghost`.
+    /// `available`, `unwell`, `unreachable`, `ejected`, `limbo` or `ghost`.
     pub state: &'static str,
     /// Why it is in that state, unless it is available.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +103,10 @@ pub struct EndpointStatus {
     /// Failures to connect in a row, while unreachable.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connect_failures: Option<u32>,
-    /// Time until a request or a probe may try it again, while unreachable.
+    /// Ejections, as far as not forgotten, while ejected.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ejections: Option<u32>,
+    /// Time until a request or a probe may try it again, while unreachable or ejected.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pause_ms: Option<u64>,
     /// How long ago it answered last.
@@ -130,6 +133,11 @@ pub struct EndpointStatus {
     pub metadata: BTreeMap<String, String>,
     /// Attempts in flight.
     pub in_flight: u32,
+    /// How many may be in flight.
+    pub in_flight_max: u32,
+    /// How many should be in flight at most so far, while it is new or just back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ramp: Option<u32>,
     /// Attempts since it was first announced.
     pub attempts: u64,
     /// Attempts that failed since then.
@@ -197,7 +205,7 @@ impl ServiceStatus {
         let naming = registries::naming(service, sources);
         let endpoint = |endpoint: &Endpoint| {
             let registries = naming.get(&endpoint.provider.address).cloned().unwrap_or_default();
-            EndpointStatus { registries, ..EndpointStatus::of(endpoint, now) }
+            EndpointStatus { registries, ..EndpointStatus::of(endpoint, &service.care, now) }
         };
         let claims = service.claims.iter().map(|claimed| {
             let claim = claimed.subscription.claim();
@@ -244,23 +252,26 @@ impl FreshnessStatus {
 
 impl EndpointStatus {
     /// An endpoint, told at this moment.
-    pub fn of(endpoint: &Endpoint, now: Moment) -> Self {
+    pub fn of(endpoint: &Endpoint, care: &Care, now: Moment) -> Self {
         let Endpoint { provider, memory, weight, limbo } = endpoint;
         let (connect_failures, pause) = match memory.reach.state(now) {
             ReachState::Reachable => (None, None),
-            ReachState::Unreachable { failures, pause } => (Some(failures), Some(millis(pause))),
+            ReachState::Unreachable { failures, pause } => (Some(failures), Some(pause)),
         };
+        let ejection = memory.ejection(now);
+        let pause = pause.max(ejection.map(|ejection| ejection.pause));
         let checking = memory.checked.state(now);
         Self {
             id: provider.id.to_string(),
             address: provider.address.to_string(),
             registries: Vec::new(),
             state: endpoint.state(),
-            why: why(endpoint, checking.as_ref(), connect_failures),
+            why: why(endpoint, checking.as_ref(), connect_failures, ejection),
             record: provider.record.to_string(),
             tenure: provider.tenure.as_str(),
             connect_failures,
-            pause_ms: pause,
+            ejections: ejection.map(|ejection| ejection.times),
+            pause_ms: pause.map(millis),
             answered_ms_ago: memory.answered().map(|answered| millis(now.since(answered))),
             check: checking.map(CheckStatus::from),
             limbo: limbo.as_deref().map(|limbo| LimboStatus {
@@ -277,6 +288,8 @@ impl EndpointStatus {
             tls: provider.secure,
             metadata: provider.metadata.clone(),
             in_flight: memory.in_flight(),
+            in_flight_max: memory.in_flight_max(care),
+            ramp: memory.ramp().filter(|_| care.slow_start),
             attempts: memory.attempts(),
             failures: memory.failures(),
         }
@@ -284,7 +297,12 @@ impl EndpointStatus {
 }
 
 /// Why an endpoint is not simply available, in a sentence.
-fn why(endpoint: &Endpoint, checking: Option<&Checking>, connect_failures: Option<u32>) -> Option<String> {
+fn why(
+    endpoint: &Endpoint,
+    checking: Option<&Checking>,
+    connect_failures: Option<u32>,
+    ejection: Option<EjectionState>,
+) -> Option<String> {
     if let Some(ghost) = endpoint.memory.ghost() {
         return Some(ghost.as_str().to_owned());
     }
@@ -294,11 +312,22 @@ fn why(endpoint: &Endpoint, checking: Option<&Checking>, connect_failures: Optio
             None => "its check failed, and has not passed often enough since".to_owned(),
         });
     }
-    match (connect_failures, &endpoint.limbo) {
-        (Some(failures), _) => Some(format!("connections failed, {failures} in a row")),
-        (None, Some(limbo)) => Some(limbo.cause.sentence().to_owned()),
-        (None, None) => None,
+    match (connect_failures, ejection, &endpoint.limbo) {
+        (Some(failures), ..) => Some(format!("connections failed, {failures} in a row")),
+        (None, Some(ejection), _) => Some(ejected(ejection, endpoint.memory.last_failure())),
+        (None, None, Some(limbo)) => Some(limbo.cause.sentence().to_owned()),
+        (None, None, None) => None,
     }
+}
+
+fn ejected(EjectionState { grounds, times, pause }: EjectionState, last: Said) -> String {
+    let until = if pause.is_zero() {
+        "one request at a time tries it until one succeeds".to_owned()
+    } else {
+        format!("out for {:.1} s more", pause.as_secs_f64())
+    };
+    let times = if times == 1 { "once".to_owned() } else { format!("{times} times") };
+    format!("{grounds}, the last: {last}; {until}, ejected {times}")
 }
 
 impl SkippedStatus {

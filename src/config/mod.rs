@@ -2,6 +2,7 @@
 
 mod announce;
 mod announced;
+mod care;
 mod checks;
 mod choices;
 mod declared;

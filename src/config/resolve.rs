@@ -10,6 +10,7 @@ use std::time::Duration;
 use super::Config;
 use super::announce::announce;
 use super::announced::Known;
+use super::care::{Treatment, cares};
 use super::declared::Services;
 use super::listeners::{admin, listeners};
 use super::reader::Section;
@@ -17,7 +18,7 @@ use super::routes;
 use super::services::services;
 use super::sources::{restriction, sources};
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
-use crate::catalog::{Cares, Restrictions};
+use crate::catalog::Restrictions;
 use crate::health::Checks;
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
@@ -59,17 +60,20 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
     let admin = top.section("admin", |section| admin(section, &listeners));
-    let (catalog, choice, usual_check) = top.section("services", services);
+    let (catalog, choice, usual_check, treatment) = top.section("services", services);
     let mut naming = top.section("naming", naming);
     naming.choice = choice;
     let mut services = Services::new(choice);
     let mut restrictions = Restrictions::new();
+    let mut treatments = Vec::new();
     let mut checks = Checks { usual: usual_check.check(), by_service: BTreeMap::new() };
     top.sections("service", |section| {
         let service = services.declare(section, &known);
         restriction(section, service.clone(), sources.as_deref(), &mut restrictions);
         let check = section.section("check", |section| usual_check.of_one(section)).check();
-        checks.by_service.extend(service.map(|service| (service, check)));
+        checks.by_service.extend(service.clone().map(|service| (service, check)));
+        let treatment = Treatment::read(section, Some(&treatment));
+        treatments.extend(service.map(|service| (service, treatment)));
     });
     usual_check.must_be_of_use(top, &checks);
     let (store, handover) = top.section("store", store);
@@ -103,7 +107,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         store,
         handover,
         catalog,
-        cares: Cares::default(),
+        cares: cares(&treatment, treatments),
         checks,
         routes: Arc::new(Table::new(routes, naming)),
         declared,

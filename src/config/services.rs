@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::care::Treatment;
 use super::checks::{self, ServiceChecks};
 use super::choices::choice;
 use super::reader::Section;
@@ -16,7 +17,7 @@ const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 *
 const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 
 /// Reads `[services]`.
-pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, ServiceChecks) {
+pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, ServiceChecks, Treatment) {
     let default = catalog::Settings::default();
     let choice = choice(section);
     let settings = catalog::Settings {
@@ -31,6 +32,8 @@ pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice,
         ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
         reap_after: section.optional("reap_after", &REAP_TIME, "never"),
     };
+    // Sections within come last: keys after them would be theirs.
     let checks = section.section("check", checks::of_all);
-    (settings, choice, checks)
+    let treatment = Treatment::read(section, None);
+    (settings, choice, checks, treatment)
 }

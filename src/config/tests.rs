@@ -2,6 +2,7 @@
 
 mod announce;
 mod broken;
+mod care;
 mod reference;
 mod sources;
 

@@ -18,7 +18,8 @@ pub struct Counts {
 
 /// Whether checks find an endpoint well.
 ///
-/// It counts as well from the start, so that one that nobody checks is used, and a new one serves at once.
+/// It counts as well from the start, so that one that nobody checks is used, and a new one serves at once. What a pick reads
+/// comes first: see [`Memory`](super::Memory).
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Checked {

@@ -1,15 +1,28 @@
 //! What the endpoints of one service have in common: a count of changes, so that whoever reckons with how many of them
 //! are available need not look at all of them each time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
+
+use super::line::Line;
+use crate::clock::Moment;
+
+/// How long after it was found that no more may be ejected nobody looks at all endpoints again.
+const REFUSAL: Duration = Duration::from_millis(100);
 
 /// What the endpoints of one service have in common.
 #[derive(Debug, Default)]
 pub struct Group {
     /// Counts the times that one of them became available or ceased to be. Written by whoever notes that, read at each pick.
     changes: CachePadded<AtomicU64>,
+    /// The requests that wait for one of them to have room.
+    pub(super) line: Line,
+    /// Whether somebody decides at this moment whether one of them is ejected. Written by whoever does.
+    is_deciding: AtomicBool,
+    /// The bits of the moment at which it was last found that no more may be ejected. Written by whoever found it.
+    refused: AtomicU64,
 }
 
 impl Group {
@@ -19,6 +32,30 @@ impl Group {
     }
 
     pub(super) fn change(&self) {
-        self.changes.fetch_add(1, Ordering::AcqRel);
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        self.line.call();
+    }
+
+    /// Notes that one of them may have room now, for whoever waits.
+    pub fn make_room(&self) {
+        self.line.call();
+    }
+
+    /// Decides whether one more is ejected, unless somebody else is deciding, or it was found a moment ago that none may
+    /// be; `None` then. So no two that are each the last but one are ejected at once, and a storm of failures looks at all
+    /// endpoints only ten times a second.
+    pub(super) fn decide(&self, now: Moment, may: impl FnOnce() -> bool) -> Option<bool> {
+        let refused = Moment::from_bits(self.refused.load(Ordering::Relaxed));
+        if refused.is_some_and(|refused| refused <= now && now.since(refused) < REFUSAL)
+            || self.is_deciding.swap(true, Ordering::Acquire)
+        {
+            return None;
+        }
+        let may = may();
+        if !may {
+            self.refused.store(now.to_bits(), Ordering::Relaxed);
+        }
+        self.is_deciding.store(false, Ordering::Release);
+        Some(may)
     }
 }

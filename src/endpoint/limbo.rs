@@ -15,7 +15,7 @@ pub struct Limbo {
     pub is_spare: bool,
     /// Whether its going still has to be confirmed by asking a second time.
     pub is_unconfirmed: bool,
-    /// Its failures when it came here: with the next one it is dropped.
+    /// The attempts that were not answered when it came here: with the next one it is dropped.
     pub failures: u64,
 }
 

@@ -35,6 +35,8 @@ impl LoadGuard {
 
 impl Drop for LoadGuard {
     fn drop(&mut self) {
-        self.memory.in_flight.0.fetch_sub(1, Ordering::Relaxed);
+        // In one order with what those do who line up for room: see `Line::call`.
+        self.memory.in_flight.0.fetch_sub(1, Ordering::SeqCst);
+        self.memory.group.make_room();
     }
 }

@@ -1,39 +1,58 @@
 //! An endpoint: a provider as this proxy knows it, with the memory that survives every change of the registry.
 
 mod care;
+mod ceiling;
 mod checked;
+mod ejection;
 mod fit;
 mod ghost;
 mod group;
 mod latency;
 mod limbo;
+mod line;
 mod load;
+mod note;
 mod outcome;
+mod ramp;
 mod reach;
 mod remembered;
+mod said;
+mod share;
+mod tally;
 mod token;
+mod trial;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crossbeam_utils::CachePadded;
 
-pub use care::Care;
+pub use care::{Adaptive, Care, Ejecting, Queue};
 pub use checked::{Checked, Checking, Counts};
+pub use ejection::{Ejected, EjectionState};
 pub use fit::Fit;
 pub use ghost::Ghost;
 pub use group::Group;
 pub use latency::Latency;
 pub use limbo::{Cause, Limbo};
+pub use line::Place;
 pub use load::LoadGuard;
+pub use note::{Sentence, Verdict};
 pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
 pub use remembered::{Remembered, Unreachable};
+pub use said::Said;
+pub use tally::Grounds;
 pub use token::{Token, TokenError};
 
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, Weight};
+use ceiling::Ceiling;
+use ejection::{Ejection, Past};
 use ghost::Haunting;
+use ramp::Ramp;
+use tally::Tally;
+use trial::Trial;
 
 /// A provider as this proxy knows it: what was announced, and what was experienced.
 ///
@@ -61,7 +80,7 @@ impl Endpoint {
         self.memory.token
     }
 
-    /// Whether picking this endpoint is sound: reachable as far as is known.
+    /// Whether picking this endpoint is sound: it can be reached and does not fail, as far as is known.
     pub fn is_available(&self) -> bool {
         self.memory.is_available()
     }
@@ -91,8 +110,10 @@ impl Endpoint {
             "ghost"
         } else if !self.memory.checked.is_well() {
             "unwell"
-        } else if !self.is_available() {
+        } else if !self.memory.reach.is_available() {
             "unreachable"
+        } else if self.memory.is_ejected() {
+            "ejected"
         } else if self.limbo.is_some() {
             "limbo"
         } else {
@@ -110,12 +131,24 @@ impl Endpoint {
 pub struct Memory {
     /// Attempts in flight. Written by the workers at pick and at the end of each body, read by balancers and admin.
     in_flight: load::InFlight,
+    /// How much should be in flight while it is new. Written by workers while it is, read at each pick.
+    ramp: Ramp,
     /// How long it is expected to take. Written by workers after each attempt, read by balancers and admin.
     pub latency: Latency,
     /// Whether connections succeed. Written by workers after each attempt, read at each pick.
     pub reach: Reach,
-    /// Whether checks find it well. Written by whoever checks, read at each pick.
+    /// Whether it is out because attempts failed. Written by workers when that changes, read at each pick.
+    ejection: Ejection,
+    /// Whether checks find it well. Written by whoever checks, read at each pick: its first field, the last of the line.
     pub checked: Checked,
+    /// How often it was ejected, and why. Written by workers when that changes.
+    past: Past,
+    /// How much it bears, where that is found out. Written by workers after each attempt then, and read at each pick.
+    ceiling: Ceiling,
+    /// The right to try it while it is out. Written and read by workers.
+    trial: Trial,
+    /// What went well and what failed lately. Written by workers after each attempt, read by whoever notes a failure.
+    tally: CachePadded<Tally>,
     /// A number of its own within this process; connection pools are keyed by it.
     pub number: u64,
     /// The address it is about.
@@ -131,11 +164,20 @@ pub struct Memory {
     haunting: Haunting,
     /// Attempts that failed on the way to or at the provider. Written by the workers, read by metrics and admin.
     failures: AtomicU64,
+    /// Those of them that were not answered. Written by the workers, read by the catalog.
+    unanswered: AtomicU64,
+    /// How the last of them failed. Written by the workers, read by admin.
+    last: said::Last,
     /// Set once by the catalog when the provider is withdrawn; pools of a retired endpoint are dropped by workers.
     retired: AtomicBool,
     /// What it shares with the other endpoints of its service.
     group: Arc<Group>,
 }
+
+const _: () = assert!(
+    std::mem::offset_of!(Memory, checked) + size_of::<u64>() <= 64,
+    "what a pick reads fills one cache line"
+);
 
 impl Memory {
     /// A memory of nothing yet, of an endpoint by itself. `number` is unique within the process: the catalog counts.
@@ -147,9 +189,15 @@ impl Memory {
     pub fn among(group: Arc<Group>, number: u64, address: Address) -> Self {
         Self {
             in_flight: load::InFlight::default(),
+            ramp: Ramp::default(),
             latency: Latency::default(),
             reach: Reach::default(),
+            ejection: Ejection::default(),
             checked: Checked::default(),
+            past: Past::default(),
+            ceiling: Ceiling::default(),
+            trial: Trial::default(),
+            tally: CachePadded::default(),
             number,
             token: Token::of(&address),
             address,
@@ -157,6 +205,8 @@ impl Memory {
             answered: AtomicU64::new(0),
             haunting: Haunting::default(),
             failures: AtomicU64::new(0),
+            unanswered: AtomicU64::new(0),
+            last: said::Last::default(),
             retired: AtomicBool::new(false),
             group,
         }
@@ -170,70 +220,52 @@ impl Memory {
 
     /// Whether any attempt may be made there, as far as is known.
     pub fn is_available(&self) -> bool {
-        self.reach.is_available() && self.checked.is_well()
+        self.reach.is_available() && !self.ejection.is_out() && self.checked.is_well()
+    }
+
+    /// Whether it is out because attempts failed.
+    pub fn is_ejected(&self) -> bool {
+        self.ejection.is_out()
+    }
+
+    /// Why it is ejected and for how long, while it is.
+    pub fn ejection(&self, now: Moment) -> Option<EjectionState> {
+        self.ejection.state(&self.past, now)
+    }
+
+    /// What should be in flight at most while it is new or just back; `None` when it is neither.
+    pub fn ramp(&self) -> Option<u32> {
+        self.ramp.allowed()
     }
 
     /// Claims the right to a single attempt at an endpoint that is out: true for one caller once its pause is over. What
     /// checks found to be unwell, checks alone find to be well again.
     pub fn try_claim(&self, now: Moment) -> bool {
-        self.ghost().is_none() && self.checked.is_well() && self.reach.try_claim(now)
+        self.may_try(now) && self.trial.try_claim(now)
     }
 
     /// Whether it is time for a single attempt at an endpoint that is out.
     pub fn is_due(&self, now: Moment) -> bool {
-        self.ghost().is_none() && self.checked.is_well() && self.reach.may_try(now)
+        self.may_try(now) && self.trial.is_free(now)
     }
 
-    /// Notes how an attempt went. True when that put the endpoint out.
-    pub fn note(&self, outcome: Outcome, ending: Ending) -> bool {
-        self.latency.note(outcome, &ending);
-        if outcome != Outcome::Success {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-        }
-        match outcome {
-            Outcome::Success | Outcome::Failure | Outcome::Busy { .. } => {
-                self.answer(ending.now);
-                false
-            }
-            Outcome::Late | Outcome::Broken => false,
-            Outcome::Unreachable => self.fail_to_connect(ending.now, ending.luck),
-        }
-    }
-
-    /// Notes that the caller of an attempt went away before there was an answer: it says nothing but how long it took so far.
-    pub fn note_abandoned(&self, ending: Ending) {
-        self.latency.note_at_least(ending.took, ending.now);
-    }
-
-    /// Notes that the provider answered a request. Whoever answers at a stranger's address proves nothing.
-    pub fn answer(&self, now: Moment) {
-        self.answered.store(now.to_bits(), Ordering::Relaxed);
-        if !self.reach.is_available() && self.ghost() != Some(Ghost::Stranger) {
-            self.find_well();
-        }
-    }
-
-    /// Notes that no connection came about; `luck`, from 0 to 1, varies the pause. True when this put the endpoint out.
-    pub fn fail_to_connect(&self, now: Moment, luck: f64) -> bool {
-        let is_news = self.reach.fail(now, luck);
-        if is_news {
-            self.group.change();
-        }
-        is_news
-    }
-
-    /// Notes that a connection came about.
-    pub fn reached(&self) {
-        if !self.reach.is_available() {
-            self.reach.succeed();
-            self.group.change();
-        }
+    /// Whether every pause is over for which it is out, and nothing else speaks against trying it.
+    fn may_try(&self, now: Moment) -> bool {
+        let (reach, ejection) = (&self.reach, &self.ejection);
+        self.ghost().is_none()
+            && self.checked.is_well()
+            && !self.is_available()
+            && (reach.is_available() || reach.is_due(now))
+            && (!ejection.is_out() || ejection.is_due(now))
     }
 
     /// Notes what a check of it found; the cause in full where it failed. True when it came to count as well or unwell by that.
     pub fn check(&self, result: Result<(), &str>, counts: Counts, now: Moment) -> bool {
         let is_news = self.checked.note(result, counts, now);
         if is_news {
+            if self.checked.is_well() {
+                self.ramp.begin();
+            }
             self.group.change();
         }
         is_news
@@ -244,12 +276,6 @@ impl Memory {
         if self.checked.forget() {
             self.group.change();
         }
-    }
-
-    /// Notes that the provider was found to be well and to be itself: by a probe, or because it was announced anew.
-    pub fn find_well(&self) {
-        self.haunting.end();
-        self.reached();
     }
 
     /// Notes that its record is a ghost's. True when that is news. It is out from now on: a silent
@@ -287,6 +313,16 @@ impl Memory {
     /// Attempts that failed since the provider was first announced.
     pub fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Attempts since the provider was first announced that were not answered, or to which no connection came about.
+    pub fn unanswered(&self) -> u64 {
+        self.unanswered.load(Ordering::Relaxed)
+    }
+
+    /// How the last of the attempts that failed did.
+    pub fn last_failure(&self) -> Said {
+        self.last.said()
     }
 
     /// Marks the provider as withdrawn: what runs may finish, nothing new begins, pools let go.

@@ -10,8 +10,6 @@ use crate::clock::Moment;
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest an endpoint is left alone.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
-/// How long a trial request may take before another one may try.
-const TRIAL: Duration = Duration::from_secs(5);
 
 /// The most failures that are taken over: beyond, pauses grow no longer.
 const FAILURES_RECALLED: u32 = 1000;
@@ -29,8 +27,6 @@ pub struct Reach {
     paused_until: AtomicU64,
     /// The bits of the moment since which nothing succeeded; 0 while reachable. Written by workers, read by the catalog.
     failing_since: AtomicU64,
-    /// The bits of the moment at which the present trial times out; 0 without one. Written and read by workers.
-    trial_until: AtomicU64,
 }
 
 /// What [`Reach`] says, for an operator.
@@ -53,28 +49,11 @@ impl Reach {
         self.paused_until.load(Ordering::Relaxed) == 0
     }
 
-    /// Claims the right to try an unreachable endpoint: true for one caller once the pause is over, until its trial times out.
-    pub(super) fn try_claim(&self, now: Moment) -> bool {
-        let trial = self.trial_until.load(Ordering::Relaxed);
-        let free = Moment::from_bits(trial).is_none_or(|until| until <= now);
-        let next = now.after(TRIAL).to_bits();
-        self.is_due(now)
-            && free
-            && self.trial_until.compare_exchange(trial, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-    }
-
-    /// Whether a claim could succeed.
-    pub(super) fn may_try(&self, now: Moment) -> bool {
-        let trial = Moment::from_bits(self.trial_until.load(Ordering::Relaxed));
-        self.is_due(now) && trial.is_none_or(|until| until <= now)
-    }
-
     /// Notes that the provider was reached.
     pub(super) fn succeed(&self) {
         if !self.is_available() {
             self.failures.store(0, Ordering::Relaxed);
             self.failing_since.store(0, Ordering::Relaxed);
-            self.trial_until.store(0, Ordering::Relaxed);
             self.paused_until.store(0, Ordering::Relaxed);
         }
     }
@@ -104,7 +83,6 @@ impl Reach {
         if before.is_none() {
             self.failing_since.store(now.to_bits(), Ordering::Relaxed);
         }
-        self.trial_until.store(0, Ordering::Relaxed);
         self.paused_until.store(now.after(pause).to_bits(), Ordering::Relaxed);
         before.is_none()
     }
@@ -115,7 +93,6 @@ impl Reach {
         let since = now.before(known.failing.saturating_add(elapsed));
         self.failures.store(known.failures.clamp(1, FAILURES_RECALLED), Ordering::Relaxed);
         self.failing_since.store(since.to_bits(), Ordering::Relaxed);
-        self.trial_until.store(0, Ordering::Relaxed);
         self.paused_until.store(now.after(pause).to_bits(), Ordering::Relaxed);
     }
 
@@ -140,14 +117,11 @@ mod tests {
     }
 
     #[test]
-    fn one_failure_is_enough_and_one_request_tries_again() {
+    fn one_failure_is_enough_and_a_success_ends_it() {
         let reach = Reach::default();
-        assert!(reach.is_available());
+        assert!(reach.is_available() && !reach.is_due(at(0)));
         assert!(reach.fail(at(0), 0.5));
-        assert!(!reach.is_available() && !reach.try_claim(at(999)));
-        assert!(reach.try_claim(at(1000)));
-        assert!(!reach.try_claim(at(1000)), "a second request must not try beside the first");
-        assert!(reach.try_claim(at(6000)), "a trial that never ended gives way to another");
+        assert!(!reach.is_available() && !reach.is_due(at(999)) && reach.is_due(at(1000)));
         reach.succeed();
         assert!(reach.is_available());
         assert_eq!(reach.state(at(6000)), ReachState::Reachable);

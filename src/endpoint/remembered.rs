@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Checking, Ghost, Memory, ReachState};
+use super::{Checking, Ejected, Ghost, Memory, ReachState};
 use crate::clock::Moment;
 
 /// What is worth knowing of an endpoint in another process. All times are as of its making.
@@ -14,6 +14,10 @@ pub struct Remembered {
     pub latency: Option<Duration>,
     /// That connections fail.
     pub unreachable: Option<Unreachable>,
+    /// That attempts fail.
+    pub ejected: Option<Ejected>,
+    /// How much should be in flight there, while it is new.
+    pub ramp: Option<u32>,
     /// What is behind its record, if that outlived its provider.
     pub ghost: Option<Ghost>,
     /// What checks found, unless all is well.
@@ -45,6 +49,8 @@ impl Memory {
             answered: self.answered().map(|answered| now.since(answered)),
             latency: self.latency.known(now),
             unreachable,
+            ejected: self.ejection.remember(&self.past, now),
+            ramp: self.ramp(),
             ghost: self.ghost(),
             check: self.checked.state(now).filter(is_worth),
         }
@@ -53,7 +59,7 @@ impl Memory {
     /// Takes over what another process knew of it, `elapsed` after that was remembered. To be called before anybody else
     /// knows of it. Whatever is told, nothing lasts longer than if this process had found it out now.
     pub fn recall(&self, remembered: &Remembered, elapsed: Duration, now: Moment) {
-        let Remembered { answered, latency, unreachable, ghost, check } = remembered;
+        let Remembered { answered, latency, unreachable, ejected, ramp, ghost, check } = remembered;
         if let Some(ago) = answered {
             let bits = now.before(ago.saturating_add(elapsed)).to_bits();
             self.answered.store(bits, std::sync::atomic::Ordering::Relaxed);
@@ -64,6 +70,10 @@ impl Memory {
         if let Some(unreachable) = unreachable {
             self.reach.recall(unreachable, elapsed, now);
         }
+        if let Some(ejected) = ejected {
+            self.ejection.recall(&self.past, ejected, elapsed, now);
+        }
+        self.ramp.recall(*ramp);
         if let Some(ghost) = ghost.filter(|_| unreachable.is_some()) {
             self.haunting.begin(ghost);
         }
@@ -81,7 +91,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::endpoint::{Counts, Ending, Outcome};
+    use crate::endpoint::{Care, Counts, Ending, Grounds, Outcome, Said, Sentence, Verdict};
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -91,6 +101,16 @@ mod tests {
 
     fn memory() -> Memory {
         Memory::new(1, "10.0.0.1:80".parse().unwrap())
+    }
+
+    fn endpoint(port: u16) -> super::super::Endpoint {
+        let address: crate::provider::Address = format!("10.0.0.1:{port}").parse().unwrap();
+        let provider = crate::provider::Provider::new("p", address.clone());
+        super::super::Endpoint::new(provider.into(), Memory::new(port.into(), address).into())
+    }
+
+    fn note(memory: &Memory, outcome: Outcome, ending: Ending) -> Verdict {
+        memory.note(outcome, Said::Nothing, ending, &Care::default())
     }
 
     /// The same endpoint in another process, this long after.
@@ -104,7 +124,7 @@ mod tests {
     fn who_is_out_stays_out_for_the_rest_of_its_pause_and_is_tried_once() {
         let memory = memory();
         for second in [100, 101, 103] {
-            memory.note(Outcome::Unreachable, Ending::at(at(second)));
+            note(&memory, Outcome::Unreachable, Ending::at(at(second)));
         }
         assert_eq!(memory.remember(at(104)).unreachable.map(|it| it.pause), Some(3 * SECOND));
         let next = handed_over(&memory, at(104), SECOND, at(0));
@@ -115,8 +135,47 @@ mod tests {
         assert!(next.is_available());
         let later = handed_over(&memory, at(104), 50 * SECOND, at(7));
         assert!(!later.is_available() && later.try_claim(at(7)), "its pause is over, and one may try");
-        later.note(Outcome::Unreachable, Ending::at(at(8)));
+        note(&later, Outcome::Unreachable, Ending::at(at(8)));
         assert_eq!(later.reach.state(at(8)), ReachState::Unreachable { failures: 4, pause: 8 * SECOND });
+    }
+
+    #[test]
+    fn who_is_ejected_stays_so_and_its_next_pause_is_longer() {
+        let (memory, care) = (memory(), Care::default());
+        let suspect = (0..10).find_map(|_| match note(&memory, Outcome::Failure, Ending::at(at(100))) {
+            Verdict::Suspect(grounds) => Some(grounds),
+            Verdict::Nothing | Verdict::Unreachable | Verdict::StillOut(_) | Verdict::Back => None,
+        });
+        let grounds = suspect.unwrap();
+        let others = [endpoint(2), endpoint(3)];
+        let sentence = memory.eject(grounds, Ending::at(at(100)), &care, others.iter());
+        assert_eq!(sentence, Sentence::Ejected(SECOND));
+        let elapsed = Duration::from_millis(400);
+        let next = handed_over(&memory, at(100), elapsed, at(0));
+        let state = next.ejection(at(0)).unwrap();
+        assert_eq!((state.times, state.pause), (1, Duration::from_millis(600)));
+        assert!(matches!(state.grounds, Grounds::InARow { failures: 5 }), "{state:?}");
+        assert!(!next.is_available() && !next.try_claim(Moment::from_millis(599)));
+        assert!(next.try_claim(at(1)), "one may try");
+        let verdict = note(&next, Outcome::Failure, Ending::at(at(1)));
+        assert_eq!(verdict, Verdict::StillOut(2 * SECOND), "the second pause in a row");
+        assert!(next.try_claim(at(3)));
+        assert_eq!(note(&next, Outcome::Success, Ending::at(at(3))), Verdict::Back);
+    }
+
+    #[test]
+    fn who_is_known_need_not_begin_slowly() {
+        let memory = memory();
+        let next = self::memory();
+        next.begin_slowly();
+        next.recall(&memory.remember(at(9)), SECOND, at(0));
+        assert_eq!(next.ramp(), None);
+        memory.begin_slowly();
+        for _ in 0..5 {
+            note(&memory, Outcome::Success, Ending::at(at(10)));
+        }
+        assert_eq!(memory.ramp(), Some(6));
+        assert_eq!(handed_over(&memory, at(11), SECOND, at(0)).ramp(), Some(6), "it goes on where it was");
     }
 
     #[test]
@@ -138,7 +197,7 @@ mod tests {
     fn a_latency_fades_on_the_way() {
         let memory = memory();
         assert_eq!(memory.remember(at(1)).latency, None, "a guess is nobody's experience");
-        memory.note(Outcome::Success, Ending { took: Duration::from_millis(200), ..Ending::at(at(10)) });
+        note(&memory, Outcome::Success, Ending { took: Duration::from_millis(200), ..Ending::at(at(10)) });
         assert_eq!(memory.remember(at(10)).latency, Some(Duration::from_millis(200)));
         let at_once = handed_over(&memory, at(10), Duration::ZERO, at(3));
         assert_eq!(at_once.latency.expected(at(3)), Duration::from_millis(200));
@@ -178,14 +237,14 @@ mod tests {
             let millis = Duration::from_millis;
             let unreachable = Unreachable { failures, pause: millis(pause), failing: millis(failing) };
             let (answered, latency) = (Some(millis(failing)), Some(millis(pause)));
-            let unreachable = Some(unreachable);
-            let remembered = Remembered { answered, latency, unreachable, ..Remembered::default() };
+            let (unreachable, ramp) = (Some(unreachable), Some(failures));
+            let remembered = Remembered { answered, latency, unreachable, ramp, ..Remembered::default() };
             memory.recall(&remembered, millis(elapsed), now);
             prop_assert!(!memory.is_available());
             let expected = memory.latency.expected_ms(now);
             prop_assert!(expected > 0.0 && expected <= 300_000.0, "{expected}");
             prop_assert!(memory.try_claim(now.after(Duration::from_secs(60))));
-            memory.note(Outcome::Unreachable, Ending::at(now.after(Duration::from_secs(61))));
+            note(&memory, Outcome::Unreachable, Ending::at(now.after(Duration::from_secs(61))));
             memory.reached();
             prop_assert!(memory.is_available());
         }

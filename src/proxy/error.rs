@@ -88,6 +88,14 @@ pub enum ProxyError {
         /// The service.
         service: ServiceName,
     },
+    /// No provider had room while the request waited for one.
+    #[error("no provider of service {service} had room for one more request within {limit:?}")]
+    EndpointQueueTimeout {
+        /// The service.
+        service: ServiceName,
+        /// How long it waited.
+        limit: Duration,
+    },
     /// As many requests as allowed are in flight.
     #[error("{limit} requests are in flight already, as many as allowed")]
     Overloaded {
@@ -173,6 +181,9 @@ impl ProxyError {
             Self::OutOfReach { .. } => NOT_HTTP,
             Self::EndpointsFull { .. } => {
                 telling("endpoints_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
+            }
+            Self::EndpointQueueTimeout { .. } => {
+                telling("endpoint_queue_timeout", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
             }
             Self::Overloaded { .. } => {
                 telling("overloaded", S::SERVICE_UNAVAILABLE, "connection_limit_reached")

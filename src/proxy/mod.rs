@@ -8,6 +8,7 @@ mod headers;
 mod http;
 mod layer;
 mod listener;
+mod outcome;
 mod record;
 mod request;
 mod stack;

@@ -31,6 +31,8 @@ pub struct Record {
     pub endpoint: RefCell<Option<Arc<Memory>>>,
     /// Attempts begun. Written by `select`.
     pub attempts: Cell<u8>,
+    /// Whether its time was over before there was an answer. Written by `deadline`, read by what an attempt leaves behind.
+    pub overdue: Cell<bool>,
     /// One word for what went wrong, if this proxy knows. Written by `rescue`.
     pub reason: Cell<Option<&'static str>>,
     /// The status the client is answered with; 0 until there is an answer. Written by `observe`.
@@ -87,6 +89,7 @@ impl Record {
             via: Cell::new(None),
             endpoint: RefCell::default(),
             attempts: Cell::new(0),
+            overdue: Cell::new(false),
             reason: Cell::new(None),
             status: Cell::new(0),
             request_id: RefCell::default(),

@@ -1,7 +1,9 @@
 //! What is promised of the whole proxy, with real ZooKeepers, providers and clients; `--nocapture` shows the figures.
 
 mod churn;
+mod cold;
 mod convergence;
+mod failing;
 mod fairness;
 mod flow;
 mod herd;

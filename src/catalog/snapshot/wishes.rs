@@ -40,8 +40,8 @@ impl Snapshot {
         match wish {
             Wish::Prefer(token) => {
                 let endpoint = &self.endpoints[self.places.of(*token, &self.endpoints)?];
-                let is_ready = endpoint.fit(&self.care) == Fit::Ready && !was_tried(endpoint, ask.tried);
-                is_ready.then_some(Ok(endpoint))
+                let has_room = matches!(endpoint.fit(&self.care), Fit::Ready | Fit::Ramping);
+                (has_room && !was_tried(endpoint, ask.tried)).then_some(Ok(endpoint))
             }
             Wish::Only(_) | Wish::Such { .. } => Some(self.among(wish, ask)),
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::balance::Ask;
-use crate::endpoint::{Cause, Ending, Outcome};
+use crate::endpoint::{Care, Cause, Ending, Outcome, Said};
 use crate::provider::Tenure;
 use crate::registry::Listing;
 
@@ -111,7 +111,12 @@ async fn the_first_failure_ends_limbo() {
     let greeter = bed.subscribe("greeter");
     list(&bed, vec![lasting(1), lasting(2)]).await;
     bed.absent("greeter").await;
-    greeter.snapshot().load().endpoints[0].memory.note(Outcome::Broken, Ending::at(Moment::START));
+    greeter.snapshot().load().endpoints[0].memory.note(
+        Outcome::Broken,
+        Said::Nothing,
+        Ending::at(Moment::START),
+        &Care::default(),
+    );
     bed.pass(Duration::from_secs(2)).await;
     assert_eq!(picked(&greeter), (vec![2], vec![]));
 }

@@ -14,7 +14,7 @@ use crate::catalog::{self, Catalog, Claim, Members, Snapshot};
 use crate::clock::Clock;
 use crate::clock::Moment;
 use crate::drain::Drain;
-use crate::endpoint::{Endpoint, Memory};
+use crate::endpoint::{Care, Endpoint, Group, Memory};
 use crate::provider::Provider;
 use crate::proxy::Settings;
 use crate::proxy::client::Client;
@@ -32,6 +32,7 @@ pub(super) struct Bed {
     pub(super) worker: Rc<Worker>,
     pub(super) client: Rc<Client>,
     pub(super) limits: Limits,
+    pub(super) care: Care,
 }
 
 impl Bed {
@@ -57,7 +58,7 @@ impl Bed {
         let worker = Worker::new(Arc::new(shared), 0);
         let peer = ([127, 0, 0, 1], 1).into();
         let client = Client::new(peer, None, worker.private_pools(), Rc::clone(&worker.tick));
-        Self { worker, client, limits: Limits::default() }
+        Self { worker, client, limits: Limits::default(), care: Care::default() }
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -94,17 +95,20 @@ impl Bed {
 
     /// Lets `svc` have as many endpoints as there are ports.
     pub(super) fn list(&self, ports: &[u16]) -> Vec<Endpoint> {
+        let group = Arc::<Group>::default();
         let endpoint = |port: &u16| {
             let address = format!("127.0.0.1:{port}").parse().unwrap();
             let provider = Provider::new(port.to_string(), address);
-            let memory = Arc::new(Memory::new(u64::from(*port), provider.address.clone()));
+            let memory =
+                Arc::new(Memory::among(Arc::clone(&group), u64::from(*port), provider.address.clone()));
             Endpoint::new(Arc::new(provider), memory)
         };
         let endpoints: Vec<_> = ports.iter().map(endpoint).collect();
         let before = Snapshot::not_listed();
         let luck = &mut rng::for_worker(1, 1);
         let bound = self.get().bound;
-        let members = Members::of(endpoints.clone().into());
+        let care = Arc::new(self.care.clone());
+        let members = Members { care, ..Members::of(endpoints.clone().into()) };
         let snapshot = Snapshot::new(&members, bound.subscription.claim(), &before, Moment::START, luck);
         bound.subscription.snapshot().store(Arc::new(snapshot));
         endpoints

@@ -58,13 +58,17 @@ where
         let limit = asked.unwrap_or(routed.rules.limits.request_timeout);
         let mut timer = routed.client.timer(routed.record.begun() + limit);
         let client = Rc::clone(&routed.client);
+        let record = Rc::clone(&routed.record);
         let awaited = client.await_answer();
         let mut answer = self.inner.call(routed);
         Box::pin(async move {
             let result = tokio::select! {
                 biased;
                 result = &mut answer => result,
-                () = &mut timer => Err(ProxyError::Deadline { limit }),
+                () = &mut timer => {
+                    record.overdue.set(true);
+                    Err(ProxyError::Deadline { limit })
+                }
             };
             drop(awaited);
             client.keep_timer(timer);
@@ -123,8 +127,12 @@ mod tests {
         for _ in 0..2 {
             let begun = Instant::now();
             inner.then_never();
-            let error = deadline.call(bed.get()).await.unwrap_err();
+            let routed = bed.get();
+            let record = Rc::clone(&routed.record);
+            let error = deadline.call(routed).await.unwrap_err();
             assert!(matches!(error, ProxyError::Deadline { limit } if limit == bed.limits.request_timeout));
+            assert!(record.overdue.get(), "whoever was asked is to know why it was given up");
+            drop(record);
             let passed = begun.elapsed();
             assert!(passed >= bed.limits.request_timeout && passed.as_secs() == 15, "{passed:?}");
             assert_eq!(bed.metrics().proxy.requests_in_flight.get(), 0, "the attempt is dropped");

@@ -5,6 +5,7 @@ pub mod admit;
 mod bed;
 pub mod deadline;
 pub mod forward;
+mod line;
 pub mod observe;
 pub mod report;
 pub mod rescue;

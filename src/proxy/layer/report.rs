@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::{HeaderMap, Response};
 use tokio::time::Instant;
@@ -10,9 +11,12 @@ use tower::{Layer, Service};
 
 use super::{Answer, always_ready};
 use crate::body::Body;
-use crate::endpoint::{Ending, Ghost, Memory, Outcome};
+use crate::catalog::Snapshot;
+use crate::endpoint::{Care, Ending, Ghost, Grounds, LoadGuard, Memory, Outcome, Said, Sentence, Verdict};
 use crate::provider::{Protocol, Provider};
 use crate::proxy::error::{ProxyError, with_causes};
+use crate::proxy::outcome::{Judged, of_end, of_head};
+use crate::proxy::record::Record;
 use crate::proxy::request::{Attempt, Failure, Returned};
 use crate::proxy::worker::Worker;
 use crate::upstream::SendCause;
@@ -53,30 +57,162 @@ where
     }
 
     fn call(&mut self, attempt: Attempt) -> Self::Future {
-        let guard = Rc::clone(&attempt.guard);
-        let begun = attempt.begun;
-        let worker = Rc::clone(&self.worker);
+        let told = Told {
+            guard: Rc::clone(&attempt.guard),
+            record: Rc::clone(&attempt.record),
+            begun: attempt.begun,
+            worker: Rc::clone(&self.worker),
+        };
         let called = &attempt.endpoint.provider;
         let called = (called.protocol == Protocol::Mucp).then(|| Arc::clone(called));
         let answer = self.inner.call(attempt);
         Box::pin(async move {
+            let awaited = Awaited(Some(told));
             match answer.await {
                 Ok(mut response) => {
+                    let told = awaited.over();
                     match called.filter(|called| denies_itself(response.headers(), called)) {
-                        None => {
-                            note(guard.memory(), Outcome::Success, begun, &worker);
+                        None => told.answered(&mut response),
+                        Some(called) => {
+                            expose(told.memory(), &called, &told.worker);
+                            response.body_mut().on_end(move |_| drop(told));
                         }
-                        Some(called) => expose(guard.memory(), &called, &worker),
                     }
-                    response.body_mut().on_end(move |_| drop(guard));
                     Ok(response)
                 }
                 Err(failure) => {
-                    tell(guard.memory(), &failure.error, begun, &worker);
+                    awaited.over().failed(&failure.error);
                     Err(failure)
                 }
             }
         })
+    }
+}
+
+/// One attempt, for whoever tells its endpoint how it went; holds the endpoint's load.
+struct Told {
+    guard: Rc<LoadGuard>,
+    record: Rc<Record>,
+    begun: Instant,
+    worker: Rc<Worker>,
+}
+
+/// An attempt whose answer is awaited.
+struct Awaited(Option<Told>);
+
+impl Awaited {
+    fn over(mut self) -> Told {
+        self.0.take().expect("it is taken once, and nothing else takes it")
+    }
+}
+
+impl Drop for Awaited {
+    /// Given up before its answer came: if that is because the time of the request was over, it was late. Nobody is blamed for
+    /// a caller who went away, nor an attempt for the time that was spent on those before it.
+    fn drop(&mut self) {
+        let Some(told) = self.0.take() else { return };
+        let (took, since_begun) = (told.begun.elapsed(), told.record.begun().elapsed());
+        if told.record.overdue.get() && took * 2 >= since_begun {
+            told.note(Outcome::Late, Said::Nothing, took);
+        } else {
+            let now = told.worker.shared.clock.now();
+            told.memory().note_abandoned(Ending { now, took, luck: 0.5 });
+        }
+    }
+}
+
+impl Told {
+    fn memory(&self) -> &Memory {
+        self.guard.memory()
+    }
+
+    /// Tells of an answer; the attempt is in flight until its body has ended.
+    fn answered(self, response: &mut Response<Body>) {
+        let took = self.begun.elapsed();
+        match of_head(response.status(), response.headers()) {
+            Judged::Now(outcome, said) => {
+                self.note(outcome, said, took);
+                response.body_mut().on_end(move |_| drop(self));
+            }
+            Judged::AtItsEnd => {
+                // It was reached, whatever comes.
+                self.memory().answer(self.worker.shared.clock.now());
+                response.body_mut().on_end(move |end| {
+                    if let Some(Judged::Now(outcome, said)) = of_end(end) {
+                        self.note(outcome, said, took);
+                    }
+                });
+            }
+        }
+    }
+
+    /// Tells of a failed attempt; failures of the caller's making say nothing about its endpoint.
+    fn failed(&self, error: &ProxyError) {
+        let outcome = if let ProxyError::AttemptTimeout { .. } = error {
+            Outcome::Late
+        } else if let ProxyError::Send(cause) = error {
+            match cause {
+                SendCause::Connect(_) => Outcome::Unreachable,
+                SendCause::Closed { .. } => {
+                    self.worker.shared.metrics.proxy.upstream_resets_total.inc();
+                    Outcome::Broken
+                }
+                SendCause::Malformed { .. } => Outcome::Broken,
+                SendCause::Full { .. } | SendCause::RequestBody { .. } => return,
+            }
+        } else {
+            return;
+        };
+        if self.note(outcome, Said::Nothing, self.begun.elapsed()) == Verdict::Unreachable {
+            let (endpoint, cause) = (&self.memory().address, with_causes(error));
+            tracing::warn!(%endpoint, %cause, "an endpoint cannot be reached; it is left alone for a while");
+        }
+    }
+
+    /// Notes how the attempt went, and sees to what follows.
+    fn note(&self, outcome: Outcome, said: Said, took: Duration) -> Verdict {
+        let now = self.worker.shared.clock.now();
+        // Luck is only for those that need a pause.
+        let luck = if outcome == Outcome::Success { 0.5 } else { self.worker.luck() };
+        let ending = Ending { now, took, luck };
+        let bound = self.record.bound.borrow();
+        let Some(bound) = bound.as_ref() else {
+            return self.memory().note(outcome, said, ending, &Care::default());
+        };
+        let verdict = bound.look(|snapshot| {
+            let verdict = self.memory().note(outcome, said, ending, &snapshot.care);
+            if let Verdict::Suspect(grounds) = verdict {
+                self.try_suspect(grounds, ending, snapshot);
+            }
+            verdict
+        });
+        let endpoint = &self.memory().address;
+        match verdict {
+            Verdict::Nothing | Verdict::Suspect(_) | Verdict::Unreachable => {}
+            Verdict::StillOut(pause) => {
+                self.worker.shared.metrics.proxy.ejections(Grounds::Trial.as_str()).inc();
+                tracing::info!(%endpoint, ?pause, "the request that tried an ejected endpoint again failed");
+            }
+            Verdict::Back => {
+                tracing::info!(service = %bound.service(), %endpoint, "an endpoint is in use again")
+            }
+        }
+        verdict
+    }
+
+    /// Ejects an endpoint that fails, if enough others are left.
+    #[cold]
+    fn try_suspect(&self, grounds: Grounds, ending: Ending, snapshot: &Snapshot) {
+        let (memory, metrics) = (self.memory(), &self.worker.shared.metrics.proxy);
+        match memory.eject(grounds, ending, &snapshot.care, snapshot.all()) {
+            Sentence::Ejected(pause) => {
+                metrics.ejections(grounds.as_str()).inc();
+                let (endpoint, last) = (&memory.address, memory.last_failure());
+                tracing::warn!(%endpoint, ?pause, "an endpoint fails and is ejected: {grounds}, the last: {last}");
+            }
+            Sentence::Withheld => metrics.ejections_withheld_total.inc(),
+            Sentence::Adjourned => {}
+        }
     }
 }
 
@@ -95,38 +231,6 @@ fn expose(memory: &Memory, called: &Provider, worker: &Worker) {
         let (endpoint, record) = (&memory.address, &*called.record);
         tracing::warn!(%endpoint, record, "whoever answers there lacks what the record names, and gets no more requests");
     }
-}
-
-/// Tells an endpoint of a failed attempt; failures of the caller's making say nothing about it.
-fn tell(memory: &Memory, error: &ProxyError, begun: Instant, worker: &Worker) {
-    let outcome = if let ProxyError::AttemptTimeout { .. } = error {
-        Outcome::Late
-    } else if let ProxyError::Send(cause) = error {
-        match cause {
-            SendCause::Connect(_) => Outcome::Unreachable,
-            SendCause::Closed { .. } => {
-                worker.shared.metrics.proxy.upstream_resets_total.inc();
-                Outcome::Broken
-            }
-            SendCause::Malformed { .. } => Outcome::Broken,
-            SendCause::Full { .. } | SendCause::RequestBody { .. } => return,
-        }
-    } else {
-        return;
-    };
-    if note(memory, outcome, begun, worker) {
-        let cause = with_causes(error);
-        tracing::warn!(endpoint = %memory.address, %cause, "an endpoint cannot be reached; it is left alone for a while");
-    }
-}
-
-/// Notes how an attempt went that began at this time; true when that put its endpoint out.
-fn note(memory: &Memory, outcome: Outcome, begun: Instant, worker: &Worker) -> bool {
-    let ended = Instant::now();
-    let now = worker.shared.clock.at(ended);
-    // Luck is only for those that need a pause.
-    let luck = if outcome == Outcome::Success { 0.5 } else { worker.luck() };
-    memory.note(outcome, Ending { now, took: ended - begun, luck })
 }
 
 #[cfg(test)]
@@ -189,6 +293,83 @@ mod tests {
             assert_eq!(denies_itself(&headers, &called), denies, "{error}");
         }
         assert!(!denies_itself(&HeaderMap::new(), &called));
+    }
+
+    /// Lists endpoints and lets the first fail until it is ejected; gives how many failures that took.
+    async fn eject(bed: &Bed, make: impl Fn() -> Result<Response<Body>, ProxyError>) -> usize {
+        let endpoints = bed.list(&[1, 2, 3]);
+        let memory = Arc::clone(&endpoints[0].memory);
+        for attempts in 0..100 {
+            if memory.is_ejected() {
+                return usize::try_from(memory.attempts()).unwrap();
+            }
+            let is_first = |memory: &Memory| memory.number == 1;
+            let inner = Inner::new();
+            let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+            let answered = make();
+            inner.then(move |attempt| {
+                if is_first(&attempt.endpoint.memory) {
+                    answered.map_err(Failure::from)
+                } else {
+                    Ok(answer(200))
+                }
+            });
+            let _ = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(bed.get()).await;
+            assert!(attempts < 99, "it is not ejected");
+        }
+        unreachable!()
+    }
+
+    #[tokio::test]
+    async fn whatever_fails_ejects_and_is_counted() {
+        let late = || Err(ProxyError::AttemptTimeout { limit: Duration::from_secs(1) });
+        let micro = || {
+            let mut response = answer(200);
+            response.headers_mut().insert("micro-error", r#"{"code":500}"#.parse().unwrap());
+            Ok(response)
+        };
+        let grpc = || {
+            let mut response = answer(200);
+            response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+            response.headers_mut().insert("grpc-status", "14".parse().unwrap());
+            Ok(response)
+        };
+        for make in [&late as &dyn Fn() -> _, &micro, &grpc, &|| Ok(answer(500))] {
+            let bed = Bed::new();
+            assert_eq!(eject(&bed, make).await, 5);
+            assert_eq!(bed.metrics().proxy.ejections("in_a_row").get(), 1);
+        }
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_ejected_is_counted_too() {
+        let bed = Bed::new();
+        bed.list(&[1]);
+        for _ in 0..20 {
+            attempt(&bed, Ok(answer(500))).await;
+        }
+        // All within the moment for which nobody asks again.
+        assert_eq!(bed.metrics().proxy.ejections_withheld_total.get(), 1);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_given_up_for_the_time_was_late_and_one_given_up_by_the_caller_was_not() {
+        for (overdue, spent, failures) in [(true, 0, 1), (true, 11, 0), (false, 0, 0)] {
+            let bed = Bed::new();
+            let memory = Arc::clone(&bed.list(&[1])[0].memory);
+            let routed = bed.get();
+            tokio::time::advance(Duration::from_secs(spent)).await;
+            let record = Rc::clone(&routed.record);
+            let inner = Inner::new();
+            inner.then_never();
+            let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner);
+            let mut answer = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(routed);
+            assert!(futures_util::poll!(&mut answer).is_pending());
+            tokio::time::advance(Duration::from_secs(10)).await;
+            record.overdue.set(overdue);
+            drop(answer);
+            assert_eq!((memory.failures(), memory.in_flight()), (failures, 0), "after {spent} s for others");
+        }
     }
 
     #[tokio::test]

@@ -7,6 +7,7 @@ use http::Response;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
+use super::line::Line;
 use super::{Answer, always_ready};
 use crate::balance::Ask;
 use crate::body::Body;
@@ -36,11 +37,12 @@ impl<S> Layer<S> for SelectLayer {
 #[derive(Clone, Debug)]
 pub struct Select<S> {
     inner: S,
-    worker: Rc<Worker>,
+    pub(super) worker: Rc<Worker>,
 }
 
 impl<S> Select<S> {
-    fn pick(&self, routed: &Routed, begun: Instant) -> Result<Endpoint, ProxyError> {
+    /// Chooses an endpoint.
+    pub(super) fn pick(&self, routed: &Routed, begun: Instant) -> Result<Endpoint, ProxyError> {
         let now = self.worker.shared.clock.at(begun);
         let bound = &routed.bound;
         bound.look(|snapshot| {
@@ -76,7 +78,7 @@ impl<S> Select<S> {
 
 impl<S> Service<Routed> for Select<S>
 where
-    S: Service<Attempt, Response = Response<Body>, Error = Failure<Returned>>,
+    S: Service<Attempt, Response = Response<Body>, Error = Failure<Returned>> + Clone + 'static,
     S::Future: 'static,
 {
     type Response = Response<Body>;
@@ -89,10 +91,37 @@ where
 
     fn call(&mut self, routed: Routed) -> Self::Future {
         let begun = Instant::now();
-        let endpoint = match self.pick(&routed, begun) {
-            Ok(endpoint) => endpoint,
-            Err(error) => return Box::pin(std::future::ready(Err(error.into()))),
+        let full = || ProxyError::EndpointsFull { service: routed.bound.service().clone() };
+        let picked = if Line::is_before(&routed) { Err(full()) } else { self.pick(&routed, begun) };
+        let error = match picked {
+            Ok(endpoint) => return self.attempt(routed, endpoint, begun),
+            Err(error) => error,
         };
+        let line = matches!(error, ProxyError::EndpointsFull { .. }).then(|| Line::join(&routed)).flatten();
+        let Some(line) = line else { return Box::pin(std::future::ready(Err(error.into()))) };
+        let mut this = self.clone();
+        Box::pin(async move {
+            let (endpoint, begun) = line.wait(&this, &routed).await?;
+            let answer = this.attempt(routed, endpoint, begun);
+            // Who is next looks for room after what this one took is counted.
+            drop(line);
+            answer.await
+        })
+    }
+}
+
+impl<S> Select<S>
+where
+    S: Service<Attempt, Response = Response<Body>, Error = Failure<Returned>>,
+    S::Future: 'static,
+{
+    /// Sends a request to an endpoint.
+    fn attempt(
+        &mut self,
+        routed: Routed,
+        endpoint: Endpoint,
+        begun: Instant,
+    ) -> Answer<Response<Body>, Failure<Routed>> {
         let Routed { message, traits, client, record, bound, rules, key, wish, exchange, mut tried, reuse } =
             routed;
         record.attempts.set(record.attempts.get().saturating_add(1));

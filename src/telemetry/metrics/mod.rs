@@ -141,6 +141,7 @@ mod tests {
         recorder.flush();
         metrics.recorder_without_service().record(404, Some("no_route"), Duration::ZERO);
         metrics.catalog.skipped("malformed").inc();
+        metrics.proxy.ejections("in_a_row").inc();
         metrics.announce.changed("announced").inc();
         metrics.announce.set_announced(&BTreeMap::from([("own".parse().unwrap(), 1)]));
         metrics.catalog.registry("zookeeper").up.set(1);
@@ -190,6 +191,7 @@ mod tests {
             "wayside_requests_total{class=\"4xx\",reason=\"no_route\",service=\"\"} 1",
             "wayside_request_duration_seconds_count{service=\"greeter\"} 2",
             "wayside_request_duration_seconds_bucket{service=\"greeter\",le=\"0.005\"} 1",
+            "wayside_ejections_total{cause=\"in_a_row\"} 1",
             "wayside_announced{service=\"own\"} 1",
             "wayside_announcement_changes_total{change=\"announced\"} 1",
             "wayside_registry_records_skipped_total{reason=\"malformed\"} 1",

@@ -1,6 +1,6 @@
 //! Metrics of requests and connections.
 
-use prometheus::{IntCounter, IntGauge};
+use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
 use super::name::Names;
 
@@ -29,10 +29,17 @@ pub struct ProxyMetrics {
     pub retries_total: IntCounter,
     /// Picks among endpoints of which none was available.
     pub desperate_picks_total: IntCounter,
+    /// Ejections not made since too many other endpoints were out.
+    pub ejections_withheld_total: IntCounter,
+    /// Requests that wait now until an endpoint has room.
+    pub queue_waiting: IntGauge,
+    /// Requests that waited in vain until an endpoint had room.
+    pub queue_timeouts_total: IntCounter,
     /// Connections switched to another protocol, WebSocket for one, open now.
     pub upgrades_open: IntGauge,
     /// Tasks that panicked; each is a fault of this program.
     pub panics_total: IntCounter,
+    ejections: IntCounterVec,
 }
 
 impl ProxyMetrics {
@@ -68,8 +75,29 @@ impl ProxyMetrics {
                 "desperate_picks_total",
                 "Picks among endpoints of which none was available.",
             ),
+            ejections: names.counters(
+                "ejections_total",
+                "Endpoints ejected because attempts failed: in a row, at a rate, or the trial after a pause.",
+                &["cause"],
+            ),
+            ejections_withheld_total: counter(
+                "ejections_withheld_total",
+                "Ejections not made since too many other endpoints of the service were out.",
+            ),
+            queue_waiting: gauge(
+                "queue_waiting",
+                "Requests that wait now until an endpoint of their service has room.",
+            ),
+            queue_timeouts_total: counter(
+                "queue_timeouts_total",
+                "Requests that waited in vain until an endpoint of their service had room.",
+            ),
             upgrades_open: gauge("upgrades_open", "Connections switched to another protocol, open now."),
             panics_total: counter("panics_total", "Tasks that panicked; each is a fault of this program."),
         }
+    }
+    /// Ejections for one cause: `in_a_row`, `rate` or `trial`.
+    pub fn ejections(&self, cause: &'static str) -> IntCounter {
+        self.ejections.with_label_values(&[cause])
     }
 }

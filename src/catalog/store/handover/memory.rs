@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::endpoint::{Checking, Ghost, Remembered, Unreachable};
+use crate::endpoint::{Checking, Ejected, EjectionState, Ghost, Grounds, Remembered, Unreachable};
 use crate::provider::Address;
 
 /// What was experienced with an endpoint. All times are in milliseconds, as of the writing.
@@ -20,6 +20,11 @@ pub(super) struct StoredMemory {
     latency_us: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unreachable: Option<StoredUnreachable>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ejected: Option<StoredEjection>,
+    /// How much should be in flight there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ramp: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none", with = "ghost_word")]
     ghost: Option<Ghost>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -34,6 +39,24 @@ struct StoredUnreachable {
 }
 
 #[derive(Debug, Serialize, Deserialize)]
+struct StoredEjection {
+    #[serde(with = "GroundsWord", flatten)]
+    grounds: Grounds,
+    times: u32,
+    pause_ms: u64,
+    whole_ms: u64,
+}
+
+/// The words for [`Grounds`].
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "Grounds", rename_all = "snake_case", tag = "grounds")]
+enum GroundsWord {
+    InARow { failures: u32 },
+    Rate { failures: u32, attempts: u32 },
+    Trial,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
 struct StoredCheck {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     unwell_ms: Option<u64>,
@@ -45,7 +68,7 @@ struct StoredCheck {
 
 impl StoredMemory {
     pub(super) fn new(address: &Address, id: &str, remembered: &Remembered) -> Self {
-        let Remembered { answered, latency, unreachable, ghost, check } = remembered;
+        let Remembered { answered, latency, unreachable, ejected, ramp, ghost, check } = remembered;
         Self {
             address: address.to_string(),
             id: id.into(),
@@ -56,6 +79,13 @@ impl StoredMemory {
                 pause_ms: millis(it.pause),
                 failing_ms: millis(it.failing),
             }),
+            ejected: ejected.map(|Ejected { state, whole }| StoredEjection {
+                grounds: state.grounds,
+                times: state.times,
+                pause_ms: millis(state.pause),
+                whole_ms: millis(whole),
+            }),
+            ramp: *ramp,
             ghost: *ghost,
             check: check.as_ref().map(|check| StoredCheck {
                 unwell_ms: check.unwell.map(millis),
@@ -79,6 +109,11 @@ impl StoredMemory {
                 pause: time(it.pause_ms),
                 failing: time(it.failing_ms),
             }),
+            ejected: self.ejected.map(|StoredEjection { grounds, times, pause_ms, whole_ms }| Ejected {
+                state: EjectionState { grounds, times, pause: time(pause_ms) },
+                whole: time(whole_ms),
+            }),
+            ramp: self.ramp,
             ghost: self.ghost,
             check: self.check.map(|check| Checking {
                 unwell: check.unwell_ms.map(time),

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::endpoint::{Checking, Ghost, Unreachable};
+use crate::endpoint::{Checking, Ejected, EjectionState, Ghost, Grounds, Unreachable};
 
 fn legacy() -> Legacy {
     let seconds = Duration::from_secs;
@@ -11,6 +11,15 @@ fn legacy() -> Legacy {
         answered: Some(seconds(4)),
         latency: Some(Duration::from_micros(12_345)),
         unreachable: Some(Unreachable { failures: 3, pause: seconds(2), failing: seconds(9) }),
+        ejected: Some(Ejected {
+            state: EjectionState {
+                grounds: Grounds::Rate { failures: 7, attempts: 9 },
+                times: 2,
+                pause: seconds(1),
+            },
+            whole: seconds(2),
+        }),
+        ramp: Some(8),
         ghost: Some(Ghost::Stranger),
         check: Some(Checking {
             unwell: Some(seconds(7)),

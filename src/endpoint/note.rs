@@ -1,0 +1,237 @@
+//! What an endpoint remembers of how an attempt went, and what follows from it.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::ceiling::Bounds;
+use super::share::Share;
+use super::{Care, Ending, Endpoint, Ghost, Grounds, Memory, Outcome, Said};
+use crate::clock::Moment;
+
+/// What follows from how an attempt went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Nothing.
+    Nothing,
+    /// The endpoint cannot be reached, and is out from now on.
+    Unreachable,
+    /// It fails, and is to be ejected if as many others as that takes are left: see [`Memory::eject`].
+    Suspect(Grounds),
+    /// The request that tried it again failed, and it is out for so much longer.
+    StillOut(Duration),
+    /// It is in use again.
+    Back,
+}
+
+/// What became of an endpoint that is suspect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sentence {
+    /// It is out for so long.
+    Ejected(Duration),
+    /// It stays, since too many others are out.
+    Withheld,
+    /// It stays for now, since that was asked a moment ago.
+    Adjourned,
+}
+
+impl Memory {
+    /// Notes how an attempt went, and what its answer said if that was a failure.
+    pub fn note(&self, outcome: Outcome, said: Said, ending: Ending, care: &Care) -> Verdict {
+        let Ending { now, took, luck } = ending;
+        self.latency.note(outcome, &ending);
+        let failed = match outcome {
+            Outcome::Success => Some(false),
+            Outcome::Busy { .. } => None,
+            Outcome::Failure | Outcome::Late | Outcome::Broken | Outcome::Unreachable => Some(true),
+        };
+        if failed == Some(true) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+            self.last.set(match outcome {
+                Outcome::Late => Said::Late,
+                Outcome::Broken => Said::Broken,
+                Outcome::Unreachable => Said::Unreachable,
+                Outcome::Success | Outcome::Failure | Outcome::Busy { .. } => said,
+            });
+        }
+        self.adapt(outcome, ending, care);
+        match outcome {
+            Outcome::Success => self.ramp.succeed(took),
+            Outcome::Unreachable => {}
+            Outcome::Failure | Outcome::Busy { .. } | Outcome::Late | Outcome::Broken => {
+                self.ramp.fail();
+            }
+        }
+        if !care.slow_start {
+            self.ramp.end();
+        }
+        let was_out = !self.is_available();
+        match outcome {
+            Outcome::Success | Outcome::Failure | Outcome::Busy { .. } => self.answer(now),
+            Outcome::Late | Outcome::Broken => {
+                self.unanswered.fetch_add(1, Ordering::Relaxed);
+            }
+            Outcome::Unreachable => {
+                self.unanswered.fetch_add(1, Ordering::Relaxed);
+                if self.fail_to_connect(now, luck) {
+                    return Verdict::Unreachable;
+                }
+            }
+        }
+        let verdict = match &care.ejecting {
+            Some(by) => self.judge(failed, outcome, ending, by),
+            None if self.ejection.end(&self.past, now) => self.come_back(),
+            None => Verdict::Nothing,
+        };
+        if verdict == Verdict::Nothing && was_out && self.is_available() { Verdict::Back } else { verdict }
+    }
+
+    /// Notes that the caller of an attempt went away before there was an answer: it says nothing but how long it took so far.
+    pub fn note_abandoned(&self, ending: Ending) {
+        self.latency.note_at_least(ending.took, ending.now);
+    }
+
+    /// Counts an attempt and says what follows.
+    fn judge(
+        &self,
+        failed: Option<bool>,
+        outcome: Outcome,
+        ending: Ending,
+        by: &super::care::Ejecting,
+    ) -> Verdict {
+        let Ending { now, took, luck } = ending;
+        let ejection = &self.ejection;
+        if ejection.is_out() {
+            // What began before it was tried again, or in spite of all, tells nothing.
+            if outcome == Outcome::Unreachable || !ejection.is_tried_by(now.before(took)) {
+                return Verdict::Nothing;
+            }
+            return match failed {
+                Some(false) if ejection.end(&self.past, now) => self.come_back(),
+                Some(true) => match ejection.begin_again(&self.past, now, luck, by) {
+                    Some(pause) => {
+                        self.trial.end();
+                        Verdict::StillOut(pause)
+                    }
+                    None => Verdict::Nothing,
+                },
+                Some(false) => Verdict::Nothing,
+                None => {
+                    self.trial.end();
+                    Verdict::Nothing
+                }
+            };
+        }
+        let Some(failed) = failed else { return Verdict::Nothing };
+        self.tally.count(failed, now, by.window);
+        // Whoever cannot be reached is out already, by our judgement of connections.
+        if !failed || outcome == Outcome::Unreachable || !self.reach.is_available() {
+            return Verdict::Nothing;
+        }
+        self.tally.judge(now, by).map_or(Verdict::Nothing, Verdict::Suspect)
+    }
+
+    fn come_back(&self) -> Verdict {
+        self.tally.clear();
+        self.ramp.begin();
+        self.trial.end();
+        self.group.change();
+        Verdict::Back
+    }
+
+    /// Ejects it, if as many of its peers, all of the snapshot it was picked from, are left as that takes.
+    pub fn eject<'e>(
+        &self,
+        grounds: Grounds,
+        ending: Ending,
+        care: &Care,
+        peers: impl Iterator<Item = &'e Endpoint>,
+    ) -> Sentence {
+        let Some(by) = &care.ejecting else { return Sentence::Adjourned };
+        let mut ejected = None;
+        let may = self.group.decide(ending.now, || {
+            let may = Share::without(self, peers).has_room(by.share_percent);
+            if may {
+                ejected = self.ejection.begin(&self.past, grounds, ending.now, ending.luck, by);
+            }
+            may
+        });
+        match (may, ejected) {
+            (Some(true), Some(pause)) => {
+                self.trial.end();
+                self.tally.clear();
+                self.group.change();
+                Sentence::Ejected(pause)
+            }
+            (Some(false), _) => Sentence::Withheld,
+            (Some(true) | None, _) => Sentence::Adjourned,
+        }
+    }
+
+    fn adapt(&self, outcome: Outcome, Ending { now, took, .. }: Ending, care: &Care) {
+        let Some(adaptive) = &care.adaptive else { return };
+        let took = match outcome {
+            Outcome::Success => Some(took),
+            Outcome::Busy { .. } | Outcome::Late => None,
+            // How fast it fails says nothing of how much it bears.
+            Outcome::Failure | Outcome::Broken | Outcome::Unreachable => return,
+        };
+        let bounds = Bounds { min: adaptive.min.min(care.in_flight_max), max: care.in_flight_max };
+        self.ceiling.note(took, self.in_flight(), now, bounds);
+    }
+
+    /// Notes that the provider answered a request. Whoever answers at a stranger's address proves nothing.
+    pub fn answer(&self, now: Moment) {
+        self.answered.store(now.to_bits(), Ordering::Relaxed);
+        if !self.reach.is_available() && self.ghost() != Some(Ghost::Stranger) {
+            self.find_well();
+        }
+    }
+
+    /// Notes that no connection came about; `luck`, from 0 to 1, varies the pause. True when this put the endpoint out.
+    pub fn fail_to_connect(&self, now: Moment, luck: f64) -> bool {
+        let was_due = self.reach.is_due(now);
+        let is_news = self.reach.fail(now, luck);
+        if is_news || was_due {
+            self.trial.end();
+        }
+        if is_news {
+            self.group.change();
+        }
+        is_news
+    }
+
+    /// Notes that a connection came about.
+    pub fn reached(&self) {
+        if !self.reach.is_available() {
+            self.reach.succeed();
+            self.ramp.begin();
+            self.trial.end();
+            self.group.change();
+        }
+    }
+
+    /// Notes that the provider was found to be well and to be itself: by a probe, or because it was announced anew.
+    pub fn find_well(&self) {
+        self.haunting.end();
+        self.reached();
+    }
+
+    /// Notes that another process has taken its place: nothing that was held against it is, and it begins slowly.
+    pub fn begin_anew(&self) {
+        self.find_well();
+        self.tally.clear();
+        self.ramp.begin();
+        if self.ejection.clear(&self.past) {
+            self.trial.end();
+            self.group.change();
+        }
+    }
+
+    /// Notes that it is new in a service whose other endpoints are known: it begins slowly.
+    pub fn begin_slowly(&self) {
+        self.ramp.begin();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! What follows from outcomes, as it is noted.
+
+use std::sync::Arc;
+
+use super::*;
+use crate::endpoint::Group;
+use crate::provider::Provider;
+
+fn at(millis: u64) -> Moment {
+    Moment::from_millis(millis)
+}
+
+/// So many endpoints of one service.
+fn endpoints(count: u16) -> Vec<Endpoint> {
+    let group = Arc::<Group>::default();
+    let endpoint = |port: u16| {
+        let address: crate::provider::Address = format!("10.0.0.1:{port}").parse().unwrap();
+        let memory = Memory::among(Arc::clone(&group), port.into(), address.clone());
+        Endpoint::new(Arc::new(Provider::new("p", address)), Arc::new(memory))
+    };
+    (1..=count).map(endpoint).collect()
+}
+
+/// An attempt at one of them that ends at once; what becomes of the endpoint if it is suspect.
+fn attempt(
+    endpoints: &[Endpoint],
+    index: usize,
+    outcome: Outcome,
+    millis: u64,
+) -> (Verdict, Option<Sentence>) {
+    let (memory, care, ending) = (&endpoints[index].memory, Care::default(), Ending::at(at(millis)));
+    let verdict = memory.note(outcome, Said::Status(503), ending, &care);
+    let sentence = match verdict {
+        Verdict::Suspect(grounds) => Some(memory.eject(grounds, ending, &care, endpoints.iter())),
+        Verdict::Nothing | Verdict::Unreachable | Verdict::StillOut(_) | Verdict::Back => None,
+    };
+    (verdict, sentence)
+}
+
+/// Lets one fail until it is suspect.
+fn condemn(endpoints: &[Endpoint], index: usize, millis: u64) -> Sentence {
+    (0..10)
+        .find_map(|_| attempt(endpoints, index, Outcome::Failure, millis).1)
+        .expect("it fails often enough")
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn five_failures_eject_and_one_request_brings_back() {
+    let endpoints = endpoints(3);
+    let memory = &endpoints[0].memory;
+    let changes = memory.group().changes();
+    assert_eq!(condemn(&endpoints, 0, 0), Sentence::Ejected(SECOND));
+    assert_eq!(memory.failures(), 5);
+    assert!(!endpoints[0].is_available() && memory.is_ejected() && memory.group().changes() > changes);
+    assert_eq!(
+        (endpoints[0].state(), endpoints[0].fit(&Care::default())),
+        ("ejected", crate::endpoint::Fit::Out)
+    );
+    assert_eq!(memory.ejection(at(400)).unwrap().pause, Duration::from_millis(600));
+
+    assert!(!memory.try_claim(at(999)) && memory.try_claim(at(1000)) && !memory.try_claim(at(1000)));
+    let (verdict, _) = attempt(&endpoints, 0, Outcome::Late, 1500);
+    assert_eq!(verdict, Verdict::StillOut(2 * SECOND));
+    assert!(!memory.try_claim(at(3499)) && memory.try_claim(at(3500)) && !memory.try_claim(at(3500)));
+    assert_eq!(attempt(&endpoints, 0, Outcome::Busy { pause: None }, 3600).0, Verdict::Nothing);
+    assert!(
+        memory.is_ejected() && memory.try_claim(at(3600)),
+        "to be told to wait is no success, and no failure"
+    );
+    let changes = memory.group().changes();
+    assert_eq!(attempt(&endpoints, 0, Outcome::Success, 3700).0, Verdict::Back);
+    assert!(endpoints[0].is_available() && memory.group().changes() > changes);
+    assert_eq!(memory.ramp(), Some(1), "it begins slowly");
+    assert_eq!(
+        attempt(&endpoints, 0, Outcome::Failure, 3800),
+        (Verdict::Nothing, None),
+        "what was is forgotten"
+    );
+}
+
+#[test]
+fn what_began_before_the_trial_neither_brings_back_nor_prolongs() {
+    let endpoints = endpoints(3);
+    condemn(&endpoints, 0, 0);
+    let memory = &endpoints[0].memory;
+    for outcome in [Outcome::Success, Outcome::Failure, Outcome::Broken] {
+        let ending = Ending { now: at(5000), took: Duration::from_millis(4001), luck: 0.5 };
+        assert_eq!(memory.note(outcome, Said::Nothing, ending, &Care::default()), Verdict::Nothing);
+    }
+    assert!(memory.is_ejected() && memory.ejection(at(5000)).unwrap().times == 1);
+}
+
+#[test]
+fn four_hundreds_and_requests_for_less_are_no_failures() {
+    let endpoints = endpoints(3);
+    for _ in 0..100 {
+        let busy = Outcome::Busy { pause: Some(SECOND) };
+        assert_eq!(attempt(&endpoints, 0, busy, 0), (Verdict::Nothing, None));
+    }
+    assert_eq!(endpoints[0].memory.failures(), 0);
+    assert!(endpoints[0].memory.answered().is_some(), "and yet they are answers");
+}
+
+#[test]
+fn half_of_them_stay_and_the_last_one_does() {
+    for (count, ejected) in [(1, 0), (2, 1), (3, 1), (4, 2), (11, 5)] {
+        let endpoints = endpoints(count);
+        for index in 0..usize::from(count) {
+            // Later than the moment for which nobody asks again.
+            let sentence = condemn(&endpoints, index, 200 * index as u64);
+            let is_ejected = matches!(sentence, Sentence::Ejected(_));
+            assert_eq!(is_ejected, index < ejected, "{index} of {count}: {sentence:?}");
+        }
+        assert_eq!(
+            endpoints.iter().filter(|endpoint| endpoint.is_available()).count(),
+            usize::from(count) - ejected
+        );
+    }
+}
+
+#[test]
+fn of_two_the_one_that_can_be_reached_stays() {
+    let endpoints = endpoints(2);
+    endpoints[1].memory.fail_to_connect(at(0), 0.5);
+    assert_eq!(condemn(&endpoints, 0, 0), Sentence::Withheld);
+    assert_eq!(
+        attempt(&endpoints, 0, Outcome::Failure, 50).1,
+        Some(Sentence::Adjourned),
+        "that was asked just now"
+    );
+    endpoints[1].memory.reached();
+    assert!(matches!(attempt(&endpoints, 0, Outcome::Failure, 150).1, Some(Sentence::Ejected(_))));
+}
+
+#[test]
+fn a_clock_that_goes_back_holds_nothing_up() {
+    let endpoints = endpoints(2);
+    endpoints[1].memory.fail_to_connect(at(60_000), 0.5);
+    assert_eq!(condemn(&endpoints, 0, 60_000), Sentence::Withheld);
+    endpoints[1].memory.reached();
+    assert!(matches!(attempt(&endpoints, 0, Outcome::Failure, 59_000).1, Some(Sentence::Ejected(_))));
+}
+
+#[test]
+fn failures_to_connect_put_out_by_themselves_and_use_up_no_share() {
+    let endpoints = endpoints(3);
+    assert_eq!(attempt(&endpoints, 0, Outcome::Unreachable, 0), (Verdict::Unreachable, None));
+    for millis in (1000..200_000).step_by(1000) {
+        assert_eq!(attempt(&endpoints, 0, Outcome::Unreachable, millis), (Verdict::Nothing, None));
+    }
+    assert!(!endpoints[0].memory.is_ejected());
+    assert_eq!(endpoints[0].state(), "unreachable");
+    assert_eq!(attempt(&endpoints, 0, Outcome::Success, 200_000).0, Verdict::Back);
+    assert_eq!(endpoints[0].memory.ramp(), Some(1));
+}
+
+#[test]
+fn another_process_at_the_address_begins_anew_and_slowly() {
+    let endpoints = endpoints(3);
+    condemn(&endpoints, 0, 0);
+    let memory = &endpoints[0].memory;
+    memory.begin_anew();
+    assert!(memory.is_available() && memory.ramp() == Some(1));
+    assert_eq!(condemn(&endpoints, 0, 100), Sentence::Ejected(SECOND), "pauses begin with the first");
+}
+
+#[test]
+fn a_ramp_asks_for_others_first_and_ends_where_it_is_not_wanted() {
+    let endpoints = endpoints(2);
+    let (endpoint, memory) = (&endpoints[0], &endpoints[0].memory);
+    memory.begin_slowly();
+    let care = Care::default();
+    assert_eq!(endpoint.fit(&care), crate::endpoint::Fit::Ready);
+    let _one = memory.begin();
+    assert_eq!(endpoint.fit(&care), crate::endpoint::Fit::Ramping);
+    attempt(&endpoints, 0, Outcome::Success, 0);
+    assert_eq!(endpoint.fit(&care), crate::endpoint::Fit::Ready);
+    let unwanted = Care { slow_start: false, in_flight_max: 1, ..Care::default() };
+    assert_eq!(endpoint.fit(&unwanted), crate::endpoint::Fit::Full);
+    memory.note(Outcome::Success, Said::Nothing, Ending::at(at(0)), &unwanted);
+    assert_eq!(memory.ramp(), None);
+}
+
+#[test]
+fn nobody_is_ejected_where_that_is_not_wanted_and_whoever_was_comes_back() {
+    let endpoints = endpoints(3);
+    condemn(&endpoints, 0, 0);
+    let care = Care { ejecting: None, ..Care::default() };
+    let note = |index: usize| {
+        endpoints[index].memory.note(Outcome::Failure, Said::Nothing, Ending::at(at(1)), &care)
+    };
+    assert_eq!(note(0), Verdict::Back);
+    assert!((0..100).all(|_| note(1) == Verdict::Nothing));
+}
+
+#[test]
+fn a_bound_that_follows_latency_makes_full() {
+    let endpoints = endpoints(1);
+    let (endpoint, memory) = (&endpoints[0], &endpoints[0].memory);
+    let care =
+        Care { adaptive: Some(crate::endpoint::Adaptive { min: 2 }), in_flight_max: 30, ..Care::default() };
+    assert_eq!(memory.in_flight_max(&care), 20, "where it begins");
+    let guards: Vec<_> = (0..20).map(|_| memory.begin()).collect();
+    assert_eq!(endpoint.fit(&care), crate::endpoint::Fit::Full);
+    for millis in (0..60_000).step_by(10) {
+        let took = Duration::from_millis(if millis < 1000 { 10 } else { 200 });
+        memory.note(Outcome::Success, Said::Nothing, Ending { now: at(millis), took, luck: 0.5 }, &care);
+        if millis == 5000 {
+            assert!(memory.in_flight_max(&care) < 20);
+        }
+    }
+    drop(guards);
+    assert!((2..=30).contains(&memory.in_flight_max(&care)));
+}
+
+/// Workers that note failures of all endpoints at once never eject more than half of them.
+#[test]
+fn racing_workers_leave_half_in_use() {
+    for _ in 0..20 {
+        let endpoints = endpoints(8);
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for round in 0..200 {
+                        attempt(&endpoints, round % 8, Outcome::Failure, round as u64);
+                    }
+                });
+            }
+        });
+        let out = endpoints.iter().filter(|endpoint| !endpoint.is_available()).count();
+        assert!((1..=4).contains(&out), "{out} of 8 are out");
+    }
+}

@@ -1,0 +1,184 @@
+//! The line before `select`: a request waits until an endpoint of its service has room, where its operator wants that.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+
+use super::select::Select;
+use crate::endpoint::{Endpoint, Group, Place};
+use crate::proxy::error::ProxyError;
+use crate::proxy::request::Routed;
+use crate::telemetry::metrics::ProxyMetrics;
+
+/// The place of a request in the line of its service.
+pub(super) struct Line {
+    place: Place,
+    limit: Duration,
+}
+
+impl Line {
+    /// Whether others wait already for what this request wants: it stands behind them, and does not look for room.
+    pub(super) fn is_before(routed: &Routed) -> bool {
+        waits_at(routed).is_some_and(|(group, ..)| group.is_lined_up(lane(routed)))
+    }
+
+    /// Takes a place, where there is a line and room in it.
+    pub(super) fn join(routed: &Routed) -> Option<Self> {
+        let (group, max, limit) = waits_at(routed)?;
+        Some(Self { place: group.line_up(lane(routed), max)?, limit })
+    }
+
+    /// Waits for an endpoint; gives it with the time it was found.
+    ///
+    /// # Errors
+    /// When none had room in time, or there is none any more.
+    pub(super) async fn wait<S>(
+        &self,
+        select: &Select<S>,
+        routed: &Routed,
+    ) -> Result<(Endpoint, Instant), ProxyError> {
+        let metrics = &select.worker.shared.metrics.proxy;
+        let _counted = Counted::new(metrics);
+        let deadline = Instant::now() + self.limit;
+        loop {
+            if timeout_at(deadline, self.place.called()).await.is_err() {
+                metrics.queue_timeouts_total.inc();
+                let (service, limit) = (routed.bound.service().clone(), self.limit);
+                return Err(ProxyError::EndpointQueueTimeout { service, limit });
+            }
+            let now = Instant::now();
+            match select.pick(routed, now) {
+                Err(ProxyError::EndpointsFull { .. }) => {}
+                picked => return Ok((picked?, now)),
+            }
+        }
+    }
+}
+
+/// What has the line a request may wait in, how many may, and how long.
+///
+/// A further attempt does not wait, nor one that wants certain endpoints: it could not go where the room may be, and would
+/// stand in the way of those behind it.
+fn waits_at(routed: &Routed) -> Option<(Arc<Group>, u32, Duration)> {
+    if !routed.tried.is_empty() || routed.wish.as_ref().is_some_and(|wish| wish.is_strict()) {
+        return None;
+    }
+    routed.bound.look(|snapshot| {
+        let queue = snapshot.care.queue;
+        let first = snapshot.endpoints.first().filter(|_| queue.max > 0)?;
+        Some((Arc::clone(first.memory.group()), queue.max, queue.timeout))
+    })
+}
+
+/// Requests of one subscription want the same, and wait one behind the other.
+fn lane(routed: &Routed) -> usize {
+    Arc::as_ptr(&routed.bound.subscription).addr()
+}
+
+/// Counts one that waits, while it does.
+struct Counted<'m>(&'m ProxyMetrics);
+
+impl<'m> Counted<'m> {
+    fn new(metrics: &'m ProxyMetrics) -> Self {
+        metrics.queue_waiting.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        self.0.queue_waiting.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use futures_util::poll;
+    use tower::{Layer as _, Service as _};
+
+    use super::*;
+    use crate::body::Body;
+    use crate::endpoint::{Care, Queue};
+    use crate::proxy::layer::Answer;
+    use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::proxy::layer::select::SelectLayer;
+    use crate::proxy::request::{Attempt, Failure, Returned};
+
+    const TIMEOUT: Duration = Duration::from_secs(1);
+
+    type Sent = Answer<http::Response<Body>, Failure<Routed>>;
+
+    /// A bed with one endpoint of room for one attempt, and a line of two.
+    fn bed() -> (Bed, Endpoint) {
+        let mut bed = Bed::new();
+        let queue = Queue { max: 2, timeout: TIMEOUT };
+        bed.care = Care { in_flight_max: 1, queue, ..Care::default() };
+        let endpoint = bed.list(&[1])[0].clone();
+        (bed, endpoint)
+    }
+
+    /// Sends a request; its attempt is answered when it comes.
+    fn send(bed: &Bed) -> Sent {
+        let inner = Played::<Attempt, Failure<Returned>>::new();
+        inner.then(|_| Ok(answer(200)));
+        SelectLayer { worker: Rc::clone(&bed.worker) }.layer(inner).call(bed.get())
+    }
+
+    fn reason(failure: &Failure<Routed>) -> &'static str {
+        failure.error.reason()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn requests_wait_in_their_order_and_no_more_than_may() {
+        let (bed, endpoint) = bed();
+        let guard = endpoint.memory.begin();
+        let (mut first, mut second) = (send(&bed), send(&bed));
+        assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
+        assert_eq!(bed.metrics().proxy.queue_waiting.get(), 2);
+        assert_eq!(reason(&send(&bed).await.unwrap_err()), "endpoints_full");
+        drop(guard);
+        assert!(poll!(&mut second).is_pending(), "the first comes first");
+        first.await.unwrap();
+        second.await.unwrap();
+        assert_eq!((bed.metrics().proxy.queue_waiting.get(), endpoint.memory.group().waiting()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_comes_later_does_not_pass_by_those_who_wait() {
+        let (bed, endpoint) = bed();
+        let guard = endpoint.memory.begin();
+        let mut first = send(&bed);
+        assert!(poll!(&mut first).is_pending());
+        drop(guard);
+        let mut later = send(&bed);
+        assert!(poll!(&mut later).is_pending(), "there is room, but not for it");
+        first.await.unwrap();
+        later.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_in_vain_is_told_so_and_who_goes_away_leaves_the_line() {
+        let (bed, endpoint) = bed();
+        let _guard = endpoint.memory.begin();
+        let mut gone = send(&bed);
+        assert!(poll!(&mut gone).is_pending());
+        drop(gone);
+        assert_eq!(endpoint.memory.group().waiting(), 0);
+        let begun = Instant::now();
+        assert_eq!(reason(&send(&bed).await.unwrap_err()), "endpoint_queue_timeout");
+        assert!(begun.elapsed() >= TIMEOUT && begun.elapsed() < TIMEOUT * 2);
+        assert_eq!(bed.metrics().proxy.queue_timeouts_total.get(), 1);
+        assert_eq!(endpoint.memory.group().waiting(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn without_a_line_nobody_waits() {
+        let (mut bed, _) = bed();
+        bed.care.queue = Queue::NONE;
+        let _guard = bed.list(&[1])[0].memory.begin();
+        assert_eq!(reason(&send(&bed).await.unwrap_err()), "endpoints_full");
+    }
+}
