@@ -263,6 +263,9 @@ impl Memory {
     pub fn check(&self, result: Result<(), &str>, counts: Counts, now: Moment) -> bool {
         let is_news = self.checked.note(result, counts, now);
         if is_news {
+            if result.is_ok() {
+                self.ramp.begin();
+            }
             if self.checked.is_well() {
                 self.ramp.begin();
             }

@@ -64,4 +64,5 @@ async fn no_answer_ends_what_checks_find_and_no_request_tries() {
     one.find_well();
     assert!(one.reach.is_available() && !one.is_available());
     assert!(!one.check(Ok(()), COUNTS, later) && one.check(Ok(()), COUNTS, later) && one.is_available());
+    assert_eq!(one.ramp(), Some(1), "who is back begins slowly");
 }
