@@ -29,11 +29,11 @@ const AT_ONCE: [&str; 15] = [
     "timeouts.request",
     "timeouts.attempt",
     "services.policy",
-    "services.health",
-    "services.limits",
     "services.check",
     "services.shadow_policy",
     "services.load_bound",
+    "services.health",
+    "services.limits",
     "upstream.tls",
     "log.level",
 ];

@@ -32,7 +32,7 @@ use tokio::sync::{Notify, watch};
 
 pub use cares::Cares;
 pub use events::{Event, What};
-pub use snapshot::{Members, NoEndpoint, Snapshot};
+pub use snapshot::{Members, NoEndpoint, ShadowTally, Snapshot};
 pub use source::{Role, Source, SourceSet};
 pub use sources::Restrictions;
 pub use status::{RegistryStatus, ServiceStatus};
@@ -144,6 +144,8 @@ pub struct Known {
     pub endpoints: Arc<[Endpoint]>,
     /// The name of each shadow that spoke of it, and the number of addresses it tells otherwise of.
     pub shadows: Vec<(Arc<str>, usize)>,
+    /// How the policies of its claims compare with those that are their shadows.
+    pub tallies: Vec<ShadowTally>,
 }
 
 /// Why a service cannot be subscribed.

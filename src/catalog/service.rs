@@ -157,6 +157,11 @@ impl Service {
             changed: self.changed,
             endpoints: Arc::clone(&self.endpoints),
             shadows: self.shadows(sources),
+            tallies: self
+                .claims
+                .iter()
+                .filter_map(|claimed| Some(claimed.subscription.snapshot().load().shadow()?.tally()))
+                .collect(),
         }
     }
 

@@ -11,14 +11,16 @@ use super::Config;
 use super::announce::announce;
 use super::announced::Known;
 use super::care::{Treatment, cares};
+use super::checks::ServiceChecks;
 use super::declared::Services;
 use super::listeners::{admin, listeners};
 use super::reader::Section;
 use super::routes;
 use super::services::services;
-use super::sources::{restriction, sources};
+use super::sources::{Followed, restriction, sources};
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
-use crate::catalog::Restrictions;
+use crate::balance::Choice;
+use crate::catalog::{Cares, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
@@ -51,31 +53,17 @@ pub(super) const SERVICE: Parsed<ServiceName> = parsed("a service name", "greete
 
 /// Reads everything; `None` where a mistake was noted that leaves no value.
 pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
-    let workers = top.get("workers", &Auto(1..=WORKERS_MAX), None).unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_AUTO)
-    });
+    let workers = workers(top);
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
     let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
     let sources = sources(top);
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
     let admin = top.section("admin", |section| admin(section, &listeners));
-    let (catalog, choice, usual_check, treatment) = top.section("services", services);
+    let (catalog, choice, treatment, usual_check) = top.section("services", services);
     let mut naming = top.section("naming", naming);
     naming.choice = choice;
-    let mut services = Services::new(choice);
-    let mut restrictions = Restrictions::new();
-    let mut treatments = Vec::new();
-    let mut checks = Checks { usual: usual_check.check(), by_service: BTreeMap::new() };
-    top.sections("service", |section| {
-        let service = services.declare(section, &known);
-        restriction(section, service.clone(), sources.as_deref(), &mut restrictions);
-        let check = section.section("check", |section| usual_check.of_one(section)).check();
-        checks.by_service.extend(service.clone().map(|service| (service, check)));
-        let treatment = Treatment::read(section, Some(&treatment));
-        treatments.extend(service.map(|service| (service, treatment)));
-    });
-    usual_check.must_be_of_use(top, &checks);
+    let (services, said) = said_of_services(top, choice, &treatment, &usual_check, sources.as_deref());
     let (store, handover) = top.section("store", store);
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
@@ -103,12 +91,12 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         listeners,
         admin,
         sources: sources?,
-        restrictions,
+        restrictions: said.restrictions,
         store,
         handover,
         catalog,
-        cares: cares(&treatment, treatments),
-        checks,
+        cares: said.cares,
+        checks: said.checks,
         routes: Arc::new(Table::new(routes, naming)),
         declared,
         announce,
@@ -121,6 +109,43 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     };
     held_together(top, &config);
     Some(config)
+}
+
+fn workers(top: &mut Section<'_>) -> usize {
+    let auto = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_AUTO);
+    top.get("workers", &Auto(1..=WORKERS_MAX), None).unwrap_or_else(auto)
+}
+
+/// What is said of services by their names, but for where their requests go.
+struct Said {
+    restrictions: Restrictions,
+    cares: Cares,
+    checks: Checks,
+}
+
+/// Reads every `[[service]]`, where nothing else is said than what is usual.
+fn said_of_services(
+    top: &mut Section<'_>,
+    choice: Choice,
+    treatment: &Treatment,
+    check: &ServiceChecks,
+    sources: Option<&[Followed]>,
+) -> (Services, Said) {
+    let known = Known::of(sources.unwrap_or_default().iter().map(|source| &source.registry));
+    let mut services = Services::new(choice);
+    let mut restrictions = Restrictions::new();
+    let mut treatments = Vec::new();
+    let mut checks = Checks { usual: check.check(), by_service: BTreeMap::new() };
+    top.sections("service", |section| {
+        let service = services.declare(section, &known);
+        restriction(section, service.clone(), sources, &mut restrictions);
+        let treatment = Treatment::read(section, Some(treatment));
+        treatments.extend(service.clone().map(|service| (service, treatment)));
+        let check = section.section("check", |section| check.of_one(section)).check();
+        checks.by_service.extend(service.map(|service| (service, check)));
+    });
+    check.must_be_of_use(top, &checks);
+    (services, Said { restrictions, cares: cares(treatment, treatments), checks })
 }
 
 /// What several sections have to agree on.

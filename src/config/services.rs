@@ -17,7 +17,7 @@ const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 *
 const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 
 /// Reads `[services]`.
-pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, ServiceChecks, Treatment) {
+pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice, Treatment, ServiceChecks) {
     let default = catalog::Settings::default();
     let choice = choice(section);
     let settings = catalog::Settings {
@@ -33,7 +33,7 @@ pub(super) fn services(section: &mut Section<'_>) -> (catalog::Settings, Choice,
         reap_after: section.optional("reap_after", &REAP_TIME, "never"),
     };
     // Sections within come last: keys after them would be theirs.
-    let checks = section.section("check", checks::of_all);
     let treatment = Treatment::read(section, None);
-    (settings, choice, checks, treatment)
+    let checks = section.section("check", checks::of_all);
+    (settings, choice, treatment, checks)
 }

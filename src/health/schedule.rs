@@ -133,6 +133,7 @@ mod tests {
             words: Vec::new(),
             changed: None,
             shadows: Vec::new(),
+            tallies: Vec::new(),
             endpoints: endpoints.into(),
         };
         let due = schedule.due(&[known], Moment::from_millis(millis), 0, &mut SmallRng::seed_from_u64(1));

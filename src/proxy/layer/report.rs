@@ -108,7 +108,8 @@ impl Awaited {
 
 impl Drop for Awaited {
     /// Given up before its answer came: if that is because the time of the request was over, it was late. Nobody is blamed for
-    /// a caller who went away, nor an attempt for the time that was spent on those before it.
+    /// a caller who went away, nor an attempt for the time that was spent on those before it: all that is known is that it took
+    /// so long at least.
     fn drop(&mut self) {
         let Some(told) = self.0.take() else { return };
         let (took, since_begun) = (told.begun.elapsed(), told.record.begun().elapsed());
@@ -269,6 +270,19 @@ mod tests {
         assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (false, 1, 0));
         attempt(&bed, Ok(answer(500))).await.unwrap();
         assert!(memory.reach.is_available(), "whatever it answers, it was reached");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_whose_caller_goes_away_took_at_least_so_long() {
+        let bed = Bed::new();
+        let memory = Arc::clone(&bed.list(&[1])[0].memory);
+        let never = tower::service_fn(|_: Attempt| std::future::pending());
+        let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(never);
+        let mut select = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report);
+        let waited = std::time::Duration::from_secs(2);
+        tokio::time::timeout(waited, select.call(bed.get())).await.unwrap_err();
+        assert_eq!(memory.latency.expected(bed.worker.shared.clock.now()), waited);
+        assert_eq!((memory.in_flight(), memory.failures()), (0, 0));
     }
 
     #[test]

@@ -19,8 +19,8 @@ const FLEET: usize = 4;
 /// Requests in a second: of five providers each is to get 60.
 const RATE: u32 = 300;
 
-/// What becomes of requests while a cold one joins, and how many of them it got.
-async fn figures(slow_start: bool) -> (Figures, usize) {
+/// What becomes of requests while a cold one joins, how many of them it got, and how many it had at a time while it was cold.
+async fn figures(slow_start: bool) -> (Figures, usize, usize) {
     let providers = Staffed::several(FLEET, WARM).await;
     let joins = Staffed::start(COLD).await;
     let mut addresses: Vec<_> = providers.iter().map(|provider| provider.address.into()).collect();
@@ -43,11 +43,12 @@ async fn figures(slow_start: bool) -> (Figures, usize) {
             }
         })
         .await;
+    let (got, peak) = (joins.requests(), joins.peak());
     println!(
-        "a cold provider joins {FLEET} under {RATE} requests/s, slow start {slow_start}: {figures}; it got {}",
-        joins.requests()
+        "a cold provider joins {FLEET} under {RATE} requests/s, slow start {slow_start}: {figures}; it got {got}, and up to \
+         {peak} at a time while it was cold"
     );
-    (figures, joins.requests())
+    (figures, got, peak)
 }
 
 impl Figures {
@@ -58,10 +59,12 @@ impl Figures {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cold_provider_that_joins_slows_nothing_down() {
-    let (without, _) = figures(false).await;
-    let (with, got) = figures(true).await;
+    let (without, _, peak_without) = figures(false).await;
+    let (with, got, peak) = figures(true).await;
     with.all_answered();
+    assert!(peak * 4 < peak_without, "{peak} at a time with slow start, {peak_without} without");
+    assert!(got > either(50, 100), "it is used nevertheless: {got}");
     let (with, without) = (with.quantile(0.99), without.quantile(0.99));
-    assert!(with * 4 < without, "p99 {with:?} with slow start, {without:?} without");
-    assert!(got > 100, "it is used nevertheless, and becomes warm: {got}");
+    // Where other tests run beside it, time tells of them as well.
+    assert!(with * either(1, 4) < without, "p99 {with:?} with slow start, {without:?} without");
 }

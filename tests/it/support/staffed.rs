@@ -50,6 +50,9 @@ struct Desk {
     status: AtomicU16,
     requests: AtomicUsize,
     begun: AtomicUsize,
+    answered: AtomicUsize,
+    /// The most that was there at a time while it was cold.
+    peak: AtomicUsize,
 }
 
 impl Staffed {
@@ -62,6 +65,8 @@ impl Staffed {
             status: AtomicU16::new(200),
             requests: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
+            answered: AtomicUsize::new(0),
+            peak: AtomicUsize::new(0),
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, Arc::clone(&desk)));
@@ -86,6 +91,11 @@ impl Staffed {
     pub(crate) fn requests(&self) -> usize {
         self.desk.requests.load(Ordering::Relaxed)
     }
+
+    /// The most requests that were there at a time while it was cold.
+    pub(crate) fn peak(&self) -> usize {
+        self.desk.peak.load(Ordering::Relaxed)
+    }
 }
 
 async fn serve(listener: TcpListener, desk: Arc<Desk>) {
@@ -102,11 +112,15 @@ async fn serve(listener: TcpListener, desk: Arc<Desk>) {
 }
 
 async fn answer(desk: Arc<Desk>) -> Result<Response<Full<Bytes>>, Infallible> {
-    desk.requests.fetch_add(1, Ordering::Relaxed);
+    let requests = desk.requests.fetch_add(1, Ordering::Relaxed) + 1;
+    if desk.begun.load(Ordering::Relaxed) < desk.work.cold {
+        desk.peak.fetch_max(requests - desk.answered.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
     let hand = desk.hands.acquire().await.unwrap();
     let is_cold = desk.begun.fetch_add(1, Ordering::Relaxed) < desk.work.cold;
     tokio::time::sleep(desk.work.takes * if is_cold { desk.work.times } else { 1 }).await;
     drop(hand);
+    desk.answered.fetch_add(1, Ordering::Relaxed);
     let mut response = Response::new(Full::new(Bytes::from_static(b"ok")));
     *response.status_mut() = http::StatusCode::from_u16(desk.status.load(Ordering::Relaxed)).unwrap();
     Ok(response)
