@@ -34,7 +34,12 @@ async fn left(folder: &TempDir) {
     let now = first.catalog.clock.now();
     memory(&greeter, 0).fail_to_connect(now, 0.5);
     memory(&greeter, 1).check(Err("GET / answered 500"), Counts { rise: 2, fall: 1 }, now);
-    first.drain.finish(Duration::from_secs(5)).await;
+    end(first).await;
+}
+
+/// Ends a process whole: what it leaves is written by then, and nothing is later.
+async fn end(bed: Bed) {
+    bed.drain.finish(Duration::from_secs(5)).await;
 }
 
 fn file(folder: &TempDir) -> PathBuf {
@@ -79,7 +84,7 @@ async fn what_is_old_or_of_another_process_is_not_taken_over() {
     let greeter = second.subscribe("greeter");
     second.list("greeter", &[1, 2, 3]).await;
     assert_eq!(available(&greeter), [true; 3], "nobody knows whether it still holds");
-    drop(second);
+    end(second).await;
 
     fs::write(file(&folder), &text).unwrap();
     let third = bed(&folder).await;
@@ -87,7 +92,7 @@ async fn what_is_old_or_of_another_process_is_not_taken_over() {
     let other = Arc::new(Provider::new("another", "10.0.0.1:1".parse().unwrap()));
     third.say(listed("greeter", View::Present { providers: vec![other], skipped: Vec::new() })).await;
     assert_eq!(available(&greeter), [true], "a process that was started anew");
-    drop(third);
+    end(third).await;
 
     let mut legacy = document::decode(&text).unwrap();
     legacy.written -= MINUTE;
@@ -110,6 +115,7 @@ async fn a_file_that_is_no_good_is_put_aside() {
         next.list("greeter", &[1, 2, 3]).await;
         assert_eq!(available(&greeter), [true; 3]);
         assert_eq!(fs::read_to_string(folder.path().join("endpoints.unusable")).unwrap(), bad);
+        end(next).await;
     }
 }
 
