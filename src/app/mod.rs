@@ -134,6 +134,9 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let catalog = Catalog::new(config.catalog.clone(), sources, Arc::clone(&metrics), clock, seed);
     if let Some(folder) = &config.store {
         catalog.open_store(folder);
+        if !config.handover.is_zero() {
+            catalog.open_handover(folder, config.handover);
+        }
     }
     catalog.restrict(config.restrictions.clone());
     catalog.tend(config.cares.clone());

@@ -57,6 +57,8 @@ pub struct Config {
     pub restrictions: catalog::Restrictions,
     /// The folder in which last known providers are kept; `None` when they are not.
     pub store: Option<PathBuf>,
+    /// How long what is left there of endpoints is good for the next process; not at all if zero.
+    pub handover: Duration,
     /// How services are followed.
     pub catalog: catalog::Settings,
     /// How the endpoints of each service are treated.

@@ -42,6 +42,8 @@ const fn ms(millis: u64) -> Duration {
 pub(super) const ANY_TIME: Time = Time(Duration::ZERO..=DAY);
 /// Durations that bound something, and so must let something happen.
 pub(super) const SOME_TIME: Time = Time(ms(1)..=DAY);
+/// How long experience may be handed over: longer ago, nobody knows whether it still holds.
+const HANDOVER_TIME: Time = Time(Duration::ZERO..=Duration::from_mins(10));
 /// Numbers that bound something.
 pub(super) const COUNT: RangeInclusive<usize> = 1..=1_000_000;
 /// Attempts after the first.
@@ -63,7 +65,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     naming.choice = choice;
     let services = Services::new(choice, key);
     let (services, said) = said_of_services(top, services, &treatment, &usual_check, sources.as_deref());
-    let store = top.section("store", store);
+    let (store, handover) = top.section("store", store);
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
     let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
@@ -90,6 +92,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         sources: sources?,
         restrictions: said.restrictions,
         store,
+        handover,
         catalog,
         cares: said.cares,
         checks: said.checks,
@@ -163,12 +166,13 @@ fn held_together(top: &Section<'_>, config: &Config) {
     }
 }
 
-fn store(section: &mut Section<'_>) -> Option<PathBuf> {
+fn store(section: &mut Section<'_>) -> (Option<PathBuf>, Duration) {
     let is_enabled = section.get("enabled", &Flag, true);
     let folder = text("the path of a folder", "/var/lib/wayside");
     let folder =
         section.optional("folder", &folder, "what STATE_DIRECTORY says, as systemd sets it, else none");
-    folder.filter(|_| is_enabled).map(PathBuf::from)
+    let handover = section.get("handover", &HANDOVER_TIME, Duration::from_mins(1));
+    (folder.filter(|_| is_enabled).map(PathBuf::from), handover)
 }
 
 fn naming(section: &mut Section<'_>) -> Naming {

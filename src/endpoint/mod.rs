@@ -16,6 +16,7 @@ mod note;
 mod outcome;
 mod ramp;
 mod reach;
+mod remembered;
 mod said;
 mod share;
 mod tally;
@@ -29,7 +30,7 @@ use crossbeam_utils::CachePadded;
 
 pub use care::{Adaptive, Care, Ejecting, Queue};
 pub use checked::{Checked, Checking, Counts};
-pub use ejection::EjectionState;
+pub use ejection::{Ejected, EjectionState};
 pub use fit::Fit;
 pub use ghost::Ghost;
 pub use group::Group;
@@ -41,6 +42,7 @@ pub use load::LoadGuard;
 pub use note::{Sentence, Verdict};
 pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
+pub use remembered::{Remembered, Unreachable};
 pub use said::Said;
 pub use tally::Grounds;
 pub use token::{Token, TokenError};
@@ -266,6 +268,9 @@ impl Memory {
     pub fn check(&self, result: Result<(), &str>, counts: Counts, now: Moment) -> bool {
         let is_news = self.checked.note(result, counts, now);
         if is_news {
+            if result.is_ok() {
+                self.ramp.begin();
+            }
             if self.checked.is_well() {
                 self.ramp.begin();
             }

@@ -14,6 +14,7 @@ mod etcd;
 mod fixtures;
 mod forwarding;
 mod go_micro;
+mod handover;
 mod http;
 mod program;
 mod sources;
