@@ -147,7 +147,7 @@ mod tests {
     use super::*;
     use crate::catalog::snapshot::tests::{NOW, claim, rng, snapshot};
     use crate::catalog::snapshot::{Members, Snapshot};
-    use crate::endpoint::{Ending, Outcome};
+    use crate::endpoint::{Ending, Outcome, Said};
 
     /// A snapshot of round robin that is compared with another policy.
     fn shadowed(weights: &[u32], policy: Policy) -> (Snapshot, crate::catalog::Claim) {

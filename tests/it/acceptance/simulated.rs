@@ -12,7 +12,7 @@ use rand::rngs::SmallRng;
 use wayside::balance::{Ask, rng};
 use wayside::catalog::{Claim, Members, Snapshot};
 use wayside::clock::Moment;
-use wayside::endpoint::{Ending, Endpoint, LoadGuard, Memory, Outcome};
+use wayside::endpoint::{Care, Ending, Endpoint, LoadGuard, Memory, Outcome, Said};
 use wayside::provider::{Address, Provider};
 
 use super::*;
@@ -64,7 +64,12 @@ fn run(policy: Policy, providers: usize, whole: Duration, counted: Duration, pla
                rng: &mut SmallRng| {
         let (guard, took, outcome) = running[number].take().unwrap();
         let now = Moment::START.after(at);
-        guard.memory().note(outcome, Said::Nothing, Ending { now, took, luck: rng.random() }, &Care::default());
+        guard.memory().note(
+            outcome,
+            Said::Nothing,
+            Ending { now, took, luck: rng.random() },
+            &Care::default(),
+        );
         (outcome == Outcome::Success).then_some(took)
     };
     let mut at = Duration::ZERO;
