@@ -1,5 +1,9 @@
 //! Bodies: what streams through in either direction, and what must happen when it has ended.
 
+mod kept;
+#[cfg(test)]
+pub(crate) mod played;
+
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -8,12 +12,23 @@ use arrayvec::ArrayVec;
 use bytes::{Buf as _, Bytes};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+pub use kept::Kept;
+use kept::Reading;
+use thiserror::Error;
 
 /// Endings one body can carry: the connection, the load guard, the record, and one to spare.
 const ENDINGS_MAX: usize = 4;
 
 /// Why a body broke off.
-pub type BodyError = hyper::Error;
+#[derive(Debug, Error)]
+pub enum BodyError {
+    /// Its sender broke off.
+    #[error(transparent)]
+    Broken(#[from] hyper::Error),
+    /// It is sent again from its beginning, and nobody waits for the rest of this one.
+    #[error("the body is being sent again elsewhere")]
+    Superseded,
+}
 
 /// How a body ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,9 +68,16 @@ enum Source {
     Empty,
     Whole(Bytes),
     Stream(Incoming),
+    Kept(Reading),
+    #[cfg(test)]
+    Played(played::Played),
 }
 
 impl Body {
+    fn of_reading(reading: Reading) -> Self {
+        Self::new(Source::Kept(reading))
+    }
+
     fn new(source: Source) -> Self {
         let endings = ArrayVec::new_const();
         Self(Some(Box::new(Content { source, bytes: 0, tap: None, grpc_status: None, endings })))
@@ -97,6 +119,9 @@ impl Source {
             Self::Empty => true,
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Stream(incoming) => incoming.is_end_stream(),
+            Self::Kept(reading) => reading.is_empty(),
+            #[cfg(test)]
+            Self::Played(played) => played.is_empty(),
         }
     }
 }
@@ -141,7 +166,11 @@ impl HttpBody for Body {
         let frame = match &mut content.source {
             Source::Empty => None,
             Source::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Source::Stream(incoming) => std::task::ready!(Pin::new(incoming).poll_frame(cx)),
+            Source::Stream(incoming) => std::task::ready!(Pin::new(incoming).poll_frame(cx))
+                .map(|frame| frame.map_err(BodyError::from)),
+            Source::Kept(reading) => std::task::ready!(reading.poll_frame(cx)),
+            #[cfg(test)]
+            Source::Played(played) => std::task::ready!(played.poll_frame(cx)).map(Ok),
         };
         match &frame {
             Some(Ok(frame)) => {
@@ -174,6 +203,9 @@ impl HttpBody for Body {
             None | Some(Source::Empty) => SizeHint::with_exact(0),
             Some(Source::Whole(bytes)) => SizeHint::with_exact(bytes.len() as u64),
             Some(Source::Stream(incoming)) => incoming.size_hint(),
+            Some(Source::Kept(reading)) => reading.size_hint(),
+            #[cfg(test)]
+            Some(Source::Played(_)) => SizeHint::default(),
         }
     }
 }
@@ -184,6 +216,9 @@ impl fmt::Debug for Body {
             None | Some(Source::Empty) => "empty",
             Some(Source::Whole(_)) => "whole",
             Some(Source::Stream(_)) => "stream",
+            Some(Source::Kept(_)) => "kept",
+            #[cfg(test)]
+            Some(Source::Played(_)) => "played",
         };
         f.debug_tuple("Body").field(&source).finish()
     }

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 
 use super::{PATHS, State};
 use crate::catalog::status::{EndpointStatus, FreshnessStatus};
-use crate::catalog::{Event, Freshness, RegistryStatus, ServiceStatus};
+use crate::catalog::{Event, Freshness, RegistryStatus, ServiceStatus, ShadowTally};
 use crate::clock::Moment;
 use crate::provider::Protocol;
 use crate::telemetry::log::Level;
-use crate::telemetry::metrics::{CONTENT_TYPE as METRICS_TYPE, EndpointSample, ServiceSample};
+use crate::telemetry::metrics::{CONTENT_TYPE as METRICS_TYPE, EndpointSample, ServiceSample, ShadowSample};
 
 /// Events shown where no number is asked for.
 const EVENTS_SHOWN: usize = 100;
@@ -149,6 +149,7 @@ pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {
             changed: known.changed.map(|changed| now.since(changed)),
             endpoints: known.endpoints.iter().map(sample).collect(),
             shadows: known.shadows,
+            policies: known.tallies.into_iter().map(shadow).collect(),
         })
         .collect();
     ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render(&samples))
@@ -159,6 +160,16 @@ fn stale_for(freshness: &Freshness, now: Moment) -> std::time::Duration {
         Freshness::Stale { since, .. } => now.since(*since),
         Freshness::FromDisk { since, age } => *age + now.since(*since),
         Freshness::Pending | Freshness::Live | Freshness::Absent => std::time::Duration::ZERO,
+    }
+}
+
+fn shadow(tally: ShadowTally) -> ShadowSample {
+    ShadowSample {
+        policies: [tally.made.as_str(), tally.policy.as_str()],
+        choices: [tally.same, tally.different],
+        in_flight: tally.in_flight,
+        latency_us: tally.latency_us,
+        chosen: tally.chosen,
     }
 }
 

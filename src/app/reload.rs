@@ -19,7 +19,7 @@ use crate::telemetry::log;
 /// How often the file is looked at even though nothing told of a change: some file systems never do.
 const POLL: Duration = Duration::from_secs(30);
 
-/// What takes effect at once; everything else waits for the next start.
+/// What takes effect at once, keys and whole sections; everything else waits for the next start.
 const AT_ONCE: [&str; 16] = [
     "announce",
     "route",
@@ -145,10 +145,16 @@ fn waiting(old: &str, new: &str) -> Vec<String> {
     let (old, new) = (keys(old), keys(new));
     let differing = old.iter().chain(&new).filter(|(key, _)| old.get(*key) != new.get(*key));
     let mut waiting: Vec<String> =
-        differing.map(|(key, _)| key.clone()).filter(|key| !AT_ONCE.contains(&key.as_str())).collect();
+        differing.map(|(key, _)| key.clone()).filter(|key| !is_applied(key)).collect();
     waiting.sort();
     waiting.dedup();
     waiting
+}
+
+/// Whether a change to this key takes effect at once.
+fn is_applied(key: &str) -> bool {
+    let section = key.split_once('.').map_or(key, |(section, _)| section);
+    AT_ONCE.contains(&key) || AT_ONCE.contains(&section)
 }
 
 /// The keys of a configuration: those of its sections with the section's name before them, lists of sections as one.
@@ -175,6 +181,9 @@ mod tests {
         let new = "workers = 2\n[timeouts]\nrequest = \"2s\"\nconnect = \"2s\"\n[[route]]\nservice = \"b\"\n[upstream.tls]\nca = \"b\"";
         assert_eq!(waiting(old, new), ["timeouts.connect", "workers"]);
         assert_eq!(waiting(old, old), [""; 0]);
+        let (old, new) =
+            ("[retries]\nmax = 1\n[naming]\npath = true", "[retries]\nmax = 2\n[naming]\npath = false");
+        assert_eq!(waiting(old, new), [""; 0], "a section that is applied is applied whole");
     }
 
     #[test]

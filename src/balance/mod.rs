@@ -41,14 +41,14 @@ pub trait Balancer: Send + Sync + fmt::Debug {
 }
 
 /// Where a policy stands in its order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Position {
-    /// The address proposed last, by this balancer or the ones it took the place of.
-    pub last: Address,
     /// The address whose turn is next.
     pub next: Address,
-    /// The share of its cycle that is over, from 0 to 1.
-    pub phase: f64,
+    /// Which of its turns in a cycle that is, from 0.
+    pub turn: u64,
+    /// How many turns it has in a cycle, at least 1.
+    pub turns: u64,
 }
 
 /// The weights to balance by, in hundredths: those announced, or equal ones when no endpoint is to get traffic.

@@ -9,7 +9,6 @@ use rand::rngs::SmallRng;
 
 use super::{Ask, Balancer, Position, weights};
 use crate::endpoint::Endpoint;
-use crate::provider::Address;
 
 mod schedule;
 
@@ -29,33 +28,24 @@ pub struct RoundRobin {
     schedule: Schedule,
     /// The endpoints that turns are indices of.
     endpoints: Arc<[Endpoint]>,
-    /// The first ticket, and the address that balancers before this one proposed last.
-    first: u64,
-    before: Option<Address>,
 }
 
 impl RoundRobin {
     /// The picker for these endpoints, of which there is at least one, in order of address.
     ///
-    /// The first turn falls to the successor of the endpoint that `previous` proposed last, by order of address even when
-    /// that one is gone. When the one whose turn was next is gone, or there is no `previous`, a random one begins: a fleet of
-    /// sidecars learns of a change at the same moment, and must not give the turns of one that left to its successor.
+    /// The first turn falls to whoever's turn was next in `previous`. When that one is gone, or there is no `previous`, a random one
+    /// begins: a fleet of sidecars learns of a change at the same moment, and must neither call on the same host at once
+    /// nor give the turns of one that left to its neighbour.
     pub fn new(endpoints: &Arc<[Endpoint]>, previous: Option<&dyn Balancer>, rng: &mut SmallRng) -> Self {
         let schedule = Schedule::new(&weights(endpoints));
-        let position = previous.and_then(Balancer::position);
-        let first = match &position {
-            Some(position) if has_turns(endpoints, &position.next) => {
-                successor(&schedule, endpoints, position)
-            }
-            Some(_) | None => rng.random_range(0..schedule.len()),
-        };
-        Self {
-            next: CachePadded::new(AtomicU64::new(first)),
-            schedule,
-            endpoints: Arc::clone(endpoints),
-            first,
-            before: position.map(|position| position.last),
-        }
+        let next = previous.and_then(Balancer::position).and_then(|position| {
+            let place = endpoints.binary_search_by(|endpoint| endpoint.provider.address.cmp(&position.next));
+            // With other weights it has more turns or fewer; of those at the same part of the cycle any one is as good.
+            let part = (position.turn as f64 + rng.random::<f64>()) / position.turns as f64;
+            schedule.turn_of(place.ok()?, part)
+        });
+        let next = next.unwrap_or_else(|| rng.random_range(0..schedule.len()));
+        Self { next: CachePadded::new(AtomicU64::new(next)), schedule, endpoints: Arc::clone(endpoints) }
     }
 }
 
@@ -65,27 +55,11 @@ impl Balancer for RoundRobin {
     }
 
     fn position(&self) -> Option<Position> {
-        let next = self.next.load(Ordering::Relaxed);
-        let address = |ticket: u64| self.endpoints[self.schedule.turn(ticket)].provider.address.clone();
-        let last = if next == self.first { self.before.clone()? } else { address(next.wrapping_sub(1)) };
-        let cycle = self.schedule.len();
-        #[expect(clippy::cast_precision_loss, reason = "a schedule has far fewer than 2^52 turns")]
-        let phase = (next % cycle) as f64 / cycle as f64;
-        Some(Position { last, next: address(next), phase })
+        let ticket = self.next.load(Ordering::Relaxed);
+        let next = self.endpoints[self.schedule.turn(ticket)].provider.address.clone();
+        let (turn, turns) = self.schedule.place(ticket);
+        Some(Position { next, turn, turns })
     }
-}
-
-/// Whether this address is there and gets turns. Where all weights are 0, whoever is there does, and a random place is as good.
-fn has_turns(endpoints: &[Endpoint], address: &Address) -> bool {
-    let place = endpoints.binary_search_by(|endpoint| endpoint.provider.address.cmp(address));
-    place.is_ok_and(|place| endpoints[place].weight.hundredths() > 0)
-}
-
-/// The ticket that follows the endpoint proposed last, or the one before its place when it is gone or gets no turns; of
-/// all such, the one nearest to the same phase of the cycle.
-fn successor(schedule: &Schedule, endpoints: &[Endpoint], position: &Position) -> u64 {
-    let upto = endpoints.partition_point(|endpoint| endpoint.provider.address <= position.last);
-    schedule.turn_after(schedule.last_with_turns(upto), position.phase)
 }
 
 #[cfg(test)]
@@ -96,7 +70,7 @@ mod tests {
     use crate::balance::{Choice, Policy, rng};
     use crate::clock::Moment;
     use crate::endpoint::Memory;
-    use crate::provider::{Provider, Weight};
+    use crate::provider::{Address, Provider, Weight};
 
     fn endpoints(hosts: &[(u8, u32)]) -> Arc<[Endpoint]> {
         let endpoint = |(host, weight): &(u8, u32)| {
@@ -125,27 +99,28 @@ mod tests {
     }
 
     #[test]
-    fn goes_on_behind_the_last_one_whoever_comes_and_goes() {
+    fn goes_on_with_whoever_is_next_whoever_comes_and_goes() {
         let before = endpoints(&[(10, 100), (20, 100), (30, 100), (40, 100)]);
         let mut rng = rng::for_worker(1, 0);
-        let next_host = |after: &[(u8, u32)], last: usize, rng: &mut SmallRng| {
-            let balancer = Choice::from(Policy::RoundRobin).build(&before, None, rng);
+        let mut next_host = |after: &[(u8, u32)], last: usize| {
+            let balancer = Choice::from(Policy::RoundRobin).build(&before, None, &mut rng);
             while turns(&*balancer, 1)[0] != last {}
             let after_list = endpoints(after);
-            let balancer = Choice::from(Policy::RoundRobin).build(&after_list, Some(&*balancer), rng);
+            let balancer = Choice::from(Policy::RoundRobin).build(&after_list, Some(&*balancer), &mut rng);
             after[turns(&*balancer, 1)[0]].0
         };
         let same = [(10, 100), (20, 100), (30, 100), (40, 100)];
-        assert_eq!(next_host(&same, 1, &mut rng), 30);
-        assert_eq!(next_host(&same, 3, &mut rng), 10);
-        assert_eq!(next_host(&[(10, 100), (30, 100), (40, 100)], 1, &mut rng), 30, "the last one is gone");
+        assert_eq!(next_host(&same, 1), 30);
+        assert_eq!(next_host(&same, 3), 10);
+        assert_eq!(next_host(&[(10, 100), (30, 100), (40, 100)], 1), 30, "the last one is gone");
         assert_eq!(
-            next_host(&[(10, 100), (20, 100), (25, 100), (30, 100)], 1, &mut rng),
-            25,
+            next_host(&[(10, 100), (20, 100), (25, 100), (30, 100)], 1),
+            30,
             "a new one stands between"
         );
-        assert_eq!(next_host(&[(20, 100)], 1, &mut rng), 20, "it is alone");
-        assert_eq!(next_host(&[(30, 100), (40, 100)], 1, &mut rng), 30, "the head of the order is gone");
+        assert_eq!(next_host(&[(30, 100), (40, 100)], 1), 30, "the head of the order is gone");
+        assert_eq!(next_host(&[(10, 300), (20, 100), (30, 200)], 1), 30, "weights have changed");
+        assert_eq!(next_host(&[(20, 100)], 1), 20, "it is alone");
     }
 
     #[test]
@@ -187,31 +162,22 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stays_fair_while_members_come_and_go(
+        fn keeps_its_place_while_members_come_and_go(
             steps in prop::collection::vec((prop::collection::btree_set(1_u8..12, 1..8), 0_usize..30), 1..20),
         ) {
             let mut rng = rng::for_worker(9, 0);
             let mut last: Option<Arc<dyn Balancer>> = None;
-            let mut order: Vec<u8> = Vec::new();
-            let mut next = None;
+            let mut next: Option<u8> = None;
             for (hosts, picks) in steps {
                 let hosts: Vec<(u8, u32)> = hosts.into_iter().map(|host| (host, 100)).collect();
                 let list = endpoints(&hosts);
                 let balancer = Choice::from(Policy::RoundRobin).build(&list, last.as_deref(), &mut rng);
-                // Where the one whose turn was next is gone, the order begins anew.
-                if next.is_some_and(|next| hosts.iter().all(|(host, _)| *host != next)) {
-                    order.clear();
-                }
+                // Where the one whose turn was next is gone, the order begins anywhere.
+                next = next.filter(|next| hosts.iter().any(|(host, _)| host == next));
                 for turn in turns(&*balancer, picks) {
-                    let host = hosts[turn].0;
-                    if let Some(before) = order.last() {
-                        let expected = hosts.iter().find(|(host, _)| host > before).unwrap_or(&hosts[0]);
-                        prop_assert_eq!(host, expected.0, "after {}", before);
-                    }
-                    order.push(host);
+                    prop_assert_eq!(hosts[turn].0, next.unwrap_or(hosts[turn].0));
+                    next = Some(hosts[(turn + 1) % hosts.len()].0);
                 }
-                let upcoming = balancer.position().map(|position| position.next.to_string());
-                next = hosts.iter().map(|(host, _)| *host).find(|host| upcoming.as_deref() == Some(&format!("10.0.0.{host}:80")));
                 last = Some(balancer);
             }
         }

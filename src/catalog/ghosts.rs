@@ -82,8 +82,8 @@ fn is_haunted(endpoint: &Endpoint, settings: &Settings, now: Moment) -> bool {
     endpoint.provider.tenure == Tenure::Lasting
         && endpoint.limbo.is_none()
         && memory.ghost().is_none()
-        && memory.reach().failing_for(now) >= settings.ghost_after
-        && matches!(memory.reach().state(now), ReachState::Unreachable { failures, .. } if failures >= FAILURES)
+        && memory.reach.failing_for(now) >= settings.ghost_after
+        && matches!(memory.reach.state(now), ReachState::Unreachable { failures, .. } if failures >= FAILURES)
 }
 
 /// The endpoints that became ghosts since the last call, and those that are none any more.

@@ -1,5 +1,6 @@
 //! The catalog: what we know now, of every service subscribed to.
 
+mod budget;
 mod cares;
 mod events;
 mod ghosts;
@@ -30,9 +31,10 @@ use rand::rngs::SmallRng;
 use thiserror::Error;
 use tokio::sync::{Notify, watch};
 
+pub use budget::{Allowance, Budget};
 pub use cares::Cares;
 pub use events::{Event, What};
-pub use snapshot::{Members, NoEndpoint, Snapshot};
+pub use snapshot::{Members, NoEndpoint, ShadowTally, Snapshot};
 pub use source::{Role, Source, SourceSet};
 pub use sources::Restrictions;
 pub use status::{RegistryStatus, ServiceStatus};
@@ -141,6 +143,8 @@ pub struct Known {
     pub endpoints: Arc<[Endpoint]>,
     /// The name of each shadow that spoke of it, and the number of addresses it tells otherwise of.
     pub shadows: Vec<(Arc<str>, usize)>,
+    /// How the policies of its claims compare with those that are their shadows.
+    pub tallies: Vec<ShadowTally>,
 }
 
 /// Why a service cannot be subscribed.

@@ -19,7 +19,7 @@ impl Catalog {
             endpoint.memory.ghost() == Some(Ghost::Silent)
                 && endpoint.limbo.is_none()
                 && endpoint.provider.tenure == Tenure::Lasting
-                && endpoint.memory.reach().failing_for(now) >= after
+                && endpoint.memory.reach.failing_for(now) >= after
         };
         let state = self.state.lock();
         let fresh = state.services.iter().filter(|(_, service)| service.freshness() == Freshness::Live);

@@ -130,8 +130,8 @@ pub enum Lapse {
 
 /// Looks at an endpoint in limbo again.
 pub fn review(endpoint: &Endpoint, limbo: &Limbo, others: bool, at: Circumstances) -> Lapse {
-    // What a check of it finds, or what it answers, is no proof that it is gone.
-    if !endpoint.memory.reach().is_available() || endpoint.memory.unanswered() > limbo.failures {
+    // What a check of it finds is no proof that it is gone.
+    if !endpoint.memory.reach.is_available() || endpoint.memory.unanswered() > limbo.failures {
         return Lapse::Ends("its record is gone, and it failed");
     }
     match limbo.until {

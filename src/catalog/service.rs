@@ -8,6 +8,7 @@ use rand::rngs::SmallRng;
 use tokio::sync::watch;
 
 use super::Known;
+use super::budget::Budget;
 use super::heard::Heard;
 use super::limbo::{Occasion, warm};
 use super::merge::Choice;
@@ -56,6 +57,8 @@ pub(super) struct Service {
     pub(super) unconfirmed: SourceSet,
     /// The numbers of the memories of endpoints that are ghosts, as told last.
     pub(super) ghosts: BTreeSet<u64>,
+    /// What may be sent again of its requests.
+    budget: Arc<Budget>,
 }
 
 /// A subscription, and whether it stays without requests.
@@ -124,6 +127,7 @@ impl Service {
             recent: Recent::default(),
             unconfirmed: SourceSet::NONE,
             ghosts: BTreeSet::new(),
+            budget: Arc::default(),
         }
     }
 
@@ -153,6 +157,11 @@ impl Service {
             changed: self.changed,
             endpoints: Arc::clone(&self.endpoints),
             shadows: self.shadows(sources),
+            tallies: self
+                .claims
+                .iter()
+                .filter_map(|claimed| Some(claimed.subscription.snapshot().load().shadow()?.tally()))
+                .collect(),
         }
     }
 
@@ -181,7 +190,14 @@ impl Service {
         }
         let snapshot = self.snapshot(claim, &Snapshot::not_listed(), now, rng);
         let (freshness, hope) = (self.freshness.subscribe(), self.hope.subscribe());
-        let subscription = Arc::new(Subscription::new(claim.clone(), snapshot, now, freshness, hope));
+        let subscription = Arc::new(Subscription::new(
+            claim.clone(),
+            snapshot,
+            now,
+            freshness,
+            hope,
+            Arc::clone(&self.budget),
+        ));
         self.claims.push(Claimed { subscription: Arc::clone(&subscription), declared });
         subscription
     }
@@ -226,6 +242,7 @@ impl Service {
         }
         for endpoint in &applied.reconciled.restarted {
             endpoint.memory.begin_anew();
+            endpoint.memory.uncheck();
         }
         self.endpoints = endpoints.into();
         self.absent = absent;
@@ -237,9 +254,6 @@ impl Service {
         applied.swaps = self.rebuild(now, rng);
         if applied.refreshed {
             self.freshness.send_replace(freshness);
-        }
-        for endpoint in &applied.reconciled.restarted {
-            endpoint.memory.uncheck();
         }
         for endpoint in &applied.withdrawn {
             endpoint.memory.retire();

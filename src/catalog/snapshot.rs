@@ -1,5 +1,6 @@
 //! A snapshot: what a request picks from, immutable and replaced whole.
 
+mod shadow;
 mod walk;
 mod wishes;
 
@@ -14,6 +15,7 @@ use super::subscription::Claim;
 use crate::balance::{Ask, Balancer};
 use crate::clock::Moment;
 use crate::endpoint::{Care, Endpoint, Fit};
+pub use shadow::{Shadow, ShadowTally};
 use walk::Walk;
 use wishes::Places;
 
@@ -64,6 +66,8 @@ pub struct Snapshot {
     balancer: Option<Arc<dyn Balancer>>,
     /// Where each endpoint is, for wishes.
     places: Places,
+    /// The policy it is compared with, if there is one.
+    shadow: Option<Arc<Shadow>>,
     /// When it was made.
     made: Moment,
     /// The bits of the moment of the first pick; 0 before. Written by whichever worker is first, taken by the catalog.
@@ -110,6 +114,7 @@ impl Snapshot {
             weightless: true,
             balancer: None,
             places: Places::default(),
+            shadow: None,
             made: Moment::START,
             first_pick: AtomicU64::new(Moment::START.to_bits()),
         }
@@ -129,6 +134,7 @@ impl Snapshot {
         let (made, first_pick) = (now, AtomicU64::new(0));
         Self {
             places: Places::after(&previous.places, &endpoints),
+            shadow: Shadow::follow(claim.choice, &endpoints, previous.shadow.as_ref(), rng),
             endpoints,
             spares,
             known: members.endpoints.len(),
@@ -161,6 +167,14 @@ impl Snapshot {
         if let Some(granted) = ask.wish.and_then(|wish| self.grant(wish, ask)) {
             return granted;
         }
+        let picked = self.propose(&**balancer, ask)?;
+        if let Some(shadow) = &self.shadow {
+            shadow.compare(ask, &self.care, picked);
+        }
+        Ok(picked)
+    }
+
+    fn propose(&self, balancer: &dyn Balancer, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
         // The first that would do if no other did.
         let (mut ramping, mut passed) = (None, 0);
         for turn in 0..PROPOSALS_MAX {
@@ -181,6 +195,11 @@ impl Snapshot {
             }
         }
         ramping.map_or_else(|| self.search(ask, &|endpoint| self.wants(endpoint)), Ok)
+    }
+
+    /// What became of the comparison with another policy, if there is one.
+    pub fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_deref()
     }
 
     /// Whether an endpoint asks for traffic. Of spares none is asked.

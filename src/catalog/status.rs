@@ -1,6 +1,7 @@
 //! What the catalog tells an operator: plain values, made when asked for.
 
 mod registries;
+mod shadow;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,10 +9,12 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use registries::{HeardStatus, RegistryStatus};
+pub use shadow::ShadowStatus;
 
 use super::service::Service;
 use super::sources::Followed;
 use super::subscription::Freshness;
+use crate::balance::LoadBound;
 use crate::clock::Moment;
 use crate::endpoint::{Care, Checking, EjectionState, Endpoint, ReachState, Said};
 use crate::provider::ServiceName;
@@ -74,6 +77,12 @@ pub struct ClaimStatus {
     pub metadata: BTreeMap<String, String>,
     /// How an endpoint is chosen.
     pub policy: &'static str,
+    /// How many times the average one may have in flight before `maglev` passes its keys on.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub load_bound: Option<f64>,
+    /// The policy that this one is compared with, and how its choices differ.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shadow: Option<ShadowStatus>,
     /// Whether it stays without requests.
     pub declared: bool,
     /// Endpoints in its snapshot.
@@ -131,6 +140,9 @@ pub struct EndpointStatus {
     pub tls: bool,
     /// What else it announces.
     pub metadata: BTreeMap<String, String>,
+    /// How long an answer is expected to take; none before the first attempt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<f64>,
     /// Attempts in flight.
     pub in_flight: u32,
     /// How many may be in flight.
@@ -209,12 +221,15 @@ impl ServiceStatus {
         };
         let claims = service.claims.iter().map(|claimed| {
             let claim = claimed.subscription.claim();
+            let snapshot = claimed.subscription.snapshot().load();
             ClaimStatus {
                 version: claim.subset.version.as_deref().map(str::to_owned),
                 metadata: claim.subset.metadata.clone(),
                 policy: claim.choice.policy.as_str(),
+                load_bound: claim.choice.load_bound.map(LoadBound::factor),
+                shadow: snapshot.shadow().map(|shadow| ShadowStatus::of(&shadow.tally())),
                 declared: claimed.declared,
-                endpoints: claimed.subscription.snapshot().load().all().count(),
+                endpoints: snapshot.all().count(),
             }
         });
         Self {
@@ -254,13 +269,13 @@ impl EndpointStatus {
     /// An endpoint, told at this moment.
     pub fn of(endpoint: &Endpoint, care: &Care, now: Moment) -> Self {
         let Endpoint { provider, memory, weight, limbo } = endpoint;
-        let (connect_failures, pause) = match memory.reach().state(now) {
+        let (connect_failures, pause) = match memory.reach.state(now) {
             ReachState::Reachable => (None, None),
             ReachState::Unreachable { failures, pause } => (Some(failures), Some(pause)),
         };
-        let checking = memory.checked.state(now);
         let ejection = memory.ejection(now);
         let pause = pause.max(ejection.map(|ejection| ejection.pause));
+        let checking = memory.checked.state(now);
         Self {
             id: provider.id.to_string(),
             address: provider.address.to_string(),
@@ -287,6 +302,8 @@ impl EndpointStatus {
             protocol: provider.protocol.as_str(),
             tls: provider.secure,
             metadata: provider.metadata.clone(),
+            latency_ms: (memory.attempts() > 0)
+                .then(|| (f64::from(memory.latency.expected_ms(now)) * 1000.0).round() / 1000.0),
             in_flight: memory.in_flight(),
             in_flight_max: memory.in_flight_max(care),
             ramp: memory.ramp().filter(|_| care.slow_start),

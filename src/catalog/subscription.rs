@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use crossbeam_utils::CachePadded;
 use tokio::sync::watch;
 
+use super::budget::Budget;
 use super::snapshot::Snapshot;
 use super::subset::Subset;
 use crate::balance::Choice;
@@ -111,6 +112,8 @@ pub struct Subscription {
     freshness: watch::Receiver<Freshness>,
     /// Whether a first list can still come soon. Written by the catalog, read by requests that wait for it.
     hope: watch::Receiver<bool>,
+    /// The budget of the service, which all its claims share. Written by workers.
+    budget: Arc<Budget>,
 }
 
 impl Subscription {
@@ -120,6 +123,7 @@ impl Subscription {
         now: Moment,
         freshness: watch::Receiver<Freshness>,
         hope: watch::Receiver<bool>,
+        budget: Arc<Budget>,
     ) -> Self {
         Self {
             claim,
@@ -128,6 +132,7 @@ impl Subscription {
             closed: AtomicBool::new(false),
             freshness,
             hope,
+            budget,
         }
     }
 
@@ -139,6 +144,11 @@ impl Subscription {
     /// What requests pick from; workers keep an [`arc_swap::Cache`] of it.
     pub const fn snapshot(&self) -> &ArcSwap<Snapshot> {
         &self.snapshot
+    }
+
+    /// What may be sent again of the service's requests.
+    pub const fn budget(&self) -> &Arc<Budget> {
+        &self.budget
     }
 
     /// Notes a request. Called for each; writes at most once per millisecond, since all workers share the place.

@@ -8,6 +8,7 @@ use super::announced::Known;
 use super::choices::Said;
 use super::reader::Section;
 use super::resolve::SERVICE;
+use super::retries::Own;
 use super::rules;
 use super::value::{TEXTS, text};
 use crate::balance::Choice;
@@ -21,12 +22,14 @@ pub(super) struct Services {
     key: Option<Arc<Key>>,
     /// Each with what is laid down for it, but for its limits.
     declared: BTreeMap<ServiceName, (Claim, Rules)>,
+    /// What is said of the retries of some.
+    retries: BTreeMap<ServiceName, Own>,
 }
 
 impl Services {
     /// Nothing yet; others are claimed by this choice, and told apart by this key.
     pub(super) const fn new(choice: Choice, key: Option<Arc<Key>>) -> Self {
-        Self { choice, key, declared: BTreeMap::new() }
+        Self { choice, key, declared: BTreeMap::new(), retries: BTreeMap::new() }
     }
 
     /// Reads one `[[service]]`, but for what stands in tables of its own; gives its name.
@@ -34,12 +37,14 @@ impl Services {
         let name = section.required("name", &SERVICE, "write the name that the registry has");
         let said = Said::read(section, "as in [services]");
         let subset = subset(section, "any", "any").unwrap_or_default();
+        let retries = Own::read(section, &UNLESS_SAID);
         known.check(section, "name", name.as_ref());
         let mut rules = rules::plain(section, None);
         rules.key = rules.key.or_else(|| self.key.clone());
         let choice = said.over(section, self.choice);
         rules::key_is_used(section, choice);
         let service = name?;
+        self.retries.insert(service.clone(), retries);
         let claim = Claim { service: service.clone(), subset, choice };
         match self.declared.entry(service.clone()) {
             Entry::Vacant(entry) => {
@@ -134,14 +139,30 @@ impl Services {
         followed
     }
 
-    /// What is laid down for all others, and what is declared, by name; all with these limits.
+    /// Lays what is declared of a service over limits, and over that what a route says.
+    pub(super) fn limits(&self, service: Option<&ServiceName>, mut limits: Limits, own: &Own) -> Limits {
+        if let Some(declared) = service.and_then(|service| self.retries.get(service)) {
+            declared.lay_over(&mut limits.retries);
+        }
+        own.lay_over(&mut limits.retries);
+        limits
+    }
+
+    /// What is laid down for all others, and what is declared, by name; all with these limits, but for what each says.
     pub(super) fn into_declared(self, limits: &Limits) -> (Arc<Rules>, BTreeMap<ServiceName, Declared>) {
-        let within = |rules| Arc::new(Rules { limits: limits.clone(), ..rules });
-        let others = within(self.rules_of_others());
-        let declared = |(claim, rules)| Declared { claim, rules: within(rules) };
-        (others, self.declared.into_iter().map(|(name, laid)| (name, declared(laid))).collect())
+        let others = Arc::new(Rules { limits: limits.clone(), ..self.rules_of_others() });
+        let declared = |(name, (claim, rules)): (&ServiceName, &(Claim, Rules))| {
+            let limits = self.limits(Some(name), limits.clone(), &Own::default());
+            let rules = Arc::new(Rules { limits, ..rules.clone() });
+            (name.clone(), Declared { claim: claim.clone(), rules })
+        };
+        let declared = self.declared.iter().map(declared).collect();
+        (others, declared)
     }
 }
+
+/// What holds of a service's retries where nothing is said.
+const UNLESS_SAID: [&str; 3] = ["false", "as in [retries]", "off"];
 
 /// The subset that a section says, if it says one.
 pub(super) fn subset(

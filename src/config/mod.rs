@@ -14,6 +14,7 @@ mod listeners;
 mod overrides;
 mod reader;
 mod resolve;
+mod retries;
 mod routes;
 mod rules;
 mod services;

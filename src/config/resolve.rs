@@ -15,6 +15,7 @@ use super::checks::ServiceChecks;
 use super::declared::Services;
 use super::listeners::{admin, listeners};
 use super::reader::Section;
+use super::retries::retries;
 use super::routes;
 use super::services::services;
 use super::sources::{Followed, restriction, sources};
@@ -50,9 +51,7 @@ pub(super) const SERVICE: Parsed<ServiceName> = parsed("a service name", "greete
 
 /// Reads everything; `None` where a mistake was noted that leaves no value.
 pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
-    let workers = top.get("workers", &Auto(1..=WORKERS_MAX), None).unwrap_or_else(|| {
-        std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_AUTO)
-    });
+    let workers = workers(top);
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
     let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
     let sources = sources(top);
@@ -70,7 +69,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
     let upstream = top.section("upstream", |section| upstream(section, connect_timeout));
     top.section("limits", |section| limits_of(section, &mut proxy));
-    top.section("retries", |section| retries(section, &mut limits));
+    limits.retries = top.section("retries", retries);
     top.section("headers", |section| headers(section, &mut proxy));
     let routes = routes::routes(top, &services, &known, &limits);
     let log = top.section("log", log);
@@ -106,6 +105,11 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     };
     held_together(top, &config);
     Some(config)
+}
+
+fn workers(top: &mut Section<'_>) -> usize {
+    let auto = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get).min(WORKERS_AUTO);
+    top.get("workers", &Auto(1..=WORKERS_MAX), None).unwrap_or_else(auto)
 }
 
 /// What is said of services by their names, but for where their requests go.
@@ -249,11 +253,6 @@ fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
         section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), proxy.header_bytes_max);
     proxy.headers_max = section.get("headers", &Number(1..=1000), proxy.headers_max);
     proxy.uri_bytes_max = section.get("uri_bytes", &Bytes(256..=64 * 1024), proxy.uri_bytes_max);
-}
-
-fn retries(section: &mut Section<'_>, limits: &mut Limits) {
-    limits.retries = section.get("max", &RETRIES, limits.retries);
-    limits.retry_idempotent = section.get("idempotent", &Flag, limits.retry_idempotent);
 }
 
 fn headers(section: &mut Section<'_>, proxy: &mut proxy::Settings) {

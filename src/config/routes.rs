@@ -11,6 +11,7 @@ use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
 use super::resolve::{RETRIES, SERVICE, SOME_TIME, shorter_than_request};
+use super::retries::Own;
 use super::rules;
 use super::value::{Flag, List, Parsed, Problems, Shape, parsed, quoted};
 use crate::catalog::Claim;
@@ -65,6 +66,7 @@ fn route(
     let subset = subset(section, "as declared of the service", "as declared of the service");
     let rewrite = rewrite(section, path.is_some());
     let limits = route_limits(section, limits);
+    let limits = services.limits(service.as_ref(), limits, &Own::read(section, &AS_DECLARED));
     let mut rules = rules::plain(section, Some(&services.rules(service.as_ref())));
     let claim = service.map(|service| {
         let claim = services.claim(&service);
@@ -105,17 +107,22 @@ fn rewrite(section: &mut Section<'_>, has_path: bool) -> Rewrite {
 fn route_limits(section: &mut Section<'_>, default: &Limits) -> Limits {
     let request = section.optional("request_timeout", &SOME_TIME, "as in [timeouts]");
     let attempt = section.optional("attempt_timeout", &SOME_TIME, "as in [timeouts]");
+    let max = section.optional("retries", &RETRIES, "as in [retries]");
+    let idempotent = section.optional("retry_idempotent", &Flag, "as in [retries]");
+    let mut retries = default.retries.clone();
+    retries.max = max.unwrap_or(retries.max);
+    retries.idempotent = idempotent.unwrap_or(retries.idempotent);
     let limits = Limits {
         request_timeout: request.unwrap_or(default.request_timeout),
         attempt_timeout: attempt.or(default.attempt_timeout),
-        retries: section.optional("retries", &RETRIES, "as in [retries]").unwrap_or(default.retries),
-        retry_idempotent: section
-            .optional("retry_idempotent", &Flag, "as in [retries]")
-            .unwrap_or(default.retry_idempotent),
+        retries,
     };
     shorter_than_request(section, "attempt_timeout", attempt, limits.request_timeout);
     limits
 }
+
+/// What holds of a route's retries where it says nothing.
+const AS_DECLARED: [&str; 3] = ["as declared of the service"; 3];
 
 const HOST: Parsed<HostPattern> = parsed("a host", "api.example.org");
 const PATH: Parsed<PathPrefix> = parsed("a path prefix", "/api");

@@ -4,6 +4,7 @@ mod announce;
 mod broken;
 mod care;
 mod reference;
+mod retries;
 mod rules;
 mod sources;
 
@@ -133,11 +134,11 @@ fn routes_inherit_what_they_do_not_say() {
     assert_eq!(&*api.name, "route-1");
     assert_eq!(api.claim, config.declared[0]);
     assert_eq!(api.rewrite.prefix.as_deref(), Some("/v2"));
-    assert_eq!((api.rules.limits.request_timeout, api.rules.limits.retries), (Duration::from_secs(5), 0));
+    assert_eq!((api.rules.limits.request_timeout, api.rules.limits.retries.max), (Duration::from_secs(5), 0));
     assert_eq!(canary.claim.subset.version.as_deref(), Some("2"));
     assert_eq!(canary.claim.choice.policy.as_str(), "random");
     assert_eq!(
-        (canary.rules.limits.request_timeout, canary.rules.limits.retries),
+        (canary.rules.limits.request_timeout, canary.rules.limits.retries.max),
         (Duration::from_secs(60), 1)
     );
     assert_eq!(canary.matcher.headers.len(), 2);

@@ -18,8 +18,10 @@ pub struct Counts {
 
 /// Whether checks find an endpoint well.
 ///
-/// It counts as well from the start, so that one that nobody checks is used, and a new one serves at once.
+/// It counts as well from the start, so that one that nobody checks is used, and a new one serves at once. What a pick reads
+/// comes first: see [`Memory`](super::Memory).
 #[derive(Debug, Default)]
+#[repr(C)]
 pub struct Checked {
     /// The bits of the moment since which it is unwell; 0 while well. Written by whoever checks, read at each pick.
     unwell_since: AtomicU64,

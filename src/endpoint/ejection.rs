@@ -10,14 +10,19 @@ use crate::clock::Moment;
 /// Once an endpoint has been back for so many times its last pause, its ejections are forgotten: the next pause is the first again.
 const FORGOTTEN_AFTER: u32 = 10;
 
-/// Whether an endpoint is ejected, and how often it was.
+/// Whether an endpoint is ejected.
 ///
 /// A pause doubles with each ejection, up to a bound, and is varied by a quarter either way so that a fleet does not return
-/// at once.
+/// at once. By itself, apart from its [`Past`], since this is read at each pick.
 #[derive(Debug, Default)]
 pub(super) struct Ejection {
-    /// The bits of the moment at which the pause ends; 0 while in use. Written by workers, read at each pick.
+    /// The bits of the moment at which the pause ends; 0 while in use.
     until: AtomicU64,
+}
+
+/// How often an endpoint was ejected, and why.
+#[derive(Debug, Default)]
+pub(super) struct Past {
     /// Ejections that are not forgotten. Written by workers, read by admin.
     times: AtomicU32,
     /// The last pause in milliseconds. Written and read by workers.
@@ -51,31 +56,38 @@ impl Ejection {
     }
 
     /// Begins it; gives the pause, unless it was out already. `luck`, from 0 to 1, varies the pause.
-    pub(super) fn begin(&self, grounds: Grounds, now: Moment, luck: f64, by: &Ejecting) -> Option<Duration> {
-        let pause = self.prolong(0, now, luck, by)?;
-        self.grounds.store(pack(grounds), Ordering::Relaxed);
+    pub(super) fn begin(
+        &self,
+        past: &Past,
+        grounds: Grounds,
+        now: Moment,
+        luck: f64,
+        by: &Ejecting,
+    ) -> Option<Duration> {
+        let pause = self.prolong(past, 0, now, luck, by)?;
+        past.grounds.store(pack(grounds), Ordering::Relaxed);
         Some(pause)
     }
 
     /// Begins it again, since the request that tried it failed; gives the pause, unless somebody else did.
-    pub(super) fn begin_again(&self, now: Moment, luck: f64, by: &Ejecting) -> Option<Duration> {
+    pub(super) fn begin_again(&self, past: &Past, now: Moment, luck: f64, by: &Ejecting) -> Option<Duration> {
         let until = self.until.load(Ordering::Relaxed);
-        if until == 0 { None } else { self.prolong(until, now, luck, by) }
+        if until == 0 { None } else { self.prolong(past, until, now, luck, by) }
     }
 
-    fn prolong(&self, before: u64, now: Moment, luck: f64, by: &Ejecting) -> Option<Duration> {
-        let last = Duration::from_millis(self.pause.load(Ordering::Relaxed));
-        let back = Moment::from_bits(self.back.load(Ordering::Relaxed));
+    fn prolong(&self, past: &Past, before: u64, now: Moment, luck: f64, by: &Ejecting) -> Option<Duration> {
+        let last = Duration::from_millis(past.pause.load(Ordering::Relaxed));
+        let back = Moment::from_bits(past.back.load(Ordering::Relaxed));
         let is_forgotten =
             before == 0 && back.is_some_and(|back| now.since(back) >= last.saturating_mul(FORGOTTEN_AFTER));
-        let times = if is_forgotten { 0 } else { self.times.load(Ordering::Relaxed) };
+        let times = if is_forgotten { 0 } else { past.times.load(Ordering::Relaxed) };
         let pause = by.pause.saturating_mul(1 << times.min(16)).min(by.pause_max);
         let luck = if luck.is_finite() { luck.clamp(0.0, 1.0) } else { 0.5 };
         let pause = pause.mul_f64(0.75 + luck / 2.0);
         let until = now.after(pause).to_bits();
         self.until.compare_exchange(before, until, Ordering::Relaxed, Ordering::Relaxed).ok()?;
-        self.pause.store(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
-        self.times.store(times.saturating_add(1), Ordering::Relaxed);
+        past.pause.store(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        past.times.store(times.saturating_add(1), Ordering::Relaxed);
         Some(pause)
     }
 
@@ -85,27 +97,27 @@ impl Ejection {
     }
 
     /// Ends it. True when that is news.
-    pub(super) fn end(&self, now: Moment) -> bool {
+    pub(super) fn end(&self, past: &Past, now: Moment) -> bool {
         let was_out = self.is_out() && self.until.swap(0, Ordering::Relaxed) != 0;
         if was_out {
-            self.back.store(now.to_bits(), Ordering::Relaxed);
+            past.back.store(now.to_bits(), Ordering::Relaxed);
         }
         was_out
     }
 
     /// Forgets everything: another process is there. True when it was out.
-    pub(super) fn clear(&self) -> bool {
-        self.times.store(0, Ordering::Relaxed);
-        self.back.store(0, Ordering::Relaxed);
+    pub(super) fn clear(&self, past: &Past) -> bool {
+        past.times.store(0, Ordering::Relaxed);
+        past.back.store(0, Ordering::Relaxed);
         self.until.swap(0, Ordering::Relaxed) != 0
     }
 
     /// What an operator is told, while it is out.
-    pub(super) fn state(&self, now: Moment) -> Option<EjectionState> {
+    pub(super) fn state(&self, past: &Past, now: Moment) -> Option<EjectionState> {
         let until = Moment::from_bits(self.until.load(Ordering::Relaxed))?;
         Some(EjectionState {
-            grounds: unpack(self.grounds.load(Ordering::Relaxed)),
-            times: self.times.load(Ordering::Relaxed).max(1),
+            grounds: unpack(past.grounds.load(Ordering::Relaxed)),
+            times: past.times.load(Ordering::Relaxed).max(1),
             pause: until.since(now),
         })
     }
@@ -148,34 +160,34 @@ mod tests {
 
     #[test]
     fn pauses_double_up_to_a_minute_while_trials_fail() {
-        let ejection = Ejection::default();
+        let (ejection, past) = (Ejection::default(), Past::default());
         let mut now = at(0);
-        let mut pause = ejection.begin(GROUNDS, now, 0.5, &BY).unwrap();
+        let mut pause = ejection.begin(&past, GROUNDS, now, 0.5, &BY).unwrap();
         for expected in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
             assert_eq!(pause, Duration::from_secs(expected));
             assert!(ejection.is_out() && !ejection.is_due(now));
-            assert_eq!(ejection.begin(GROUNDS, now, 0.5, &BY), None, "it is out already");
+            assert_eq!(ejection.begin(&past, GROUNDS, now, 0.5, &BY), None, "it is out already");
             now = now.after(pause);
             assert!(ejection.is_due(now) && ejection.is_tried_by(now));
-            pause = ejection.begin_again(now, 0.5, &BY).unwrap();
+            pause = ejection.begin_again(&past, now, 0.5, &BY).unwrap();
         }
-        let state = ejection.state(now).unwrap();
+        let state = ejection.state(&past, now).unwrap();
         assert_eq!((state.grounds, state.times), (GROUNDS, 10), "what it was first ejected for is told");
-        assert!(ejection.end(now) && !ejection.end(now) && !ejection.is_out());
-        assert_eq!(ejection.begin_again(now, 0.5, &BY), None);
+        assert!(ejection.end(&past, now) && !ejection.end(&past, now) && !ejection.is_out());
+        assert_eq!(ejection.begin_again(&past, now, 0.5, &BY), None);
     }
 
     #[test]
     fn doubling_is_forgotten_after_ten_pauses_of_good_behaviour() {
         for (good, expected) in [(39_999, 4000), (40_000, 1000)] {
-            let ejection = Ejection::default();
-            ejection.begin(GROUNDS, at(0), 0.5, &BY);
-            ejection.end(at(1000));
-            let pause = ejection.begin(GROUNDS, at(2000), 0.5, &BY).unwrap();
+            let (ejection, past) = (Ejection::default(), Past::default());
+            ejection.begin(&past, GROUNDS, at(0), 0.5, &BY);
+            ejection.end(&past, at(1000));
+            let pause = ejection.begin(&past, GROUNDS, at(2000), 0.5, &BY).unwrap();
             assert_eq!(pause, Duration::from_secs(2));
             // Of a pause of two seconds less than twenty are good behaviour enough.
-            ejection.end(at(4000));
-            let again = ejection.begin(GROUNDS, at(4000 + good / 2), 0.5, &BY).unwrap();
+            ejection.end(&past, at(4000));
+            let again = ejection.begin(&past, GROUNDS, at(4000 + good / 2), 0.5, &BY).unwrap();
             assert_eq!(again, Duration::from_millis(expected));
         }
     }
@@ -183,19 +195,19 @@ mod tests {
     #[test]
     fn a_pause_is_varied_by_a_quarter_either_way() {
         for (luck, millis) in [(0.0, 750), (1.0, 1250), (7.0, 1250), (f64::NAN, 1000), (-1.0, 750)] {
-            let pause = Ejection::default().begin(GROUNDS, at(0), luck, &BY);
+            let pause = Ejection::default().begin(&Past::default(), GROUNDS, at(0), luck, &BY);
             assert_eq!(pause, Some(Duration::from_millis(millis)), "{luck}");
         }
     }
 
     #[test]
     fn an_attempt_from_before_the_pause_ended_tells_nothing() {
-        let ejection = Ejection::default();
+        let (ejection, past) = (Ejection::default(), Past::default());
         assert!(!ejection.is_tried_by(at(0)));
-        ejection.begin(GROUNDS, at(0), 0.5, &BY);
+        ejection.begin(&past, GROUNDS, at(0), 0.5, &BY);
         assert!(!ejection.is_tried_by(at(999)) && ejection.is_tried_by(at(1000)));
-        assert!(ejection.clear() && !ejection.clear());
-        assert_eq!(ejection.begin(GROUNDS, at(1), 0.5, &BY), Some(Duration::from_secs(1)));
+        assert!(ejection.clear(&past) && !ejection.clear(&past));
+        assert_eq!(ejection.begin(&past, GROUNDS, at(1), 0.5, &BY), Some(Duration::from_secs(1)));
     }
 
     #[test]

@@ -17,7 +17,6 @@ mod ramp;
 mod reach;
 mod said;
 mod share;
-mod standing;
 mod tally;
 mod token;
 mod trial;
@@ -46,8 +45,10 @@ pub use token::{Token, TokenError};
 
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, Weight};
+use ceiling::Ceiling;
+use ejection::{Ejection, Past};
 use ghost::Haunting;
-use standing::Standing;
+use ramp::Ramp;
 use tally::Tally;
 use trial::Trial;
 
@@ -107,7 +108,7 @@ impl Endpoint {
             "ghost"
         } else if !self.memory.checked.is_well() {
             "unwell"
-        } else if !self.memory.reach().is_available() {
+        } else if !self.memory.reach.is_available() {
             "unreachable"
         } else if self.memory.is_ejected() {
             "ejected"
@@ -128,22 +129,30 @@ impl Endpoint {
 pub struct Memory {
     /// Attempts in flight. Written by the workers at pick and at the end of each body, read by balancers and admin.
     in_flight: load::InFlight,
+    /// How much should be in flight while it is new. Written by workers while it is, read at each pick.
+    ramp: Ramp,
     /// How long it is expected to take. Written by workers after each attempt, read by balancers and admin.
     pub latency: Latency,
-    /// Whether it is well. Written by workers when that changes, read at each pick.
-    standing: Standing,
-    /// Whether checks find it well. Written by whoever checks, read at each pick.
+    /// Whether connections succeed. Written by workers after each attempt, read at each pick.
+    pub reach: Reach,
+    /// Whether it is out because attempts failed. Written by workers when that changes, read at each pick.
+    ejection: Ejection,
+    /// Whether checks find it well. Written by whoever checks, read at each pick: its first field, the last of the line.
     pub checked: Checked,
+    /// How often it was ejected, and why. Written by workers when that changes.
+    past: Past,
+    /// How much it bears, where that is found out. Written by workers after each attempt then, and read at each pick.
+    ceiling: Ceiling,
+    /// The right to try it while it is out. Written and read by workers.
+    trial: Trial,
+    /// What went well and what failed lately. Written by workers after each attempt, read by whoever notes a failure.
+    tally: CachePadded<Tally>,
     /// A number of its own within this process; connection pools are keyed by it.
     pub number: u64,
     /// The address it is about.
     pub address: Address,
     /// The short name of whoever is there.
     pub token: Token,
-    /// What went well and what failed lately. Written by workers after each attempt, read by whoever notes a failure.
-    tally: CachePadded<Tally>,
-    /// The right to try it while it is out. Written and read by workers.
-    trial: Trial,
     /// Attempts begun. Written by the workers, read by metrics and admin.
     attempts: CachePadded<AtomicU64>,
     /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
@@ -163,6 +172,11 @@ pub struct Memory {
     group: Arc<Group>,
 }
 
+const _: () = assert!(
+    std::mem::offset_of!(Memory, checked) + size_of::<u64>() <= 64,
+    "what a pick reads fills one cache line"
+);
+
 impl Memory {
     /// A memory of nothing yet, of an endpoint by itself. `number` is unique within the process: the catalog counts.
     pub fn new(number: u64, address: Address) -> Self {
@@ -173,14 +187,18 @@ impl Memory {
     pub fn among(group: Arc<Group>, number: u64, address: Address) -> Self {
         Self {
             in_flight: load::InFlight::default(),
+            ramp: Ramp::default(),
             latency: Latency::default(),
-            standing: Standing::default(),
+            reach: Reach::default(),
+            ejection: Ejection::default(),
             checked: Checked::default(),
+            past: Past::default(),
+            ceiling: Ceiling::default(),
+            trial: Trial::default(),
+            tally: CachePadded::default(),
             number,
             token: Token::of(&address),
             address,
-            tally: CachePadded::default(),
-            trial: Trial::default(),
             attempts: CachePadded::default(),
             answered: AtomicU64::new(0),
             haunting: Haunting::default(),
@@ -200,42 +218,62 @@ impl Memory {
 
     /// Whether any attempt may be made there, as far as is known.
     pub fn is_available(&self) -> bool {
-        self.standing.is_good() && self.checked.is_well()
-    }
-
-    /// Whether connections succeed.
-    pub fn reach(&self) -> &Reach {
-        &self.standing.reach
+        self.reach.is_available() && !self.ejection.is_out() && self.checked.is_well()
     }
 
     /// Whether it is out because attempts failed.
     pub fn is_ejected(&self) -> bool {
-        self.standing.ejection.is_out()
+        self.ejection.is_out()
     }
 
     /// Why it is ejected and for how long, while it is.
     pub fn ejection(&self, now: Moment) -> Option<EjectionState> {
-        self.standing.ejection.state(now)
+        self.ejection.state(&self.past, now)
     }
 
     /// What should be in flight at most while it is new or just back; `None` when it is neither.
     pub fn ramp(&self) -> Option<u32> {
-        self.standing.ramp.allowed()
+        self.ramp.allowed()
     }
 
     /// Claims the right to a single attempt at an endpoint that is out: true for one caller once its pause is over. What
     /// checks found to be unwell, checks alone find to be well again.
     pub fn try_claim(&self, now: Moment) -> bool {
-        self.is_out_for_requests_to_try(now) && self.trial.try_claim(now)
+        self.may_try(now) && self.trial.try_claim(now)
     }
 
     /// Whether it is time for a single attempt at an endpoint that is out.
     pub fn is_due(&self, now: Moment) -> bool {
-        self.is_out_for_requests_to_try(now) && self.trial.is_free(now)
+        self.may_try(now) && self.trial.is_free(now)
     }
 
-    fn is_out_for_requests_to_try(&self, now: Moment) -> bool {
-        self.ghost().is_none() && self.checked.is_well() && self.standing.is_due(now)
+    /// Whether every pause is over for which it is out, and nothing else speaks against trying it.
+    fn may_try(&self, now: Moment) -> bool {
+        let (reach, ejection) = (&self.reach, &self.ejection);
+        self.ghost().is_none()
+            && self.checked.is_well()
+            && !self.is_available()
+            && (reach.is_available() || reach.is_due(now))
+            && (!ejection.is_out() || ejection.is_due(now))
+    }
+
+    /// Notes what a check of it found; the cause in full where it failed. True when it came to count as well or unwell by that.
+    pub fn check(&self, result: Result<(), &str>, counts: Counts, now: Moment) -> bool {
+        let is_news = self.checked.note(result, counts, now);
+        if is_news {
+            if self.checked.is_well() {
+                self.ramp.begin();
+            }
+            self.group.change();
+        }
+        is_news
+    }
+
+    /// Forgets what checks found: none are made any more, or another program is there now. It counts as well.
+    pub fn uncheck(&self) {
+        if self.checked.forget() {
+            self.group.change();
+        }
     }
 
     /// Notes that its record is a ghost's. True when that is news. It is out from now on: a silent
@@ -317,10 +355,10 @@ mod tests {
         for (ghost, alive) in [(Ghost::Silent, true), (Ghost::Stranger, false)] {
             assert!(memory.haunt(ghost, Moment::START, 0.5) && !memory.haunt(ghost, Moment::START, 0.5));
             memory.answer(Moment::from_millis(5));
-            assert_eq!((memory.ghost().is_none(), memory.reach().is_available()), (alive, alive));
+            assert_eq!((memory.ghost().is_none(), memory.reach.is_available()), (alive, alive));
             assert_eq!(memory.answered(), Some(Moment::from_millis(5)));
         }
         memory.find_well();
-        assert!(memory.ghost().is_none() && memory.reach().is_available(), "a newer record is there");
+        assert!(memory.ghost().is_none() && memory.reach.is_available(), "a newer record is there");
     }
 }

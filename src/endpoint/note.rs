@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::ceiling::Bounds;
 use super::share::Share;
-use super::{Care, Counts, Ending, Endpoint, Ghost, Grounds, Memory, Outcome, Said};
+use super::{Care, Ending, Endpoint, Ghost, Grounds, Memory, Outcome, Said};
 use crate::clock::Moment;
 
 /// What follows from how an attempt went.
@@ -55,14 +55,14 @@ impl Memory {
         }
         self.adapt(outcome, ending, care);
         match outcome {
-            Outcome::Success => self.standing.ramp.succeed(took),
+            Outcome::Success => self.ramp.succeed(took),
             Outcome::Unreachable => {}
             Outcome::Failure | Outcome::Busy { .. } | Outcome::Late | Outcome::Broken => {
-                self.standing.ramp.fail();
+                self.ramp.fail();
             }
         }
         if !care.slow_start {
-            self.standing.ramp.end();
+            self.ramp.end();
         }
         let was_out = !self.is_available();
         match outcome {
@@ -79,10 +79,15 @@ impl Memory {
         }
         let verdict = match &care.ejecting {
             Some(by) => self.judge(failed, outcome, ending, by),
-            None if self.standing.ejection.end(now) => self.come_back(),
+            None if self.ejection.end(&self.past, now) => self.come_back(),
             None => Verdict::Nothing,
         };
         if verdict == Verdict::Nothing && was_out && self.is_available() { Verdict::Back } else { verdict }
+    }
+
+    /// Notes that the caller of an attempt went away before there was an answer: it says nothing but how long it took so far.
+    pub fn note_abandoned(&self, ending: Ending) {
+        self.latency.note_at_least(ending.took, ending.now);
     }
 
     /// Counts an attempt and says what follows.
@@ -94,15 +99,15 @@ impl Memory {
         by: &super::care::Ejecting,
     ) -> Verdict {
         let Ending { now, took, luck } = ending;
-        let ejection = &self.standing.ejection;
+        let ejection = &self.ejection;
         if ejection.is_out() {
             // What began before it was tried again, or in spite of all, tells nothing.
             if outcome == Outcome::Unreachable || !ejection.is_tried_by(now.before(took)) {
                 return Verdict::Nothing;
             }
             return match failed {
-                Some(false) if ejection.end(now) => self.come_back(),
-                Some(true) => match ejection.begin_again(now, luck, by) {
+                Some(false) if ejection.end(&self.past, now) => self.come_back(),
+                Some(true) => match ejection.begin_again(&self.past, now, luck, by) {
                     Some(pause) => {
                         self.trial.end();
                         Verdict::StillOut(pause)
@@ -119,7 +124,7 @@ impl Memory {
         let Some(failed) = failed else { return Verdict::Nothing };
         self.tally.count(failed, now, by.window);
         // Whoever cannot be reached is out already, by our judgement of connections.
-        if !failed || outcome == Outcome::Unreachable || !self.reach().is_available() {
+        if !failed || outcome == Outcome::Unreachable || !self.reach.is_available() {
             return Verdict::Nothing;
         }
         self.tally.judge(now, by).map_or(Verdict::Nothing, Verdict::Suspect)
@@ -127,7 +132,7 @@ impl Memory {
 
     fn come_back(&self) -> Verdict {
         self.tally.clear();
-        self.standing.ramp.begin();
+        self.ramp.begin();
         self.trial.end();
         self.group.change();
         Verdict::Back
@@ -146,7 +151,7 @@ impl Memory {
         let may = self.group.decide(ending.now, || {
             let may = Share::without(self, peers).has_room(by.share_percent);
             if may {
-                ejected = self.standing.ejection.begin(grounds, ending.now, ending.luck, by);
+                ejected = self.ejection.begin(&self.past, grounds, ending.now, ending.luck, by);
             }
             may
         });
@@ -171,21 +176,21 @@ impl Memory {
             Outcome::Failure | Outcome::Broken | Outcome::Unreachable => return,
         };
         let bounds = Bounds { min: adaptive.min.min(care.in_flight_max), max: care.in_flight_max };
-        self.standing.ceiling.note(took, self.in_flight(), now, bounds);
+        self.ceiling.note(took, self.in_flight(), now, bounds);
     }
 
     /// Notes that the provider answered a request. Whoever answers at a stranger's address proves nothing.
     pub fn answer(&self, now: Moment) {
         self.answered.store(now.to_bits(), Ordering::Relaxed);
-        if !self.reach().is_available() && self.ghost() != Some(Ghost::Stranger) {
+        if !self.reach.is_available() && self.ghost() != Some(Ghost::Stranger) {
             self.find_well();
         }
     }
 
     /// Notes that no connection came about; `luck`, from 0 to 1, varies the pause. True when this put the endpoint out.
     pub fn fail_to_connect(&self, now: Moment, luck: f64) -> bool {
-        let was_due = self.reach().is_due(now);
-        let is_news = self.reach().fail(now, luck);
+        let was_due = self.reach.is_due(now);
+        let is_news = self.reach.fail(now, luck);
         if is_news || was_due {
             self.trial.end();
         }
@@ -197,31 +202,10 @@ impl Memory {
 
     /// Notes that a connection came about.
     pub fn reached(&self) {
-        if !self.reach().is_available() {
-            self.reach().succeed();
-            self.standing.ramp.begin();
+        if !self.reach.is_available() {
+            self.reach.succeed();
+            self.ramp.begin();
             self.trial.end();
-            self.group.change();
-        }
-    }
-
-    /// Notes that the caller of an attempt went away before there was an answer: it says nothing but how long it took so far.
-    pub fn note_abandoned(&self, ending: Ending) {
-        self.latency.note_at_least(ending.took, ending.now);
-    }
-
-    /// Notes what a check of it found; the cause in full where it failed. True when it came to count as well or unwell by that.
-    pub fn check(&self, result: Result<(), &str>, counts: Counts, now: Moment) -> bool {
-        let is_news = self.checked.note(result, counts, now);
-        if is_news {
-            self.group.change();
-        }
-        is_news
-    }
-
-    /// Forgets what checks found: none are made any more, or another program is there now. It counts as well.
-    pub fn uncheck(&self) {
-        if self.checked.forget() {
             self.group.change();
         }
     }
@@ -236,8 +220,8 @@ impl Memory {
     pub fn begin_anew(&self) {
         self.find_well();
         self.tally.clear();
-        self.standing.ramp.begin();
-        if self.standing.ejection.clear() {
+        self.ramp.begin();
+        if self.ejection.clear(&self.past) {
             self.trial.end();
             self.group.change();
         }
@@ -245,7 +229,7 @@ impl Memory {
 
     /// Notes that it is new in a service whose other endpoints are known: it begins slowly.
     pub fn begin_slowly(&self) {
-        self.standing.ramp.begin();
+        self.ramp.begin();
     }
 }
 

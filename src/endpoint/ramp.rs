@@ -5,10 +5,10 @@ use std::time::Duration;
 
 /// What may be in flight when the ramp is over. An endpoint that bears as much bears what its share is.
 const TOP: u32 = 64;
-/// An answer that takes longer than the quickest by more than half shows that what is in flight queues up there.
-const SLOWER: (u32, u32) = (3, 2);
+/// An answer that takes longer than the quickest by more than this part of it shows that what is in flight queues up there: a half.
+const SLOWER: u32 = 2;
 /// How much of the way to a slower answer the quickest is raised, as a part: one quick answer must not hold up the ramp for long.
-const FORGETTING: u32 = 64;
+const FORGETTING: u32 = 128;
 
 /// How much may be in flight at an endpoint while it answers its first requests.
 ///
@@ -17,55 +17,79 @@ const FORGETTING: u32 = 64;
 /// answers take longer than when less was in flight: what is cold works on a few requests at a time.
 #[derive(Debug, Default)]
 pub(super) struct Ramp {
-    /// What may be in flight; 0 when there is no ramp. Written by workers, read at each pick.
-    allowed: AtomicU32,
-    /// The time of the quickest answers since it began, in microseconds; 0 before the first. Written and read by workers.
-    quickest: AtomicU32,
+    /// A [`Step`] as a number; 0 when there is no ramp. Written by workers while there is, read at each pick.
+    step: AtomicU32,
+}
+
+/// Where a ramp stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Step {
+    /// What may be in flight, from 1 to [`TOP`].
+    allowed: u32,
+    /// What the quickest answers took, in units of 16 microseconds; 0 before the first.
+    quickest: u32,
+}
+
+impl Step {
+    const BEGIN: Self = Self { allowed: 1, quickest: 0 };
+    const QUICKEST_BITS: u32 = 24;
+    const QUICKEST_MAX: u32 = (1 << Self::QUICKEST_BITS) - 1;
+    const UNIT_MICROS: u128 = 16;
+
+    const fn from_bits(bits: u32) -> Option<Self> {
+        let (allowed, quickest) = (bits >> Self::QUICKEST_BITS, bits & Self::QUICKEST_MAX);
+        if allowed == 0 { None } else { Some(Self { allowed, quickest }) }
+    }
+
+    const fn to_bits(self) -> u32 {
+        self.allowed << Self::QUICKEST_BITS | self.quickest
+    }
+
+    /// The step after an answer that took so long; `None` when the ramp is over.
+    fn after(self, took: Duration) -> Option<Self> {
+        let took = u32::try_from(took.as_micros() / Self::UNIT_MICROS).unwrap_or(u32::MAX);
+        let took = took.clamp(1, Self::QUICKEST_MAX);
+        let Self { allowed, quickest } = self;
+        if quickest > 0 && took > quickest + quickest / SLOWER {
+            let raised = quickest + ((took - quickest) / FORGETTING).max(1);
+            return Some(Self { quickest: raised.min(Self::QUICKEST_MAX), ..self });
+        }
+        let quickest = if quickest == 0 { took } else { took.min(quickest) };
+        (allowed < TOP).then_some(Self { allowed: allowed + 1, quickest })
+    }
 }
 
 impl Ramp {
     /// Begins, or begins anew.
     pub(super) fn begin(&self) {
-        self.quickest.store(0, Ordering::Relaxed);
-        self.allowed.store(1, Ordering::Relaxed);
+        self.step.store(Step::BEGIN.to_bits(), Ordering::Relaxed);
     }
 
     /// Ends it before its time.
     pub(super) fn end(&self) {
-        if self.allowed.load(Ordering::Relaxed) != 0 {
-            self.allowed.store(0, Ordering::Relaxed);
+        if self.step.load(Ordering::Relaxed) != 0 {
+            self.step.store(0, Ordering::Relaxed);
         }
     }
 
     /// What may be in flight; `None` when there is no ramp.
     pub(super) fn allowed(&self) -> Option<u32> {
-        Some(self.allowed.load(Ordering::Relaxed)).filter(|allowed| *allowed > 0)
+        Step::from_bits(self.step.load(Ordering::Relaxed)).map(|step| step.allowed)
     }
 
     /// Notes an answer that took so long.
     pub(super) fn succeed(&self, took: Duration) {
-        if self.allowed().is_none() {
-            return;
-        }
-        let took = u32::try_from(took.as_micros()).unwrap_or(u32::MAX).max(1);
-        let quickest = self.quickest.load(Ordering::Relaxed);
-        if quickest == 0 || took < quickest {
-            self.quickest.store(took, Ordering::Relaxed);
-        } else if took > (quickest / SLOWER.1).saturating_mul(SLOWER.0) {
-            self.quickest.store(quickest + ((took - quickest) / FORGETTING).max(1), Ordering::Relaxed);
-            return;
-        }
-        self.change(|allowed| if allowed < TOP { allowed + 1 } else { 0 });
+        self.change(|step| step.after(took));
     }
 
     /// Notes a failure, or that it asked for less.
     pub(super) fn fail(&self) {
-        self.change(|allowed| (allowed / 2).max(1));
+        self.change(|step| Some(Step { allowed: (step.allowed / 2).max(1), ..step }));
     }
 
-    fn change(&self, to: impl Fn(u32) -> u32) {
-        let change = |allowed| (allowed > 0).then(|| to(allowed));
-        let _ = self.allowed.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
+    fn change(&self, to: impl Fn(Step) -> Option<Step>) {
+        let change = |bits| Some(to(Step::from_bits(bits)?).map_or(0, Step::to_bits));
+        let _ = self.step.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change);
     }
 }
 
@@ -132,7 +156,7 @@ mod tests {
             ramp.succeed(ms(20));
             ramp.allowed() > Some(3)
         });
-        assert!(answers.is_some_and(|answers| answers < 80), "{answers:?}");
+        assert!(answers.is_some_and(|answers| answers < 160), "{answers:?}");
     }
 
     proptest! {

@@ -19,14 +19,14 @@ impl Trial {
     /// Claims it: true for one caller, until the trial has ended or timed out.
     pub(super) fn try_claim(&self, now: Moment) -> bool {
         let running = self.until.load(Ordering::Relaxed);
-        let is_free = Moment::from_bits(running).is_none_or(|until| until <= now);
         let next = now.after(LIMIT).to_bits();
-        is_free && self.until.compare_exchange(running, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        is_free(running, now)
+            && self.until.compare_exchange(running, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Whether a claim could succeed.
     pub(super) fn is_free(&self, now: Moment) -> bool {
-        Moment::from_bits(self.until.load(Ordering::Relaxed)).is_none_or(|until| until <= now)
+        is_free(self.until.load(Ordering::Relaxed), now)
     }
 
     /// Notes that the trial has ended, however it went.
@@ -37,6 +37,10 @@ impl Trial {
     }
 }
 
+fn is_free(until: u64, now: Moment) -> bool {
+    Moment::from_bits(until).is_none_or(|until| until <= now)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -45,7 +49,7 @@ mod tests {
     fn one_at_a_time_and_none_for_ever() {
         let at = Moment::from_millis;
         let trial = Trial::default();
-        assert!(trial.try_claim(at(1000)));
+        assert!(trial.is_free(at(1000)) && trial.try_claim(at(1000)) && !trial.is_free(at(1000)));
         assert!(!trial.try_claim(at(1000)) && !trial.try_claim(at(5999)));
         assert!(trial.try_claim(at(6000)), "a trial that never ended gives way to another");
         assert!(!trial.try_claim(at(6000)));

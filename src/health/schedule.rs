@@ -72,13 +72,11 @@ impl Schedule {
     fn is_in_doubt(&self, endpoint: &Endpoint, now: Moment) -> bool {
         let memory = &endpoint.memory;
         match memory.ghost() {
-            Some(Ghost::Silent) => memory.reach().is_due(now),
+            Some(Ghost::Silent) => memory.reach.is_due(now),
             // A connection says nothing of who it is.
             Some(Ghost::Stranger) => false,
             None => {
-                endpoint.limbo.is_some()
-                    && memory.reach().is_available()
-                    && !self.was_heard(memory, now, LIMBO)
+                endpoint.limbo.is_some() && memory.reach.is_available() && !self.was_heard(memory, now, LIMBO)
             }
         }
     }
@@ -135,6 +133,7 @@ mod tests {
             words: Vec::new(),
             changed: None,
             shadows: Vec::new(),
+            tallies: Vec::new(),
             endpoints: endpoints.into(),
         };
         let due = schedule.due(&[known], Moment::from_millis(millis), 0, &mut SmallRng::seed_from_u64(1));

@@ -156,5 +156,8 @@ fn detail(error: &ProxyError, record: &Record, worker: &Worker) -> String {
     if record.attempts.get() > 0 {
         let _ = write!(detail, "; attempts: {}", record.attempts.get());
     }
+    if let Some(why) = record.not_again.get() {
+        let _ = write!(detail, "; not tried again: {why}");
+    }
     detail
 }

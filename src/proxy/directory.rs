@@ -4,11 +4,14 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 
-use crate::catalog::{Catalog, Claim, Snapshot, SubscribeError, Subscription};
+use super::recent::Recent;
+use crate::catalog::{Allowance, Catalog, Claim, Snapshot, SubscribeError, Subscription};
+use crate::clock::Moment;
 use crate::provider::ServiceName;
 use crate::route::Table;
 use crate::telemetry::metrics::{Metrics, Recorder};
@@ -20,6 +23,10 @@ pub struct Bound {
     /// Where its requests are counted.
     pub recorder: Recorder,
     snapshot: RefCell<Cache<Latest, Arc<Snapshot>>>,
+    /// Requests of this worker that the budget was not told of yet.
+    untold: Cell<u32>,
+    /// How long they took lately, where somebody wants to know.
+    recent: RefCell<Option<Box<Recent>>>,
 }
 
 /// Leads a cache to the snapshot of a subscription.
@@ -37,12 +44,44 @@ impl Bound {
     fn new(subscription: Arc<Subscription>, metrics: &Metrics) -> Rc<Self> {
         let recorder = metrics.recorder(&subscription.claim().service);
         let snapshot = RefCell::new(Cache::new(Latest(Arc::clone(&subscription))));
-        Rc::new(Self { subscription, recorder, snapshot })
+        Rc::new(Self { subscription, recorder, snapshot, untold: Cell::new(0), recent: RefCell::default() })
     }
 
     /// The service.
     pub fn service(&self) -> &ServiceName {
         &self.subscription.claim().service
+    }
+
+    /// Counts a request, for the budget of what is sent again.
+    pub fn count(&self) {
+        self.untold.set(self.untold.get().saturating_add(1));
+    }
+
+    /// Whether one attempt more may be made at the service; it is taken from the budget that all workers share.
+    pub fn withdraw(&self, now: Moment, allowance: Allowance) -> bool {
+        self.subscription.budget().withdraw(now, self.untold.take(), allowance)
+    }
+
+    /// Gives back an attempt that was not made.
+    pub fn give_back(&self, now: Moment) {
+        self.subscription.budget().give_back(now);
+    }
+
+    fn tell_budget(&self, now: Moment) {
+        let untold = self.untold.take();
+        if untold > 0 {
+            self.subscription.budget().deposit(now, untold);
+        }
+    }
+
+    /// Notes how long a first attempt took to be answered.
+    pub fn took(&self, time: Duration) {
+        self.recent.borrow_mut().get_or_insert_default().note(time);
+    }
+
+    /// The time within which so many percent of the latest requests were answered, if that can be told.
+    pub fn percentile(&self, percent: u8) -> Option<Duration> {
+        self.recent.borrow_mut().as_mut()?.percentile(percent)
     }
 
     /// Looks at the latest snapshot: one atomic load when it has not changed.
@@ -122,10 +161,11 @@ impl Directory {
         Ok(bound)
     }
 
-    /// Forgets what is no longer followed, and hands counted requests to the metrics.
-    pub fn sweep(&self) {
+    /// Forgets what is no longer followed, and hands counted requests to the metrics and budgets.
+    pub fn sweep(&self, now: Moment) {
         let followed = |bound: &Rc<Bound>| {
             bound.recorder.flush();
+            bound.tell_budget(now);
             !bound.subscription.is_closed()
         };
         self.by_name.borrow_mut().retain(|_, bound| followed(bound));

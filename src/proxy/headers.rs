@@ -25,6 +25,10 @@ pub const MICRO_STREAM: HeaderName = HeaderName::from_static("micro-stream");
 pub const MICRO_TIMEOUT: HeaderName = HeaderName::from_static("timeout");
 /// gRPC's deadline.
 pub const GRPC_TIMEOUT: HeaderName = HeaderName::from_static("grpc-timeout");
+/// How many attempts of a gRPC call went before this one.
+pub const GRPC_PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-previous-rpc-attempts");
+/// Which attempt of a request this is, from the second on.
+pub const X_WAYSIDE_ATTEMPT: HeaderName = HeaderName::from_static("x-wayside-attempt");
 /// The id of a request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -100,6 +104,17 @@ pub fn clean_response(parts: &mut response::Parts, exchange: Exchange, own: &Pse
         parts.headers.insert(UPGRADE, protocol);
     }
     parts.headers.append(VIA, own.via(parts.version));
+}
+
+/// Says in a request which attempt it is; gRPC has a field for it, which counts the caller's own attempts as well.
+pub fn add_attempt(headers: &mut HeaderMap, traits: Traits, number: u8) {
+    let before = u32::from(number.saturating_sub(1));
+    if traits.has(Traits::GRPC) {
+        let own = headers.get(GRPC_PREVIOUS_ATTEMPTS).and_then(|own| own.to_str().ok()?.parse::<u32>().ok());
+        headers.insert(GRPC_PREVIOUS_ATTEMPTS, own.unwrap_or(0).saturating_add(before).into());
+    } else {
+        headers.insert(X_WAYSIDE_ATTEMPT, u32::from(number).into());
+    }
 }
 
 /// Says in a request whom it comes from and what host it asked for.
@@ -211,6 +226,25 @@ mod tests {
         assert_eq!(headers["x-forwarded-for"], "10.1.1.1, 127.0.0.1");
         assert_eq!(headers["x-forwarded-host"], "greeter");
         assert_eq!(headers["x-forwarded-proto"], "http");
+    }
+
+    #[test]
+    fn attempts_are_told_in_the_callers_own_way() {
+        for (given, number, told) in [
+            (map(&[]), 2, ("x-wayside-attempt", "2")),
+            (map(&[("x-wayside-attempt", "7")]), 3, ("x-wayside-attempt", "3")),
+            (map(&[("content-type", "application/grpc")]), 2, ("grpc-previous-rpc-attempts", "1")),
+            (
+                map(&[("content-type", "application/grpc"), ("grpc-previous-rpc-attempts", "2")]),
+                3,
+                ("grpc-previous-rpc-attempts", "4"),
+            ),
+        ] {
+            let mut headers = given;
+            let traits = Traits::of(&headers);
+            add_attempt(&mut headers, traits, number);
+            assert_eq!(headers[told.0], told.1);
+        }
     }
 
     #[test]

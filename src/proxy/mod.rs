@@ -9,10 +9,12 @@ mod http;
 mod layer;
 mod listener;
 mod outcome;
+mod recent;
 mod record;
 mod request;
 mod stack;
 mod takeover;
+mod time_left;
 mod traits;
 mod worker;
 

@@ -40,6 +40,8 @@ pub struct Record {
     pub overdue: Cell<bool>,
     /// One word for what went wrong, if this proxy knows. Written by `rescue`.
     pub reason: Cell<Option<&'static str>>,
+    /// Why it was not sent again though it might have been. Written by `retry`.
+    pub not_again: Cell<Option<&'static str>>,
     /// The status the client is answered with; 0 until there is an answer. Written by `observe`.
     pub status: Cell<u16>,
     /// The id of the request, kept or made. Written by `route`.
@@ -109,6 +111,7 @@ impl Record {
             attempts: Cell::new(0),
             overdue: Cell::new(false),
             reason: Cell::new(None),
+            not_again: Cell::new(None),
             status: Cell::new(0),
             request_id: RefCell::default(),
             answered: Cell::new(None),

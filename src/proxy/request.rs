@@ -55,10 +55,14 @@ pub struct Routed {
     pub wish: Option<Box<Wish>>,
     /// What kind of exchange it begins.
     pub exchange: Exchange,
-    /// Endpoints it must not go to any more, by their numbers.
+    /// Endpoints it should not go to any more, by their numbers.
     pub tried: ArrayVec<u64, ATTEMPTS_MAX>,
+    /// Whether nobody is to have it rather than one of those.
+    pub elsewhere: bool,
     /// Whether an idle connection will do.
     pub reuse: Reuse,
+    /// When its time is up; `None`: never.
+    pub deadline: Option<Instant>,
 }
 
 /// One attempt at one endpoint.
@@ -66,6 +70,8 @@ pub struct Routed {
 pub struct Attempt {
     /// The message.
     pub message: Box<http::Request<Body>>,
+    /// What its headers were like when it arrived.
+    pub traits: Traits,
     /// Who sent it.
     pub client: Rc<Client>,
     /// What becomes of it.
@@ -82,6 +88,10 @@ pub struct Attempt {
     pub begun: Instant,
     /// How long it may take until the head of the answer, if it must not take as long as the request.
     pub limit: Option<Duration>,
+    /// When the time of the whole request is up; `None`: never.
+    pub deadline: Option<Instant>,
+    /// How many attempts its request has had, this one included.
+    pub number: u8,
 }
 
 /// What kind of exchange a request begins.
@@ -100,15 +110,15 @@ pub enum Exchange {
 pub struct Failure<R> {
     /// Why.
     pub error: ProxyError,
-    /// What may be sent again.
+    /// What is left to begin again from; `None` where another attempt cannot do better.
     pub again: Option<R>,
 }
 
-/// A failed attempt whose message may be sent again.
+/// A failed attempt after which another one could be made.
 #[derive(Debug)]
 pub struct Returned {
-    /// The message.
-    pub message: Box<http::Request<Body>>,
+    /// The message, if nothing of it was used up.
+    pub message: Option<Box<http::Request<Body>>>,
     /// Whether another endpoint should be tried: true unless only an idle connection proved stale.
     pub elsewhere: bool,
     /// Whether it provably never arrived.

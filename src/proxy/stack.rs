@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::sync::Arc;
 
 use http::Response;
 use tower::{Service, ServiceBuilder};
@@ -83,6 +82,6 @@ pub fn stack(worker: &Rc<Worker>) -> impl Stack {
         // Once for a request, however often it is tried; the last that sees it whole.
         .layer(MirrorLayer::new(worker(), attempts.clone()))
         // Around the choice, so that a second attempt chooses again.
-        .layer(RetryLayer { metrics: Arc::clone(&worker().shared.metrics) })
+        .layer(RetryLayer { worker: worker() })
         .service(attempts)
 }

@@ -110,7 +110,7 @@ pub async fn begin_stream(
     let (parts, body) = (*message).into_parts();
     let first = whole(body).await?;
     let failed = |cause: SendCause, parts, first: Bytes| {
-        let message = Box::new(http::Request::from_parts(parts, Body::from(first)));
+        let message = Some(Box::new(http::Request::from_parts(parts, Body::from(first))));
         let again = Some(Returned { message, elsewhere: true, never_arrived: true });
         Failure { error: cause.into(), again }
     };

@@ -168,7 +168,7 @@ impl Worker {
             true
         });
         self.pools.sweep();
-        self.directory.sweep();
+        self.directory.sweep(self.tick.now());
         self.unrouted.flush();
     }
 }

@@ -13,6 +13,7 @@ mod mirror;
 mod naming;
 pub mod overrides;
 mod rate;
+mod retries;
 mod rules;
 mod share;
 mod split;
@@ -30,6 +31,7 @@ pub use matcher::{HeaderPattern, HostPattern, Matcher, PathPrefix, PatternError}
 pub use mirror::Mirror;
 pub use naming::{Declared, Naming, Unroutable};
 pub use rate::{Rate, RateLimit};
+pub use retries::{Hedge, Retries};
 pub use rules::Rules;
 pub use share::Share;
 pub use split::{Part, Split};

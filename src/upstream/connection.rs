@@ -29,7 +29,7 @@ pub struct SendError {
     pub cause: SendCause,
     /// Whether the provider can have seen it.
     pub arrival: Arrival,
-    /// The request, where it may be sent again: it never arrived, or repeating it is harmless.
+    /// The request, where nothing of it was used up.
     pub request: Option<Box<Request<Body>>>,
 }
 
@@ -174,7 +174,6 @@ impl Sender {
         request: Request<Body>,
         address: &Address,
     ) -> Result<Response<Incoming>, SendError> {
-        let spare = spare(&request);
         let sent = match self {
             Self::Http1 { sender, .. } => sender.try_send_request(request).await,
             Self::Http2 { sender, .. } => sender.try_send_request(request).await,
@@ -184,7 +183,7 @@ impl Sender {
             let arrival = if returned.is_some() { Arrival::Never } else { Arrival::Unknown };
             let source = failure.into_error();
             let address = address.clone();
-            let request = returned.or(spare).map(Box::new);
+            let request = returned.map(Box::new);
             if let Some(alert) = self.refusal() {
                 // What came after the handshake has not been looked at.
                 let cause = ConnectError::Tls { address, source: Box::new(TlsError::Alert(alert)) }.into();
@@ -217,18 +216,4 @@ fn ended(alive: impl Sized + 'static) -> impl FnOnce(Result<(), hyper::Error>) {
             tracing::debug!(%error, "an upstream connection ended");
         }
     }
-}
-
-/// A copy of a request that can be sent again wherever its connection broke: its repetition is harmless (RFC 9110, 9.2.2),
-/// and it has no body.
-pub fn spare(request: &Request<Body>) -> Option<Request<Body>> {
-    if !request.method().is_idempotent() || !request.body().is_empty() {
-        return None;
-    }
-    let mut copy = Request::new(Body::empty());
-    *copy.method_mut() = request.method().clone();
-    *copy.uri_mut() = request.uri().clone();
-    *copy.version_mut() = request.version();
-    *copy.headers_mut() = request.headers().clone();
-    Some(copy)
 }

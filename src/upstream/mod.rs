@@ -9,7 +9,7 @@ pub mod tls;
 use std::time::Duration;
 
 pub use connect::{ConnectError, Dialler};
-pub use connection::{Arrival, SendCause, SendError, spare};
+pub use connection::{Arrival, SendCause, SendError};
 pub use pool::{Pools, Reuse};
 pub use stream::Stream;
 

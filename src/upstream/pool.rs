@@ -81,7 +81,7 @@ impl Pools {
     ///
     /// # Errors
     /// When no connection comes about, or the connection ends before a response. The error says whether the request can
-    /// have arrived, and brings it back where it may be sent again.
+    /// have arrived, and brings it back where nothing of it was used up.
     pub async fn send(
         &self,
         endpoint: &Endpoint,

@@ -1,14 +1,20 @@
 //! What is promised of the whole proxy, with real ZooKeepers, providers and clients; `--nocapture` shows the figures.
 
 mod churn;
+mod cold;
 mod convergence;
+mod dead;
+mod failing;
 mod fairness;
+mod fleet;
 mod flow;
+mod hedging;
 mod herd;
 mod malformed;
 mod outage;
 mod removal;
 mod restarts;
+mod simulated;
 mod size;
 mod slow;
 mod start;

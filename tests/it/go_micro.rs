@@ -42,10 +42,12 @@ async fn served() -> (Server, Running) {
 fn assert_passed(came: &Message, sent: &Message, added: &[&str], context: &str) {
     assert_eq!(came.start, sent.start, "{context}");
     assert_eq!(came.body, sent.body, "{context}");
-    for header in &sent.headers {
+    let nanos = |message: &Message| message.header("timeout").map(|nanos| nanos.parse::<u64>().unwrap());
+    assert!(nanos(came).is_none_or(|left| Some(left) <= nanos(sent)), "{context}: nobody has more time");
+    for header in sent.headers.iter().filter(|(name, _)| name != "timeout") {
         assert!(came.headers.contains(header), "{context}: {header:?} is missing in {came:?}");
     }
-    for header in &came.headers {
+    for header in came.headers.iter().filter(|(name, _)| name != "timeout") {
         assert!(
             sent.headers.contains(header) || added.contains(&&*header.0),
             "{context}: {header:?} came from nowhere"

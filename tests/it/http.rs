@@ -6,6 +6,7 @@ mod headers;
 mod limits;
 mod malformed;
 mod races;
+mod repeats;
 mod streaming;
 mod timeouts;
 

@@ -45,39 +45,45 @@ impl Schedule {
     }
 
     /// The index of the endpoint whose turn it is.
-    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below the length of a slice")]
     pub(super) fn turn(&self, ticket: u64) -> usize {
         match self {
-            Self::Equal(count) => (ticket % u64::from(*count)) as usize,
-            Self::Turns(turns) => turns[(ticket % turns.len() as u64) as usize] as usize,
+            Self::Equal(_) => self.index(ticket),
+            Self::Turns(turns) => turns[self.index(ticket)] as usize,
         }
     }
 
-    /// The last endpoint below `upto` that has turns at all; if none has, the last one of the whole order that has.
-    pub(super) fn last_with_turns(&self, upto: usize) -> usize {
+    /// Where in its cycle a ticket is.
+    #[expect(clippy::cast_possible_truncation, reason = "the remainder is below the length of a slice")]
+    fn index(&self, ticket: u64) -> usize {
+        (ticket % self.len()) as usize
+    }
+
+    /// Which of the turns of its endpoint in a cycle a ticket is for, and how many those are.
+    pub(super) fn place(&self, ticket: u64) -> (u64, u64) {
         match self {
-            Self::Equal(count) => upto.checked_sub(1).unwrap_or(*count as usize - 1),
+            Self::Equal(_) => (0, 1),
             Self::Turns(turns) => {
-                let highest = |below: usize| turns.iter().filter(|turn| (**turn as usize) < below).max();
-                highest(upto).or_else(|| highest(usize::MAX)).map_or(0, |turn| *turn as usize)
+                let endpoint = turns[self.index(ticket)];
+                let count = |turns: &[u32]| turns.iter().filter(|turn| **turn == endpoint).count() as u64;
+                (count(&turns[..self.index(ticket)]), count(turns))
             }
         }
     }
 
-    /// The ticket after a turn of this endpoint: of all its turns, the one that is over nearest to this phase of the cycle.
-    pub(super) fn turn_after(&self, endpoint: usize, phase: f64) -> u64 {
+    /// A ticket for a turn of this endpoint at a part of all its turns in a cycle, from 0 to 1; `None` when it has none.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "from 0 to the length of a cycle"
+    )]
+    pub(super) fn turn_of(&self, endpoint: usize, part: f64) -> Option<u64> {
         match self {
-            Self::Equal(_) => endpoint as u64 + 1,
+            Self::Equal(count) => (endpoint < *count as usize).then_some(endpoint as u64),
             Self::Turns(turns) => {
-                let length = turns.len() as f64;
-                let distance = |ticket: &u64| {
-                    let straight = (*ticket as f64 / length - phase).abs();
-                    straight.min(1.0 - straight)
-                };
-                let after = (1..).zip(turns).filter(|(_, turn)| **turn as usize == endpoint);
-                let nearest =
-                    after.map(|(ticket, _)| ticket).min_by(|a, b| distance(a).total_cmp(&distance(b)));
-                nearest.unwrap_or(0)
+                let mut its = (0..).zip(turns).filter(|(_, turn)| **turn as usize == endpoint);
+                let count = its.clone().count();
+                let nth = (part.clamp(0.0, 1.0) * count as f64) as usize;
+                its.nth(nth.min(count.checked_sub(1)?)).map(|(ticket, _)| ticket)
             }
         }
     }
@@ -226,12 +232,26 @@ mod tests {
         }
 
         #[test]
-        fn the_turn_after_is_after_a_turn(weights in prop::collection::vec(0_u32..=9, 2..12), phase in 0.0..1.0, upto in 0_usize..12) {
+        fn whoever_has_a_weight_has_a_turn(weights in prop::collection::vec(0_u32..=9, 2..12), phase in 0.0..1.0, endpoint in 0_usize..12) {
             prop_assume!(weights.iter().any(|weight| *weight > 0));
             let schedule = Schedule::new(&weights);
-            let anchor = schedule.last_with_turns(upto.min(weights.len()));
-            let ticket = schedule.turn_after(anchor, phase);
-            prop_assert_eq!(schedule.turn(ticket + schedule.len() - 1), anchor);
+            let ticket = schedule.turn_of(endpoint, phase);
+            prop_assert_eq!(ticket.is_some(), endpoint < weights.len() && (weights[endpoint] > 0));
+            if let Some(ticket) = ticket {
+                prop_assert_eq!(schedule.turn(ticket), endpoint);
+            }
         }
+    }
+
+    #[test]
+    fn a_turn_is_found_again_at_the_same_part_of_all() {
+        let schedule = Schedule::new(&[500, 100, 100]);
+        assert_eq!(letters(&[500, 100, 100]), "aaabaac");
+        for (ticket, place) in [(0, (0, 5)), (2, (2, 5)), (3, (0, 1)), (4, (3, 5)), (7 + 5, (4, 5))] {
+            assert_eq!(schedule.place(ticket), place);
+            let part = (place.0 as f64 + 0.5) / place.1 as f64;
+            assert_eq!(schedule.turn_of(schedule.turn(ticket), part), Some(ticket % 7));
+        }
+        assert_eq!(schedule.turn_of(0, 1.0), Some(5));
     }
 }

@@ -7,9 +7,9 @@ use crate::balance::Policy;
 use crate::endpoint::Memory;
 use crate::provider::{Address, Protocol, Provider, Weight};
 
-const NOW: Moment = Moment::START;
+pub(super) const NOW: Moment = Moment::START;
 
-fn snapshot(weights: &[u32], policy: Policy) -> Snapshot {
+pub(super) fn snapshot(weights: &[u32], policy: Policy) -> Snapshot {
     let endpoint = |(index, weight): (usize, &u32)| {
         let address: Address = format!("10.0.0.1:{}", index + 1).parse().unwrap();
         let mut provider = Provider::new(format!("p{index}"), address.clone());
@@ -20,11 +20,11 @@ fn snapshot(weights: &[u32], policy: Policy) -> Snapshot {
     Snapshot::new(&Members::of(endpoints), &claim(policy), &Snapshot::not_listed(), NOW, &mut rng())
 }
 
-fn claim(policy: Policy) -> Claim {
+pub(super) fn claim(policy: Policy) -> Claim {
     Claim::on("svc".parse().unwrap(), policy)
 }
 
-fn rng() -> SmallRng {
+pub(super) fn rng() -> SmallRng {
     crate::balance::rng::for_worker(1, 1)
 }
 

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each with a good registry before it, unless it says `registry` itself.
-const BROKEN: [&str; 78] = [
+const BROKEN: [&str; 80] = [
     "[registry]",
     "[registry]\nurl = \"127.0.0.1:2181\"",
     "[registry]\nurl = \"zk://127.0.0.1:2181\"",
@@ -65,6 +65,8 @@ const BROKEN: [&str; 78] = [
     "[[route]]\nservice = \"a\"\nstrip_prefix = true\nreplace_prefix = \"/\"",
     "[[route]]\nname = \"x\"\nservice = \"a\"\npath = \"/a\"\n[[route]]\nname = \"x\"\nservice = \"b\"\npath = \"/a/b\"",
     "[[route]]\nservice = \"a\"\nrequest_timeout = \"1s\"\nattempt_timeout = \"5s\"\nretries = 8",
+    "[retries]\nstatuses = [200, \"503\"]\nback_off = \"1s\"\nbudget_percent = 2000\nbody_bytes = \"1GiB\"\nidempotent = 1",
+    "[[route]]\nservice = \"a\"\nhedge = \"p100\"\nretry_statuses = 99\n[[service]]\nname = \"b\"\nhedge = \"soon\"\nidempotent = \"yes\"\n[[service]]\nname = \"c\"\nhedge = \"2h\"",
     "[services]\nkey = \"user\"",
     "[[service]]\nname = \"a\"\nkey = [\"x-user\", \"header:a b\", \"cookie:\", 1]\noverrides = \"yes\"",
     "[[route]]\nservice = \"a\"\nkey = []\npolicy = \"random\"\n[[service]]\nname = \"b\"\nkey = \"path\"",

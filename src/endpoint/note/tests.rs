@@ -30,8 +30,10 @@ fn attempt(
 ) -> (Verdict, Option<Sentence>) {
     let (memory, care, ending) = (&endpoints[index].memory, Care::default(), Ending::at(at(millis)));
     let verdict = memory.note(outcome, Said::Status(503), ending, &care);
-    let grounds = if let Verdict::Suspect(grounds) = verdict { Some(grounds) } else { None };
-    let sentence = grounds.map(|grounds| memory.eject(grounds, ending, &care, endpoints.iter()));
+    let sentence = match verdict {
+        Verdict::Suspect(grounds) => Some(memory.eject(grounds, ending, &care, endpoints.iter())),
+        Verdict::Nothing | Verdict::Unreachable | Verdict::StillOut(_) | Verdict::Back => None,
+    };
     (verdict, sentence)
 }
 

@@ -4,8 +4,11 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use http_body_util::BodyExt as _;
+use tokio::time::{Instant, sleep_until};
 
 use super::*;
 use crate::balance::{Policy, rng};
@@ -19,7 +22,7 @@ use crate::provider::Provider;
 use crate::proxy::Settings;
 use crate::proxy::client::Client;
 use crate::proxy::record::Record;
-use crate::proxy::request::{Exchange, Routed};
+use crate::proxy::request::{Attempt, Exchange, Failure, Returned, Routed};
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::{Pseudonym, Shared, Worker};
 use crate::route::{Limits, Naming, Rules, Table};
@@ -86,13 +89,20 @@ impl Bed {
             wish: None,
             exchange: Exchange::Plain,
             tried: arrayvec::ArrayVec::new(),
+            elsewhere: false,
             reuse: Reuse::Idle,
+            deadline: None,
         }
     }
 
     /// A plain GET, routed to `svc`.
     pub(super) fn get(&self) -> Routed {
         self.routed(http::Request::get("/"))
+    }
+
+    /// The endpoints of `svc`.
+    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+        self.get().bound.look(|snapshot| snapshot.all().cloned().collect())
     }
 
     /// Lets `svc` have as many endpoints as there are ports.
@@ -141,6 +151,20 @@ impl<R: 'static, E: 'static> Played<R, E> {
         self.answers.borrow_mut().push_back(Box::new(|request| Box::pin(std::future::ready(make(request)))));
     }
 
+    /// The next call is answered after a while by what this makes of its request.
+    pub(super) fn then_after(
+        &self,
+        while_: Duration,
+        make: impl FnOnce(R) -> Result<http::Response<Body>, E> + 'static,
+    ) {
+        self.answers.borrow_mut().push_back(Box::new(move |request| {
+            Box::pin(async move {
+                sleep_until(Instant::now() + while_).await;
+                make(request)
+            })
+        }));
+    }
+
     /// The next call is never answered.
     pub(super) fn then_never(&self) {
         self.answers.borrow_mut().push_back(Box::new(|request| {
@@ -169,6 +193,21 @@ impl<R: 'static, E: 'static> tower::Service<R> for Played<R, E> {
     fn call(&mut self, request: R) -> Self::Future {
         let answer = self.answers.borrow_mut().pop_front().expect("this call should not come");
         answer(request)
+    }
+}
+
+impl Played<Attempt, Failure<Returned>> {
+    /// The next attempt reads the whole body, and is answered after a while.
+    pub(super) fn then_read(&self, look: impl FnOnce(bytes::Bytes) + 'static, after: Duration) {
+        self.answers.borrow_mut().push_back(Box::new(move |attempt| {
+            Box::pin(async move {
+                let Attempt { message, guard, .. } = attempt;
+                look(message.into_body().collect().await.unwrap().to_bytes());
+                sleep_until(Instant::now() + after).await;
+                drop(guard);
+                Ok(answer(200))
+            })
+        }));
     }
 }
 

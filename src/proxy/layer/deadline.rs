@@ -4,15 +4,18 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{HeaderMap, Response};
+use http::Response;
+use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::{Answer, always_ready};
 use crate::body::Body;
 use crate::proxy::error::ProxyError;
-use crate::proxy::headers::{GRPC_TIMEOUT, MICRO_TIMEOUT};
 use crate::proxy::request::{Exchange, Routed};
-use crate::proxy::traits::Traits;
+use crate::proxy::time_left;
+
+/// Longer than anybody waits.
+const FAR: Duration = Duration::from_hours(24 * 365);
 
 /// Bounds the time until the head of an answer.
 #[derive(Clone, Copy, Debug, Default)]
@@ -49,14 +52,21 @@ where
         always_ready(cx)
     }
 
-    fn call(&mut self, routed: Routed) -> Self::Future {
+    fn call(&mut self, mut routed: Routed) -> Self::Future {
         if routed.exchange == Exchange::MicroStream {
             // A stream lasts as long as both ends like; the caller's Timeout is about its first answer, and the caller's to keep.
             return self.inner.call(routed);
         }
-        let asked = asked(routed.message.headers(), routed.traits);
+        let asked = time_left::asked(routed.message.headers(), routed.traits);
         let limit = asked.unwrap_or(routed.rules.limits.request_timeout);
-        let mut timer = routed.client.timer(routed.record.begun() + limit);
+        let begun = routed.record.begun();
+        // What lies too far ahead to be told as a time is as good as none.
+        let deadline = begun.checked_add(limit).unwrap_or_else(|| begun + FAR);
+        if deadline <= Instant::now() {
+            return Box::pin(std::future::ready(Err(ProxyError::Deadline { limit })));
+        }
+        routed.deadline = Some(deadline);
+        let mut timer = routed.client.timer(deadline);
         let client = Rc::clone(&routed.client);
         let record = Rc::clone(&routed.record);
         let awaited = client.await_answer();
@@ -77,42 +87,9 @@ where
     }
 }
 
-/// The deadline that the caller gives: Go Micro's or gRPC's.
-fn asked(headers: &HeaderMap, traits: Traits) -> Option<Duration> {
-    let text = |name| headers.get(name)?.to_str().ok();
-    if traits.has(Traits::GO_MICRO) {
-        text(&MICRO_TIMEOUT).and_then(|nanos| nanos.parse().ok()).map(Duration::from_nanos)
-    } else if traits.has(Traits::GRPC) {
-        text(&GRPC_TIMEOUT).and_then(grpc_timeout)
-    } else {
-        None
-    }
-}
-
-/// At most eight digits and a unit, as gRPC over HTTP/2 defines it ("Requests", `Timeout`).
-fn grpc_timeout(text: &str) -> Option<Duration> {
-    let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    if digits.len() > 8 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let number: u64 = digits.parse().ok()?;
-    match unit {
-        "H" => Some(Duration::from_hours(number)),
-        "M" => Some(Duration::from_mins(number)),
-        "S" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_millis(number)),
-        "u" => Some(Duration::from_micros(number)),
-        "n" => Some(Duration::from_nanos(number)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use futures_util::FutureExt as _;
-    use http::HeaderValue;
-    use proptest::prelude::*;
-    use tokio::time::{Instant, sleep_until, timeout};
+    use tokio::time::timeout;
 
     use super::*;
     use crate::proxy::layer::bed::{Bed, Played, answer};
@@ -165,6 +142,19 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn nothing_is_begun_when_no_time_is_left() {
+        let bed = Bed::new();
+        let inner = Played::new();
+        for timeout in ["0", "5000000000"] {
+            let request = http::Request::get("/").header("micro-service", "svc").header("timeout", timeout);
+            let routed = bed.routed(request);
+            tokio::time::advance(Duration::from_secs(5)).await;
+            let error = DeadlineLayer.layer(inner.clone()).call(routed).await.unwrap_err();
+            assert_eq!(error.reason(), "deadline", "the inner service is not called");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_stream_has_none() {
         let bed = Bed::new();
         let inner = Played::new();
@@ -186,68 +176,5 @@ mod tests {
         assert_eq!(bed.client.due(settings, false), None);
         drop(call);
         assert_eq!(bed.client.due(settings, false), None, "the end of the wait is a sign of life");
-    }
-
-    fn timed(name: &'static str, marker: (&'static str, &'static str), text: &str) -> Option<Duration> {
-        let mut headers = HeaderMap::new();
-        headers.insert(name, HeaderValue::from_str(text).unwrap());
-        headers.insert(marker.0, HeaderValue::from_static(marker.1));
-        asked(&headers, Traits::of(&headers))
-    }
-
-    /// A deadline is waited for without a panic, and without its being over at once when it lies far ahead.
-    async fn waits(limit: Duration) -> bool {
-        let mut timer = Box::pin(sleep_until(Instant::now() + limit));
-        (&mut timer).now_or_never().is_none()
-    }
-
-    const MICRO: (&str, &str) = ("micro-service", "greeter");
-    const GRPC: (&str, &str) = ("content-type", "application/grpc");
-
-    #[tokio::test]
-    async fn the_farthest_deadlines_can_be_waited_for() {
-        for text in [u64::MAX.to_string(), i64::MAX.to_string()] {
-            assert!(waits(timed("timeout", MICRO, &text).unwrap()).await, "{text}");
-        }
-        for unit in ["H", "M", "S"] {
-            let text = format!("99999999{unit}");
-            assert!(waits(timed("grpc-timeout", GRPC, &text).unwrap()).await, "{text}");
-        }
-        for text in ["18446744073709551616", "-1", "", "5s", "1e9"] {
-            assert_eq!(timed("timeout", MICRO, text), None, "{text}");
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn no_deadline_panics(text in "[0-9]{0,21}[HMSmun]?") {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-            let limits = [timed("timeout", MICRO, &text), timed("grpc-timeout", GRPC, &text)];
-            for limit in limits.into_iter().flatten() {
-                runtime.block_on(waits(limit));
-            }
-        }
-    }
-
-    #[test]
-    fn reads_what_grpc_clients_send() {
-        assert_eq!(grpc_timeout("1S"), Some(Duration::from_secs(1)));
-        assert_eq!(grpc_timeout("99999999n"), Some(Duration::from_nanos(99_999_999)));
-        for bad in ["", "S", "1", "123456789S", "-1S", "1s", "1é"] {
-            assert_eq!(grpc_timeout(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_go_micro_deadline_is_in_nanoseconds() {
-        let mut headers = HeaderMap::new();
-        headers.insert(MICRO_TIMEOUT, HeaderValue::from_static("5000000000"));
-        assert_eq!(
-            asked(&headers, Traits::of(&headers)),
-            None,
-            "an ordinary request may carry a header of that name"
-        );
-        headers.insert("micro-service", HeaderValue::from_static("greeter"));
-        assert_eq!(asked(&headers, Traits::of(&headers)), Some(Duration::from_secs(5)));
     }
 }

@@ -8,6 +8,7 @@ use http::header::{EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Response, StatusCode, Uri, Version};
 use http_body::Body as _;
+use tokio::time::Instant;
 use tower::Service;
 
 use super::{Answer, always_ready};
@@ -17,8 +18,9 @@ use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
 use crate::proxy::takeover::{Hold, Takeover, begin_stream};
+use crate::proxy::time_left;
 use crate::proxy::worker::Worker;
-use crate::upstream::{Arrival, SendCause, SendError, spare};
+use crate::upstream::{Arrival, SendCause, SendError};
 
 /// Sends attempts.
 #[derive(Clone, Debug)]
@@ -36,26 +38,25 @@ impl Service<Attempt> for Forward {
         always_ready(cx)
     }
 
-    fn call(&mut self, attempt: Attempt) -> Self::Future {
+    fn call(&mut self, mut attempt: Attempt) -> Self::Future {
+        let limit = tell(&mut attempt);
         let worker = Rc::clone(&self.worker);
         let protocol = attempt.endpoint.provider.protocol;
         if attempt.exchange == Exchange::MicroStream && protocol == Protocol::Mucp {
             return Box::pin(async move { begin_stream(attempt, &worker).await });
         }
         Box::pin(async move {
-            let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, begun: _, limit } =
-                attempt;
+            let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, .. } = attempt;
             shape(&mut message, &endpoint.provider);
             // A Go Micro server answers with the headers of its connection's first request, and takes
             // every client's ids for the same: its connections are never shared between clients.
             let pools = if protocol == Protocol::Mucp { &client.private } else { &worker.pools };
-            let spare = limit.and_then(|_| spare(&message)).map(Box::new);
             let sent = pools.send(&endpoint, message, reuse, record.moment());
             let mut response = match limit {
                 None => sent.await.map_err(failed)?,
                 Some(limit) => match tokio::time::timeout(limit, sent).await {
                     Ok(sent) => sent.map_err(failed)?,
-                    Err(_) => return Err(late(limit, spare)),
+                    Err(_) => return Err(late(limit)),
                 },
             };
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -76,18 +77,30 @@ impl Service<Attempt> for Forward {
 
 fn failed(error: SendError) -> Failure<Returned> {
     let SendError { cause, arrival, request } = error;
-    let again = request.map(|message| {
-        let never_arrived = arrival == Arrival::Never;
-        let elsewhere = matches!(cause, SendCause::Connect(_) | SendCause::Full { .. });
-        Returned { message, elsewhere, never_arrived }
-    });
+    let is_final = matches!(cause, SendCause::Malformed { .. } | SendCause::RequestBody { .. });
+    let never_arrived = arrival == Arrival::Never;
+    let elsewhere = matches!(cause, SendCause::Connect(_) | SendCause::Full { .. });
+    let again = (!is_final).then_some(Returned { message: request, elsewhere, never_arrived });
     Failure { error: cause.into(), again }
 }
 
 /// An attempt that took too long: what can be repeated is tried elsewhere.
-fn late(limit: Duration, spare: Option<Box<http::Request<Body>>>) -> Failure<Returned> {
-    let again = spare.map(|message| Returned { message, elsewhere: true, never_arrived: false });
+fn late(limit: Duration) -> Failure<Returned> {
+    let again = Some(Returned { message: None, elsewhere: true, never_arrived: false });
     Failure { error: ProxyError::AttemptTimeout { limit }, again }
+}
+
+/// Tells the provider which attempt this is, if not the first, and how much time is left, where the caller gave a deadline.
+/// Gives the time of this attempt alone, if that is less.
+fn tell(attempt: &mut Attempt) -> Option<Duration> {
+    let Attempt { message, traits, number, deadline, limit, .. } = attempt;
+    if *number > 1 {
+        headers::add_attempt(message.headers_mut(), *traits, *number);
+    }
+    let Some(deadline) = *deadline else { return *limit };
+    let left = deadline.saturating_duration_since(Instant::now());
+    time_left::tell(message.headers_mut(), *traits, left);
+    limit.filter(|limit| *limit < left)
 }
 
 /// Puts a request into the form that a protocol asks for; one that was shaped for another before is reshaped.

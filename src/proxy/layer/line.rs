@@ -109,7 +109,7 @@ mod tests {
 
     const TIMEOUT: Duration = Duration::from_secs(1);
 
-    type Sent = Answer<http::Response<Body>, Failure<Routed>>;
+    type Sent = Answer<http::Response<Body>, Failure<Returned>>;
 
     /// A bed with one endpoint of room for one attempt, and a line of two.
     fn bed() -> (Bed, Endpoint) {
@@ -127,7 +127,7 @@ mod tests {
         SelectLayer { worker: Rc::clone(&bed.worker) }.layer(inner).call(bed.get())
     }
 
-    fn reason(failure: &Failure<Routed>) -> &'static str {
+    fn reason(failure: &Failure<Returned>) -> &'static str {
         failure.error.reason()
     }
 

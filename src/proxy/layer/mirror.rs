@@ -19,7 +19,7 @@ use crate::proxy::client::Client;
 use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
 use crate::proxy::record::Record;
-use crate::proxy::request::{Exchange, Failure, Routed};
+use crate::proxy::request::{Exchange, Failure, Returned, Routed};
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::Worker;
 use crate::route::Rules;
@@ -36,7 +36,7 @@ const BODY_MAX: usize = 64 * 1024;
 const COPIES_MAX: i64 = 256;
 
 /// How one copy is sent: what chooses, reports and forwards, without what is around that for requests.
-type Aside = Rc<dyn Fn(Routed) -> Answer<Response<Body>, Failure<Routed>>>;
+type Aside = Rc<dyn Fn(Routed) -> Answer<Response<Body>, Failure<Returned>>>;
 
 /// Copies requests.
 #[derive(Clone)]
@@ -52,8 +52,8 @@ impl MirrorLayer {
         S: Service<
                 Routed,
                 Response = Response<Body>,
-                Error = Failure<Routed>,
-                Future = Answer<Response<Body>, Failure<Routed>>,
+                Error = Failure<Returned>,
+                Future = Answer<Response<Body>, Failure<Returned>>,
             > + Clone
             + 'static,
     {
@@ -216,19 +216,17 @@ impl Copy {
 
     /// Sends it, once more where it came back unsent, and reads the answer to its end.
     async fn attempt(&mut self) -> Mirrored {
-        let routed = self.routed();
-        let mut answer = (self.aside)(routed);
-        let mut left = 1;
+        let mut message = Some(std::mem::take(&mut self.message));
+        let mut left = 2;
         let mut response = loop {
+            let Some(copy) = message.take() else { return Mirrored::Failed };
+            left -= 1;
+            let answer = (self.aside)(self.routed(copy));
             match answer.await {
                 Ok(response) => break response,
-                Err(Failure { again: Some(again), .. }) if left > 0 => {
-                    left -= 1;
-                    answer = (self.aside)(again);
-                }
-                Err(Failure { error, .. }) => {
+                Err(Failure { error, again }) => {
                     tracing::debug!(service = %self.bound.service(), %error, "a copy was not answered");
-                    return Mirrored::Failed;
+                    message = again.and_then(|again| again.message).filter(|_| left > 0);
                 }
             }
         };
@@ -241,13 +239,13 @@ impl Copy {
     }
 
     /// As the layers know it, with a client that is nobody: connections of its own to Go Micro servers end with it.
-    fn routed(&mut self) -> Routed {
+    fn routed(&self, message: Box<Request<Body>>) -> Routed {
         let worker = &self.place.0;
         let nobody = ([0, 0, 0, 0], 0).into();
         let client = Client::new(nobody, None, false, worker.private_pools(), Rc::clone(&worker.tick));
         self.bound.subscription.touch(worker.tick.now());
         Routed {
-            message: std::mem::take(&mut self.message),
+            message,
             traits: self.traits,
             record: Record::begin_copy(worker, &client),
             client,
@@ -257,7 +255,9 @@ impl Copy {
             wish: None,
             exchange: Exchange::Plain,
             tried: arrayvec::ArrayVec::new(),
+            elsewhere: false,
             reuse: Reuse::Idle,
+            deadline: None,
         }
     }
 }

@@ -112,12 +112,12 @@ impl Drop for Awaited {
     /// so long at least.
     fn drop(&mut self) {
         let Some(told) = self.0.take() else { return };
-        let took = told.begun.elapsed();
-        if told.record.overdue.get() && took * 2 >= told.record.begun().elapsed() {
+        let (took, since_begun) = (told.begun.elapsed(), told.record.begun().elapsed());
+        if told.record.overdue.get() && took * 2 >= since_begun {
             told.note(Outcome::Late, Said::Nothing, took);
         } else {
-            let ending = Ending { took, ..Ending::at(told.worker.shared.clock.now()) };
-            told.memory().note_abandoned(ending);
+            let now = told.worker.shared.clock.now();
+            told.memory().note_abandoned(Ending { now, took, luck: 0.5 });
         }
     }
 }
@@ -267,9 +267,22 @@ mod tests {
         let memory = Arc::clone(&bed.list(&[1])[0].memory);
         let refused = ConnectError::Refused { address: memory.address.clone() };
         attempt(&bed, Err(SendCause::from(refused).into())).await;
-        assert_eq!((memory.reach().is_available(), memory.failures(), memory.in_flight()), (false, 1, 0));
+        assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (false, 1, 0));
         attempt(&bed, Ok(answer(500))).await.unwrap();
-        assert!(memory.reach().is_available(), "whatever it answers, it was reached");
+        assert!(memory.reach.is_available(), "whatever it answers, it was reached");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_attempt_whose_caller_goes_away_took_at_least_so_long() {
+        let bed = Bed::new();
+        let memory = Arc::clone(&bed.list(&[1])[0].memory);
+        let never = tower::service_fn(|_: Attempt| std::future::pending());
+        let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(never);
+        let mut select = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report);
+        let waited = std::time::Duration::from_secs(2);
+        tokio::time::timeout(waited, select.call(bed.get())).await.unwrap_err();
+        assert_eq!(memory.latency.expected(bed.worker.shared.clock.now()), waited);
+        assert_eq!((memory.in_flight(), memory.failures()), (0, 0));
     }
 
     #[test]
@@ -381,6 +394,6 @@ mod tests {
         for error in [full.into(), ProxyError::Switch, ProxyError::BadRequest("no")] {
             attempt(&bed, Err(error)).await;
         }
-        assert_eq!((memory.reach().is_available(), memory.failures(), memory.in_flight()), (true, 0, 0));
+        assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (true, 0, 0));
     }
 }

@@ -1,29 +1,46 @@
-//! Retry: sends again, elsewhere, what provably never arrived or may harmlessly be repeated.
+//! Retry: sends again, elsewhere, what provably never arrived or may harmlessly be repeated, as far as the budget goes.
 
-use std::sync::Arc;
+mod course;
+mod hedge;
+mod spare;
+#[cfg(test)]
+mod tests;
+mod verdict;
+
+use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
-use http::Response;
+use http::{Request, Response};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tower::{Layer, Service};
 
+use self::course::Course;
 use super::{Answer, always_ready};
 use crate::body::Body;
 use crate::proxy::error::ProxyError;
-use crate::proxy::request::{Failure, Routed};
-use crate::telemetry::metrics::Metrics;
+use crate::proxy::request::{Failure, Returned, Routed};
+use crate::proxy::worker::Worker;
+use crate::telemetry::metrics::RetryCause;
+
+/// How long before a deadline an attempt is given up in favour of an answer that is there already.
+const LAST_MOMENT: Duration = Duration::from_millis(2);
+
+/// What is told when the budget does not allow another attempt.
+const EXHAUSTED: &str = "the retry budget of this service is used up";
 
 /// Sends again what may be sent again.
 #[derive(Clone, Debug)]
 pub struct RetryLayer {
-    /// Where retries are counted.
-    pub metrics: Arc<Metrics>,
+    /// Whose luck and clock, and where retries are counted.
+    pub worker: Rc<Worker>,
 }
 
 impl<S> Layer<S> for RetryLayer {
     type Service = Retry<S>;
 
     fn layer(&self, inner: S) -> Retry<S> {
-        Retry { inner, metrics: Arc::clone(&self.metrics) }
+        Retry { inner, worker: Rc::clone(&self.worker) }
     }
 }
 
@@ -31,12 +48,53 @@ impl<S> Layer<S> for RetryLayer {
 #[derive(Clone, Debug)]
 pub struct Retry<S> {
     inner: S,
-    metrics: Arc<Metrics>,
+    worker: Rc<Worker>,
+}
+
+/// What became of an attempt.
+type Outcome = Result<Response<Body>, Failure<Returned>>;
+
+/// Another attempt that can be made.
+struct Again {
+    cause: RetryCause,
+    message: Box<Request<Body>>,
+    /// Whether nobody is to have it rather than one who had it already.
+    elsewhere: bool,
+    /// Whether there is a pause before it. What never arrived goes on at once: another provider is not burdened by it.
+    waits: bool,
+    /// Whether no provider has more to do for it: an idle connection proved stale before anything was sent on it.
+    is_free: bool,
+}
+
+/// What there is to tell the caller when nothing else can be done.
+#[derive(Default)]
+struct Told {
+    /// The last answer of a provider.
+    answer: Option<Response<Body>>,
+    /// The first failure: that nobody is left to try is no answer to why.
+    failure: Option<ProxyError>,
+}
+
+impl Told {
+    fn note(&mut self, outcome: Outcome) {
+        match outcome {
+            Ok(answer) => self.answer = Some(answer),
+            Err(failure) => {
+                self.failure.get_or_insert(failure.error);
+            }
+        }
+    }
 }
 
 impl<S> Service<Routed> for Retry<S>
 where
-    S: Service<Routed, Response = Response<Body>, Error = Failure<Routed>> + Clone + 'static,
+    S: Service<
+            Routed,
+            Response = Response<Body>,
+            Error = Failure<Returned>,
+            Future = Answer<Response<Body>, Failure<Returned>>,
+        > + Clone
+        + 'static,
 {
     type Response = Response<Body>;
     type Error = ProxyError;
@@ -46,95 +104,131 @@ where
         always_ready(cx)
     }
 
-    fn call(&mut self, routed: Routed) -> Self::Future {
-        let retries = routed.rules.limits.retries;
+    fn call(&mut self, mut routed: Routed) -> Self::Future {
+        let begun = Instant::now();
         let mut inner = self.inner.clone();
-        let metrics = Arc::clone(&self.metrics);
-        let mut answer = inner.call(routed);
+        routed.bound.count();
+        let retries = &routed.rules.limits.retries;
+        let hedge = retries.hedge;
+        if retries.max == 0 && hedge.is_none() {
+            let answer = inner.call(routed);
+            return Box::pin(async move { answer.await.map_err(|failure| failure.error) });
+        }
+        let mut course = Course::of(&self.worker, &mut routed);
+        let answer = inner.call(routed);
+        course.went();
+        let hedge = hedge.filter(|_| course.is_hedgeable());
         Box::pin(async move {
-            let mut left = retries;
-            let mut first = None;
-            loop {
-                let Failure { error, again } = match answer.await {
-                    Ok(response) => return Ok(response),
-                    Err(failure) => failure,
-                };
-                match again {
-                    Some(routed) if left > 0 => {
-                        tracing::debug!(service = %routed.bound.service(), %error, "sending again");
-                        metrics.proxy.retries_total.inc();
-                        left -= 1;
-                        first.get_or_insert(error);
-                        answer = inner.call(routed);
-                    }
-                    // "Nothing is left to try" is no answer to why: the first failure is.
-                    _ => return Err(first.unwrap_or(error)),
+            let outcome = match hedge {
+                None => answer.await,
+                Some(hedge) => Box::pin(hedge::hedged(&mut course, &mut inner, answer, hedge, begun)).await,
+            };
+            match outcome {
+                Ok(response) if !course.is_bad(&response) => Ok(response),
+                // Apart, so that the many requests that succeed need no room for it.
+                outcome => {
+                    course.went();
+                    Box::pin(go_on(course, inner, outcome)).await
                 }
             }
         })
     }
 }
 
-#[cfg(test)]
-#[expect(clippy::result_large_err, reason = "a request that failed is given back whole, as the layers do")]
-mod tests {
-    use super::*;
-    use crate::proxy::layer::bed::{Bed, Played, answer};
-    use crate::upstream::SendCause;
-
-    type Inner = Played<Routed, Failure<Routed>>;
-
-    /// A failure that tells itself apart by a number.
-    fn failure(number: usize, again: Option<Routed>) -> Failure<Routed> {
-        let address = "127.0.0.1:1".parse().unwrap();
-        Failure { error: SendCause::Full { address, limit: number }.into(), again }
-    }
-
-    fn number(error: &ProxyError) -> usize {
-        let ProxyError::Send(SendCause::Full { limit, .. }) = error else { panic!("{error}") };
-        *limit
-    }
-
-    fn retry(bed: &Bed) -> (Retry<Inner>, Inner) {
-        let inner = Inner::new();
-        (RetryLayer { metrics: Arc::clone(&bed.worker.shared.metrics) }.layer(inner.clone()), inner)
-    }
-
-    #[tokio::test]
-    async fn what_may_be_sent_again_is_until_it_is_answered() {
-        let bed = Bed::new();
-        let (mut retry, inner) = retry(&bed);
-        inner.then(|routed| Err(failure(1, Some(routed))));
-        inner.then(|routed| Err(failure(2, Some(routed))));
-        inner.then(|_| Ok(answer(200)));
-        assert_eq!(retry.call(bed.get()).await.unwrap().status(), 200);
-        assert_eq!((inner.left(), bed.metrics().proxy.retries_total.get()), (0, 2));
-    }
-
-    #[tokio::test]
-    async fn retries_have_their_number_and_the_first_failure_is_told() {
-        for retries in [0, 1, 3] {
-            let mut bed = Bed::new();
-            bed.limits.retries = retries;
-            let (mut retry, inner) = retry(&bed);
-            for number in 0..=usize::from(retries) {
-                inner.then(move |routed| Err(failure(number, Some(routed))));
-            }
-            assert_eq!(number(&retry.call(bed.get()).await.unwrap_err()), 0);
-            assert_eq!(inner.left(), 0);
-            assert_eq!(bed.metrics().proxy.retries_total.get(), u64::from(retries));
+/// What is done when the first attempt came to nothing, or was answered by what may be better elsewhere.
+async fn go_on<S>(
+    mut course: Course,
+    mut inner: S,
+    mut outcome: Outcome,
+) -> Result<Response<Body>, ProxyError>
+where
+    S: Service<
+            Routed,
+            Response = Response<Body>,
+            Error = Failure<Returned>,
+            Future = Answer<Response<Body>, Failure<Returned>>,
+        >,
+{
+    let metrics = &Rc::clone(&course.worker).shared.metrics.proxy;
+    let mut told = Told::default();
+    let (mut left, mut pauses) = (course.retries().max, 0);
+    let mut again = course.judge(&mut outcome);
+    loop {
+        let is_over = again.is_none();
+        match outcome {
+            Ok(response) if is_over => return Ok(response),
+            outcome => told.note(outcome),
         }
+        let Some(Again { cause, message, elsewhere, waits, is_free }) = again.take() else { break };
+        if left == 0 || course.left().is_zero() {
+            break;
+        }
+        if !is_free && !course.withdraw() {
+            metrics.retry_budget_exhausted_total.inc();
+            course.record.not_again.set(Some(EXHAUSTED));
+            break;
+        }
+        if waits && !rest(&course, &mut pauses).await {
+            course.give_back();
+            break;
+        }
+        let attempt = inner.call(course.routed(message, elsewhere));
+        let mut is_made = course.went();
+        let ended = answered(&course, &told, attempt).await;
+        is_made |= course.went();
+        if is_made {
+            tracing::debug!(service = %course.bound.service(), cause = cause.as_str(), "sent again");
+            metrics.retries_total.inc(cause);
+            left -= 1;
+        } else if !is_free {
+            // Nobody was left to have it.
+            course.give_back();
+        }
+        let Some(ended) = ended else { break };
+        outcome = ended;
+        again = if is_made { course.judge(&mut outcome) } else { anew(&mut course, pauses).await };
     }
+    match told {
+        Told { answer: Some(answer), .. } => Ok(answer),
+        Told { failure, .. } => Err(failure.expect("what did not end in an answer ended in a failure")),
+    }
+}
 
-    #[tokio::test]
-    async fn what_may_not_be_sent_again_is_not() {
-        let bed = Bed::new();
-        let (mut retry, inner) = retry(&bed);
-        inner.then(|_| Err(failure(1, None)));
-        assert_eq!(number(&retry.call(bed.get()).await.unwrap_err()), 1);
-        inner.then(|routed| Err(failure(2, Some(routed))));
-        inner.then(|_| Err(failure(3, None)));
-        assert_eq!(number(&retry.call(bed.get()).await.unwrap_err()), 2);
-        assert_eq!(bed.metrics().proxy.requests_in_flight.get(), 0);
+/// Pauses before the next attempt; false when there is no time for that.
+async fn rest(course: &Course, pauses: &mut u8) -> bool {
+    let pause = course.retries().pause(*pauses, course.worker.luck());
+    *pauses = pauses.saturating_add(1);
+    let has_time = pause < course.left();
+    if has_time && !pause.is_zero() {
+        sleep(pause).await;
     }
+    has_time
+}
+
+/// When all were asked, waits until one of those who answered may be asked again: a while after it did, and not before the
+/// time that it named itself. `None` where nobody answered, or when that is too late.
+async fn anew(course: &mut Course, pauses: u8) -> Option<Again> {
+    let (until, message) = course.anew()?;
+    let at = until.max(Instant::now() + course.retries().pause(pauses, course.worker.luck()));
+    if course.deadline.is_some_and(|deadline| at >= deadline) {
+        return None;
+    }
+    sleep_until(at).await;
+    Some(Again { cause: RetryCause::Answer, message, elsewhere: true, waits: false, is_free: false })
+}
+
+/// Waits for an attempt; in the last moment before the deadline it is given up where there is an answer to tell instead.
+async fn answered(
+    course: &Course,
+    told: &Told,
+    mut attempt: Answer<Response<Body>, Failure<Returned>>,
+) -> Option<Outcome> {
+    if told.answer.is_none() {
+        return Some(attempt.await);
+    }
+    let ended = timeout(course.left().saturating_sub(LAST_MOMENT), &mut attempt).await;
+    if ended.is_err() {
+        course.record.overdue.set(true);
+    }
+    ended.ok()
 }

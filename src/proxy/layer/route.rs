@@ -128,7 +128,21 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     }
     fields.append(http::header::VIA, shared.pseudonym.via(received));
     let (tried, reuse) = (arrayvec::ArrayVec::new(), Reuse::Idle);
-    Ok(Routed { message, traits, client, record, bound, rules, key, wish, exchange, tried, reuse })
+    Ok(Routed {
+        message,
+        traits,
+        client,
+        record,
+        bound,
+        rules,
+        key,
+        wish,
+        exchange,
+        tried,
+        elsewhere: false,
+        reuse,
+        deadline: None,
+    })
 }
 
 /// Refuses what must not be forwarded, whatever its destination.

@@ -16,7 +16,6 @@ use crate::endpoint::Endpoint;
 use crate::proxy::error::ProxyError;
 use crate::proxy::request::{Attempt, Failure, Returned, Routed};
 use crate::proxy::worker::Worker;
-use crate::upstream::Reuse;
 
 /// Chooses endpoints.
 #[derive(Clone, Debug)]
@@ -59,6 +58,12 @@ impl<S> Select<S> {
             {
                 self.worker.shared.metrics.proxy.desperate_picks_total.inc();
             }
+            // What was tried is picked only where nothing else is left.
+            let had_it = |endpoint: &Endpoint| routed.tried.contains(&endpoint.memory.number);
+            let picked = match picked {
+                Ok(endpoint) if routed.elsewhere && had_it(endpoint) => Err(NoEndpoint::AllTried),
+                picked => picked,
+            };
             picked.cloned().map_err(|why| match why {
                 NoEndpoint::NotListed => ProxyError::NotListed { service: bound.service().clone() },
                 NoEndpoint::Absent => ProxyError::Absent { service: bound.service().clone() },
@@ -78,14 +83,19 @@ impl<S> Select<S> {
 
 impl<S> Service<Routed> for Select<S>
 where
-    S: Service<Attempt, Response = Response<Body>, Error = Failure<Returned>> + Clone + 'static,
-    S::Future: 'static,
+    S: Service<
+            Attempt,
+            Response = Response<Body>,
+            Error = Failure<Returned>,
+            Future = Answer<Response<Body>, Failure<Returned>>,
+        > + Clone
+        + 'static,
 {
     type Response = Response<Body>;
-    type Error = Failure<Routed>;
-    type Future = Answer<Response<Body>, Failure<Routed>>;
+    type Error = Failure<Returned>;
+    type Future = Answer<Response<Body>, Failure<Returned>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<Routed>>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<Returned>>> {
         always_ready(cx)
     }
 
@@ -112,8 +122,12 @@ where
 
 impl<S> Select<S>
 where
-    S: Service<Attempt, Response = Response<Body>, Error = Failure<Returned>>,
-    S::Future: 'static,
+    S: Service<
+            Attempt,
+            Response = Response<Body>,
+            Error = Failure<Returned>,
+            Future = Answer<Response<Body>, Failure<Returned>>,
+        >,
 {
     /// Sends a request to an endpoint.
     fn attempt(
@@ -121,48 +135,23 @@ where
         routed: Routed,
         endpoint: Endpoint,
         begun: Instant,
-    ) -> Answer<Response<Body>, Failure<Routed>> {
-        let Routed { message, traits, client, record, bound, rules, key, wish, exchange, mut tried, reuse } =
-            routed;
+    ) -> Answer<Response<Body>, Failure<Returned>> {
+        let Routed { message, traits, client, record, rules, exchange, reuse, deadline, .. } = routed;
         record.attempts.set(record.attempts.get().saturating_add(1));
         record.endpoint.replace(Some(endpoint.memory.clone()));
-        let number = endpoint.memory.number;
-        let answer = self.inner.call(Attempt {
+        self.inner.call(Attempt {
             message,
-            client: Rc::clone(&client),
-            record: Rc::clone(&record),
+            traits,
+            client,
+            number: record.attempts.get(),
+            record,
             guard: Rc::new(endpoint.memory.begin()),
             endpoint,
             exchange,
             reuse,
             begun,
             limit: rules.limits.attempt_timeout,
-        });
-        Box::pin(async move {
-            answer.await.map_err(|Failure { error, again }| {
-                let again = again.and_then(|returned| {
-                    let Returned { message, elsewhere, never_arrived } = returned;
-                    let repeatable = never_arrived || rules.limits.retry_idempotent;
-                    if !repeatable || (elsewhere && tried.try_push(number).is_err()) {
-                        return None;
-                    }
-                    let reuse = if elsewhere { Reuse::Idle } else { Reuse::Fresh };
-                    Some(Routed {
-                        message,
-                        traits,
-                        client,
-                        record,
-                        bound,
-                        rules,
-                        key,
-                        wish,
-                        exchange,
-                        tried,
-                        reuse,
-                    })
-                });
-                Failure { error, again }
-            })
+            deadline,
         })
     }
 }
@@ -172,7 +161,6 @@ mod tests {
     use super::*;
     use crate::balance::Wish;
     use crate::proxy::layer::bed::{Bed, Played, answer};
-    use crate::upstream::SendCause;
 
     type Inner = Played<Attempt, Failure<Returned>>;
 
@@ -181,56 +169,26 @@ mod tests {
         (SelectLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone()), inner)
     }
 
-    /// An attempt that failed, with its message given back.
-    fn returned(attempt: Attempt, elsewhere: bool, never_arrived: bool) -> Failure<Returned> {
-        let cause = SendCause::Full { address: attempt.endpoint.memory.address.clone(), limit: 1 };
-        let message = attempt.message;
-        Failure { error: cause.into(), again: Some(Returned { message, elsewhere, never_arrived }) }
-    }
-
     #[tokio::test]
-    async fn each_attempt_goes_to_another_endpoint() {
+    async fn each_attempt_goes_to_an_endpoint_not_tried_before() {
         let bed = Bed::new();
         let endpoints = bed.list(&[1, 2, 3]);
         let (mut select, inner) = select(&bed);
-        let mut routed = bed.routed(http::Request::get("/kept"));
-        for _ in 0..3 {
-            inner.then(|attempt| {
-                assert_eq!(attempt.message.uri(), "/kept");
-                Err(returned(attempt, true, true))
+        let record = bed.get().record;
+        let mut tried = arrayvec::ArrayVec::new();
+        for number in 1..=3 {
+            inner.then(move |attempt| {
+                assert_eq!((attempt.message.uri().path(), attempt.number), ("/kept", number));
+                Ok(answer(200))
             });
-            routed = select.call(routed).await.unwrap_err().again.unwrap();
+            let routed = bed.routed(http::Request::get("/kept"));
+            select.call(Routed { record: Rc::clone(&record), tried: tried.clone(), ..routed }).await.unwrap();
+            tried.push(record.endpoint.borrow().as_ref().unwrap().number);
         }
         assert!(endpoints.iter().all(|endpoint| endpoint.memory.attempts() == 1));
         assert!(endpoints.iter().all(|endpoint| endpoint.memory.in_flight() == 0));
-        assert_eq!((routed.record.attempts.get(), routed.tried.len()), (3, 3));
-    }
-
-    #[tokio::test]
-    async fn a_stale_connection_is_no_reason_to_leave_its_endpoint() {
-        let bed = Bed::new();
-        bed.list(&[1]);
-        let (mut select, inner) = select(&bed);
-        inner.then(|attempt| Err(returned(attempt, false, true)));
-        let routed = select.call(bed.get()).await.unwrap_err().again.unwrap();
-        assert_eq!((routed.reuse, routed.tried.len()), (Reuse::Fresh, 0));
-        inner.then(|attempt| {
-            assert_eq!(attempt.reuse, Reuse::Fresh);
-            Ok(answer(200))
-        });
-        select.call(routed).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn what_may_have_arrived_is_given_back_only_where_that_is_allowed() {
-        for allowed in [true, false] {
-            let mut bed = Bed::new();
-            bed.limits.retry_idempotent = allowed;
-            bed.list(&[1]);
-            let (mut select, inner) = select(&bed);
-            inner.then(|attempt| Err(returned(attempt, true, false)));
-            assert_eq!(select.call(bed.get()).await.unwrap_err().again.is_some(), allowed);
-        }
+        let failure = select.call(Routed { tried, elsewhere: true, ..bed.get() }).await.unwrap_err();
+        assert_eq!((failure.error.reason(), record.attempts.get()), ("no_provider", 3));
     }
 
     #[tokio::test]
@@ -239,10 +197,10 @@ mod tests {
         let endpoints = bed.list(&[1, 2, 3]);
         let (mut select, inner) = select(&bed);
         let wish = |name: &str| Some(Box::new(Wish::only(name)));
-        let mut routed = Routed { wish: wish("127.0.0.1:2"), ..bed.get() };
-        for elsewhere in [false, true] {
-            inner.then(move |attempt| Err(returned(attempt, elsewhere, true)));
-            routed = select.call(routed).await.unwrap_err().again.unwrap();
+        for tried in [[1], [2]] {
+            inner.then(|_| Ok(answer(200)));
+            let tried = tried.into_iter().collect();
+            select.call(Routed { tried, wish: wish("127.0.0.1:2"), ..bed.get() }).await.unwrap();
         }
         assert_eq!(endpoints[1].memory.attempts(), 2);
         let nobody = Routed { wish: wish("127.0.0.1:4"), ..bed.get() };

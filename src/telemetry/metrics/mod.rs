@@ -5,7 +5,9 @@ mod catalog;
 mod name;
 mod proxy;
 mod recorder;
+mod retries;
 mod sample;
+mod shadow;
 mod traffic;
 
 use std::fmt;
@@ -18,7 +20,9 @@ pub use announce::AnnounceMetrics;
 pub use catalog::{CatalogMetrics, RegistryMetrics};
 pub use proxy::ProxyMetrics;
 pub use recorder::Recorder;
+pub use retries::{HedgeCounter, HedgeResult, RetryCause, RetryCounter};
 pub use sample::{EndpointSample, ServiceSample};
+pub use shadow::ShadowSample;
 pub use traffic::{Mirrored, TrafficMetrics};
 
 use crate::provider::ServiceName;
@@ -174,8 +178,19 @@ mod tests {
             changed: Some(Duration::from_secs(9)),
             endpoints: vec![endpoint],
             shadows: vec![("etcd".into(), 3)],
+            policies: vec![shadow(), shadow()],
         };
         (metrics, vec![sample])
+    }
+
+    fn shadow() -> ShadowSample {
+        ShadowSample {
+            policies: ["round-robin", "peak-ewma"],
+            choices: [3, 4],
+            in_flight: [5, 6],
+            latency_us: [7_000, 2_000_000],
+            chosen: vec![("10.0.0.1:80".parse().unwrap(), 7)],
+        }
     }
 
     /// The names and types of all that is ever exposed, without values: what dashboards and alerts are built on.
@@ -208,6 +223,11 @@ mod tests {
             "wayside_endpoint_attempts_total{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 5",
             "wayside_endpoint_failures_total{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 1",
             "wayside_endpoint_attempts_in_flight{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 2",
+            // Two claims on one service are told together.
+            "wayside_shadow_policy_choices_total{service=\"greeter\",policy=\"round-robin\",shadow=\"peak-ewma\",choice=\"different\"} 8",
+            "wayside_shadow_policy_endpoint_choices_total{service=\"greeter\",policy=\"round-robin\",shadow=\"peak-ewma\",endpoint=\"10.0.0.1:80\"} 14",
+            "wayside_shadow_policy_in_flight_total{service=\"greeter\",policy=\"round-robin\",shadow=\"peak-ewma\",of=\"made\"} 10",
+            "wayside_shadow_policy_latency_seconds_total{service=\"greeter\",policy=\"round-robin\",shadow=\"peak-ewma\",of=\"shadow\"} 4",
             "wayside_service_stale_seconds{service=\"greeter\"} 4",
             "wayside_service_revision{registry=\"zookeeper\",service=\"greeter\"} 77",
             "wayside_service_registry_stale_seconds{registry=\"zookeeper\",service=\"greeter\"} 3",

@@ -3,6 +3,7 @@
 use prometheus::{IntCounter, IntCounterVec, IntGauge};
 
 use super::name::Names;
+use super::retries::{HedgeCounter, RetryCounter};
 
 /// Metrics of requests and connections, shared by all workers. Those by service are in [`super::Recorder`].
 #[derive(Clone, Debug)]
@@ -26,7 +27,11 @@ pub struct ProxyMetrics {
     /// Connections to endpoints that broke while an answer was awaited or under way.
     pub upstream_resets_total: IntCounter,
     /// Attempts after the first one of their request.
-    pub retries_total: IntCounter,
+    pub retries_total: RetryCounter,
+    /// Requests not sent again because the budget of their service was used up.
+    pub retry_budget_exhausted_total: IntCounter,
+    /// Second providers asked.
+    pub hedges_total: HedgeCounter,
     /// Picks among endpoints of which none was available.
     pub desperate_picks_total: IntCounter,
     /// Ejections not made since too many other endpoints were out.
@@ -70,7 +75,12 @@ impl ProxyMetrics {
                 "upstream_resets_total",
                 "Connections to endpoints that broke while an answer was awaited or under way.",
             ),
-            retries_total: counter("retries_total", "Attempts after the first one of their request."),
+            retries_total: RetryCounter::new(names),
+            retry_budget_exhausted_total: counter(
+                "retry_budget_exhausted_total",
+                "Requests not sent again because the retry budget of their service was used up.",
+            ),
+            hedges_total: HedgeCounter::new(names),
             desperate_picks_total: counter(
                 "desperate_picks_total",
                 "Picks among endpoints of which none was available.",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus::proto::{Counter, Gauge, LabelPair, Metric, MetricFamily, MetricType};
 
 use super::name::prefixed;
+use super::shadow::{self, ShadowSample};
 use crate::provider::{Address, ServiceName};
 
 /// What is known of a service at the moment of a scrape.
@@ -25,6 +26,8 @@ pub struct ServiceSample {
     pub endpoints: Vec<EndpointSample>,
     /// The registries that are only compared, and the number of addresses each tells otherwise of.
     pub shadows: Vec<(Arc<str>, usize)>,
+    /// The policies that are compared with those in use.
+    pub policies: Vec<ShadowSample>,
 }
 
 /// What is known of an endpoint at the moment of a scrape.
@@ -99,6 +102,7 @@ pub(super) fn families(services: &[ServiceSample]) -> Vec<MetricFamily> {
     [attempts, failures, in_flight, states, stale, revision, ages, changed, shadows]
         .into_iter()
         .filter_map(Family::finish)
+        .chain(shadow::families(services))
         .collect()
 }
 
@@ -113,7 +117,7 @@ pub(super) fn dropped_lines(logs: impl Iterator<Item = (&'static str, u64)>) -> 
 }
 
 /// A metric family in the making.
-struct Family {
+pub(super) struct Family {
     name: String,
     help: &'static str,
     kind: MetricType,
@@ -121,15 +125,15 @@ struct Family {
 }
 
 impl Family {
-    fn counter(name: &str, help: &'static str) -> Self {
+    pub(super) fn counter(name: &str, help: &'static str) -> Self {
         Self { name: prefixed(name), help, kind: MetricType::COUNTER, metrics: Vec::new() }
     }
 
-    fn gauge(name: &str, help: &'static str) -> Self {
+    pub(super) fn gauge(name: &str, help: &'static str) -> Self {
         Self { name: prefixed(name), help, kind: MetricType::GAUGE, metrics: Vec::new() }
     }
 
-    fn add(&mut self, labels: &[(&str, &str)], value: f64) {
+    pub(super) fn add(&mut self, labels: &[(&str, &str)], value: f64) {
         let pair = |(name, value): &(&str, &str)| {
             let mut pair = LabelPair::default();
             pair.set_name((*name).to_owned());
@@ -150,7 +154,7 @@ impl Family {
     }
 
     /// The family, unless it is empty: the text format has no families without metrics.
-    fn finish(self) -> Option<MetricFamily> {
+    pub(super) fn finish(self) -> Option<MetricFamily> {
         if self.metrics.is_empty() {
             return None;
         }
@@ -165,7 +169,7 @@ impl Family {
 
 /// Exact up to 2^53, which no counter here reaches in a century.
 #[expect(clippy::cast_precision_loss, reason = "the text format carries floating point numbers")]
-const fn number(count: u64) -> f64 {
+pub(super) const fn number(count: u64) -> f64 {
     count as f64
 }
 

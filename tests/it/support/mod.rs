@@ -19,6 +19,7 @@ pub(crate) mod program;
 pub(crate) mod provider;
 pub(crate) mod proxy;
 pub(crate) mod registry;
+pub(crate) mod staffed;
 pub(crate) mod steady;
 pub(crate) mod watching;
 pub(crate) mod way;

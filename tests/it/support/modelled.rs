@@ -23,9 +23,13 @@ pub(crate) struct Modelled {
 }
 
 /// How it answers.
+#[derive(Default)]
 struct Model {
     /// How long an answer takes, in microseconds.
     micros: AtomicU64,
+    /// How long every so-manieth takes in its place; 0: there is none such.
+    tail_micros: AtomicU64,
+    tail_every: AtomicUsize,
     requests: AtomicUsize,
 }
 
@@ -34,8 +38,7 @@ impl Modelled {
     pub(crate) async fn start(takes: Duration) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let model = Model { micros: AtomicU64::new(0), requests: AtomicUsize::new(0) };
-        let model = Arc::new(model);
+        let model = Arc::<Model>::default();
         let mut tasks = JoinSet::new();
         tasks.spawn(serve(listener, Arc::clone(&model)));
         let provider = Self { address, model, _tasks: tasks };
@@ -63,6 +66,12 @@ impl Modelled {
         self.model.micros.store(u64::try_from(time.as_micros()).unwrap(), Ordering::Relaxed);
     }
 
+    /// From the next request on one answer in so many takes this time.
+    pub(crate) fn lags(&self, time: Duration, one_in: usize) {
+        self.model.tail_micros.store(u64::try_from(time.as_micros()).unwrap(), Ordering::Relaxed);
+        self.model.tail_every.store(one_in, Ordering::Relaxed);
+    }
+
     /// Requests that came.
     pub(crate) fn requests(&self) -> usize {
         self.model.requests.load(Ordering::Relaxed)
@@ -77,8 +86,11 @@ async fn serve(listener: TcpListener, model: Arc<Model>) {
         let service = service_fn(move |_| {
             let model = Arc::clone(&model);
             async move {
-                model.requests.fetch_add(1, Ordering::Relaxed);
-                tokio::time::sleep(Duration::from_micros(model.micros.load(Ordering::Relaxed))).await;
+                let number = model.requests.fetch_add(1, Ordering::Relaxed) + 1;
+                let every = model.tail_every.load(Ordering::Relaxed);
+                let lags = every > 0 && number.is_multiple_of(every);
+                let micros = if lags { &model.tail_micros } else { &model.micros };
+                tokio::time::sleep(Duration::from_micros(micros.load(Ordering::Relaxed))).await;
                 let response = Response::new(Full::new(Bytes::from_static(b"ok")));
                 Ok::<_, Infallible>(response)
             }

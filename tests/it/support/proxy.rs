@@ -12,7 +12,7 @@ use wayside::registry::Registry;
 use super::client::Client;
 
 /// What a configuration cannot do without; the registry is given apart.
-const TEXT: &str = "[registry]\nurl = \"fixed:nothing=127.0.0.1:1\"";
+const TEXT: &str = "[registry]\nurl = \"fixed:nothing=127.0.0.1:1;svc=127.0.0.1:1\"";
 
 /// A proxy with one listener on a free port of loopback and nothing else out of the ordinary.
 pub(crate) fn config() -> Config {

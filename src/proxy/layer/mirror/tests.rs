@@ -9,7 +9,7 @@ use super::*;
 use crate::proxy::layer::bed::{Bed, Played, answer};
 use crate::route::{Mirror, Share};
 
-type Aside = Played<Routed, Failure<Routed>>;
+type Aside = Played<Routed, Failure<Returned>>;
 
 /// A bed whose requests are copied for `svc`, which has an endpoint.
 fn bed() -> Bed {
@@ -107,7 +107,10 @@ async fn a_copy_is_tried_twice_at_most_and_has_its_time() {
         let bed = bed();
         let aside = Aside::new();
         for _ in 0..2 {
-            aside.then(|routed| Err(Failure { error: ProxyError::Switch, again: Some(routed) }));
+            aside.then(|routed: Routed| {
+                let again = Returned { message: Some(routed.message), elsewhere: true, never_arrived: true };
+                Err(Failure { error: ProxyError::Switch, again: Some(again) })
+            });
         }
         pass(&bed, &aside, bed.get()).await;
         assert_eq!((aside.left(), counted(&bed, Mirrored::Failed)), (0, 1));

@@ -1,0 +1,126 @@
+//! Hedging: asks a second provider while the first is late, and takes the answer that comes first.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Response;
+use tokio::time::{Instant, sleep};
+use tower::Service;
+
+use super::course::Course;
+use super::{Answer, Outcome, verdict};
+use crate::body::Body;
+use crate::endpoint::Memory;
+use crate::proxy::request::{Failure, Returned, Routed};
+use crate::route::Hedge;
+use crate::telemetry::metrics::HedgeResult;
+
+/// The shortest time that the first provider has for itself.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// What both attempts have for an answer to come.
+type Coming = Answer<Response<Body>, Failure<Returned>>;
+
+/// Waits for the first attempt, and for a second one once the first is late. The one that loses is dropped: its connection is
+/// closed, or its stream reset, and nothing is held against its provider.
+pub(super) async fn hedged<S>(
+    course: &mut Course,
+    inner: &mut S,
+    mut first: Coming,
+    hedge: Hedge,
+    begun: Instant,
+) -> Outcome
+where
+    S: Service<Routed, Response = Response<Body>, Error = Failure<Returned>, Future = Coming>,
+{
+    let measures = matches!(hedge, Hedge::Percentile(_));
+    let delay = match hedge {
+        Hedge::After(delay) => Some(delay),
+        Hedge::Percentile(percent) => course.bound.percentile(percent),
+    };
+    let delay = delay.map(|delay| delay.max(SHORTEST)).filter(|delay| *delay < course.left());
+    let outcome = match delay {
+        None => first.await,
+        Some(delay) => {
+            tokio::select! {
+                biased;
+                outcome = &mut first => outcome,
+                () = sleep(delay) => match second(course, inner) {
+                    None => first.await,
+                    Some(second) => race(course, first, second).await,
+                }
+            }
+        }
+    };
+    // Where the second one won, the first took at least as long.
+    if measures && !fails(course, &outcome) {
+        course.bound.took(begun.elapsed());
+    }
+    outcome
+}
+
+/// A second attempt, and where the first one went.
+struct Second {
+    answer: Coming,
+    before: Option<Arc<Memory>>,
+}
+
+/// Begins a second attempt, where the whole request is there to be sent, somebody else is there to have it, and the budget
+/// allows it.
+fn second<S>(course: &mut Course, inner: &mut S) -> Option<Second>
+where
+    S: Service<Routed, Response = Response<Body>, Error = Failure<Returned>, Future = Coming>,
+{
+    course.went();
+    if course.record.attempts.get() == 0 {
+        // The first one still waits for its turn.
+        return None;
+    }
+    let message = course.spare.as_ref().filter(|spare| spare.is_whole())?.again()?;
+    let hedges = &course.worker.shared.metrics.proxy.hedges_total;
+    if !course.withdraw() {
+        hedges.of(HedgeResult::Unaffordable).inc();
+        return None;
+    }
+    let before = course.record.endpoint.borrow().clone();
+    let answer = inner.call(course.routed(message, true));
+    if !course.went() {
+        course.give_back();
+        return None;
+    }
+    Some(Second { answer, before })
+}
+
+/// The first answer that is one; while the other still runs, a failure is none.
+async fn race(course: &Course, mut first: Coming, second: Second) -> Outcome {
+    let Second { mut answer, before } = second;
+    let (outcome, is_first) = tokio::select! {
+        biased;
+        outcome = &mut first => (outcome, true),
+        outcome = &mut answer => (outcome, false),
+    };
+    let (outcome, is_first, result) = if fails(course, &outcome) {
+        let other = if is_first { answer.await } else { first.await };
+        if !fails(course, &other) {
+            (other, !is_first, if is_first { HedgeResult::Won } else { HedgeResult::Lost })
+        } else if outcome.is_ok() {
+            // What a provider says is worth more than what we have to say.
+            (outcome, is_first, HedgeResult::Failed)
+        } else {
+            (other, !is_first, HedgeResult::Failed)
+        }
+    } else {
+        (outcome, is_first, if is_first { HedgeResult::Lost } else { HedgeResult::Won })
+    };
+    course.worker.shared.metrics.proxy.hedges_total.of(result).inc();
+    if is_first {
+        course.record.endpoint.replace(before);
+    }
+    outcome
+}
+
+fn fails(course: &Course, outcome: &Outcome) -> bool {
+    outcome
+        .as_ref()
+        .map_or(true, |answer| verdict::status(answer, course.traits) >= 500 || course.is_bad(answer))
+}
