@@ -240,7 +240,7 @@ impl Copy {
         let client = Client::new(nobody, None, false, worker.private_pools(), Rc::clone(&worker.tick));
         self.bound.subscription.touch(worker.tick.now());
         Routed {
-            message: std::mem::take(&mut self.message),
+            message,
             traits: self.traits,
             record: Record::begin_copy(worker, &client),
             client,
