@@ -5,46 +5,69 @@
 use std::hint::black_box;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use arc_swap::{ArcSwap, Cache};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
-use wayside::balance::{Ask, Policy, rng};
+use rand::rngs::SmallRng;
+use wayside::balance::{Ask, Choice, LoadBound, Policy, rng};
 use wayside::catalog::{Claim, Members, Snapshot};
 use wayside::clock::Moment;
-use wayside::endpoint::{Endpoint, Memory};
+use wayside::endpoint::{Care, Ending, Endpoint, Memory, Outcome, Said};
 use wayside::provider::{Address, Provider, Weight};
 
-fn snapshot(count: u32, policy: Policy, weight: impl Fn(u32) -> u32) -> Snapshot {
+/// When everything is picked: endpoints were heard of within the second before.
+const NOW: Moment = Moment::from_millis(1_000);
+
+/// Every policy by its name, and what settings make of one.
+fn choices() -> Vec<(String, Choice)> {
+    let mut choices: Vec<(String, Choice)> =
+        Policy::ALL.iter().map(|policy| (policy.to_string(), Choice::from(*policy))).collect();
+    let load_bound = LoadBound::from_hundredths(125);
+    choices.push(("maglev, bounded".to_owned(), Choice { load_bound, ..Policy::Maglev.into() }));
+    let shadow = Some(Policy::PeakEwma);
+    choices.push(("round-robin, shadowed".to_owned(), Choice { shadow, ..Choice::default() }));
+    choices
+}
+
+fn snapshot(count: u32, choice: Choice, weight: impl Fn(u32) -> u32) -> Snapshot {
     let endpoint = |index: u32| {
         let address: Address = format!("10.{}.{}.1:80", index / 250, index % 250).parse().unwrap();
         let mut provider = Provider::new(address.to_string(), address.clone());
         provider.weight = Weight::from_hundredths(weight(index));
-        Endpoint::new(Arc::new(provider), Arc::new(Memory::new(u64::from(index), address)))
+        let memory = Memory::new(u64::from(index), address);
+        let heard = Moment::from_millis(u64::from(index * 37 % 1_000));
+        let took = Duration::from_micros(1_000 + u64::from(index * 7 % 500));
+        memory.note(Outcome::Success, Said::Nothing, Ending { took, ..Ending::at(heard) }, &Care::default());
+        Endpoint::new(Arc::new(provider), Arc::new(memory))
     };
     let endpoints: Arc<[Endpoint]> = (0..count).map(endpoint).collect();
     let mut rng = rng::for_worker(1, 0);
-    let claim = Claim::on("svc".parse().unwrap(), policy);
-    Snapshot::new(&Members::of(endpoints), &claim, &Snapshot::not_listed(), Moment::START, &mut rng)
+    let claim = Claim::on("svc".parse().unwrap(), choice);
+    Snapshot::new(&Members::of(endpoints), &claim, &Snapshot::not_listed(), NOW, &mut rng)
+}
+
+/// One pick. Keys differ from pick to pick.
+fn one(snapshot: &Snapshot, key: &mut u64, rng: &mut SmallRng) -> u64 {
+    *key = key.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    snapshot.pick(&mut Ask { key: Some(*key), ..Ask::new(NOW, rng) }).unwrap().memory.number
 }
 
 /// A pick as a worker makes it: the cached snapshot, then the balancer, then the availability check.
 fn pick(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick");
-    for policy in Policy::ALL {
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1));
+    for (name, choice) in choices() {
         for (weights, weight) in
             [("equal", (|_| 100) as fn(u32) -> u32), ("unequal", |index| 100 * (1 + index % 5))]
         {
             for count in [3, 100, 10_000] {
-                let current = ArcSwap::from_pointee(snapshot(count, policy, weight));
+                let current = ArcSwap::from_pointee(snapshot(count, choice, weight));
                 let mut cache = Cache::new(&current);
-                let mut rng = rng::for_worker(1, 1);
-                let id = BenchmarkId::new(format!("{policy}/{weights}"), count);
+                let (mut rng, mut key) = (rng::for_worker(1, 1), 0);
+                let id = BenchmarkId::new(format!("{name}/{weights}"), count);
                 group.bench_function(id, |bencher| {
-                    bencher.iter(|| {
-                        black_box(
-                            cache.load().pick(&mut Ask::new(Moment::START, &mut rng)).unwrap().memory.number,
-                        )
-                    });
+                    bencher.iter(|| black_box(one(cache.load(), &mut key, &mut rng)));
                 });
             }
         }
@@ -55,21 +78,20 @@ fn pick(criterion: &mut Criterion) {
 /// The same while another worker picks from the same snapshot at full speed.
 fn pick_beside_another(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick beside another worker");
-    for policy in Policy::ALL {
-        let snapshot = snapshot(100, policy, |_| 100);
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1));
+    for (name, choice) in choices() {
+        let snapshot = snapshot(100, choice, |_| 100);
         let ended = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                let mut rng = rng::for_worker(1, 2);
+                let (mut rng, mut key) = (rng::for_worker(1, 2), 1);
                 while !ended.load(Ordering::Relaxed) {
-                    black_box(snapshot.pick(&mut Ask::new(Moment::START, &mut rng)).unwrap().memory.number);
+                    black_box(one(&snapshot, &mut key, &mut rng));
                 }
             });
-            let mut rng = rng::for_worker(1, 1);
-            group.bench_function(BenchmarkId::new(policy.as_str(), 100), |bencher| {
-                bencher.iter(|| {
-                    black_box(snapshot.pick(&mut Ask::new(Moment::START, &mut rng)).unwrap().memory.number)
-                });
+            let (mut rng, mut key) = (rng::for_worker(1, 1), 0);
+            group.bench_function(BenchmarkId::new(&name, 100), |bencher| {
+                bencher.iter(|| black_box(one(&snapshot, &mut key, &mut rng)));
             });
             ended.store(true, Ordering::Relaxed);
         });
@@ -80,16 +102,15 @@ fn pick_beside_another(criterion: &mut Criterion) {
 /// With half of the endpoints out.
 fn pick_around_failures(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("pick with half out");
-    for policy in Policy::ALL {
-        let snapshot = snapshot(100, policy, |_| 100);
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1));
+    for (name, choice) in choices() {
+        let snapshot = snapshot(100, choice, |_| 100);
         for endpoint in snapshot.endpoints.iter().take(50) {
-            endpoint.memory.fail_to_connect(Moment::START, 0.5);
+            endpoint.memory.fail_to_connect(NOW, 0.5);
         }
-        let mut rng = rng::for_worker(1, 1);
-        group.bench_function(BenchmarkId::new(policy.as_str(), 100), |bencher| {
-            bencher.iter(|| {
-                black_box(snapshot.pick(&mut Ask::new(Moment::START, &mut rng)).unwrap().memory.number)
-            });
+        let (mut rng, mut key) = (rng::for_worker(1, 1), 0);
+        group.bench_function(BenchmarkId::new(&name, 100), |bencher| {
+            bencher.iter(|| black_box(one(&snapshot, &mut key, &mut rng)));
         });
     }
     group.finish();

@@ -43,6 +43,9 @@ pub struct End {
     pub grpc_status: Option<u16>,
 }
 
+/// What is shown the data of a body on its way.
+type Tap = Box<dyn FnMut(&Bytes)>;
+
 /// A body passed on as it comes, or one of our own.
 ///
 /// A request is over when its body is over: whatever must happen then rides along (see [`Body::on_end`]).
@@ -55,6 +58,8 @@ pub struct Body(Option<Box<Content>>);
 struct Content {
     source: Source,
     bytes: u64,
+    /// Sees the data on its way.
+    tap: Option<Tap>,
     grpc_status: Option<u16>,
     endings: ArrayVec<Box<dyn FnOnce(End)>, ENDINGS_MAX>,
 }
@@ -74,7 +79,8 @@ impl Body {
     }
 
     fn new(source: Source) -> Self {
-        Self(Some(Box::new(Content { source, bytes: 0, grpc_status: None, endings: ArrayVec::new_const() })))
+        let endings = ArrayVec::new_const();
+        Self(Some(Box::new(Content { source, bytes: 0, tap: None, grpc_status: None, endings })))
     }
 
     /// No bytes at all.
@@ -91,6 +97,13 @@ impl Body {
         }
         if let Some(content) = &mut self.0 {
             content.endings.push(Box::new(ending));
+        }
+    }
+
+    /// Shows all data to `tap` as it is passed on; a tap that was there before is gone.
+    pub fn tap(&mut self, tap: impl FnMut(&Bytes) + 'static) {
+        if let Some(content) = &mut self.0 {
+            content.tap = Some(Box::new(tap));
         }
     }
 
@@ -162,6 +175,9 @@ impl HttpBody for Body {
         match &frame {
             Some(Ok(frame)) => {
                 content.bytes += frame.data_ref().map_or(0, |data| data.remaining() as u64);
+                if let (Some(tap), Some(data)) = (&mut content.tap, frame.data_ref()) {
+                    tap(data);
+                }
                 if let Some(trailers) = frame.trailers_ref() {
                     content.grpc_status =
                         trailers.get("grpc-status").and_then(|status| status.to_str().ok()?.parse().ok());
@@ -234,6 +250,17 @@ mod tests {
             Some(End { complete: true, broken: false, bytes: 5, grpc_status: None }),
             "no one may ask for another frame"
         );
+    }
+
+    #[tokio::test]
+    async fn a_tap_sees_what_passes_before_the_end_is_told() {
+        let (mut body, seen) = watched(Body::from(Bytes::from_static(b"hello")));
+        let tapped = Rc::new(Cell::new(None));
+        let (sink, ended) = (Rc::clone(&tapped), Rc::clone(&seen));
+        body.tap(move |data| sink.set(Some((data.clone(), ended.get().is_some()))));
+        body.frame().await.unwrap().unwrap();
+        assert_eq!(tapped.take(), Some((Bytes::from_static(b"hello"), false)));
+        assert!(seen.get().is_some());
     }
 
     #[test]

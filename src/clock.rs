@@ -66,9 +66,14 @@ impl Clock {
         self.at(tokio::time::Instant::now())
     }
 
+    /// How long it had run at an instant.
+    pub fn run_at(&self, instant: tokio::time::Instant) -> Duration {
+        instant.saturating_duration_since(self.start)
+    }
+
     /// The moment of an instant.
     pub fn at(&self, instant: tokio::time::Instant) -> Moment {
-        let since = instant.saturating_duration_since(self.start);
+        let since = self.run_at(instant);
         Moment::from_millis(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 }

@@ -123,6 +123,7 @@ fn follow(shared: &Arc<Shared>, announcements: &Arc<Announcements>, health: &Arc
         control.spawn("registry", shared.catalog.follow(number, control.clone()));
     }
     control.spawn("store", shared.catalog.keep_store(control.clone()));
+    control.spawn("handover", shared.catalog.keep_handover(control.clone()));
     control.spawn("health", Arc::clone(health).watch_over(control.clone()));
     let (announcing, end) = (Arc::clone(announcements).run(), control.clone());
     control.spawn("announcing", async move {

@@ -22,7 +22,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
-use crate::proxy::{self, Pseudonym, Shared};
+use crate::proxy::{self, Admission, Pseudonym, Shared};
+use crate::route::Table;
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
@@ -133,6 +134,9 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let catalog = Catalog::new(config.catalog.clone(), sources, Arc::clone(&metrics), clock, seed);
     if let Some(folder) = &config.store {
         catalog.open_store(folder);
+        if !config.handover.is_zero() {
+            catalog.open_handover(folder, config.handover);
+        }
     }
     catalog.restrict(config.restrictions.clone());
     catalog.tend(config.cares.clone());
@@ -147,11 +151,14 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let admin = config.admin.as_ref().map(bind_admin).transpose()?;
     let access = AccessLog::open(&config.access)?;
     metrics.watch_dropped_lines("access_log", access.dropped_lines());
+    warn_of_faults(&config.routes);
     let announcements = Announcements::new(Arc::clone(&metrics), clock);
     announcements.configure(&config.announce);
     let drain = Drain::telling_of_panics(metrics.count_panics());
+    let (requests_max, queue_max) = (config.proxy.requests_max, config.proxy.queue_max);
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
+        admission: Admission::new(requests_max, queue_max, Arc::clone(&metrics)),
         dialler: Dialler::new(config.upstream.clone(), drain.clone(), Arc::clone(&metrics)),
         table: ArcSwap::new(Arc::clone(&config.routes)),
         catalog,
@@ -166,6 +173,18 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let health = Arc::new(Health::new(catalog, Arc::clone(&shared.metrics), clock, dialler));
     health.configure(config.checks.clone());
     Ok(App { config, announcements, health, shared, listeners, addresses, admin, surroundings })
+}
+
+/// Says which requests are disturbed on purpose, so that nobody looks for the cause elsewhere.
+fn warn_of_faults(table: &Table) {
+    for (name, rules) in table.rules() {
+        let Some(fault) = &rules.fault else { continue };
+        let delay = fault.delay.map(|(delay, share)| format!("{share} are delayed by {delay:?}"));
+        let abort =
+            fault.abort.map(|(status, share)| format!("{share} are answered with {}", status.as_u16()));
+        let done: Vec<String> = delay.into_iter().chain(abort).collect();
+        tracing::warn!(of = name, "requests are disturbed on purpose: {}", done.join(", "));
+    }
 }
 
 type Bound = (Vec<Vec<TcpListener>>, Vec<SocketAddr>);

@@ -20,7 +20,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once, keys and whole sections; everything else waits for the next start.
-const AT_ONCE: [&str; 23] = [
+const AT_ONCE: [&str; 24] = [
     "announce",
     "route",
     "service",
@@ -37,6 +37,7 @@ const AT_ONCE: [&str; 23] = [
     "services.spill_below",
     "services.panic_below",
     "services.subset_size",
+    "services.key",
     "services.check",
     "services.shadow_policy",
     "services.load_bound",
@@ -122,7 +123,9 @@ impl Reloader {
                 tracing::error!(service = %claim.service, %error, "a declared service cannot be followed");
             }
         }
+        config.routes.go_on(&self.shared.table.load());
         self.shared.table.store(Arc::clone(&config.routes));
+        super::warn_of_faults(&config.routes);
         self.announcements.configure(&config.announce);
         self.health.configure(config.checks.clone());
         if let Some(log) = &self.log {

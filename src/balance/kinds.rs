@@ -52,6 +52,14 @@ impl Policy {
         }
     }
 
+    /// Whether it heeds the key of a request.
+    pub const fn uses_key(self) -> bool {
+        match self {
+            Self::Maglev => true,
+            Self::RoundRobin | Self::Random | Self::LeastRequest | Self::PeakEwma => false,
+        }
+    }
+
     fn names() -> String {
         Self::ALL.map(|policy| format!("{:?}", policy.as_str())).join(" or ")
     }

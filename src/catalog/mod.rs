@@ -59,6 +59,7 @@ use service::Service;
 use source::{SOURCES_MAX, Standing};
 use sources::Followed;
 use store::Shelf;
+use store::handover::Handover;
 
 /// How services are followed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,6 +122,8 @@ struct State {
     services: HashMap<ServiceName, Service>,
     /// What is kept of each source on disk, by number; empty without a store.
     shelves: Vec<Shelf>,
+    /// What is handed over from process to process; none without a store.
+    handover: Option<Handover>,
     /// How each source stands, by number.
     standings: Vec<Standing>,
     /// The sources that services may come from.
@@ -168,6 +171,7 @@ impl Catalog {
         let state = State {
             services: HashMap::new(),
             shelves: Vec::new(),
+            handover: None,
             standings: sources.iter().map(|_| Standing::new(clock.now())).collect(),
             restrictions: Restrictions::new(),
             cares: Cares::default(),

@@ -18,6 +18,7 @@ use super::removal::Recent;
 use super::snapshot::{Members, Snapshot};
 use super::source::SourceSet;
 use super::sources::Followed;
+use super::store::handover::Inheritance;
 use super::subscription::{Claim, Freshness, Subscription};
 use crate::clock::Moment;
 use crate::endpoint::{Care, Endpoint, Group};
@@ -29,6 +30,8 @@ use crate::registry::{Listing, Skipped, View};
 pub(super) struct Service {
     /// All endpoints, in order of address.
     pub(super) endpoints: Arc<[Endpoint]>,
+    /// What an earlier process left of them.
+    pub(super) inheritance: Option<Inheritance>,
     /// What they have in common.
     pub(super) group: Arc<Group>,
     /// How they are treated.
@@ -115,6 +118,7 @@ impl Service {
     pub(super) fn new(heard: Vec<Option<Heard>>, care: Arc<Care>, layout: Arc<Layout>) -> Self {
         Self {
             endpoints: Arc::new([]),
+            inheritance: None,
             group: Arc::default(),
             care,
             layout,
@@ -244,6 +248,8 @@ impl Service {
             // Of a first list all are new to us, and none of them to its work.
             applied.reconciled.added.iter().for_each(|endpoint| endpoint.memory.begin_slowly());
         }
+        // What an earlier process knew is no news to its work either.
+        self.inherit(&applied.reconciled.added, now);
         for endpoint in &applied.reconciled.restarted {
             endpoint.memory.begin_anew();
             endpoint.memory.uncheck();

@@ -125,6 +125,9 @@ pub struct EndpointStatus {
     /// How long ago it answered last.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub answered_ms_ago: Option<u64>,
+    /// What was learnt of how long it keeps idle connections.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub idle: Option<IdleStatus>,
     /// What checks find, where it is checked.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub check: Option<CheckStatus>,
@@ -161,6 +164,15 @@ pub struct EndpointStatus {
     pub attempts: u64,
     /// Attempts that failed since then.
     pub failures: u64,
+}
+
+/// What was learnt of how long an endpoint keeps idle connections.
+#[derive(Clone, Debug, Serialize)]
+pub struct IdleStatus {
+    /// How long we let them idle at most, with a margin.
+    pub limit_ms: u64,
+    /// What taught it.
+    pub why: &'static str,
 }
 
 /// What checks find of an endpoint.
@@ -298,6 +310,10 @@ impl EndpointStatus {
             ejections: ejection.map(|ejection| ejection.times),
             pause_ms: pause.map(millis),
             answered_ms_ago: memory.answered().map(|answered| millis(now.since(answered))),
+            idle: memory
+                .idling
+                .learnt(now)
+                .map(|(limit, teacher)| IdleStatus { limit_ms: millis(limit), why: teacher.as_str() }),
             check: checking.map(CheckStatus::from),
             limbo: limbo.as_deref().map(|limbo| LimboStatus {
                 cause: limbo.cause.as_str(),

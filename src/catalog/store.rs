@@ -6,6 +6,8 @@
 
 mod document;
 mod file;
+pub(super) mod handover;
+mod sealed;
 mod stored;
 
 use std::future::Future;

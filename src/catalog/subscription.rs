@@ -32,6 +32,12 @@ impl Claim {
     pub fn on(service: ServiceName, choice: impl Into<Choice>) -> Self {
         Self { service, subset: Subset::default(), choice: choice.into() }
     }
+
+    /// The same on all endpoints of the service.
+    #[must_use]
+    pub fn whole(&self) -> Self {
+        Self::on(self.service.clone(), self.choice)
+    }
 }
 
 /// How far what is known of a service can be trusted.

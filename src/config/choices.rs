@@ -22,6 +22,7 @@ const SHADOWS: [Option<Policy>; Policy::ALL.len() + 1] = {
 const NONE: &str = "none";
 
 /// What a section says of it, beside what holds where it says nothing.
+#[derive(Clone, Copy)]
 pub(super) struct Said {
     policy: Option<Policy>,
     shadow: Option<Option<Policy>>,
@@ -48,8 +49,13 @@ impl Said {
             );
             section.wrong("load_bound", message);
         }
+        self.and_otherwise(otherwise)
+    }
+
+    /// The same of a claim that the section makes beside its own.
+    pub(super) fn and_otherwise(self, otherwise: Choice) -> Choice {
         Choice {
-            policy,
+            policy: self.policy.unwrap_or(otherwise.policy),
             shadow: self.shadow.unwrap_or(otherwise.shadow),
             load_bound: self.load_bound.unwrap_or(otherwise.load_bound),
         }

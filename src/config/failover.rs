@@ -45,25 +45,13 @@ impl Failovers {
         }
     }
 
-    /// What one `[[route]]` to this service says: the services that stand behind it, the next one first; as declared of
-    /// the service if it says nothing.
-    pub(super) fn of_route(
-        &self,
-        section: &mut Section<'_>,
-        service: Option<&ServiceName>,
-        known: &Known,
-    ) -> Vec<ServiceName> {
-        let failover = section.optional("failover", &SERVICE, "as declared of the service");
-        known.check(section, "failover", failover.as_ref());
-        match (failover, service) {
-            (Some(failover), _) => {
-                let mut behind = self.behind(&failover);
-                behind.insert(0, failover);
-                behind
-            }
-            (None, Some(service)) => self.behind(service),
-            (None, None) => Vec::new(),
-        }
+    /// The services that stand behind one `[[route]]`, the next one first, if it says one.
+    pub(super) fn of_route(&self, section: &mut Section<'_>, known: &Known) -> Option<Vec<ServiceName>> {
+        let failover = section.optional("failover", &SERVICE, "as declared of the service")?;
+        known.check(section, "failover", Some(&failover));
+        let mut behind = self.behind(&failover);
+        behind.insert(0, failover);
+        Some(behind)
     }
 
     /// The services that stand behind one, the next one first.

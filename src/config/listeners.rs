@@ -34,12 +34,13 @@ fn listener(
     let address = section.sound("address", &Listen, LISTEN);
     let service = section.optional("service", &SERVICE, "what the request names");
     known.check(section, "service", service.as_ref());
+    let trusted = section.optional("trusted", &Flag, "true where the address is loopback, else false");
     let address = address?;
     if let Some(other) = taken.iter().find(|other| overlap(**other, address)) {
         section.wrong("address", format!("{address} is taken by the listener {other}; write another port"));
     }
     taken.push(address);
-    Some(ListenerSettings { address, service })
+    Some(ListenerSettings { address, service, trusted: trusted.unwrap_or(address.ip().is_loopback()) })
 }
 
 /// Reads `[admin]`; `None` when it is off.

@@ -5,6 +5,7 @@ mod announced;
 mod care;
 mod checks;
 mod choices;
+mod decimal;
 mod declared;
 mod effective;
 mod error;
@@ -16,6 +17,7 @@ mod reader;
 mod resolve;
 mod retries;
 mod routes;
+mod rules;
 mod services;
 mod sources;
 mod tiers;
@@ -57,6 +59,8 @@ pub struct Config {
     pub restrictions: catalog::Restrictions,
     /// The folder in which last known providers are kept; `None` when they are not.
     pub store: Option<PathBuf>,
+    /// How long what is left there of endpoints is good for the next process; not at all if zero.
+    pub handover: Duration,
     /// How services are followed.
     pub catalog: catalog::Settings,
     /// How the endpoints of each service are treated.

@@ -178,6 +178,16 @@ impl<'r> Section<'r> {
             .finish(read)
     }
 
+    /// Reads the table under a key, if there is one.
+    pub(super) fn table<T>(
+        &mut self,
+        key: &'static str,
+        read: impl FnOnce(&mut Section<'_>) -> T,
+    ) -> Option<T> {
+        self.known.push(key);
+        self.has(key).then(|| self.section(key, read))
+    }
+
     /// Reads every table under a key that may be there several times.
     pub(super) fn sections<T>(
         &mut self,

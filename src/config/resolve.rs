@@ -1,6 +1,6 @@
 //! Sections become the settings of each room, and are held against each other.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
@@ -21,12 +21,11 @@ use super::services::services;
 use super::sources::{Followed, restriction, sources};
 use super::tiers::{Here, Tiers};
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
-use crate::balance::Choice;
 use crate::catalog::{Cares, Layouts, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
-use crate::route::{Limits, Naming, Rules, Table};
+use crate::route::{Limits, Naming, Table};
 use crate::telemetry::{LineFormat, access, log};
 use crate::{proxy, upstream};
 
@@ -44,6 +43,8 @@ const fn ms(millis: u64) -> Duration {
 pub(super) const ANY_TIME: Time = Time(Duration::ZERO..=DAY);
 /// Durations that bound something, and so must let something happen.
 pub(super) const SOME_TIME: Time = Time(ms(1)..=DAY);
+/// How long experience may be handed over: longer ago, nobody knows whether it still holds.
+const HANDOVER_TIME: Time = Time(Duration::ZERO..=Duration::from_mins(10));
 /// Numbers that bound something.
 pub(super) const COUNT: RangeInclusive<usize> = 1..=1_000_000;
 /// Attempts after the first.
@@ -61,12 +62,14 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
     let admin = top.section("admin", |section| admin(section, &listeners));
-    let (catalog, choice, treatment, usual_check, tiers) =
+    let ((catalog, choice, key, treatment, usual_check), tiers) =
         top.section("services", |section| services(section, here));
     let mut naming = top.section("naming", naming);
     naming.choice = choice;
-    let (services, said) = said_of_services(top, choice, &treatment, &usual_check, tiers, sources.as_deref());
-    let store = top.section("store", store);
+    let services = Services::new(choice, key);
+    let (services, said) =
+        said_of_services(top, services, &treatment, &usual_check, tiers, sources.as_deref());
+    let (store, handover) = top.section("store", store);
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
     let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
@@ -83,9 +86,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let routes = routes?;
     let bound = listeners.iter().filter_map(|listener| listener.service.as_ref());
     let declared = services.followed(&routes, bound);
-    let rules = Arc::new(Rules { limits, ..Rules::default() });
-    naming.declared = services.declared(&rules);
-    naming.rules = rules;
+    (naming.rules, naming.declared) = services.into_declared(&limits);
     let config = Config {
         workers,
         drain_timeout,
@@ -95,6 +96,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         sources: sources?,
         restrictions: said.restrictions,
         store,
+        handover,
         catalog,
         cares: said.cares,
         layouts: said.layouts,
@@ -129,14 +131,13 @@ struct Said {
 /// Reads every `[[service]]`, where nothing else is said than what is usual.
 fn said_of_services(
     top: &mut Section<'_>,
-    choice: Choice,
+    mut services: Services,
     treatment: &Treatment,
     check: &ServiceChecks,
     mut tiers: Tiers,
     sources: Option<&[Followed]>,
 ) -> (Services, Said) {
     let known = Known::of(sources.unwrap_or_default().iter().map(|source| &source.registry));
-    let mut services = Services::new(choice);
     let mut restrictions = Restrictions::new();
     let mut treatments = Vec::new();
     let mut checks = Checks { usual: check.check(), by_service: BTreeMap::new() };
@@ -147,8 +148,10 @@ fn said_of_services(
         let treatment = Treatment::read(section, Some(treatment));
         treatments.extend(service.clone().map(|service| (service, treatment)));
         let check = section.section("check", |section| check.of_one(section)).check();
-        checks.by_service.extend(service.map(|service| (service, check)));
+        checks.by_service.extend(service.clone().map(|service| (service, check)));
+        services.lay_down(section, service.as_ref(), &known);
     });
+    services.settle();
     check.must_be_of_use(top, &checks);
     let (cares, layouts) = (cares(treatment, treatments), tiers.into_layouts());
     (services, Said { restrictions, cares, layouts, checks })
@@ -156,7 +159,9 @@ fn said_of_services(
 
 /// What several sections have to agree on.
 fn held_together(top: &Section<'_>, config: &Config) {
-    let (followed, most) = (config.declared.len(), config.catalog.services_max);
+    // One service may be followed with several subsets.
+    let names: BTreeSet<&ServiceName> = config.declared.iter().map(|claim| &claim.service).collect();
+    let (followed, most) = (names.len(), config.catalog.services_max);
     if followed > most {
         let message = format!(
             "{followed} services are followed from the start, but max is {most}; write max = {followed} or more"
@@ -170,12 +175,13 @@ fn held_together(top: &Section<'_>, config: &Config) {
     }
 }
 
-fn store(section: &mut Section<'_>) -> Option<PathBuf> {
+fn store(section: &mut Section<'_>) -> (Option<PathBuf>, Duration) {
     let is_enabled = section.get("enabled", &Flag, true);
     let folder = text("the path of a folder", "/var/lib/wayside");
     let folder =
         section.optional("folder", &folder, "what STATE_DIRECTORY says, as systemd sets it, else none");
-    folder.filter(|_| is_enabled).map(PathBuf::from)
+    let handover = section.get("handover", &HANDOVER_TIME, Duration::from_mins(1));
+    (folder.filter(|_| is_enabled).map(PathBuf::from), handover)
 }
 
 fn naming(section: &mut Section<'_>) -> Naming {
@@ -241,6 +247,7 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
     let idle_default = default.idle_max.min(connections_max);
     let idle_max = section.get("idle_max", &Number(0..=*COUNT.end()), idle_default);
     let idle_timeout = section.get("idle_timeout", &ANY_TIME, default.idle_timeout);
+    let idle_learnt = section.get("idle_learnt", &Flag, default.idle_learnt);
     if idle_max > connections_max {
         let message = format!("{idle_max} is more than connections_max; write {connections_max} or less");
         section.wrong("idle_max", message);
@@ -249,12 +256,22 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
     let header_bytes_max =
         section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), default.header_bytes_max);
     let tls = section.section("tls", super::tls::tls);
-    upstream::Settings { connect_timeout, idle_timeout, idle_max, connections_max, header_bytes_max, tls }
+    upstream::Settings {
+        connect_timeout,
+        idle_timeout,
+        idle_learnt,
+        idle_max,
+        connections_max,
+        header_bytes_max,
+        tls,
+    }
 }
 
 fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
     proxy.connections_max = section.get("connections", &Number(COUNT), proxy.connections_max);
     proxy.requests_max = section.get("requests", &Number(COUNT), proxy.requests_max);
+    proxy.queue_max = section.get("queue", &Number(0..=*COUNT.end()), proxy.queue_max);
+    proxy.queue_timeout = section.get("queue_timeout", &SOME_TIME, proxy.queue_timeout);
     // The HTTP library reads at least 8 KiB at a time.
     proxy.header_bytes_max =
         section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), proxy.header_bytes_max);

@@ -12,7 +12,9 @@ use super::file::{Entry, Node};
 use super::reader::Section;
 use super::resolve::{RETRIES, SERVICE, SOME_TIME, shorter_than_request};
 use super::retries::Own;
+use super::rules;
 use super::value::{Flag, List, Parsed, Problems, Shape, parsed, quoted};
+use crate::catalog::Claim;
 use crate::route::{HeaderPattern, HostPattern, Limits, Matcher, PathPrefix, Rewrite, Route, Rules};
 
 /// Reads every `[[route]]`; `None` where one has no value for a mistake that was noted.
@@ -27,7 +29,6 @@ pub(super) fn routes(
     let read = top.sections("route", |section| {
         number += 1;
         let route = route(section, number, services, known, limits)?;
-        known.check(section, "service", Some(&route.claim.service));
         if let Some(same) = earlier.iter().find(|other| other.name == route.name) {
             section
                 .wrong("name", format!("{} is the name of another route; write a different one", same.name));
@@ -53,7 +54,10 @@ fn route(
     limits: &Limits,
 ) -> Option<Route> {
     let name = section.optional("name", &NAME, "route-1, route-2 and so on, by its place");
-    let service = section.required("service", &SERVICE, "write the service that its requests go to");
+    let is_split = section.has("split");
+    let advice = "write the service that its requests go to";
+    let service = section.required_unless(is_split, "service", &SERVICE, advice);
+    known.check(section, "service", service.as_ref());
     let hosts = section.get("hosts", &List(HOST), Vec::new());
     let path = section.optional("path", &PATH, "any");
     let methods = section.get("methods", &List(METHOD), Vec::new());
@@ -62,25 +66,33 @@ fn route(
     let subset = subset(section, "as declared of the service", "as declared of the service");
     let rewrite = rewrite(section, path.is_some());
     let limits = route_limits(section, limits);
-    let failover = services.failovers.of_route(section, service.as_ref(), known);
+    let failover = services.failovers.of_route(section, known);
     let own = Own::read(section, &AS_DECLARED);
-
-    let service = service?;
-    let mut claim = services.claim(&service);
-    let limits = services.limits(&service, limits, &own);
-    claim.subset = subset.unwrap_or(claim.subset);
-    claim.choice = said.over(section, claim.choice);
-    let failover = services.claims(&failover);
-    if failover.contains(&claim) {
-        let message = format!("{} would take its own place in the end; write another service", claim.service);
-        section.wrong("failover", message);
+    let limits = services.limits(service.as_ref(), limits, &own);
+    let mut rules = rules::plain(section, Some(&services.rules(service.as_ref())));
+    let claim = service.map(|service| {
+        let claim = services.claim(&service);
+        let choice = said.over(section, claim.choice);
+        Claim { subset: subset.unwrap_or(claim.subset), choice, ..claim }
+    });
+    if !is_split && let Some(claim) = &claim {
+        rules::key_is_used(section, claim.choice);
+    }
+    rules::tables(section, &mut rules, services, known);
+    let split = rules::split(section, claim.as_ref(), said, services, known);
+    let first = split.as_ref().and_then(|split| split.parts().first()).map(|part| part.claim.clone());
+    if let Some(failover) = failover {
+        rules.failover = services.claims(&failover).into();
+    }
+    if claim.as_ref().is_some_and(|claim| rules.failover.contains(claim)) && section.has("failover") {
+        section.wrong("failover", "the route would take its own place in the end; write another service");
     }
     Some(Route {
         name: name.unwrap_or_else(|| format!("route-{number}")).into(),
         matcher: Matcher { hosts, path, methods, headers },
-        claim,
+        claim: claim.or(first)?,
         rewrite,
-        rules: Arc::new(Rules { limits, failover: failover.into() }),
+        rules: Arc::new(Rules { limits, split: split.map(Arc::new), ..rules }),
     })
 }
 
@@ -166,7 +178,7 @@ fn shown(value: &HeaderValue) -> String {
 }
 
 /// A table of headers and the value of each, or `true` for any.
-struct Headers;
+pub(super) struct Headers;
 
 impl Shape for Headers {
     type Out = Vec<HeaderPattern>;

@@ -1,5 +1,6 @@
 //! How services are followed, and what holds of those that nothing is declared of.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::care::Treatment;
@@ -7,23 +8,27 @@ use super::checks::{self, ServiceChecks};
 use super::choices::choice;
 use super::reader::Section;
 use super::resolve::{ANY_TIME, COUNT, SOME_TIME};
+use super::rules;
 use super::tiers::{Here, Tiers};
 use super::value::{Flag, Number, Time};
 use crate::balance::Choice;
 use crate::catalog;
+use crate::route::Key;
 
 /// How long a ghost must have been silent to be deleted: long enough for any restart.
 const REAP_TIME: Time = Time(Duration::from_secs(10)..=Duration::from_hours(24 * 30));
 /// How long changes may be gathered.
 const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 
+/// What `[services]` says: how all are followed; and of those that nothing is declared of, how one is chosen, by which key,
+/// how they are treated, and how they are checked.
+type Usual = (catalog::Settings, Choice, Option<Arc<Key>>, Treatment, ServiceChecks);
+
 /// Reads `[services]`.
-pub(super) fn services(
-    section: &mut Section<'_>,
-    here: Here,
-) -> (catalog::Settings, Choice, Treatment, ServiceChecks, Tiers) {
+pub(super) fn services(section: &mut Section<'_>, here: Here) -> (Usual, Tiers) {
     let default = catalog::Settings::default();
     let choice = choice(section);
+    let key = rules::key(section, "none");
     let settings = catalog::Settings {
         on_demand: section.get("on_demand", &Flag, default.on_demand),
         services_max: section.get("max", &Number(COUNT), default.services_max),
@@ -40,5 +45,5 @@ pub(super) fn services(
     // Sections within come last: keys after them would be theirs.
     let treatment = Treatment::read(section, None);
     let checks = section.section("check", checks::of_all);
-    (settings, choice, treatment, checks, tiers)
+    ((settings, choice, key, treatment, checks), tiers)
 }

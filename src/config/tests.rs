@@ -5,6 +5,7 @@ mod broken;
 mod care;
 mod reference;
 mod retries;
+mod rules;
 mod sources;
 mod tiers;
 

@@ -23,7 +23,8 @@ pub struct Counts {
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Checked {
-    /// The bits of the moment since which it is unwell; 0 while well. Written by whoever checks, read at each pick.
+    /// The bits of the moment since which it is unwell; 0 while well. Written by whoever checks, read at each pick: it
+    /// comes first, beside what else is read then.
     unwell_since: AtomicU64,
     /// The bits of the moment of the last check; 0 before the first. Written by whoever checks, read by admin, as all below.
     last: AtomicU64,
@@ -81,6 +82,16 @@ impl Checked {
         self.in_a_row.store(0, Ordering::Relaxed);
         *self.cause.lock() = None;
         self.unwell_since.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// Takes over what another process knew, `elapsed` after that was so.
+    pub(super) fn recall(&self, known: &Checking, elapsed: Duration, now: Moment) {
+        let ago = |age: Duration| now.before(age.saturating_add(elapsed)).to_bits();
+        self.unwell_since.store(known.unwell.map_or(0, ago), Ordering::Relaxed);
+        self.last.store(ago(known.last), Ordering::Relaxed);
+        self.failed.store(known.cause.is_some(), Ordering::Relaxed);
+        self.in_a_row.store(known.in_a_row, Ordering::Relaxed);
+        self.cause.lock().clone_from(&known.cause);
     }
 
     /// Whether it was ever checked.

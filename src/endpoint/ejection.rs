@@ -10,6 +10,9 @@ use crate::clock::Moment;
 /// Once an endpoint has been back for so many times its last pause, its ejections are forgotten: the next pause is the first again.
 const FORGOTTEN_AFTER: u32 = 10;
 
+/// The longest pause that is taken over from another process.
+const PAUSE_RECALLED: Duration = Duration::from_mins(10);
+
 /// Whether an endpoint is ejected.
 ///
 /// A pause doubles with each ejection, up to a bound, and is varied by a quarter either way so that a fleet does not return
@@ -42,6 +45,15 @@ pub struct EjectionState {
     pub times: u32,
     /// Time until a request may try it; zero when one may now.
     pub pause: Duration,
+}
+
+/// That an endpoint is ejected, as another process found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ejected {
+    /// What an operator was told.
+    pub state: EjectionState,
+    /// The whole of its present pause.
+    pub whole: Duration,
 }
 
 impl Ejection {
@@ -110,6 +122,23 @@ impl Ejection {
         past.times.store(0, Ordering::Relaxed);
         past.back.store(0, Ordering::Relaxed);
         self.until.swap(0, Ordering::Relaxed) != 0
+    }
+
+    /// What is worth knowing of it in another process, while it is out.
+    pub(super) fn remember(&self, past: &Past, now: Moment) -> Option<Ejected> {
+        let whole = Duration::from_millis(past.pause.load(Ordering::Relaxed));
+        self.state(past, now).map(|state| Ejected { state, whole })
+    }
+
+    /// Takes over what another process found, `elapsed` after that was so: what is left of the pause, then one request may try.
+    pub(super) fn recall(&self, past: &Past, known: &Ejected, elapsed: Duration, now: Moment) {
+        let Ejected { state, whole } = known;
+        let whole = u64::try_from(whole.min(&PAUSE_RECALLED).as_millis()).unwrap_or(u64::MAX);
+        past.pause.store(whole, Ordering::Relaxed);
+        past.times.store(state.times.max(1), Ordering::Relaxed);
+        past.grounds.store(pack(state.grounds), Ordering::Relaxed);
+        let pause = state.pause.min(PAUSE_RECALLED).saturating_sub(elapsed);
+        self.until.store(now.after(pause).to_bits(), Ordering::Relaxed);
     }
 
     /// What an operator is told, while it is out.

@@ -89,9 +89,15 @@ impl Latency {
         }
     }
 
-    /// Takes over what an earlier process learnt.
-    pub fn recall(&self, expected: Duration, now: Moment) {
-        self.learnt.store(pack(millis(expected), Tick::of(now)), Ordering::Relaxed);
+    /// What is expected at this moment, if anybody ever looked.
+    pub(super) fn known(&self, now: Moment) -> Option<Duration> {
+        (self.learnt.load(Ordering::Relaxed) != 0).then(|| self.expected(now))
+    }
+
+    /// Takes over what an earlier process expected this long ago, faded by so much.
+    pub fn recall(&self, expected: Duration, elapsed: Duration, now: Moment) {
+        let kept = kept(Tick::in_time(elapsed.min(LONGEST)));
+        self.learnt.store(pack(millis(expected) * kept, Tick::of(now)), Ordering::Relaxed);
     }
 
     /// Learns from how an attempt went.
@@ -254,7 +260,7 @@ mod tests {
     #[test]
     fn what_another_process_learnt_is_taken_over() {
         let latency = Latency::default();
-        latency.recall(Duration::from_millis(250), at(0));
+        latency.recall(Duration::from_millis(250), Duration::ZERO, at(0));
         assert_eq!(latency.expected(at(0)), Duration::from_millis(250));
     }
 

@@ -7,6 +7,7 @@ mod ejection;
 mod fit;
 mod ghost;
 mod group;
+mod idle;
 mod latency;
 mod limbo;
 mod line;
@@ -15,6 +16,7 @@ mod note;
 mod outcome;
 mod ramp;
 mod reach;
+mod remembered;
 mod said;
 mod share;
 mod tally;
@@ -28,10 +30,11 @@ use crossbeam_utils::CachePadded;
 
 pub use care::{Adaptive, Care, Ejecting, Queue};
 pub use checked::{Checked, Checking, Counts};
-pub use ejection::EjectionState;
+pub use ejection::{Ejected, EjectionState};
 pub use fit::Fit;
 pub use ghost::Ghost;
 pub use group::Group;
+pub use idle::{Idling, Teacher};
 pub use latency::Latency;
 pub use limbo::{Cause, Limbo};
 pub use line::Place;
@@ -39,6 +42,7 @@ pub use load::LoadGuard;
 pub use note::{Sentence, Verdict};
 pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
+pub use remembered::{Remembered, Unreachable};
 pub use said::Said;
 pub use tally::Grounds;
 pub use token::{Token, TokenError};
@@ -158,6 +162,8 @@ pub struct Memory {
     pub address: Address,
     /// The short name of whoever is there.
     pub token: Token,
+    /// How long connections may idle. Written when a connection is new or ends, read when an idle one is used.
+    pub idling: CachePadded<Idling>,
     /// Attempts begun. Written by the workers, read by metrics and admin.
     attempts: CachePadded<AtomicU64>,
     /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
@@ -204,6 +210,7 @@ impl Memory {
             number,
             token: Token::of(&address),
             address,
+            idling: CachePadded::default(),
             attempts: CachePadded::default(),
             answered: AtomicU64::new(0),
             haunting: Haunting::default(),
@@ -266,6 +273,9 @@ impl Memory {
     pub fn check(&self, result: Result<(), &str>, counts: Counts, now: Moment) -> bool {
         let is_news = self.checked.note(result, counts, now);
         if is_news {
+            if result.is_ok() {
+                self.ramp.begin();
+            }
             if self.checked.is_well() {
                 self.ramp.begin();
             }

@@ -72,6 +72,12 @@ impl Ramp {
         }
     }
 
+    /// Takes over where another process was with it: at its end if `None`.
+    pub(super) fn recall(&self, allowed: Option<u32>) {
+        let step = allowed.map(|allowed| Step { allowed: allowed.clamp(1, TOP), ..Step::BEGIN });
+        self.step.store(step.map_or(0, Step::to_bits), Ordering::Relaxed);
+    }
+
     /// What may be in flight; `None` when there is no ramp.
     pub(super) fn allowed(&self) -> Option<u32> {
         Step::from_bits(self.step.load(Ordering::Relaxed)).map(|step| step.allowed)

@@ -3,12 +3,16 @@
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use super::Unreachable;
 use crate::clock::Moment;
 
 /// How long an endpoint is left alone after its first failure to connect; doubles with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest an endpoint is left alone.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// The most failures that are taken over: beyond, pauses grow no longer.
+const FAILURES_RECALLED: u32 = 1000;
 
 /// Whether connections to an endpoint succeed.
 ///
@@ -81,6 +85,15 @@ impl Reach {
         }
         self.paused_until.store(now.after(pause).to_bits(), Ordering::Relaxed);
         before.is_none()
+    }
+
+    /// Takes over what another process knew, `elapsed` after that was so: what is left of the pause, then one request may try.
+    pub(super) fn recall(&self, known: &Unreachable, elapsed: Duration, now: Moment) {
+        let pause = known.pause.min(LONGEST_PAUSE).saturating_sub(elapsed);
+        let since = now.before(known.failing.saturating_add(elapsed));
+        self.failures.store(known.failures.clamp(1, FAILURES_RECALLED), Ordering::Relaxed);
+        self.failing_since.store(since.to_bits(), Ordering::Relaxed);
+        self.paused_until.store(now.after(pause).to_bits(), Ordering::Relaxed);
     }
 
     /// What an operator is told.

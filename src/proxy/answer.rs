@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use serde_json::json;
 
@@ -66,6 +66,10 @@ impl Form {
         let name = &worker.shared.pseudonym.name;
         let status = format!("{name}; error={}; details=\"{}\"", telling.proxy_status, telling.reason);
         insert(headers, PROXY_STATUS, &status);
+        if let Some(after) = error.retry_after() {
+            // Whole seconds, and never none: a caller is not asked to try again at once.
+            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64));
+        }
         if matches!(error, ProxyError::BadRequest(_)) {
             // Who was misunderstood once is not listened to any longer.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
@@ -102,12 +106,15 @@ fn go_micro(telling: Telling, detail: &str) -> Response<Body> {
     response
 }
 
-/// Codes as gRPC maps HTTP statuses ("HTTP to gRPC Status Code Mapping"), but for deadlines, which have a code of their own.
+/// Codes as gRPC maps HTTP statuses ("HTTP to gRPC Status Code Mapping"), but for what has a code of its own.
 fn grpc(telling: Telling, detail: &str) -> Response<Body> {
     let code = match telling.status {
         StatusCode::GATEWAY_TIMEOUT => "4",
         StatusCode::NOT_FOUND => "12",
         StatusCode::BAD_REQUEST => "13",
+        StatusCode::FORBIDDEN => "7",
+        // Not as mapped there, which is for answers of others: the exact code is known here.
+        StatusCode::TOO_MANY_REQUESTS => "8",
         _ => "14",
     };
     let mut response = Response::new(Body::empty());
@@ -139,7 +146,7 @@ fn detail(error: &ProxyError, record: &Record, worker: &Worker) -> String {
     });
     let _ = write!(
         detail,
-        "; service {}: {known} known, {wanted} wanted here, {available} reachable, {}",
+        "; service {}: {known} known, {wanted} wanted here, {available} available, {}",
         bound.service(),
         bound.subscription.freshness(),
     );

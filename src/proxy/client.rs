@@ -28,6 +28,8 @@ pub struct Client {
     pub forwarded_for: HeaderValue,
     /// The service that this listener is bound to.
     pub bound: Option<ServiceName>,
+    /// Whether its requests may say which provider they want, where their route lets them.
+    pub trusted: bool,
     /// Connections that must not be shared with other clients: those to Go Micro servers.
     pub private: Rc<Pools>,
     /// The raw bytes' way on, once HTTP is over on this connection.
@@ -67,7 +69,13 @@ pub enum Order {
 
 impl Client {
     /// A connection just accepted.
-    pub fn new(peer: SocketAddr, bound: Option<ServiceName>, private: Rc<Pools>, tick: Rc<Tick>) -> Rc<Self> {
+    pub fn new(
+        peer: SocketAddr,
+        bound: Option<ServiceName>,
+        trusted: bool,
+        private: Rc<Pools>,
+        tick: Rc<Tick>,
+    ) -> Rc<Self> {
         let forwarded_for = HeaderValue::from_str(&peer.ip().to_string())
             .expect("an IP address is written with visible ASCII characters");
         let now = tick.now();
@@ -75,6 +83,7 @@ impl Client {
             peer,
             forwarded_for,
             bound,
+            trusted,
             private,
             takeover: RefCell::default(),
             tick,
@@ -250,7 +259,8 @@ mod tests {
         let tick = Rc::new(Tick::new(Clock::start()));
         let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
         let private = Pools::lasting(dialler, Rc::clone(&tick));
-        let client = Client::new(SocketAddr::from(([127, 0, 0, 1], 1)), None, private, Rc::clone(&tick));
+        let client =
+            Client::new(SocketAddr::from(([127, 0, 0, 1], 1)), None, true, private, Rc::clone(&tick));
         (client, tick, Settings::default())
     }
 

@@ -13,6 +13,7 @@ use super::recent::Recent;
 use crate::catalog::{Allowance, Catalog, Claim, Snapshot, SubscribeError, Subscription};
 use crate::clock::Moment;
 use crate::provider::ServiceName;
+use crate::route::Table;
 use crate::telemetry::metrics::{Metrics, Recorder};
 
 /// A subscription as one worker holds it.
@@ -96,13 +97,30 @@ impl std::fmt::Debug for Bound {
 }
 
 /// The services that one worker's requests asked for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Directory {
+    /// The table by which names have their claims; only ever compared.
+    table: Cell<*const Table>,
     by_name: RefCell<HashMap<ServiceName, Rc<Bound>>>,
     by_claim: RefCell<HashMap<Claim, Rc<Bound>>>,
 }
 
+impl Default for Directory {
+    fn default() -> Self {
+        let table = Cell::new(std::ptr::null());
+        Self { table, by_name: RefCell::default(), by_claim: RefCell::default() }
+    }
+}
+
 impl Directory {
+    /// Forgets what names meant by another table than this, which may claim other endpoints for them. To be told of each
+    /// table before the one before it is let go, since another one could have its place after that.
+    pub fn heed(&self, table: &Arc<Table>) {
+        if self.table.replace(Arc::as_ptr(table)) != Arc::as_ptr(table) {
+            self.by_name.borrow_mut().clear();
+        }
+    }
+
     /// What is bound to a name that a request gave, if it is and still followed.
     pub fn named(&self, name: &str) -> Option<Rc<Bound>> {
         self.by_name.borrow().get(name).filter(|bound| !bound.subscription.is_closed()).cloned()

@@ -8,6 +8,7 @@ use thiserror::Error;
 use crate::catalog::SubscribeError;
 use crate::provider::{ServiceName, ServiceNameError};
 use crate::route::Unroutable;
+use crate::route::overrides::OverrideError;
 use crate::upstream::tls::TlsError;
 use crate::upstream::{ConnectError, SendCause};
 
@@ -82,6 +83,33 @@ pub enum ProxyError {
         /// The service.
         service: ServiceName,
     },
+    /// The request asks for a provider in a way that cannot be understood.
+    #[error(transparent)]
+    Override(#[from] OverrideError),
+    /// The request asks for a provider, and came from where that is not allowed.
+    #[error(
+        "this listener is not trusted, so no request may choose its provider; leave X-Wayside-Provider and \
+         X-Wayside-Subset out, or write trusted = true for the listener"
+    )]
+    OverrideRefused,
+    /// The route has had as many requests as it may have.
+    #[error(
+        "as many requests as are allowed came already, {requests} in {per:?}; the next may come in {pause:?}"
+    )]
+    RateLimited {
+        /// The limit.
+        requests: u32,
+        /// The time it is for.
+        per: Duration,
+        /// How long until the next one may come.
+        pause: Duration,
+    },
+    /// The configuration says that this request is to fail.
+    #[error("a fault that the configuration asks for")]
+    Fault {
+        /// The status it asks for.
+        status: StatusCode,
+    },
     /// Every provider that could be used has as much in flight as it may have.
     #[error("every provider of service {service} has as many requests in flight as it may have")]
     EndpointsFull {
@@ -101,6 +129,12 @@ pub enum ProxyError {
     Overloaded {
         /// The bound.
         limit: usize,
+    },
+    /// There was no room for the request while it waited.
+    #[error("too many requests are in flight, and none ended within {limit:?} for this one to begin")]
+    QueueTimeout {
+        /// How long it waited.
+        limit: Duration,
     },
     /// The time limit passed.
     #[error("no answer within {limit:?}")]
@@ -148,12 +182,12 @@ const NOT_HTTP: Telling = telling("not_http", StatusCode::BAD_GATEWAY, "destinat
 
 impl ProxyError {
     /// One word for it.
-    pub const fn reason(&self) -> &'static str {
+    pub fn reason(&self) -> &'static str {
         self.telling().reason
     }
 
     /// How it is told.
-    pub const fn telling(&self) -> Telling {
+    pub fn telling(&self) -> Telling {
         use StatusCode as S;
         match self {
             Self::BadRequest(_) => telling("bad_request", S::BAD_REQUEST, "http_request_error"),
@@ -175,9 +209,11 @@ impl ProxyError {
             Self::NoProvider { .. } => {
                 telling("no_provider", S::SERVICE_UNAVAILABLE, "destination_unavailable")
             }
-            Self::Unwanted { .. } => {
-                telling("no_such_provider", S::SERVICE_UNAVAILABLE, "destination_not_found")
-            }
+            Self::Unwanted { .. } => telling("no_such_provider", S::NOT_FOUND, "destination_not_found"),
+            Self::Override(_) => telling("bad_override", S::BAD_REQUEST, "http_request_error"),
+            Self::OverrideRefused => telling("override_refused", S::FORBIDDEN, "http_request_denied"),
+            Self::RateLimited { .. } => telling("rate_limited", S::TOO_MANY_REQUESTS, "http_request_denied"),
+            Self::Fault { status } => telling("fault_abort", *status, "proxy_internal_response"),
             Self::OutOfReach { .. } => NOT_HTTP,
             Self::EndpointsFull { .. } => {
                 telling("endpoints_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
@@ -187,6 +223,9 @@ impl ProxyError {
             }
             Self::Overloaded { .. } => {
                 telling("overloaded", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
+            }
+            Self::QueueTimeout { .. } => {
+                telling("queue_timeout", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
             }
             Self::Deadline { .. } => telling("deadline", S::GATEWAY_TIMEOUT, "http_response_timeout"),
             Self::AttemptTimeout { .. } => {
@@ -198,6 +237,29 @@ impl ProxyError {
             }
             Self::Send(cause) => cause_telling(cause),
         }
+    }
+}
+
+impl ProxyError {
+    /// When the caller may try again with better luck, where that can be said: what is full now, and cannot be full of this
+    /// caller's requests alone, is another matter after the shortest time that HTTP can tell.
+    pub const fn retry_after(&self) -> Option<Duration> {
+        if let Self::RateLimited { pause, .. } = self {
+            return Some(*pause);
+        }
+        let is_full = matches!(
+            self,
+            Self::Overloaded { .. }
+                | Self::QueueTimeout { .. }
+                | Self::EndpointsFull { .. }
+                | Self::EndpointQueueTimeout { .. }
+                | Self::Send(
+                    SendCause::Full { .. }
+                        | SendCause::Refused { .. }
+                        | SendCause::Connect(ConnectError::Lacking { .. })
+                )
+        );
+        if is_full { Some(Duration::from_secs(1)) } else { None }
     }
 }
 
@@ -213,7 +275,7 @@ pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     told
 }
 
-const fn cause_telling(cause: &SendCause) -> Telling {
+fn cause_telling(cause: &SendCause) -> Telling {
     use StatusCode as S;
     match cause {
         SendCause::Connect(ConnectError::Refused { .. }) => {
@@ -233,7 +295,14 @@ const fn cause_telling(cause: &SendCause) -> Telling {
         SendCause::Full { .. } => {
             telling("connections_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
         }
+        SendCause::Connect(ConnectError::Lacking { .. }) => {
+            telling("lacking", S::SERVICE_UNAVAILABLE, "proxy_internal_error")
+        }
         SendCause::Closed { .. } => telling("connection_closed", S::BAD_GATEWAY, "connection_terminated"),
+        SendCause::Stale { .. } => telling("connection_stale", S::BAD_GATEWAY, "connection_terminated"),
+        SendCause::Refused { .. } => {
+            telling("stream_refused", S::SERVICE_UNAVAILABLE, "connection_terminated")
+        }
         SendCause::Malformed { .. } => telling("bad_response", S::BAD_GATEWAY, "http_protocol_error"),
         SendCause::RequestBody { .. } => telling("request_broken", S::BAD_REQUEST, "http_request_error"),
     }

@@ -13,7 +13,6 @@ use super::client::{Client, ClientStream};
 use super::http;
 use super::stack::{Stack, stack};
 use super::worker::Worker;
-use crate::provider::ServiceName;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -61,7 +60,7 @@ pub async fn listen(worker: Rc<Worker>, listener: TcpListener, settings: Listene
             continue;
         }
         metrics.connections_open.inc();
-        let serving = serve(Rc::clone(&worker), stack.clone(), socket, peer, settings.service.clone());
+        let serving = serve(Rc::clone(&worker), stack.clone(), socket, peer, settings.clone());
         drain.spawn_local("client connection", serving);
     }
 }
@@ -83,14 +82,15 @@ async fn serve(
     stack: impl Stack,
     socket: TcpStream,
     peer: SocketAddr,
-    bound: Option<ServiceName>,
+    settings: ListenerSettings,
 ) {
     let _open = Open(Rc::clone(&worker));
     if let Err(error) = socket.set_nodelay(true) {
         tracing::debug!(%error, "a client connection ended at once");
         return;
     }
-    let client = Client::new(peer, bound, worker.private_pools(), Rc::clone(&worker.tick));
+    let ListenerSettings { service, trusted, address: _ } = settings;
+    let client = Client::new(peer, service, trusted, worker.private_pools(), Rc::clone(&worker.tick));
     worker.adopt(&client);
     let stream = ClientStream::new(socket, Rc::clone(&client));
     http::serve(&worker, stack, stream, client).await;

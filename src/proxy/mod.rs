@@ -1,5 +1,6 @@
 //! Requests: from a connection of the app to an answer of a provider.
 
+mod admission;
 mod answer;
 mod client;
 mod directory;
@@ -21,6 +22,7 @@ mod worker;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+pub use admission::Admission;
 pub use listener::{bind, listen};
 pub use worker::{Pseudonym, Shared, Worker};
 
@@ -33,6 +35,8 @@ pub struct ListenerSettings {
     pub address: SocketAddr,
     /// The service that every request of this listener goes to, whatever the request says.
     pub service: Option<ServiceName>,
+    /// Whether a request may say which provider it wants, where its route lets it.
+    pub trusted: bool,
 }
 
 /// How requests are taken and bounded, alike on all listeners.
@@ -42,6 +46,10 @@ pub struct Settings {
     pub connections_max: usize,
     /// Requests in flight at once, over all workers.
     pub requests_max: usize,
+    /// Requests that wait at most, over all workers, for one of those to end.
+    pub queue_max: usize,
+    /// How long each of them waits.
+    pub queue_timeout: Duration,
     /// How long the head of a request may take, from its first byte.
     pub header_timeout: Duration,
     /// How long a client connection may idle.
@@ -67,6 +75,10 @@ impl Default for Settings {
         Self {
             connections_max: 10_000,
             requests_max: 10_000,
+            // Who is overloaded says so at once: what waits here keeps its caller from asking elsewhere. Envoy has no such
+            // line either; HAProxy's has no end but its time.
+            queue_max: 0,
+            queue_timeout: Duration::from_secs(1),
             header_timeout: Duration::from_secs(10),
             client_idle_timeout: Duration::from_mins(5),
             go_micro_keep: Duration::from_secs(65),

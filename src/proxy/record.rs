@@ -15,6 +15,7 @@ use crate::body::End;
 use crate::clock::Moment;
 use crate::endpoint::Memory;
 use crate::provider::ServiceName;
+use crate::route::Part;
 use crate::telemetry::access::AccessLine;
 
 /// The record of one request. Shared by all that takes part in it; the last to let go ends the request.
@@ -30,6 +31,10 @@ pub struct Record {
     pub failover: RefCell<Option<ServiceName>>,
     /// What led to the service. Written by `route`.
     pub via: Cell<Option<&'static str>>,
+    /// The part of the route's split that it goes to, if there is one. Written by `route`.
+    pub part: RefCell<Option<Arc<Part>>>,
+    /// What was done to it on purpose. Written by `fault`.
+    pub fault: Cell<Option<&'static str>>,
     /// The last endpoint tried. Written by `select`.
     pub endpoint: RefCell<Option<Arc<Memory>>>,
     /// Attempts begun. Written by `select`.
@@ -52,6 +57,8 @@ pub struct Record {
     received: Cell<u64>,
     /// What only an access log wants to know.
     line: Option<Box<Line>>,
+    /// Whether it is the copy of a request, which counts as none.
+    is_copy: bool,
 }
 
 #[derive(Debug)]
@@ -84,6 +91,15 @@ impl Record {
                 host: request.headers().get(http::header::HOST).cloned(),
             })
         });
+        Self::new(worker, client, line, false)
+    }
+
+    /// Begins the copy of a request, of which nobody is told.
+    pub fn begin_copy(worker: &Rc<Worker>, client: &Rc<Client>) -> Rc<Self> {
+        Self::new(worker, client, None, true)
+    }
+
+    fn new(worker: &Rc<Worker>, client: &Rc<Client>, line: Option<Box<Line>>, is_copy: bool) -> Rc<Self> {
         let begun = Instant::now();
         Rc::new(Self {
             worker: Rc::clone(worker),
@@ -93,6 +109,8 @@ impl Record {
             bound: RefCell::default(),
             failover: RefCell::default(),
             via: Cell::new(None),
+            part: RefCell::default(),
+            fault: Cell::new(None),
             endpoint: RefCell::default(),
             attempts: Cell::new(0),
             overdue: Cell::new(false),
@@ -104,6 +122,7 @@ impl Record {
             end: Cell::new(None),
             received: Cell::new(0),
             line,
+            is_copy,
         })
     }
 
@@ -140,6 +159,7 @@ impl Record {
 
     fn write_line(&self, line: &Line, status: u16, reason: Option<&'static str>) {
         let bound = self.bound.borrow();
+        let part = self.part.borrow();
         let (endpoint, failover) = (self.endpoint.borrow(), self.failover.borrow());
         let request_id = self.request_id.borrow();
         let target = line.target.path_and_query().map_or("*", http::uri::PathAndQuery::as_str);
@@ -152,9 +172,11 @@ impl Record {
             service: bound.as_ref().map(|bound| bound.service().as_str()),
             failover: failover.as_ref().map(ServiceName::as_str),
             via: self.via.get(),
+            part: part.as_ref().map(|part| &*part.name),
             endpoint: endpoint.as_ref().map(|memory| &memory.address),
             status,
             reason,
+            fault: self.fault.get(),
             attempts: self.attempts.get(),
             duration: self.begun.elapsed(),
             first_byte: self.answered.get().map(|answered| answered - self.begun),
@@ -167,8 +189,12 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if self.is_copy {
+            return;
+        }
         self.client.end_request();
         self.worker.shared.metrics.proxy.requests_in_flight.dec();
+        self.worker.shared.admission.leave();
         let (status, mut reason) = match self.status.get() {
             0 => (CLIENT_GONE, Some(GONE)),
             status => (status, self.reason.get()),

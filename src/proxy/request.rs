@@ -84,6 +84,8 @@ pub struct Attempt {
     pub exchange: Exchange,
     /// Whether an idle connection will do.
     pub reuse: Reuse,
+    /// Whether it is sent a second time should its connection prove stale, even if it perhaps arrived.
+    pub repeats: bool,
     /// When it began.
     pub begun: Instant,
     /// How long it may take until the head of the answer, if it must not take as long as the request.

@@ -114,7 +114,7 @@ pub async fn begin_stream(
         let again = Some(Returned { message, elsewhere: true, never_arrived: true });
         Failure { error: cause.into(), again }
     };
-    let mut upstream = match worker.shared.dialler.connect(&endpoint.provider).await {
+    let mut upstream = match worker.shared.dialler.connect_counted(&endpoint.provider).await {
         Ok(upstream) => upstream,
         Err(cause) => return Err(failed(cause.into(), parts, first)),
     };

@@ -11,6 +11,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng as _, RngExt as _};
 
 use super::Settings;
+use super::admission::Admission;
 use super::client::Client;
 use super::directory::Directory;
 use crate::balance::rng;
@@ -35,6 +36,8 @@ pub struct Shared {
     pub catalog: Arc<Catalog>,
     /// What is counted.
     pub metrics: Arc<Metrics>,
+    /// Who may be in flight.
+    pub admission: Arc<Admission>,
     /// Where requests are written down, if they are.
     pub access: AccessLog,
     /// What time it is.

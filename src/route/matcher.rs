@@ -230,7 +230,8 @@ impl fmt::Display for PathPrefix {
 }
 
 impl HeaderPattern {
-    fn matches(&self, headers: &HeaderMap) -> bool {
+    /// Whether one of these headers is it.
+    pub fn matches(&self, headers: &HeaderMap) -> bool {
         match &self.value {
             None => headers.contains_key(&self.name),
             Some(value) => headers.get_all(&self.name).iter().any(|sent| sent == value),

@@ -3,29 +3,45 @@
 //! Pure: a request is described by [`Asked`], and [`Table::find`] says where it goes. Nothing is allocated on the
 //! common path.
 
+pub mod cookie;
+mod fault;
 mod host;
+mod key;
 mod limits;
 mod matcher;
+mod mirror;
 mod naming;
+pub mod overrides;
+mod rate;
 mod retries;
 mod rules;
+mod share;
+mod split;
+mod sticky;
 mod table;
 
 use std::sync::Arc;
 
 use http::HeaderValue;
 
+pub use fault::Fault;
+pub use key::{Key, Keyed, Source, SourceError, is_token};
 pub use limits::Limits;
 pub use matcher::{HeaderPattern, HostPattern, Matcher, PathPrefix, PatternError};
+pub use mirror::Mirror;
 pub use naming::{Declared, Naming, Unroutable};
+pub use rate::{Rate, RateLimit};
 pub use retries::{Hedge, Retries};
 pub use rules::Rules;
+pub use share::Share;
+pub use split::{Part, Split};
+pub use sticky::{Held, Sticky};
 pub use table::{Asked, Found, Table, Target, Via};
 
 use crate::catalog::Claim;
 
 /// Which requests go to which subscription, changed how on the way, and within which limits.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Route {
     /// Its name in logs, metrics and answers; unique in a table.
     pub name: Arc<str>,

@@ -17,7 +17,7 @@ use crate::catalog::Claim;
 use crate::provider::ServiceName;
 
 /// The ways in which a request may name its service, in this order. Each can be turned off.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Naming {
     /// The header `Micro-Service`, as a Go Micro client sends it, or `X-Wayside-Service`.
     pub headers: bool,
@@ -41,7 +41,7 @@ pub struct Naming {
 }
 
 /// What is declared of a service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Declared {
     /// What requests that name it go to.
     pub claim: Claim,

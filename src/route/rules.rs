@@ -2,14 +2,28 @@
 
 use std::sync::Arc;
 
-use super::Limits;
+use super::{Fault, Key, Limits, Mirror, Rate, Split, Sticky};
 use crate::catalog::Claim;
 
 /// What is laid down for a request.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
     /// How long it may take, and how often it may be tried.
     pub limits: Limits,
     /// Where it goes while nothing is available where it should go: the first of these of which something is.
     pub failover: Arc<[Claim]>,
+    /// What requests are told apart by.
+    pub key: Option<Arc<Key>>,
+    /// How they are shared out between subsets or services.
+    pub split: Option<Arc<Split>>,
+    /// How sessions are held together.
+    pub sticky: Option<Arc<Sticky>>,
+    /// Whether a request may say which provider it wants.
+    pub overrides: bool,
+    /// Who gets copies.
+    pub mirror: Option<Arc<Mirror>>,
+    /// How many may pass.
+    pub rate: Option<Arc<Rate>>,
+    /// What is done to them on purpose.
+    pub fault: Option<Arc<Fault>>,
 }

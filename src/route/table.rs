@@ -91,6 +91,31 @@ impl Table {
         &self.naming
     }
 
+    /// The rules of each route, and of each declared service, by its name.
+    pub fn rules(&self) -> impl Iterator<Item = (&str, &Arc<Rules>)> {
+        let routes = self.routes.iter().map(|route| (&*route.name, &route.rules));
+        let declared = self.naming.declared.iter().map(|(name, declared)| (name.as_str(), &declared.rules));
+        routes.chain(declared)
+    }
+
+    /// Lets rates go on where those of the table before stand, so that a reload gives nobody a full bucket.
+    pub fn go_on(&self, before: &Self) {
+        for route in &self.routes {
+            let before = before.routes.iter().find(|before| before.name == route.name);
+            if let (Some(rate), Some(before)) =
+                (&route.rules.rate, before.and_then(|before| before.rules.rate.as_ref()))
+            {
+                rate.go_on(before);
+            }
+        }
+        for (name, declared) in &self.naming.declared {
+            let before = before.naming.declared.get(name).and_then(|declared| declared.rules.rate.as_ref());
+            if let (Some(rate), Some(before)) = (&declared.rules.rate, before) {
+                rate.go_on(before);
+            }
+        }
+    }
+
     /// Where a request goes.
     ///
     /// # Errors

@@ -77,6 +77,8 @@ pub struct AccessLine<'a> {
     pub failover: Option<&'a str>,
     /// By what it was found: the word of the rule, or the name of the route.
     pub via: Option<&'a str>,
+    /// The part of the route's split that it went to.
+    pub part: Option<&'a str>,
     /// The endpoint of the last attempt.
     #[serde(serialize_with = "as_text")]
     pub endpoint: Option<&'a Address>,
@@ -84,6 +86,8 @@ pub struct AccessLine<'a> {
     pub status: u16,
     /// Why this proxy made the answer itself or broke it off.
     pub reason: Option<&'static str>,
+    /// What was done to it on purpose.
+    pub fault: Option<&'static str>,
     /// How many endpoints were tried.
     pub attempts: u8,
     /// From its head to the end of the answer.
@@ -187,9 +191,14 @@ impl AccessLine<'_> {
             write!(out, " first_byte_ms={}", millis(first_byte))?;
         }
         write!(out, " sent={} received={}", self.bytes_sent, self.bytes_received)?;
-        let rest =
-            [("failover", self.failover), ("host", self.host), ("via", self.via), ("id", self.request_id)];
-        for (name, value) in rest {
+        for (name, value) in [
+            ("failover", self.failover),
+            ("host", self.host),
+            ("via", self.via),
+            ("part", self.part),
+            ("fault", self.fault),
+            ("id", self.request_id),
+        ] {
             if value.is_some() {
                 write!(out, " {name}={}", Plain(value))?;
             }
@@ -253,9 +262,11 @@ mod tests {
             service: Some("greeter"),
             failover: None,
             via: Some("path"),
+            part: Some("greeter[version=2]"),
             endpoint: Some(endpoint),
             status: 200,
             reason: None,
+            fault: Some("delay"),
             attempts: 2,
             duration: Duration::from_nanos(1_234_567),
             first_byte: Some(Duration::from_micros(1_001)),
@@ -289,6 +300,8 @@ mod tests {
             service: None,
             status: 404,
             reason: Some("no_route"),
+            part: None,
+            fault: None,
             first_byte: None,
             request_id: None,
             ..line(&endpoint)

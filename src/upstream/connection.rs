@@ -2,6 +2,9 @@
 
 use std::fmt;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use http::{Request, Response};
@@ -10,17 +13,29 @@ use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::AlertDescription;
 use thiserror::Error;
+use tokio::time::{Instant, timeout_at};
 
+use super::http2::{Running, Verdict, verdict};
+use super::seat::{Alive, Seat};
 use super::stream::Refusal;
 use super::tls::TlsError;
-use super::{ConnectError, Dialler, Stream};
+use super::wire::{Signs, Wire};
+use super::{ConnectError, Dialler, Sending, Stream};
 use crate::body::Body;
 use crate::drain::LocalTasks;
 use crate::gather::Gather;
 use crate::provider::{Address, Protocol};
 
-/// Streams in flight on one HTTP/2 connection before another is made.
-const STREAMS_MAX: u32 = 100;
+/// Streams in flight on one HTTP/2 connection before another is made, if its peer allows as many.
+const STREAMS_MAX: usize = 100;
+
+/// How long the end of an idle connection and a request may cross: a round trip around the world, and what is lost on the
+/// way sent again. What ends later than that ends because of the request.
+const CROSSING: Duration = Duration::from_secs(1);
+
+/// How long an HTTP/2 connection has to have been silent when a request on it is given up for the connection to be given up
+/// too. A provider that lives says something within that time at the latest when it is asked.
+const SILENCE: Duration = Duration::from_secs(1);
 
 /// A request that came back without a response.
 #[derive(Debug)]
@@ -65,6 +80,26 @@ pub enum SendCause {
         #[source]
         source: hyper::Error,
     },
+    /// A connection that had idled ended when a request was sent on it, before anything was answered.
+    #[error("{address} closed an idle connection just when a request was sent on it")]
+    Stale {
+        /// The provider's address.
+        address: Address,
+        /// Whether the request is sent again, so that nobody is harmed.
+        repeats: bool,
+        /// hyper's words.
+        #[source]
+        source: hyper::Error,
+    },
+    /// The provider refused the request's HTTP/2 stream, unseen.
+    #[error("{address} refused the request unseen, as HTTP/2 allows")]
+    Refused {
+        /// The provider's address.
+        address: Address,
+        /// hyper's words.
+        #[source]
+        source: hyper::Error,
+    },
     /// What came back is not HTTP.
     #[error("{address} answered with something that is not a valid HTTP response")]
     Malformed {
@@ -87,13 +122,20 @@ pub enum SendCause {
 pub(super) enum Sender {
     Http1 {
         sender: http1::SendRequest<Body>,
-        refusal: Option<Refusal>,
+        bond: Rc<Bond>,
     },
-    /// What the streams share is counted by them.
+    /// The bond is counted by the streams.
     Http2 {
         sender: http2::SendRequest<Body>,
-        streams: Rc<Option<Refusal>>,
+        bond: Rc<Bond>,
     },
+}
+
+/// What ties senders to their connection.
+pub(super) struct Bond {
+    refusal: Option<Refusal>,
+    pub(super) signs: Arc<Signs>,
+    pub(super) seat: Rc<Seat>,
 }
 
 impl fmt::Debug for Sender {
@@ -112,12 +154,13 @@ impl Sender {
         protocol: Protocol,
         address: &Address,
         dialler: &Dialler,
-        alive: impl Sized + 'static,
+        alive: Alive,
     ) -> Result<Self, ConnectError> {
         let Dialler { settings, drain, .. } = dialler;
-        let refusal = stream.refusal();
-        let io = TokioIo::new(Gather(stream));
-        let failed = |source| ConnectError::Handshake { address: address.clone(), source };
+        let (signs, seat) = (Arc::clone(&alive.signs), Rc::clone(&alive.seat));
+        let bond = Rc::new(Bond { refusal: stream.refusal(), signs: Arc::clone(&signs), seat });
+        let io = TokioIo::new(Gather(Wire::new(stream, Arc::clone(&signs))));
+        let failed = |source| ConnectError::Handshake { address: address.clone(), source: Arc::new(source) };
         match protocol {
             // Selection leaves such providers out; here it would be too late to notice.
             Protocol::Tcp => Err(ConnectError::NotHttp { address: address.clone() }),
@@ -128,7 +171,7 @@ impl Sender {
                     .await
                     .map_err(failed)?;
                 drain.spawn_local("upstream connection", connection.with_upgrades().map(ended(alive)));
-                Ok(Self::Http1 { sender, refusal })
+                Ok(Self::Http1 { sender, bond })
             }
             Protocol::H2c => {
                 let (sender, connection) = http2::Builder::new(LocalTasks(drain.clone()))
@@ -137,8 +180,14 @@ impl Sender {
                     .handshake(io)
                     .await
                     .map_err(failed)?;
-                drain.spawn_local("upstream connection", connection.map(ended(alive)));
-                Ok(Self::Http2 { sender, streams: Rc::new(refusal) })
+                let running = Running { connection, signs: Arc::clone(&signs) };
+                drain.spawn_local("upstream connection", running.map(ended(alive)));
+                // Its settings come first, and say how many requests it takes at once.
+                let limit = settings.connect_timeout;
+                if timeout_at(Instant::now() + limit, signs.begun.notified()).await.is_err() {
+                    return Err(ConnectError::Timeout { address: address.clone(), limit });
+                }
+                Ok(Self::Http2 { sender, bond })
             }
         }
     }
@@ -146,16 +195,37 @@ impl Sender {
     pub(super) fn is_closed(&self) -> bool {
         match self {
             Self::Http1 { sender, .. } => sender.is_closed(),
-            Self::Http2 { sender, .. } => sender.is_closed(),
+            Self::Http2 { sender, bond } => sender.is_closed() || bond.signs.is_suspect(),
         }
     }
 
     pub(super) fn is_ready(&self) -> bool {
         match self {
             Self::Http1 { sender, .. } => sender.is_ready(),
-            Self::Http2 { sender, streams } => {
-                sender.is_ready() && Rc::strong_count(streams) <= STREAMS_MAX as usize
+            Self::Http2 { sender, bond } => {
+                let allowed = bond.signs.streams_max.load(Ordering::Relaxed).clamp(1, STREAMS_MAX);
+                sender.is_ready() && self.streams() < allowed
             }
+        }
+    }
+
+    /// Whether it carries several requests at once.
+    pub(super) const fn is_shared(&self) -> bool {
+        matches!(self, Self::Http2 { .. })
+    }
+
+    /// Requests in flight on it, as far as its pool knows.
+    pub(super) fn streams(&self) -> usize {
+        match self {
+            Self::Http1 { .. } => 0,
+            // One is the pool's own.
+            Self::Http2 { bond, .. } => Rc::strong_count(bond) - 1,
+        }
+    }
+
+    pub(super) const fn bond(&self) -> &Rc<Bond> {
+        match self {
+            Self::Http1 { bond, .. } | Self::Http2 { bond, .. } => bond,
         }
     }
 
@@ -163,35 +233,59 @@ impl Sender {
     pub(super) fn share(&self) -> Option<Self> {
         match self {
             Self::Http1 { .. } => None,
-            Self::Http2 { sender, streams } => {
-                Some(Self::Http2 { sender: sender.clone(), streams: Rc::clone(streams) })
+            Self::Http2 { sender, bond } => {
+                Some(Self::Http2 { sender: sender.clone(), bond: Rc::clone(bond) })
             }
         }
     }
 
+    /// Sends a request; `is_kept` says whether the connection served another one before.
     pub(super) async fn send(
         &mut self,
         request: Request<Body>,
         address: &Address,
+        sending: Sending,
+        is_kept: bool,
     ) -> Result<Response<Incoming>, SendError> {
+        let Sending { begun, repeats, .. } = sending;
+        let signs = &self.bond().signs;
+        if is_kept && !repeats && !self.is_shared() {
+            signs.look_first();
+        }
+        let heard = signs.reads();
         let sent = match self {
             Self::Http1 { sender, .. } => sender.try_send_request(request).await,
-            Self::Http2 { sender, .. } => sender.try_send_request(request).await,
+            Self::Http2 { sender, bond } => {
+                let wait = Wait { heard, signs: &bond.signs, begun };
+                let sent = sender.try_send_request(request).await;
+                wait.end();
+                sent
+            }
         };
         sent.map_err(|mut failure| {
             let returned = failure.take_message();
-            let arrival = if returned.is_some() { Arrival::Never } else { Arrival::Unknown };
             let source = failure.into_error();
+            let is_silent = self.bond().signs.reads() == heard && begun.elapsed() < CROSSING;
+            let verdict = verdict(&source);
+            if verdict == Some(Verdict::TooLate) {
+                self.bond().signs.suspect();
+            }
+            let never = returned.is_some() || verdict.is_some();
+            let arrival = if never { Arrival::Never } else { Arrival::Unknown };
             let address = address.clone();
             let request = returned.map(Box::new);
             if let Some(alert) = self.refusal() {
                 // What came after the handshake has not been looked at.
-                let cause = ConnectError::Tls { address, source: Box::new(TlsError::Alert(alert)) }.into();
+                let cause = ConnectError::Tls { address, source: Arc::new(TlsError::Alert(alert)) }.into();
                 SendError { cause, arrival: Arrival::Never, request }
             } else if source.is_parse() {
                 SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
             } else if source.is_user() || source.is_body_write_aborted() {
                 SendError { cause: SendCause::RequestBody { source }, arrival, request: None }
+            } else if verdict == Some(Verdict::Refused) {
+                SendError { cause: SendCause::Refused { address, source }, arrival, request }
+            } else if is_kept && (never || is_silent) {
+                SendError { cause: SendCause::Stale { address, repeats, source }, arrival, request }
             } else {
                 SendError { cause: SendCause::Closed { address, source }, arrival, request }
             }
@@ -200,16 +294,34 @@ impl Sender {
 
     /// The alert by which the provider refused who we are, if it did.
     fn refusal(&self) -> Option<AlertDescription> {
-        let refusal = match self {
-            Self::Http1 { refusal, .. } => refusal.as_ref(),
-            Self::Http2 { streams, .. } => Option::as_ref(streams),
-        };
-        refusal?.get().copied()
+        self.bond().refusal.as_ref()?.get().copied()
+    }
+}
+
+/// The wait for an answer on a connection with others on it. Given up after a long silence, it takes the connection along.
+struct Wait<'signs> {
+    signs: &'signs Signs,
+    heard: u32,
+    begun: Instant,
+}
+
+impl Wait<'_> {
+    /// An answer came, or a failure.
+    fn end(mut self) {
+        self.heard = self.signs.reads().wrapping_add(1);
+    }
+}
+
+impl Drop for Wait<'_> {
+    fn drop(&mut self) {
+        if self.signs.reads() == self.heard && self.begun.elapsed() >= SILENCE {
+            self.signs.suspect();
+        }
     }
 }
 
 /// What is done when a connection has ended.
-fn ended(alive: impl Sized + 'static) -> impl FnOnce(Result<(), hyper::Error>) {
+fn ended(alive: Alive) -> impl FnOnce(Result<(), hyper::Error>) {
     move |result| {
         drop(alive);
         if let Err(error) = result {

@@ -2,15 +2,19 @@
 
 mod connect;
 mod connection;
+mod http2;
 mod pool;
+mod pools;
+mod seat;
 mod stream;
 pub mod tls;
+mod wire;
 
 use std::time::Duration;
 
 pub use connect::{ConnectError, Dialler};
 pub use connection::{Arrival, SendCause, SendError};
-pub use pool::{Pools, Reuse};
+pub use pools::{Pools, Reuse, Sending};
 pub use stream::Stream;
 
 /// How endpoints are reached.
@@ -20,6 +24,8 @@ pub struct Settings {
     pub connect_timeout: Duration,
     /// How long a connection may idle before it is closed; under the idle timeout of every common server.
     pub idle_timeout: Duration,
+    /// Whether what a provider says, and does, of idle connections takes the place of that time.
+    pub idle_learnt: bool,
     /// Idle connections kept per endpoint and worker.
     pub idle_max: usize,
     /// Connections per endpoint and worker.
@@ -35,6 +41,7 @@ impl Default for Settings {
         Self {
             connect_timeout: Duration::from_secs(1),
             idle_timeout: Duration::from_secs(4),
+            idle_learnt: true,
             idle_max: 1024,
             connections_max: 1024,
             header_bytes_max: 64 * 1024,

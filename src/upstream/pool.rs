@@ -1,55 +1,32 @@
-//! The connections of one worker: a bounded pool per endpoint, newest first, gone with its endpoint.
+//! The connections of one worker to one endpoint: the newest is used first, the oldest goes first.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response};
 use tokio::sync::Mutex;
 
-use super::connection::{SendCause, Sender};
-use super::{Arrival, ConnectError, Dialler, SendError};
-use crate::body::Body;
-use crate::clock::{Moment, Tick};
+use super::ConnectError;
+use super::connection::Sender;
+use crate::clock::{Clock, Moment};
 use crate::endpoint::{Endpoint, Memory};
 use crate::provider::{Protocol, Provider};
-use crate::telemetry::metrics::Metrics;
-
-/// Whether an idle connection will do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reuse {
-    /// An idle connection if there is one.
-    Idle,
-    /// A new connection, since an idle one has just proved stale.
-    Fresh,
-}
-
-/// The connections of one worker, or of one client where they must not be shared.
-#[derive(Debug)]
-pub struct Pools {
-    dialler: Arc<Dialler>,
-    /// How long a connection may idle here.
-    idle_timeout: Duration,
-    /// A connection that has idled is judged by the time of the last look at the clock, which makes it seem older than
-    /// it is by a second at most, and never younger.
-    tick: Rc<Tick>,
-    by_endpoint: RefCell<HashMap<u64, Rc<Pool>>>,
-}
 
 /// The connections to one endpoint.
 #[derive(Debug)]
-struct Pool {
-    memory: Arc<Memory>,
+pub(super) struct Pool {
+    pub(super) memory: Arc<Memory>,
     /// What is spoken on all of them.
     speech: Speech,
-    /// Connections that exist, in use or idle.
-    open: Rc<Cell<usize>>,
+    /// Seats taken by connections, in use or idle.
+    pub(super) open: Rc<Cell<usize>>,
     /// Connections on which a request can be sent; the newest last. HTTP/2 ones stay here while in use.
     ready: RefCell<Vec<Idle>>,
-    /// Held while an HTTP/2 connection is made, so that requests that come together share it.
-    dialling: Mutex<()>,
+    /// Held while an HTTP/2 connection is made, so that requests that come together share it, or its failure.
+    pub(super) dialling: Mutex<()>,
+    /// The last failure to make one, and how many there were.
+    failed: RefCell<(u64, Option<ConnectError>)>,
 }
 
 /// What is spoken with a provider, and whether under TLS.
@@ -59,201 +36,134 @@ const fn speech(provider: &Provider) -> Speech {
     (provider.protocol, provider.secure)
 }
 
+/// A connection that waits for its next request, or an HTTP/2 one that takes more.
 #[derive(Debug)]
 struct Idle {
     sender: Sender,
+    /// When it was last seen in use.
     since: Moment,
 }
 
-impl Pools {
-    /// No connections yet; they will idle as long as the settings say.
-    pub fn new(dialler: Arc<Dialler>, tick: Rc<Tick>) -> Rc<Self> {
-        let idle_timeout = dialler.settings.idle_timeout;
-        Rc::new(Self { dialler, idle_timeout, tick, by_endpoint: RefCell::default() })
-    }
-
-    /// No connections yet; they will idle until all of this ends.
-    pub fn lasting(dialler: Arc<Dialler>, tick: Rc<Tick>) -> Rc<Self> {
-        Rc::new(Self { dialler, idle_timeout: Duration::MAX, tick, by_endpoint: RefCell::default() })
-    }
-
-    /// Sends a request to an endpoint at a moment and waits for the head of the response. Dropping the future takes the request back.
-    ///
-    /// # Errors
-    /// When no connection comes about, or the connection ends before a response. The error says whether the request can
-    /// have arrived, and brings it back where nothing of it was used up.
-    pub async fn send(
-        &self,
-        endpoint: &Endpoint,
-        request: Box<Request<Body>>,
-        reuse: Reuse,
-        now: Moment,
-    ) -> Result<Response<Body>, SendError> {
-        let pool = self.pool(endpoint);
-        let ready = match reuse {
-            Reuse::Idle => pool.take(now, self.idle_timeout),
-            Reuse::Fresh => None,
-        };
-        let sender = match ready {
-            Some(sender) => Ok(sender),
-            // Apart, so that the many requests that find a connection need no room for making one.
-            None => Box::pin(self.dial(&pool, &endpoint.provider)).await,
-        };
-        let mut sender = match sender {
-            Ok(sender) => sender,
-            Err(cause) => {
-                let request = Some(request);
-                return Err(SendError { cause, arrival: Arrival::Never, request });
-            }
-        };
-        // A Go Micro server sends a body after its answer to HEAD too: on that connection nothing can be understood any more.
-        let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
-        let response = sender.send(*request, &pool.memory.address).await?;
-        let tick = Rc::clone(&self.tick);
-        let idle_max = self.dialler.settings.idle_max;
-        let mut response = response.map(Body::from);
-        response.body_mut().on_end(move |end| {
-            if end.complete && !last {
-                pool.give_back(sender, tick.now(), idle_max);
-            }
-        });
-        Ok(response)
-    }
-
-    /// Closes what idles too long, or at all while draining, and lets go of withdrawn endpoints; called about once a second.
-    pub fn sweep(&self) {
-        let now = self.tick.now();
-        let over = self.dialler.drain.has_begun();
-        self.by_endpoint.borrow_mut().retain(|_, pool| {
-            let mut ready = pool.ready.borrow_mut();
-            if over || pool.memory.is_retired() {
-                ready.clear();
-                return pool.open.get() > 0;
-            }
-            ready.retain(|idle| {
-                let busy = matches!(idle.sender, Sender::Http2 { .. });
-                !idle.sender.is_closed() && (busy || now.since(idle.since) < self.idle_timeout)
-            });
-            pool.open.get() > 0
-        });
-    }
-
-    /// Endpoints to which a connection exists.
-    pub fn endpoints(&self) -> usize {
-        self.by_endpoint.borrow().len()
-    }
-
-    fn pool(&self, endpoint: &Endpoint) -> Rc<Pool> {
-        let mut pools = self.by_endpoint.borrow_mut();
-        let speech = speech(&endpoint.provider);
-        let begin = || {
-            Rc::new(Pool {
-                memory: Arc::clone(&endpoint.memory),
-                speech,
-                open: Rc::default(),
-                ready: RefCell::default(),
-                dialling: Mutex::new(()),
-            })
-        };
-        let pool = pools.entry(endpoint.memory.number).or_insert_with(begin);
-        if pool.speech != speech {
-            // What is spoken on the old connections is not what the record asks for now; they end with their requests.
-            *pool = begin();
-        }
-        Rc::clone(pool)
-    }
-
-    async fn dial(&self, pool: &Pool, provider: &Provider) -> Result<Sender, SendCause> {
-        match provider.protocol {
-            Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => self.open(pool, provider).await,
-            Protocol::H2c => {
-                let _turn = pool.dialling.lock().await;
-                if let Some(sender) = pool.take(self.tick.now(), self.idle_timeout) {
-                    return Ok(sender);
-                }
-                let sender = self.open(pool, provider).await?;
-                if let Some(shared) = sender.share() {
-                    pool.ready.borrow_mut().push(Idle { sender: shared, since: self.tick.now() });
-                }
-                Ok(sender)
-            }
-        }
-    }
-
-    async fn open(&self, pool: &Pool, provider: &Provider) -> Result<Sender, SendCause> {
-        let dialler = &*self.dialler;
-        let address = &provider.address;
-        let limit = dialler.settings.connections_max;
-        if pool.open.get() >= limit {
-            return Err(SendCause::Full { address: address.clone(), limit });
-        }
-        let alive = Alive::new(Rc::clone(&pool.open), &dialler.metrics);
-        dialler.metrics.proxy.upstream_dials_total.inc();
-        let made = async {
-            let stream = dialler.connect(provider).await?;
-            Sender::begin(stream, provider.protocol, address, dialler, alive).await
-        };
-        made.await.map_err(|error: ConnectError| {
-            dialler.metrics.proxy.upstream_dial_failures_total.inc();
-            error.into()
+impl Pool {
+    /// No connections yet.
+    pub(super) fn new(endpoint: &Endpoint) -> Rc<Self> {
+        Rc::new(Self {
+            memory: Arc::clone(&endpoint.memory),
+            speech: speech(&endpoint.provider),
+            open: Rc::default(),
+            ready: RefCell::default(),
+            dialling: Mutex::new(()),
+            failed: RefCell::default(),
         })
     }
-}
 
-impl Pool {
-    fn take(&self, now: Moment, idle_timeout: Duration) -> Option<Sender> {
+    /// Whether what is spoken on its connections is what an endpoint asks for now.
+    pub(super) fn suits(&self, endpoint: &Endpoint) -> bool {
+        self.speech == speech(&endpoint.provider)
+    }
+
+    /// How many connections could not be made.
+    pub(super) fn failures(&self) -> u64 {
+        self.failed.borrow().0
+    }
+
+    /// Why the last one could not be made, if others were tried in vain since so many failures.
+    pub(super) fn failed_since(&self, failures: u64) -> Option<ConnectError> {
+        let failed = self.failed.borrow();
+        failed.1.clone().filter(|_| failed.0 != failures)
+    }
+
+    /// Notes that a connection could not be made.
+    pub(super) fn fail(&self, error: ConnectError) {
+        self.failed.replace_with(|(failures, _)| (failures.wrapping_add(1), Some(error)));
+    }
+
+    /// Offers an HTTP/2 connection to others.
+    pub(super) fn share(&self, sender: &Sender, now: Moment) {
+        if let Some(shared) = sender.share() {
+            self.failed.borrow_mut().1 = None;
+            self.ready.borrow_mut().push(Idle { sender: shared, since: now });
+        }
+    }
+
+    /// The newest connection on which a request can be sent, and how long it has idled.
+    pub(super) fn take(&self, now: Moment, limit: Duration) -> Option<(Sender, Duration)> {
         let mut ready = self.ready.borrow_mut();
         let mut at = ready.len();
         while at > 0 {
             at -= 1;
             let idle = &ready[at];
+            let idled = now.since(idle.since);
             if idle.sender.is_closed() {
                 ready.remove(at);
-            } else if let Some(shared) = idle.sender.share() {
+            } else if idle.sender.is_shared() {
                 if idle.sender.is_ready() {
-                    return Some(shared);
+                    return idle.sender.share().map(|shared| (shared, Duration::ZERO));
                 }
-            } else if now.since(idle.since) >= idle_timeout {
+            } else if idled >= limit {
                 // The newest come last, so all before this one are too old as well.
-                ready.drain(..=at);
+                ready.drain(..=at).for_each(Idle::close);
                 return None;
             } else if idle.sender.is_ready() {
-                return Some(ready.remove(at).sender);
+                let sender = ready.remove(at).sender;
+                sender.bond().signs.release();
+                return Some((sender, idled));
             }
         }
         None
     }
 
-    fn give_back(&self, sender: Sender, now: Moment, idle_max: usize) {
-        let shared = matches!(sender, Sender::Http2 { .. });
-        if shared || idle_max == 0 || sender.is_closed() || self.memory.is_retired() {
+    pub(super) fn give_back(&self, sender: Sender, clock: Clock, idle_max: usize) {
+        if sender.is_shared() || idle_max == 0 || sender.is_closed() || self.memory.is_retired() {
             return;
         }
         let mut ready = self.ready.borrow_mut();
         if ready.len() >= idle_max {
-            ready.remove(0);
+            ready.remove(0).close();
         }
-        ready.push(Idle { sender, since: now });
+        let since = clock.now();
+        sender.bond().signs.keep(since);
+        ready.push(Idle { sender, since });
+    }
+
+    /// Closes what idles too long.
+    pub(super) fn sweep(&self, now: Moment, limit: Duration, http2_limit: Duration) {
+        let mut ready = self.ready.borrow_mut();
+        for idle in ready.extract_if(.., |idle| {
+            if idle.sender.streams() > 0 {
+                idle.since = now;
+            }
+            idle.sender.is_closed()
+                || now.since(idle.since) >= if idle.sender.is_shared() { http2_limit } else { limit }
+        }) {
+            idle.close();
+        }
+    }
+
+    /// Gives up the connection that has idled longest, for a new one. False when none idles.
+    pub(super) fn make_room(&self) -> bool {
+        let mut ready = self.ready.borrow_mut();
+        let oldest = ready.iter().position(|idle| idle.sender.streams() == 0);
+        oldest.map(|at| ready.remove(at).close()).is_some()
+    }
+
+    /// Closes what idles.
+    pub(super) fn clear(&self) {
+        self.ready.borrow_mut().drain(..).for_each(Idle::close);
     }
 }
 
-/// Counts a connection for as long as it exists.
-struct Alive {
-    open: Rc<Cell<usize>>,
-    metrics: Arc<Metrics>,
-}
-
-impl Alive {
-    fn new(open: Rc<Cell<usize>>, metrics: &Arc<Metrics>) -> Self {
-        open.set(open.get() + 1);
-        metrics.proxy.upstream_connections_open.inc();
-        Self { open, metrics: Arc::clone(metrics) }
-    }
-}
-
-impl Drop for Alive {
+impl Drop for Pool {
     fn drop(&mut self) {
-        self.open.set(self.open.get().saturating_sub(1));
-        self.metrics.proxy.upstream_connections_open.dec();
+        self.clear();
+    }
+}
+
+impl Idle {
+    /// Closes it, which is no wish of the provider's.
+    fn close(self) {
+        let bond = self.sender.bond();
+        bond.signs.release();
+        bond.seat.leave();
     }
 }

@@ -1,11 +1,13 @@
 //! What bytes go over to a provider: a socket, in clear text or under TLS.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
 use rustls::AlertDescription;
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
@@ -47,6 +49,17 @@ impl Stream {
             Self::Clear(_) => None,
             Self::Secure(secure) => Some(Arc::clone(&secure.refusal)),
         }
+    }
+
+    /// Whether something waits to be read at this very moment, be it an end; asks the system, and takes nothing.
+    pub(super) fn has_news(&self) -> bool {
+        let socket = match self {
+            Self::Clear(socket) => socket,
+            Self::Secure(secure) => secure.stream.get_ref().0,
+        };
+        let mut byte = [MaybeUninit::uninit()];
+        // The socket does not block; a failure of any other kind is an end too.
+        !matches!(SockRef::from(socket).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 

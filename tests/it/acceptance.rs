@@ -10,6 +10,7 @@ mod fleet;
 mod flow;
 mod hedging;
 mod herd;
+mod keep_alive;
 mod malformed;
 mod outage;
 mod removal;

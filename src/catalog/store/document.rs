@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use super::sealed::{Unsealed, seal, unseal};
 use super::stored::Stored;
 use crate::provider::{Provider, ServiceName};
 
@@ -68,6 +69,16 @@ pub(super) enum DocumentError {
     TooLarge,
 }
 
+impl From<Unsealed> for DocumentError {
+    fn from(cause: Unsealed) -> Self {
+        match cause {
+            Unsealed::Foreign => Self::Foreign,
+            Unsealed::OtherVersion { found, .. } => Self::OtherVersion(found),
+            Unsealed::Damaged { found, expected } => Self::Damaged { found, expected },
+        }
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct Head {
     registry: Identity,
@@ -104,7 +115,7 @@ fn encode_within(
         }
         body.push_str(&line);
     }
-    (format!("{MAGIC} {VERSION} {:08x}\n{body}", crc32fast::hash(body.as_bytes())), left_out)
+    (seal(MAGIC, VERSION, &body), left_out)
 }
 
 /// The services that a text tells of.
@@ -115,23 +126,7 @@ pub(super) fn decode(identity: &Identity, text: &[u8]) -> Result<Services, Docum
     if text.len() > BYTES_MAX {
         return Err(DocumentError::TooLarge);
     }
-    let first = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let words = std::str::from_utf8(first).map_err(|_| DocumentError::Foreign)?;
-    let mut words = words.split(' ');
-    if words.next() != Some(MAGIC) {
-        return Err(DocumentError::Foreign);
-    }
-    let version = words.next().ok_or(DocumentError::Foreign)?;
-    if version != VERSION.to_string() {
-        return Err(DocumentError::OtherVersion(version.to_owned()));
-    }
-    let expected = words.next().and_then(|word| u32::from_str_radix(word, 16).ok());
-    let expected = expected.ok_or(DocumentError::Foreign)?;
-    let body = text.get(first.len() + 1..).unwrap_or_default();
-    let found = crc32fast::hash(body);
-    if found != expected {
-        return Err(DocumentError::Damaged { found, expected });
-    }
+    let body = unseal(MAGIC, VERSION, text)?;
     lines(identity, body)
 }
 

@@ -39,7 +39,7 @@ impl StoreFile {
     pub(super) fn load(&self) -> Services {
         self.clear_up();
         let file = self.path.display();
-        let text = match self.read() {
+        let text = match read(&self.path, BYTES_MAX) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Services::new(),
             Err(error) => {
@@ -50,25 +50,12 @@ impl StoreFile {
         match document::decode(&self.identity, &text) {
             Ok(services) => services,
             Err(error) => {
-                let aside = self.put_aside();
+                let aside = put_aside(&self.path);
                 let aside = aside.as_deref().map(Path::display).map(tracing::field::display);
                 tracing::warn!(%file, %error, aside, "last known providers are not used; starting without them");
                 Services::new()
             }
         }
-    }
-
-    /// The bytes of the file, as far as a good one could have them.
-    fn read(&self) -> io::Result<Vec<u8>> {
-        let mut text = Vec::new();
-        File::open(&self.path)?.take(BYTES_MAX as u64 + 1).read_to_end(&mut text)?;
-        Ok(text)
-    }
-
-    /// Renames a file that is no good, so that it is not written over before somebody has looked at it.
-    fn put_aside(&self) -> Option<PathBuf> {
-        let aside = self.path.with_extension("unusable");
-        fs::rename(&self.path, &aside).ok().map(|()| aside)
     }
 
     /// Removes what processes that were killed while they wrote left behind.
@@ -85,25 +72,44 @@ impl StoreFile {
         }
     }
 
-    /// Replaces the file: written beside it, brought to the disk, then renamed, so that there is always a whole one.
+    /// Replaces the file.
     ///
     /// # Errors
     /// When the folder or the disk does not allow it; what was there before is still there.
     pub(super) fn save(&self, services: &Services) -> io::Result<Saved> {
         let (text, left_out) = document::encode(&self.identity, services, SystemTime::now());
-        fs::create_dir_all(&self.folder)?;
-        let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(&self.folder)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(&self.path).map_err(|error| error.error)?;
-        // The name too has to survive a loss of power.
-        File::open(&self.folder)?.sync_all()?;
+        replace(&self.folder, &self.path, &text)?;
         Ok(Saved { left_out })
     }
 
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
+}
+
+/// The bytes of a file, as far as a good one could have them.
+pub(super) fn read(path: &Path, bytes_max: usize) -> io::Result<Vec<u8>> {
+    let mut text = Vec::new();
+    File::open(path)?.take(bytes_max as u64 + 1).read_to_end(&mut text)?;
+    Ok(text)
+}
+
+/// Renames a file that is no good, so that it is not written over before somebody has looked at it.
+pub(super) fn put_aside(path: &Path) -> Option<PathBuf> {
+    let aside = path.with_extension("unusable");
+    fs::rename(path, &aside).ok().map(|()| aside)
+}
+
+/// Replaces a file of a folder, which is made where it is missing: written beside it, brought to the disk, then renamed, so
+/// that there is always a whole one.
+pub(super) fn replace(folder: &Path, path: &Path, text: &str) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::Builder::new().prefix(UNFINISHED).tempfile_in(folder)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|error| error.error)?;
+    // The name too has to survive a loss of power.
+    File::open(folder)?.sync_all()
 }
 
 #[cfg(test)]

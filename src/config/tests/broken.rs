@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each with a good registry before it, unless it says `registry` itself.
-const BROKEN: [&str; 67] = [
+const BROKEN: [&str; 80] = [
     "[registry]",
     "[registry]\nurl = \"127.0.0.1:2181\"",
     "[registry]\nurl = \"zk://127.0.0.1:2181\"",
@@ -67,6 +67,19 @@ const BROKEN: [&str; 67] = [
     "[[route]]\nservice = \"a\"\nrequest_timeout = \"1s\"\nattempt_timeout = \"5s\"\nretries = 8",
     "[retries]\nstatuses = [200, \"503\"]\nback_off = \"1s\"\nbudget_percent = 2000\nbody_bytes = \"1GiB\"\nidempotent = 1",
     "[[route]]\nservice = \"a\"\nhedge = \"p100\"\nretry_statuses = 99\n[[service]]\nname = \"b\"\nhedge = \"soon\"\nidempotent = \"yes\"\n[[service]]\nname = \"c\"\nhedge = \"2h\"",
+    "[services]\nkey = \"user\"",
+    "[[service]]\nname = \"a\"\nkey = [\"x-user\", \"header:a b\", \"cookie:\", 1]\noverrides = \"yes\"",
+    "[[route]]\nservice = \"a\"\nkey = []\npolicy = \"random\"\n[[service]]\nname = \"b\"\nkey = \"path\"",
+    "[[route]]\npath = \"/a\"\nsplit = [{ weight = 1 }, { service = \"b\" }, { service = \"c\", weight = -1 }, { service = \"d\", weight = nan }]",
+    "[[route]]\nservice = \"a\"\nsplit = [{ weight = 0 }, { version = \"2\", weight = 0.0 }]",
+    "[[route]]\nservice = \"a\"\nsplit = [{ weight = 95 }, { service = \"a\", weight = 5 }, { weight = \"5%\", versoin = \"2\" }]",
+    "[[route]]\nservice = \"a\"\nsticky = true\nsplit = { version = \"2\" }",
+    "[[route]]\nservice = \"a\"\nsticky = { cokie = \"a\", ttl = \"0s\", path = \"a;b\" }",
+    "[[route]]\nservice = \"a\"\nsticky = { cookie = \"a b\", path = \"/a;b\" }",
+    "[[route]]\nservice = \"a\"\nmirror = { percent = 101 }\nrate_limit = { per = \"2days\", burst = 0 }",
+    "[[route]]\nservice = \"a\"\nfault = { delay_percent = 5, abort = 200 }",
+    "[[route]]\nservice = \"a\"\nfault = {}\nfalt = {}",
+    "[registry]\nurl = \"fixed:greeter=127.0.0.1:1\"\n[[route]]\nservice = \"greeter\"\nmirror = { service = \"greter\" }\nsplit = [{ service = \"greetr\", weight = 1 }]",
     "[log]\nlevel = \"verbose\"\nformat = \"jsn\"",
     "[access_log]\nenabled = true\npath = \"\"\nqueue = 1979-05-27",
     "workers = \nadmin = {\n[log\nlevel = 'info'",

@@ -95,7 +95,7 @@ fn mistakes_name_culprit_and_cure() {
         ),
         (
             "[[route]]\nservice = \"a\"\nfailover = \"a\"",
-            "a would take its own place in the end; write another service",
+            "the route would take its own place in the end; write another service",
         ),
     ] {
         let said = mistakes(text);

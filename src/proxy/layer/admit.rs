@@ -1,13 +1,15 @@
-//! Admit: refuses at once what would be one request in flight too many.
+//! Admit: lets no request more be in flight than may be; the next ones wait in line a while, or are refused at once.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use http::Response;
+use tokio::time::{Instant, timeout_at};
 use tower::{Layer, Service};
 
 use super::{Answer, always_ready};
 use crate::body::Body;
+use crate::proxy::admission::{Entry, Ticket};
 use crate::proxy::error::ProxyError;
 use crate::proxy::request::Routed;
 use crate::proxy::worker::Worker;
@@ -41,7 +43,8 @@ where
             Response = Response<Body>,
             Error = ProxyError,
             Future = Answer<Response<Body>, ProxyError>,
-        >,
+        > + Clone
+        + 'static,
 {
     type Response = Response<Body>;
     type Error = ProxyError;
@@ -52,13 +55,34 @@ where
     }
 
     fn call(&mut self, routed: Routed) -> Self::Future {
-        let limit = self.worker.shared.settings.requests_max;
-        let in_flight = self.worker.shared.metrics.proxy.requests_in_flight.get();
-        if usize::try_from(in_flight).is_ok_and(|in_flight| in_flight > limit) {
-            return Box::pin(std::future::ready(Err(ProxyError::Overloaded { limit })));
+        match self.worker.shared.admission.enter() {
+            Entry::Free => self.inner.call(routed),
+            Entry::Full => {
+                let limit = self.worker.shared.settings.requests_max;
+                Box::pin(std::future::ready(Err(ProxyError::Overloaded { limit })))
+            }
+            Entry::Wait(ticket) => {
+                let (mut inner, worker) = (self.inner.clone(), Rc::clone(&self.worker));
+                Box::pin(async move {
+                    wait(ticket, &worker).await?;
+                    inner.call(routed).await
+                })
+            }
         }
-        self.inner.call(routed)
     }
+}
+
+/// Waits in line.
+async fn wait(ticket: Ticket, worker: &Worker) -> Result<(), ProxyError> {
+    let metrics = &worker.shared.metrics.proxy;
+    let limit = worker.shared.settings.queue_timeout;
+    let begun = Instant::now();
+    let called = timeout_at(begun + limit, ticket).await;
+    metrics.admission_wait_seconds.observe(begun.elapsed().as_secs_f64());
+    called.map_err(|_| {
+        metrics.admission_timeouts_total.inc();
+        ProxyError::QueueTimeout { limit }
+    })
 }
 
 #[cfg(test)]
@@ -79,5 +103,42 @@ mod tests {
         inner.then(|_| Ok(answer(200)));
         assert_eq!(admit.call(second).await.unwrap().status(), 200);
         assert_eq!(bed.metrics().proxy.requests_in_flight.get(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waits_is_called_when_another_ends_or_told_that_it_took_too_long() {
+        let settings = Settings { requests_max: 1, queue_max: 2, ..Settings::default() };
+        let patience = settings.queue_timeout;
+        let bed = Bed::with(settings);
+        let inner = Played::new();
+        let mut admit = AdmitLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        let first = bed.get();
+        let (second, third) = (admit.call(bed.get()), admit.call(bed.get()));
+        let fourth = admit.call(bed.get()).await.unwrap_err();
+        assert!(matches!(fourth, ProxyError::Overloaded { limit: 1 }), "{fourth}");
+        let begun = Instant::now();
+        let late = second.await.unwrap_err();
+        assert!(matches!(late, ProxyError::QueueTimeout { limit } if limit == patience), "{late}");
+        assert!(begun.elapsed() >= patience);
+        drop(first);
+        inner.then(|_| Ok(answer(200)));
+        assert_eq!(third.await.unwrap().status(), 200);
+        let metrics = &bed.metrics().proxy;
+        assert_eq!((metrics.admission_waiting.get(), metrics.admission_timeouts_total.get()), (0, 1));
+        assert_eq!(metrics.admission_wait_seconds.get_sample_count(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_client_that_goes_away_leaves_the_line() {
+        let bed = Bed::with(Settings { requests_max: 1, queue_max: 2, ..Settings::default() });
+        let inner = Played::new();
+        let mut admit = AdmitLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        let first = bed.get();
+        let (second, third) = (admit.call(bed.get()), admit.call(bed.get()));
+        drop(second);
+        assert_eq!(bed.metrics().proxy.admission_waiting.get(), 1);
+        drop(first);
+        inner.then(|_| Ok(answer(200)));
+        assert_eq!(third.await.unwrap().status(), 200);
     }
 }

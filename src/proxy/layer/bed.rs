@@ -19,13 +19,13 @@ use crate::clock::Moment;
 use crate::drain::Drain;
 use crate::endpoint::{Care, Endpoint, Group, Memory};
 use crate::provider::Provider;
-use crate::proxy::Settings;
 use crate::proxy::client::Client;
 use crate::proxy::directory::Bound;
 use crate::proxy::record::Record;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned, Routed};
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::{Pseudonym, Shared, Worker};
+use crate::proxy::{Admission, Settings};
 use crate::route::{Limits, Naming, Rules, Table};
 use crate::telemetry::access::{self, AccessLog};
 use crate::telemetry::metrics::Metrics;
@@ -36,7 +36,7 @@ pub(super) struct Bed {
     pub(super) worker: Rc<Worker>,
     pub(super) client: Rc<Client>,
     pub(super) limits: Limits,
-    pub(super) failover: Vec<Claim>,
+    pub(super) rules: Rules,
     pub(super) care: Care,
 }
 
@@ -48,7 +48,9 @@ impl Bed {
     pub(super) fn with(settings: Settings) -> Self {
         let (clock, metrics) = (Clock::start(), Metrics::new());
         let drain = Drain::new();
+        let admission = Admission::new(settings.requests_max, settings.queue_max, Arc::clone(&metrics));
         let shared = Shared {
+            admission,
             settings,
             dialler: Dialler::new(upstream::Settings::default(), drain.clone(), Arc::clone(&metrics)),
             table: ArcSwap::from_pointee(Table::new(Vec::new(), Naming::default())),
@@ -62,9 +64,9 @@ impl Bed {
         };
         let worker = Worker::new(Arc::new(shared), 0);
         let peer = ([127, 0, 0, 1], 1).into();
-        let client = Client::new(peer, None, worker.private_pools(), Rc::clone(&worker.tick));
-        let (limits, care) = (Limits::default(), Care::default());
-        Self { worker, client, limits, failover: Vec::new(), care }
+        let client = Client::new(peer, None, true, worker.private_pools(), Rc::clone(&worker.tick));
+        let (limits, rules, care) = Default::default();
+        Self { worker, client, limits, rules, care }
     }
 
     pub(super) fn metrics(&self) -> &Metrics {
@@ -85,7 +87,7 @@ impl Bed {
             client: Rc::clone(&self.client),
             record,
             bound,
-            rules: Arc::new(Rules { limits: self.limits.clone(), failover: self.failover.clone().into() }),
+            rules: Arc::new(Rules { limits: self.limits.clone(), ..self.rules.clone() }),
             key: None,
             wish: None,
             exchange: Exchange::Plain,

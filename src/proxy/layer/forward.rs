@@ -20,7 +20,7 @@ use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
 use crate::proxy::takeover::{Hold, Takeover, begin_stream};
 use crate::proxy::time_left;
 use crate::proxy::worker::Worker;
-use crate::upstream::{Arrival, SendCause, SendError};
+use crate::upstream::{Arrival, SendCause, SendError, Sending};
 
 /// Sends attempts.
 #[derive(Clone, Debug)]
@@ -47,11 +47,12 @@ impl Service<Attempt> for Forward {
         }
         Box::pin(async move {
             let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, .. } = attempt;
+            let sending = Sending { reuse, repeats: attempt.repeats, begun: attempt.begun };
             shape(&mut message, &endpoint.provider);
             // A Go Micro server answers with the headers of its connection's first request, and takes
             // every client's ids for the same: its connections are never shared between clients.
             let pools = if protocol == Protocol::Mucp { &client.private } else { &worker.pools };
-            let sent = pools.send(&endpoint, message, reuse, record.moment());
+            let sent = pools.send(&endpoint, message, sending);
             let mut response = match limit {
                 None => sent.await.map_err(failed)?,
                 Some(limit) => match tokio::time::timeout(limit, sent).await {
@@ -79,7 +80,7 @@ fn failed(error: SendError) -> Failure<Returned> {
     let SendError { cause, arrival, request } = error;
     let is_final = matches!(cause, SendCause::Malformed { .. } | SendCause::RequestBody { .. });
     let never_arrived = arrival == Arrival::Never;
-    let elsewhere = matches!(cause, SendCause::Connect(_) | SendCause::Full { .. });
+    let elsewhere = !matches!(cause, SendCause::Stale { .. });
     let again = (!is_final).then_some(Returned { message: request, elsewhere, never_arrived });
     Failure { error: cause.into(), again }
 }

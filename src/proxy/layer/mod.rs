@@ -4,14 +4,18 @@ pub mod admit;
 #[cfg(test)]
 mod bed;
 pub mod deadline;
+pub mod fault;
 pub mod forward;
 mod line;
+pub mod mirror;
 pub mod observe;
+pub mod rate;
 pub mod report;
 pub mod rescue;
 pub mod retry;
 pub mod route;
 pub mod select;
+pub mod sticky;
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -19,7 +19,7 @@ use crate::proxy::outcome::{Judged, of_end, of_head};
 use crate::proxy::record::Record;
 use crate::proxy::request::{Attempt, Failure, Returned};
 use crate::proxy::worker::Worker;
-use crate::upstream::SendCause;
+use crate::upstream::{ConnectError, SendCause};
 
 /// Tells endpoints how attempts went.
 #[derive(Clone, Debug)]
@@ -153,8 +153,16 @@ impl Told {
             Outcome::Late
         } else if let ProxyError::Send(cause) = error {
             match cause {
+                // That is not the endpoint's fault.
+                SendCause::Connect(ConnectError::Lacking { .. }) => return,
                 SendCause::Connect(_) => Outcome::Unreachable,
-                SendCause::Closed { .. } => {
+                SendCause::Refused { .. } => Outcome::Busy { pause: None },
+                // What is sent again on a new connection shows how the endpoint is.
+                SendCause::Stale { repeats: true, .. } => {
+                    self.worker.shared.metrics.proxy.upstream_resets_total.inc();
+                    return;
+                }
+                SendCause::Closed { .. } | SendCause::Stale { .. } => {
                     self.worker.shared.metrics.proxy.upstream_resets_total.inc();
                     Outcome::Broken
                 }
@@ -239,7 +247,6 @@ mod tests {
     use super::*;
     use crate::proxy::layer::bed::{Bed, Played, answer};
     use crate::proxy::layer::select::SelectLayer;
-    use crate::upstream::ConnectError;
 
     type Inner = Played<Attempt, Failure<Returned>>;
 

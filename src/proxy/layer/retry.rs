@@ -62,7 +62,7 @@ struct Again {
     elsewhere: bool,
     /// Whether there is a pause before it. What never arrived goes on at once: another provider is not burdened by it.
     waits: bool,
-    /// Whether no provider has more to do for it: an idle connection proved stale before anything was sent on it.
+    /// Whether it counts as no retry: an idle connection proved stale, and the next one is new.
     is_free: bool,
 }
 
@@ -160,7 +160,7 @@ where
             outcome => told.note(outcome),
         }
         let Some(Again { cause, message, elsewhere, waits, is_free }) = again.take() else { break };
-        if left == 0 || course.left().is_zero() {
+        if left == 0 && !is_free || course.left().is_zero() {
             break;
         }
         if !is_free && !course.withdraw() {
@@ -178,11 +178,15 @@ where
         is_made |= course.went();
         if is_made {
             tracing::debug!(service = %course.bound.service(), cause = cause.as_str(), "sent again");
-            metrics.retries_total.inc(cause);
-            left -= 1;
-        } else if !is_free {
+        }
+        match (is_free, is_made) {
+            (true, _) => {}
+            (false, true) => {
+                metrics.retries_total.inc(cause);
+                left -= 1;
+            }
             // Nobody was left to have it.
-            course.give_back();
+            (false, false) => course.give_back(),
         }
         let Some(ended) = ended else { break };
         outcome = ended;

@@ -1,25 +1,27 @@
 //! Route: finds which subscription a request goes to, and puts the request into the form in which it will be sent.
 
+mod aim;
+
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Method, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Response, Uri, Version};
 use tower::{Layer, Service};
 
 use super::{Answer, always_ready};
 use crate::body::Body;
-use crate::provider::ServiceName;
-use crate::proxy::directory::Bound;
+use crate::proxy::client::Client;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers::{self, X_REQUEST_ID};
 use crate::proxy::request::{Exchange, Request, Routed};
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::Worker;
-use crate::route::{Asked, Rules, Target};
+use crate::route::{Asked, Keyed, Rules, Target, overrides};
 use crate::upstream::Reuse;
+use aim::Aim;
 
 /// Finds where requests go.
 #[derive(Clone, Debug)]
@@ -45,8 +47,9 @@ pub struct Route<S> {
 
 /// Where a request goes, and what is changed before.
 struct Destination {
-    bound: Rc<Bound>,
+    aim: Aim,
     rules: Arc<Rules>,
+    key: Option<u64>,
     path: Option<PathAndQuery>,
     host: Option<HeaderValue>,
 }
@@ -95,11 +98,13 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     if go_micro {
         client.set_go_micro();
     }
-    let found = find(&message, client.bound.as_ref(), worker);
-    let (Destination { bound, rules, path, host }, via) = found?;
+    let (Destination { aim, rules, key, path, host }, via) = find(&message, &client, worker)?;
+    let Aim { bound, wish, part } = aim;
     bound.subscription.touch(record.moment());
     record.via.set(Some(via));
     record.bound.replace(Some(Rc::clone(&bound)));
+    record.part.replace(part);
+    take_out(&rules, message.headers_mut());
 
     let received = message.version();
     let exchange = if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && received == Version::HTTP_11 {
@@ -130,8 +135,8 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
         record,
         bound,
         rules,
-        key: None,
-        wish: None,
+        key,
+        wish,
         exchange,
         tried,
         elsewhere: false,
@@ -166,38 +171,36 @@ fn check(message: &http::Request<Body>, traits: Traits, worker: &Worker) -> Resu
 
 fn find(
     message: &http::Request<Body>,
-    bound: Option<&ServiceName>,
+    client: &Client,
     worker: &Worker,
 ) -> Result<(Destination, &'static str), ProxyError> {
-    let shared = &worker.shared;
     let mut table = worker.table.borrow_mut();
     let table = table.load();
-    let uri = message.uri();
+    worker.directory.heed(table);
+    let (uri, headers, bound) = (message.uri(), message.headers(), client.bound.as_ref());
     let authority = uri.authority().map(http::uri::Authority::as_str);
-    let host = authority.or_else(|| message.headers().get(HOST).and_then(|host| host.to_str().ok()));
-    let asked = Asked { method: message.method(), host, path: uri.path(), headers: message.headers(), bound };
-    let found = table.find(&asked)?;
-    let (catalog, metrics) = (&shared.catalog, &shared.metrics);
-    let (bound, host) = match &found.target {
-        Target::Route(route) => {
-            (worker.directory.claimed(&route.claim, catalog, metrics)?, route.rewrite.host.clone())
-        }
-        Target::Named(name) => {
-            let bound = match worker.directory.named(name) {
-                Some(bound) => bound,
-                None => {
-                    let service = name
-                        .parse()
-                        .map_err(|cause| ProxyError::BadService { name: name.clone().into_owned(), cause })?;
-                    worker.directory.subscribe(&table.naming().claim(service), catalog, metrics)?
-                }
-            };
-            (bound, None)
-        }
+    let host = authority.or_else(|| headers.get(HOST).and_then(|host| host.to_str().ok()));
+    let found = table.find(&Asked { method: message.method(), host, path: uri.path(), headers, bound })?;
+    let keyed = || Keyed { headers, path: uri.path(), query: uri.query(), client: client.peer.ip() };
+    let key = found.rules.key.as_ref().and_then(|key| key.hash(&keyed()));
+    let aim = Aim::take(&found, table, headers, client, key, worker)?;
+    let host = match &found.target {
+        Target::Route(route) => route.rewrite.host.clone(),
+        Target::Named(_) => None,
     };
     let path = found.path(uri.path());
     let path = (path != uri.path()).then(|| with_query(&path, uri.query())).flatten();
-    Ok((Destination { bound, rules: Arc::clone(found.rules), path, host }, found.via.as_str()))
+    Ok((Destination { aim, rules: Arc::clone(found.rules), key, path, host }, found.via.as_str()))
+}
+
+/// Takes out what is between the client and this proxy.
+fn take_out(rules: &Rules, headers: &mut HeaderMap) {
+    if rules.overrides {
+        overrides::take_out(headers);
+    }
+    if let Some(sticky) = &rules.sticky {
+        sticky.take_out(headers);
+    }
 }
 
 fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {

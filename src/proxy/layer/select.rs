@@ -184,6 +184,12 @@ where
         begun: Instant,
     ) -> Answer<Response<Body>, Failure<Returned>> {
         let Routed { message, traits, client, record, rules, exchange, reuse, deadline, .. } = routed;
+        let retries = &rules.limits.retries;
+        // A body may be longer than what is kept of it.
+        let repeats = retries.max > 0
+            && retries.idempotent
+            && (retries.harmless || message.method().is_idempotent())
+            && message.body().is_empty();
         record.attempts.set(record.attempts.get().saturating_add(1));
         record.endpoint.replace(Some(endpoint.memory.clone()));
         self.inner.call(Attempt {
@@ -196,6 +202,7 @@ where
             endpoint,
             exchange,
             reuse,
+            repeats,
             begun,
             limit: rules.limits.attempt_timeout,
             deadline,
@@ -266,7 +273,7 @@ mod tests {
         };
         let far = bed.list_at(&bind("far"), &[3]);
         bed.list_at(&bind("nobody"), &[]);
-        bed.failover = vec![claim("nobody"), claim("far")];
+        bed.rules.failover = [claim("nobody"), claim("far")].into();
         let (mut select, inner) = select(&bed);
         let mut goes_to = async |routed: Routed, port: u64| {
             let record = Rc::clone(&routed.record);
@@ -299,7 +306,7 @@ mod tests {
         let shared = &bed.worker.shared;
         let far = bed.worker.directory.claimed(&claim, &shared.catalog, &shared.metrics).unwrap();
         bed.list_at(&far, &[3]);
-        bed.failover = vec![claim];
+        bed.rules.failover = [claim].into();
         let (mut select, inner) = select(&bed);
         endpoints[0].memory.fail_to_connect(bed.worker.shared.clock.now(), 0.5);
         let mut numbers = Vec::new();

@@ -8,6 +8,7 @@ mod recorder;
 mod retries;
 mod sample;
 mod shadow;
+mod traffic;
 
 use std::fmt;
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub use recorder::Recorder;
 pub use retries::{HedgeCounter, HedgeResult, RetryCause, RetryCounter};
 pub use sample::{EndpointSample, ServiceSample};
 pub use shadow::ShadowSample;
+pub use traffic::{Mirrored, TrafficMetrics};
 
 use crate::provider::ServiceName;
 use name::Names;
@@ -52,6 +54,8 @@ pub struct Metrics {
     pub catalog: CatalogMetrics,
     /// Of what is announced. Written by announcing.
     pub announce: AnnounceMetrics,
+    /// Of what routes do with requests beside sending them on. Written by workers.
+    pub traffic: TrafficMetrics,
     requests: Arc<Requests>,
     dropped_lines: Mutex<Vec<DroppedLines>>,
     registry: Registry,
@@ -71,6 +75,7 @@ impl Metrics {
             proxy: ProxyMetrics::new(&names),
             catalog: CatalogMetrics::new(&names),
             announce: AnnounceMetrics::new(&names),
+            traffic: TrafficMetrics::new(&names),
             requests: Arc::new(Requests::new(&names)),
             dropped_lines: Mutex::default(),
             registry: names.into_registry(),
@@ -91,6 +96,7 @@ impl Metrics {
     /// Drops the series of a service that is no longer followed.
     pub fn forget(&self, service: &ServiceName) {
         self.requests.forget(service);
+        self.traffic.forget(service);
     }
 
     /// What counts a task that panicked, at each call.
@@ -145,6 +151,9 @@ mod tests {
         recorder.detour("spill");
         recorder.flush();
         metrics.recorder_without_service().record(404, Some("no_route"), Duration::ZERO);
+        metrics.traffic.split("api", "greeter[version=2]").inc();
+        metrics.traffic.mirrored(&"greeter".parse().unwrap(), Mirrored::TooLarge).inc();
+        metrics.traffic.fault("delay").inc();
         metrics.catalog.skipped("malformed").inc();
         metrics.proxy.ejections("in_a_row").inc();
         metrics.announce.changed("announced").inc();
@@ -241,7 +250,8 @@ mod tests {
         let service = "greeter".parse().unwrap();
         metrics.forget(&service);
         let text = metrics.render(&[]);
-        assert!(!text.contains("10.0.0.1:80") && !text.contains("greeter"), "{text}");
+        let is_of_it = |line: &str| line.contains("\"greeter\"") || line.contains("10.0.0.1:80");
+        assert!(!text.lines().any(is_of_it), "{text}");
     }
 
     /// The checker that ships with Prometheus has nothing to say; where it is not installed, the names alone are compared.

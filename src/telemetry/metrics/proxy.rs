@@ -1,7 +1,8 @@
 //! Metrics of requests and connections.
 
-use prometheus::{IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
+use super::REQUEST_BUCKETS;
 use super::name::Names;
 use super::retries::{HedgeCounter, RetryCounter};
 
@@ -16,6 +17,12 @@ pub struct ProxyMetrics {
     pub connections_refused_total: IntCounter,
     /// Requests begun whose response has not ended.
     pub requests_in_flight: IntGauge,
+    /// Requests that wait for one in flight to end.
+    pub admission_waiting: IntGauge,
+    /// Requests for which none ended in time.
+    pub admission_timeouts_total: IntCounter,
+    /// How long requests waited, of those that had to.
+    pub admission_wait_seconds: Histogram,
     /// Requests whose client went away before the response had ended.
     pub requests_abandoned_total: IntCounter,
     /// Connections to endpoints open now.
@@ -26,6 +33,8 @@ pub struct ProxyMetrics {
     pub upstream_dial_failures_total: IntCounter,
     /// Connections to endpoints that broke while an answer was awaited or under way.
     pub upstream_resets_total: IntCounter,
+    /// Idle connections to endpoints that proved to be closed when a request was sent on them.
+    pub upstream_stale_total: IntCounter,
     /// Attempts after the first one of their request.
     pub retries_total: RetryCounter,
     /// Requests not sent again because the budget of their service was used up.
@@ -58,6 +67,12 @@ impl ProxyMetrics {
                 "Client connections closed at once because too many were open.",
             ),
             requests_in_flight: gauge("requests_in_flight", "Requests whose response has not ended."),
+            admission_waiting: gauge("admission_waiting", "Requests that wait for one in flight to end."),
+            admission_timeouts_total: counter(
+                "admission_timeouts_total",
+                "Requests that waited there in vain.",
+            ),
+            admission_wait_seconds: waits(names),
             requests_abandoned_total: counter(
                 "requests_abandoned_total",
                 "Requests whose client went away before the response had ended.",
@@ -74,6 +89,10 @@ impl ProxyMetrics {
             upstream_resets_total: counter(
                 "upstream_resets_total",
                 "Connections to endpoints that broke while an answer was awaited or under way.",
+            ),
+            upstream_stale_total: counter(
+                "upstream_stale_total",
+                "Idle connections to endpoints that proved to be closed when a request was sent on them.",
             ),
             retries_total: RetryCounter::new(names),
             retry_budget_exhausted_total: counter(
@@ -110,4 +129,9 @@ impl ProxyMetrics {
     pub fn ejections(&self, cause: &'static str) -> IntCounter {
         self.ejections.with_label_values(&[cause])
     }
+}
+
+fn waits(names: &Names) -> Histogram {
+    let help = "How long requests waited for one in flight to end, of those that had to.";
+    names.histogram("admission_wait_seconds", help, &REQUEST_BUCKETS)
 }

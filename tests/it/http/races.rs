@@ -54,7 +54,7 @@ async fn what_may_have_arrived_is_sent_again_only_if_that_is_harmless() {
     drop(provider);
     let heard = client.hear_head().await;
     assert_eq!(status(&heard), 502);
-    assert!(line(&heard, "proxy-status").unwrap().contains("details=\"connection_closed\""), "{heard}");
+    assert!(line(&heard, "proxy-status").unwrap().contains("details=\"connection_stale\""), "{heard}");
     assert_eq!(played.proxy.metrics.proxy.upstream_resets_total.get(), 2, "of a GET and of a POST");
     // The next connection that comes is the next request's.
     client.say(get("x-next: 1\r\n")).await;

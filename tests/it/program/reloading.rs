@@ -126,3 +126,26 @@ async fn another_zone_takes_effect_at_once() {
     }
     assert!(!it.program.log().contains("zone, "), "nothing waits for the next start");
 }
+
+#[tokio::test]
+async fn what_is_declared_of_a_service_changes_for_those_who_name_it() {
+    let it = Reloaded::start().await;
+    let declared = |version: u8| {
+        let (a, b) = (it.echoes[0].address(), it.echoes[1].address());
+        format!(
+            "[registry.services]\nx = [{{ address = \"{a}\", version = \"1\" }}, {{ address = \"{b}\", version = \"2\" }}]\n\
+             [[service]]\nname = \"x\"\nversion = \"{version}\"\n"
+        )
+    };
+    // The registry is another one, so this takes a start.
+    write(&it.file, &declared(1));
+    let program = Program::run(&["--config", it.file.to_str().unwrap()]).await;
+    for version in [1, 2, 1] {
+        write(&it.file, &declared(version));
+        let port = it.echoes[usize::from(version) - 1].address().port();
+        at_last("requests arrive there", async || {
+            told(&get(program.listeners()[0], "/x").await)["port"] == u64::from(port)
+        })
+        .await;
+    }
+}

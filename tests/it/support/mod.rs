@@ -7,6 +7,8 @@ pub(crate) mod consul;
 pub(crate) mod dns;
 pub(crate) mod etcd;
 pub(crate) mod expiry;
+pub(crate) mod fickle;
+pub(crate) mod frames;
 pub(crate) mod gate;
 pub(crate) mod light;
 pub(crate) mod load;

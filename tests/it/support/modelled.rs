@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rand::RngExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -27,9 +28,9 @@ pub(crate) struct Modelled {
 struct Model {
     /// How long an answer takes, in microseconds.
     micros: AtomicU64,
-    /// How long every so-manieth takes in its place; 0: there is none such.
+    /// How long one answer in so many takes in its place, by chance; 0: none does.
     tail_micros: AtomicU64,
-    tail_every: AtomicUsize,
+    tail_one_in: AtomicUsize,
     requests: AtomicUsize,
 }
 
@@ -69,7 +70,7 @@ impl Modelled {
     /// From the next request on one answer in so many takes this time.
     pub(crate) fn lags(&self, time: Duration, one_in: usize) {
         self.model.tail_micros.store(u64::try_from(time.as_micros()).unwrap(), Ordering::Relaxed);
-        self.model.tail_every.store(one_in, Ordering::Relaxed);
+        self.model.tail_one_in.store(one_in, Ordering::Relaxed);
     }
 
     /// Requests that came.
@@ -86,9 +87,10 @@ async fn serve(listener: TcpListener, model: Arc<Model>) {
         let service = service_fn(move |_| {
             let model = Arc::clone(&model);
             async move {
-                let number = model.requests.fetch_add(1, Ordering::Relaxed) + 1;
-                let every = model.tail_every.load(Ordering::Relaxed);
-                let lags = every > 0 && number.is_multiple_of(every);
+                model.requests.fetch_add(1, Ordering::Relaxed);
+                // By chance: providers that lag in step would all be slow at the same moment under round robin.
+                let one_in = model.tail_one_in.load(Ordering::Relaxed);
+                let lags = one_in > 0 && rand::rng().random_range(0..one_in) == 0;
                 let micros = if lags { &model.tail_micros } else { &model.micros };
                 tokio::time::sleep(Duration::from_micros(micros.load(Ordering::Relaxed))).await;
                 let response = Response::new(Full::new(Bytes::from_static(b"ok")));

@@ -193,7 +193,7 @@ impl Course {
             Some(message) => self.restored(message),
             None => self.spare.as_ref()?.again()?,
         };
-        // A new connection that broke is no stale one.
+        // A new connection is never stale.
         let elsewhere = elsewhere || self.reuse == Reuse::Fresh;
         if elsewhere {
             self.reuse = Reuse::Idle;
@@ -208,7 +208,7 @@ impl Course {
             message,
             elsewhere: false,
             waits: !never_arrived && elsewhere,
-            is_free: never_arrived && !elsewhere,
+            is_free: !elsewhere,
         })
     }
 
@@ -241,6 +241,10 @@ fn cause(error: &ProxyError, never_arrived: bool) -> RetryCause {
     match cause {
         SendCause::Connect(_) => RetryCause::Unreachable,
         SendCause::Full { .. } => RetryCause::Full,
-        SendCause::Closed { .. } | SendCause::Malformed { .. } | SendCause::RequestBody { .. } => otherwise,
+        SendCause::Closed { .. }
+        | SendCause::Stale { .. }
+        | SendCause::Refused { .. }
+        | SendCause::Malformed { .. }
+        | SendCause::RequestBody { .. } => otherwise,
     }
 }

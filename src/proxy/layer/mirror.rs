@@ -1,0 +1,278 @@
+//! Mirror: sends copies of requests to a second service, beside the request and without it noticing.
+
+use std::cell::RefCell;
+use std::fmt;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{EXPECT, HeaderName, HeaderValue};
+use http::{Request, Response};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use tokio::time::Instant;
+use tower::{Layer, Service};
+
+use super::{Answer, always_ready};
+use crate::body::Body;
+use crate::proxy::client::Client;
+use crate::proxy::directory::Bound;
+use crate::proxy::error::ProxyError;
+use crate::proxy::record::Record;
+use crate::proxy::request::{Exchange, Routed};
+use crate::proxy::traits::Traits;
+use crate::proxy::worker::Worker;
+use crate::route::Rules;
+use crate::telemetry::metrics::Mirrored;
+use crate::upstream::Reuse;
+
+/// What tells a copy from a request. Who has it is not copied again, so that mirrors that face each other come to an end.
+const X_WAYSIDE_MIRROR: HeaderName = HeaderName::from_static("x-wayside-mirror");
+
+/// Bytes of a body that is held for a copy, as of one that is kept for another attempt.
+const BODY_MAX: usize = 64 * 1024;
+
+/// Copies held or on their way in this process: at most 16 MiB of bodies.
+const COPIES_MAX: i64 = 256;
+
+/// How one copy is sent: what tries, chooses, reports and forwards, without what is around that for requests.
+type Aside = Rc<dyn Fn(Routed) -> Answer<Response<Body>, ProxyError>>;
+
+/// Copies requests.
+#[derive(Clone)]
+pub struct MirrorLayer {
+    worker: Rc<Worker>,
+    aside: Aside,
+}
+
+impl MirrorLayer {
+    /// A layer that sends copies through this service.
+    pub fn new<S>(worker: Rc<Worker>, aside: S) -> Self
+    where
+        S: Service<
+                Routed,
+                Response = Response<Body>,
+                Error = ProxyError,
+                Future = Answer<Response<Body>, ProxyError>,
+            > + Clone
+            + 'static,
+    {
+        Self { worker, aside: Rc::new(move |copy| aside.clone().call(copy)) }
+    }
+}
+
+impl<S> Layer<S> for MirrorLayer {
+    type Service = Mirroring<S>;
+
+    fn layer(&self, inner: S) -> Mirroring<S> {
+        Mirroring { inner, copies: self.clone() }
+    }
+}
+
+impl fmt::Debug for MirrorLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MirrorLayer").finish_non_exhaustive()
+    }
+}
+
+/// See [`MirrorLayer`].
+#[derive(Clone, Debug)]
+pub struct Mirroring<S> {
+    inner: S,
+    copies: MirrorLayer,
+}
+
+impl<S> Service<Routed> for Mirroring<S>
+where
+    S: Service<
+            Routed,
+            Response = Response<Body>,
+            Error = ProxyError,
+            Future = Answer<Response<Body>, ProxyError>,
+        >,
+{
+    type Response = Response<Body>;
+    type Error = ProxyError;
+    type Future = Answer<Response<Body>, ProxyError>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        always_ready(cx)
+    }
+
+    fn call(&mut self, mut routed: Routed) -> Self::Future {
+        if routed.rules.mirror.is_some() {
+            self.copies.offer(&mut routed);
+        }
+        self.inner.call(routed)
+    }
+}
+
+impl MirrorLayer {
+    /// Copies a request, if it is one of those that are to be copied, once its body is known.
+    fn offer(&self, routed: &mut Routed) {
+        let Some(mirror) = &routed.rules.mirror else { return };
+        let is_copy = routed.message.headers().contains_key(X_WAYSIDE_MIRROR);
+        let worker = &self.worker;
+        if routed.exchange != Exchange::Plain || is_copy || !mirror.share.has(worker.luck()) {
+            return;
+        }
+        let (shared, claim) = (&worker.shared, &mirror.claim);
+        let count = |result| shared.metrics.traffic.mirrored(&claim.service, result).inc();
+        if routed.message.body().size_hint().lower() > BODY_MAX as u64 {
+            return count(Mirrored::TooLarge);
+        }
+        if shared.metrics.traffic.mirrors_in_flight.get() >= COPIES_MAX {
+            return count(Mirrored::NoRoom);
+        }
+        let Ok(bound) = worker.directory.claimed(claim, &shared.catalog, &shared.metrics) else {
+            return count(Mirrored::Failed);
+        };
+        let copy = Copy {
+            message: copy_of(&routed.message),
+            traits: routed.traits,
+            rules: Arc::clone(&routed.rules),
+            key: routed.key,
+            bound,
+            aside: Rc::clone(&self.aside),
+            place: Place::take(worker),
+        };
+        let body = routed.message.body_mut();
+        if body.is_empty() { copy.send(Bytes::new()) } else { copy.await_body(body) }
+    }
+}
+
+/// The head of a request, for a copy. Trailers are not copied: nothing but gRPC answers has any.
+fn copy_of(message: &Request<Body>) -> Box<Request<Body>> {
+    let mut copy = Request::new(Body::empty());
+    *copy.method_mut() = message.method().clone();
+    *copy.uri_mut() = message.uri().clone();
+    *copy.version_mut() = message.version();
+    *copy.headers_mut() = message.headers().clone();
+    // The body is there already.
+    copy.headers_mut().remove(EXPECT);
+    copy.headers_mut().insert(X_WAYSIDE_MIRROR, HeaderValue::from_static("1"));
+    Box::new(copy)
+}
+
+/// The copy of one request.
+struct Copy {
+    message: Box<Request<Body>>,
+    traits: Traits,
+    rules: Arc<Rules>,
+    key: Option<u64>,
+    bound: Rc<Bound>,
+    aside: Aside,
+    place: Place,
+}
+
+impl Copy {
+    /// Sends it when the body has passed; not when that is too large, or breaks off.
+    fn await_body(self, body: &mut Body) {
+        let held = Rc::new(RefCell::new(Some((self, BytesMut::new()))));
+        let seen = Rc::clone(&held);
+        body.tap(move |data| {
+            let mut seen = seen.borrow_mut();
+            match seen.take() {
+                Some((copy, bytes)) if bytes.len() + data.len() > BODY_MAX => copy.end(Mirrored::TooLarge),
+                Some((copy, mut bytes)) => {
+                    bytes.extend_from_slice(data);
+                    *seen = Some((copy, bytes));
+                }
+                None => {}
+            }
+        });
+        body.on_end(move |end| match held.take() {
+            Some((copy, bytes)) if end.complete => copy.send(bytes.freeze()),
+            Some((copy, _)) => copy.end(Mirrored::Incomplete),
+            None => {}
+        });
+    }
+
+    fn end(&self, result: Mirrored) {
+        self.place.0.shared.metrics.traffic.mirrored(self.bound.service(), result).inc();
+    }
+
+    /// Sends it with this body, in a task of its own, which is dropped when the drain begins.
+    fn send(self, body: Bytes) {
+        let drain = self.place.0.shared.drain.clone();
+        if drain.has_begun() {
+            return;
+        }
+        let end = drain.clone();
+        drain.spawn_local("mirror", async move {
+            tokio::select! {
+                () = end.begun() => {}
+                () = self.run(body) => {}
+            }
+        });
+    }
+
+    async fn run(mut self, body: Bytes) {
+        *self.message.body_mut() = Body::from(body);
+        let deadline = Instant::now() + self.rules.limits.request_timeout;
+        let sent = tokio::time::timeout_at(deadline, self.attempt(deadline)).await;
+        self.end(sent.unwrap_or(Mirrored::Late));
+    }
+
+    /// Sends it, and reads the answer to its end.
+    async fn attempt(&mut self, deadline: Instant) -> Mirrored {
+        let routed = self.routed(deadline);
+        let mut response = match (self.aside)(routed).await {
+            Ok(response) => response,
+            Err(error) => {
+                tracing::debug!(service = %self.bound.service(), %error, "a copy was not answered");
+                return Mirrored::Failed;
+            }
+        };
+        while let Some(frame) = response.body_mut().frame().await {
+            if frame.is_err() {
+                return Mirrored::Failed;
+            }
+        }
+        if response.status().is_server_error() { Mirrored::Failed } else { Mirrored::Answered }
+    }
+
+    /// As the layers know it, with a client that is nobody: connections of its own to Go Micro servers end with it.
+    fn routed(&mut self, deadline: Instant) -> Routed {
+        let worker = &self.place.0;
+        let nobody = ([0, 0, 0, 0], 0).into();
+        let client = Client::new(nobody, None, false, worker.private_pools(), Rc::clone(&worker.tick));
+        self.bound.subscription.touch(worker.tick.now());
+        Routed {
+            message,
+            traits: self.traits,
+            record: Record::begin_copy(worker, &client),
+            client,
+            bound: Rc::clone(&self.bound),
+            rules: Arc::clone(&self.rules),
+            key: self.key,
+            wish: None,
+            exchange: Exchange::Plain,
+            tried: arrayvec::ArrayVec::new(),
+            elsewhere: false,
+            reuse: Reuse::Idle,
+            deadline: Some(deadline),
+        }
+    }
+}
+
+/// Room for one copy, for as long as there is one.
+struct Place(Rc<Worker>);
+
+impl Place {
+    fn take(worker: &Rc<Worker>) -> Self {
+        worker.shared.metrics.traffic.mirrors_in_flight.inc();
+        Self(Rc::clone(worker))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.shared.metrics.traffic.mirrors_in_flight.dec();
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::result_large_err, reason = "a request that failed is given back whole, as the layers do")]
+mod tests;

@@ -1,0 +1,101 @@
+//! Aim: which subscription a request goes to, and which endpoints of it are wished for.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderMap;
+
+use crate::balance::Wish;
+use crate::catalog::Claim;
+use crate::provider::ServiceName;
+use crate::proxy::client::Client;
+use crate::proxy::directory::Bound;
+use crate::proxy::error::ProxyError;
+use crate::proxy::worker::Worker;
+use crate::route::{Found, Part, Table, Target, overrides};
+
+/// Which subscription a request goes to, and which endpoints of it are wished for.
+pub(super) struct Aim {
+    pub(super) bound: Rc<Bound>,
+    pub(super) wish: Option<Box<Wish>>,
+    /// The part of the split that it fell to.
+    pub(super) part: Option<Arc<Part>>,
+}
+
+impl Aim {
+    /// The aim of a request with these headers, and this key if it has one.
+    ///
+    /// What the request asks for goes before what its cookie holds, and that before the split.
+    pub(super) fn take(
+        found: &Found<'_>,
+        table: &Table,
+        headers: &HeaderMap,
+        client: &Client,
+        key: Option<u64>,
+        worker: &Worker,
+    ) -> Result<Self, ProxyError> {
+        let rules = found.rules;
+        if rules.overrides
+            && let Some(wish) = overrides::asked(headers)?
+        {
+            if !client.trusted {
+                return Err(ProxyError::OverrideRefused);
+            }
+            return overridden(found, table, wish, worker);
+        }
+        let held = rules.sticky.as_ref().and_then(|sticky| sticky.held(headers));
+        let part = rules.split.as_ref().map(|split| {
+            let kept = held.and_then(|held| split.marked(held.mark?));
+            let fallen = || key.map_or_else(|| split.by_luck(worker.luck()), |key| split.by_key(key));
+            Arc::clone(kept.unwrap_or_else(fallen))
+        });
+        let mark = part.as_ref().map(|part| part.mark());
+        let held = held.filter(|held| held.mark == mark);
+        let wish = held.map(|held| Box::new(Wish::Prefer(held.token)));
+        let bound = match (&part, &found.target) {
+            (Some(part), _) => claimed(&part.claim, worker)?,
+            (None, Target::Route(route)) => claimed(&route.claim, worker)?,
+            (None, Target::Named(name)) => named(name, table, worker)?,
+        };
+        if let (Some(part), Target::Route(route)) = (&part, &found.target) {
+            worker.shared.metrics.traffic.split(&route.name, &part.name).inc();
+        }
+        Ok(Self { bound, wish, part })
+    }
+}
+
+/// The first of the services that it may go to which has what it asks for; whole, since that may lie outside the subset.
+fn overridden(found: &Found<'_>, table: &Table, wish: Wish, worker: &Worker) -> Result<Aim, ProxyError> {
+    let claims = match (&found.rules.split, &found.target) {
+        (Some(split), _) => split.parts().iter().map(|part| part.claim.whole()).collect(),
+        (None, Target::Route(route)) => vec![route.claim.whole()],
+        (None, Target::Named(name)) => vec![table.naming().claim(service(name)?).whole()],
+    };
+    let mut first = None;
+    for claim in claims {
+        let bound = claimed(&claim, worker)?;
+        if bound.look(|snapshot| snapshot.all().any(|endpoint| wish.wants(endpoint))) {
+            first = Some(bound);
+            break;
+        }
+        first.get_or_insert(bound);
+    }
+    let bound = first.expect("a split has a part, and all else one place to go to");
+    Ok(Aim { bound, wish: Some(Box::new(wish)), part: None })
+}
+
+fn named(name: &str, table: &Table, worker: &Worker) -> Result<Rc<Bound>, ProxyError> {
+    if let Some(bound) = worker.directory.named(name) {
+        return Ok(bound);
+    }
+    let claim = table.naming().claim(service(name)?);
+    Ok(worker.directory.subscribe(&claim, &worker.shared.catalog, &worker.shared.metrics)?)
+}
+
+fn service(name: &str) -> Result<ServiceName, ProxyError> {
+    name.parse().map_err(|cause| ProxyError::BadService { name: name.to_owned(), cause })
+}
+
+fn claimed(claim: &Claim, worker: &Worker) -> Result<Rc<Bound>, ProxyError> {
+    Ok(worker.directory.claimed(claim, &worker.shared.catalog, &worker.shared.metrics)?)
+}

@@ -1,0 +1,136 @@
+//! Sticky: with the answer, gives a session the cookie that holds its endpoint.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use http::header::SET_COOKIE;
+use http::{HeaderMap, Response};
+use tower::{Layer, Service};
+
+use super::{Answer, always_ready};
+use crate::balance::Wish;
+use crate::body::Body;
+use crate::proxy::error::ProxyError;
+use crate::proxy::headers::X_FORWARDED_PROTO;
+use crate::proxy::request::Routed;
+use crate::proxy::worker::Worker;
+use crate::route::Held;
+
+/// Holds sessions together.
+#[derive(Clone, Debug)]
+pub struct StickyLayer {
+    /// Whose metrics.
+    pub worker: Rc<Worker>,
+}
+
+impl<S> Layer<S> for StickyLayer {
+    type Service = Stick<S>;
+
+    fn layer(&self, inner: S) -> Stick<S> {
+        Stick { inner, worker: Rc::clone(&self.worker) }
+    }
+}
+
+/// See [`StickyLayer`].
+#[derive(Clone, Debug)]
+pub struct Stick<S> {
+    inner: S,
+    worker: Rc<Worker>,
+}
+
+impl<S> Service<Routed> for Stick<S>
+where
+    S: Service<
+            Routed,
+            Response = Response<Body>,
+            Error = ProxyError,
+            Future = Answer<Response<Body>, ProxyError>,
+        >,
+{
+    type Response = Response<Body>;
+    type Error = ProxyError;
+    type Future = Answer<Response<Body>, ProxyError>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
+        always_ready(cx)
+    }
+
+    fn call(&mut self, routed: Routed) -> Self::Future {
+        let Some(sticky) = routed.rules.sticky.clone() else { return self.inner.call(routed) };
+        let held = match routed.wish.as_deref() {
+            Some(Wish::Prefer(token)) => Some(*token),
+            None => None,
+            // Who asks for a provider once does not move the session there.
+            Some(Wish::Only(_) | Wish::Such { .. }) => return self.inner.call(routed),
+        };
+        let secure = came_securely(routed.message.headers());
+        let record = Rc::clone(&routed.record);
+        let worker = Rc::clone(&self.worker);
+        let answer = self.inner.call(routed);
+        Box::pin(async move {
+            let mut response = answer.await?;
+            let token = record.endpoint.borrow().as_ref().map(|memory| memory.token);
+            if let Some(token) = token.filter(|token| held != Some(*token)) {
+                let mark = record.part.borrow().as_ref().map(|part| part.mark());
+                response.headers_mut().append(SET_COOKIE, sticky.set(Held { token, mark }, secure));
+                worker.shared.metrics.traffic.sticky_moves_total.inc();
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// Whether whoever is nearest to the user was spoken with over TLS.
+fn came_securely(headers: &HeaderMap) -> bool {
+    let nearest = headers.get(X_FORWARDED_PROTO).and_then(|proto| proto.to_str().ok()?.split(',').next());
+    nearest.is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::endpoint::Token;
+    use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::route::Sticky;
+
+    /// What an answer of `127.0.0.1:1` sets, to a request with this wish.
+    async fn set(wish: Option<Wish>, proto: &str) -> Option<String> {
+        let mut bed = Bed::new();
+        bed.rules.sticky = Some(Arc::new(Sticky { cookie: "w".into(), ttl: None, path: "/".into() }));
+        let memory = Arc::clone(&bed.list(&[1])[0].memory);
+        let inner = Played::new();
+        inner.then(move |routed: Routed| {
+            routed.record.endpoint.replace(Some(memory));
+            Ok(answer(500))
+        });
+        let routed = bed.routed(http::Request::get("/").header("x-forwarded-proto", proto));
+        let routed = Routed { wish: wish.map(Box::new), ..routed };
+        let mut sticky = StickyLayer { worker: Rc::clone(&bed.worker) }.layer(inner);
+        let response = sticky.call(routed).await.unwrap();
+        let set = response.headers().get(SET_COOKIE).map(|set| set.to_str().unwrap().to_owned());
+        assert_eq!(bed.metrics().traffic.sticky_moves_total.get(), u64::from(set.is_some()));
+        set
+    }
+
+    #[tokio::test]
+    async fn a_session_is_told_where_it_is_when_that_is_news() {
+        let token = |port: u16| Token::of(&format!("127.0.0.1:{port}").parse().unwrap());
+        let news = format!("w={}; Path=/; HttpOnly; SameSite=Lax", token(1));
+        assert_eq!(set(None, "http").await, Some(news.clone()));
+        assert_eq!(set(None, "HTTPS, http").await, Some(format!("{news}; Secure")));
+        assert_eq!(set(Some(Wish::Prefer(token(2))), "http").await, Some(news));
+        assert_eq!(set(Some(Wish::Prefer(token(1))), "http").await, None);
+        assert_eq!(set(Some(Wish::only("127.0.0.1:1")), "http").await, None);
+    }
+
+    #[tokio::test]
+    async fn what_is_not_to_be_held_together_is_left_alone() {
+        let bed = Bed::new();
+        let inner = Played::new();
+        inner.then(|_| Ok(answer(200)));
+        let mut sticky = StickyLayer { worker: Rc::clone(&bed.worker) }.layer(inner);
+        assert!(sticky.call(bed.get()).await.unwrap().headers().is_empty());
+    }
+}

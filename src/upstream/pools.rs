@@ -1,0 +1,281 @@
+//! The pools of one worker: one per endpoint, gone with it; how a request gets a connection, and another where one is stale.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderMap, Method, Request, Response};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::connection::{SendCause, Sender};
+use super::pool::Pool;
+use super::seat::{Alive, Seat};
+use super::{Arrival, Dialler, SendError};
+use crate::body::Body;
+use crate::clock::{Moment, Tick};
+use crate::endpoint::Endpoint;
+use crate::provider::{Protocol, Provider};
+
+/// Whether an idle connection will do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reuse {
+    /// An idle connection if there is one.
+    Idle,
+    /// A new connection, since an idle one has just proved stale.
+    Fresh,
+}
+
+/// How a request is sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sending {
+    /// Whether an idle connection will do.
+    pub reuse: Reuse,
+    /// Whether it is sent a second time should it perhaps have arrived, and so need not be kept from a stale connection.
+    pub repeats: bool,
+    /// When this attempt began.
+    pub begun: Instant,
+}
+
+/// How long an HTTP/2 connection may idle at least: the provider can end it without losing a request, and a new one is dear.
+const HTTP2_IDLE: Duration = Duration::from_mins(1);
+
+/// The connections of one worker, or of one client where they must not be shared.
+#[derive(Debug)]
+pub struct Pools {
+    dialler: Arc<Dialler>,
+    /// How long a connection may idle here, where nothing else was learnt.
+    idle_timeout: Duration,
+    /// Whether what is learnt of a provider takes the place of that.
+    learns: bool,
+    tick: Rc<Tick>,
+    by_endpoint: RefCell<HashMap<u64, Rc<Pool>>>,
+}
+
+impl Pools {
+    /// No connections yet; they will idle as long as the settings say, or as is learnt of their endpoint.
+    pub fn new(dialler: Arc<Dialler>, tick: Rc<Tick>) -> Rc<Self> {
+        let (idle_timeout, learns) = (dialler.settings.idle_timeout, dialler.settings.idle_learnt);
+        Rc::new(Self { dialler, idle_timeout, learns, tick, by_endpoint: RefCell::default() })
+    }
+
+    /// No connections yet; they will idle until all of this ends.
+    pub fn lasting(dialler: Arc<Dialler>, tick: Rc<Tick>) -> Rc<Self> {
+        let by_endpoint = RefCell::default();
+        Rc::new(Self { dialler, idle_timeout: Duration::MAX, learns: false, tick, by_endpoint })
+    }
+
+    /// Sends a request to an endpoint and waits for the head of the response. Dropping the future takes the request back.
+    ///
+    /// A connection that was kept and proves to be closed costs nothing but a new one, once, where nothing of the request
+    /// was used up.
+    ///
+    /// # Errors
+    /// When no connection comes about, or the connection ends before a response. The error says whether the request can
+    /// have arrived, and brings it back where nothing of it was used up.
+    pub async fn send(
+        &self,
+        endpoint: &Endpoint,
+        request: Box<Request<Body>>,
+        sending: Sending,
+    ) -> Result<Response<Body>, SendError> {
+        let pool = self.pool(endpoint);
+        let Sending { reuse, begun, .. } = sending;
+        let now = self.tick.clock().at(begun);
+        let ready = match reuse {
+            Reuse::Idle => pool.take(now, self.limit(&pool, now)),
+            Reuse::Fresh => None,
+        };
+        // Apart, so that the many requests that find a connection need no room for making one.
+        let Some((mut sender, idled)) = ready else {
+            return Box::pin(self.send_anew(&pool, endpoint, request, sending)).await;
+        };
+        // A Go Micro server sends a body after its answer to HEAD too: on that connection nothing can be understood any more.
+        let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
+        match sender.send(*request, &pool.memory.address, sending, true).await {
+            Ok(response) => {
+                pool.memory.idling.outlived(idled);
+                Ok(self.lend(pool, sender, response, last))
+            }
+            Err(error) => {
+                let request = self.mend(error, sender)?;
+                Box::pin(self.send_anew(&pool, endpoint, request, sending)).await
+            }
+        }
+    }
+
+    /// Sends a request on a new connection, or on one that others have just made.
+    async fn send_anew(
+        &self,
+        pool: &Rc<Pool>,
+        endpoint: &Endpoint,
+        mut request: Box<Request<Body>>,
+        sending: Sending,
+    ) -> Result<Response<Body>, SendError> {
+        let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
+        let mut mended = false;
+        loop {
+            let (mut sender, is_kept) = match self.dial(pool, &endpoint.provider).await {
+                Ok(dialled) => dialled,
+                Err(cause) => {
+                    let request = Some(request);
+                    return Err(SendError { cause, arrival: Arrival::Never, request });
+                }
+            };
+            match sender.send(*request, &pool.memory.address, sending, is_kept).await {
+                Ok(response) => {
+                    if let Some(timeout) = told_timeout(response.headers()) {
+                        pool.memory.idling.told(timeout);
+                    }
+                    return Ok(self.lend(Rc::clone(pool), sender, response, last));
+                }
+                Err(error) if mended => return Err(error),
+                Err(error) => request = self.mend(error, sender)?,
+            }
+            mended = true;
+        }
+    }
+
+    /// The request that a stale connection gave back, to be sent on another without further ado.
+    fn mend(&self, error: SendError, sender: Sender) -> Result<Box<Request<Body>>, SendError> {
+        if !matches!(error.cause, SendCause::Stale { .. }) {
+            return Err(error);
+        }
+        self.dialler.metrics.proxy.upstream_stale_total.inc();
+        // Its connection is about to end.
+        sender.bond().seat.leave();
+        let SendError { cause, arrival, request } = error;
+        request.ok_or(SendError { cause, arrival, request: None })
+    }
+
+    /// Lends the connection to the body of its response, which gives it back to the pool at its end.
+    fn lend(
+        &self,
+        pool: Rc<Pool>,
+        sender: Sender,
+        response: Response<Incoming>,
+        last: bool,
+    ) -> Response<Body> {
+        let clock = self.tick.clock();
+        let idle_max = self.dialler.settings.idle_max;
+        let mut response = response.map(Body::from);
+        response.body_mut().on_end(move |end| {
+            if end.complete && !last {
+                pool.give_back(sender, clock, idle_max);
+            }
+        });
+        response
+    }
+
+    /// How long connections of a pool may idle at present.
+    fn limit(&self, pool: &Pool, now: Moment) -> Duration {
+        if self.learns { pool.memory.idling.limit(self.idle_timeout, now) } else { self.idle_timeout }
+    }
+
+    /// Closes what idles too long, or at all while draining, and lets go of withdrawn endpoints; called about once a second.
+    pub fn sweep(&self) {
+        let now = self.tick.now();
+        let over = self.dialler.drain.has_begun();
+        self.by_endpoint.borrow_mut().retain(|_, pool| {
+            if over || pool.memory.is_retired() {
+                pool.clear();
+            } else {
+                pool.sweep(now, self.limit(pool, now), self.idle_timeout.max(HTTP2_IDLE));
+            }
+            pool.open.get() > 0
+        });
+    }
+
+    /// Endpoints to which a connection exists.
+    pub fn endpoints(&self) -> usize {
+        self.by_endpoint.borrow().len()
+    }
+
+    fn pool(&self, endpoint: &Endpoint) -> Rc<Pool> {
+        let mut pools = self.by_endpoint.borrow_mut();
+        let begin = || Pool::new(endpoint);
+        let pool = pools.entry(endpoint.memory.number).or_insert_with(begin);
+        if !pool.suits(endpoint) {
+            // They end with their requests.
+            *pool = begin();
+        }
+        Rc::clone(pool)
+    }
+
+    /// A connection, and whether others have sent on it.
+    async fn dial(&self, pool: &Pool, provider: &Provider) -> Result<(Sender, bool), SendCause> {
+        match provider.protocol {
+            Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => Ok((self.open(pool, provider).await?, false)),
+            Protocol::H2c => {
+                let failures = pool.failures();
+                let _turn = pool.dialling.lock().await;
+                if let Some((sender, _)) = pool.take(self.tick.now(), Duration::MAX) {
+                    return Ok((sender, true));
+                }
+                if let Some(error) = pool.failed_since(failures) {
+                    // Whoever waited for the one that failed need not fail anew, one after another.
+                    return Err(error.into());
+                }
+                let opened = self.open(pool, provider).await;
+                if let Err(SendCause::Connect(error)) = &opened {
+                    pool.fail(error.clone());
+                }
+                let sender = opened?;
+                pool.share(&sender, self.tick.now());
+                Ok((sender, false))
+            }
+        }
+    }
+
+    async fn open(&self, pool: &Pool, provider: &Provider) -> Result<Sender, SendCause> {
+        let dialler = &*self.dialler;
+        let address = &provider.address;
+        let limit = dialler.settings.connections_max;
+        if pool.open.get() >= limit && !pool.make_room() {
+            return Err(SendCause::Full { address: address.clone(), limit });
+        }
+        let seat = Seat::take(&pool.open);
+        let made = async {
+            let alive = Alive::new(seat, &pool.memory, self.tick.clock(), &dialler.metrics);
+            let stream = dialler.connect(provider).await?;
+            Sender::begin(stream, provider.protocol, address, dialler, alive).await
+        };
+        Ok(dialler.counted(made).await?)
+    }
+}
+
+/// How long a provider says it keeps an idle connection, as in `Keep-Alive: timeout=5, max=100`.
+fn told_timeout(headers: &HeaderMap) -> Option<Duration> {
+    let said = headers.get("keep-alive")?.to_str().ok()?;
+    let timeout = said.split(',').find_map(|part| {
+        let (name, value) = part.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().trim_matches('"'))
+    })?;
+    timeout.parse().ok().map(Duration::from_secs)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn reads_how_long_a_provider_keeps_connections() {
+        let told = |said: &str| {
+            told_timeout(&HeaderMap::from_iter([(
+                http::HeaderName::from_static("keep-alive"),
+                HeaderValue::from_str(said).unwrap(),
+            )]))
+        };
+        for said in ["timeout=5", "timeout=5, max=100", "max=100,Timeout = 5", "timeout=\"5\""] {
+            assert_eq!(told(said), Some(Duration::from_secs(5)), "{said}");
+        }
+        for said in ["", "timeout", "timeout=", "timeout=-1", "timeout=soon", "max=5", "timeout=5s"] {
+            assert_eq!(told(said), None, "{said}");
+        }
+        assert_eq!(told_timeout(&HeaderMap::new()), None);
+    }
+}

@@ -1,0 +1,162 @@
+//! The wire of a connection to a provider: what was heard on it, and a look at it before what cannot be repeated is sent.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::Notify;
+
+use super::Stream;
+use crate::clock::Moment;
+
+/// What a connection and those who send on it tell each other. All of it is written and read by one thread; atomic, since
+/// the library wants connections that could change theirs.
+#[derive(Debug)]
+pub(super) struct Signs {
+    /// Counts the reads that brought bytes. Written by the wire, read by those who send.
+    reads: AtomicU32,
+    /// Whether the next read is to look at the socket itself. Written by those who send, taken by the wire.
+    look: AtomicBool,
+    /// The bits of the moment since which it is kept for the next request; 0 while in use, or when we close it ourselves.
+    /// Written by the pool, read at the end of the connection.
+    kept_since: AtomicU64,
+    /// Whether it seems to be dead: one waited long on it and nothing at all was heard. Written and read by those who send.
+    suspect: AtomicBool,
+    /// How many streams the peer allows at once, where there are several. Written by the connection, read by the pool.
+    pub(super) streams_max: AtomicUsize,
+    /// Wakes the connection at the first bytes it hears.
+    first_bytes: AtomicWaker,
+    /// Told once the connection has looked at the first bytes.
+    pub(super) begun: Notify,
+}
+
+impl Default for Signs {
+    fn default() -> Self {
+        Self {
+            reads: AtomicU32::new(0),
+            look: AtomicBool::new(false),
+            kept_since: AtomicU64::new(0),
+            suspect: AtomicBool::new(false),
+            streams_max: AtomicUsize::new(usize::MAX),
+            first_bytes: AtomicWaker::new(),
+            begun: Notify::new(),
+        }
+    }
+}
+
+impl Signs {
+    /// How often bytes came. Compared with an earlier count, it tells whether anything was heard since.
+    pub(super) fn reads(&self) -> u32 {
+        self.reads.load(Ordering::Relaxed)
+    }
+
+    /// Has the socket itself asked, before the next request is written, whether the peer has closed it.
+    ///
+    /// The runtime tells of that only the next time it asks the system what happened, and under load much is written between.
+    pub(super) fn look_first(&self) {
+        self.look.store(true, Ordering::Relaxed);
+    }
+
+    /// It is kept for the next request from this moment on.
+    pub(super) fn keep(&self, now: Moment) {
+        self.kept_since.store(now.to_bits(), Ordering::Relaxed);
+    }
+
+    /// It is kept no longer: it is used, or closed by us.
+    pub(super) fn release(&self) {
+        self.kept_since.store(0, Ordering::Relaxed);
+    }
+
+    /// Since when it is kept, if it is.
+    pub(super) fn kept_since(&self) -> Option<Moment> {
+        Moment::from_bits(self.kept_since.load(Ordering::Relaxed))
+    }
+
+    /// It seems to be dead: no further request is sent on it.
+    pub(super) fn suspect(&self) {
+        self.suspect.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_suspect(&self) -> bool {
+        self.suspect.load(Ordering::Relaxed)
+    }
+
+    /// Registers whoever is to be woken by the first bytes; true once there were some.
+    pub(super) fn await_first_bytes(&self, cx: &Context<'_>) -> bool {
+        self.first_bytes.register(cx.waker());
+        self.reads() > 0
+    }
+
+    fn hear(&self) {
+        let before = self.reads();
+        self.reads.store(before.wrapping_add(1).max(1), Ordering::Relaxed);
+        if before == 0 {
+            self.first_bytes.wake();
+        }
+    }
+}
+
+/// A stream whose signs are noted.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: Stream,
+    signs: Arc<Signs>,
+}
+
+impl Wire {
+    pub(super) const fn new(stream: Stream, signs: Arc<Signs>) -> Self {
+        Self { stream, signs }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.signs.look.load(Ordering::Relaxed) {
+            self.signs.look.store(false, Ordering::Relaxed);
+            if self.stream.has_news() {
+                // An end, or words that nobody asked for and that come before an end: nothing is sent here any more.
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.signs.hear();
+        }
+        read
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}

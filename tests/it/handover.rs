@@ -1,0 +1,115 @@
+//! Two processes of the program, one after the other: what the first found out, the second does not find out again.
+
+use std::path::{Path, PathBuf};
+
+use http::StatusCode;
+use tempfile::TempDir;
+use wayside::provider::Address;
+
+use crate::support::patience::at_last;
+use crate::support::patient::Patient;
+use crate::support::ports;
+use crate::support::program::{Program, get};
+
+/// Three providers: one that says it is ill, one that is not there, and one that is well; and a folder for all files.
+struct Fleet {
+    ill: Patient,
+    gone: Address,
+    well: Patient,
+    folder: TempDir,
+}
+
+impl Fleet {
+    async fn new() -> Self {
+        let (ill, well) = (Patient::start().await, Patient::start().await);
+        ill.fall_ill(true);
+        let [port] = ports::free();
+        let gone = format!("127.0.0.1:{port}").parse().unwrap();
+        Self { ill, gone, well, folder: tempfile::tempdir().unwrap() }
+    }
+
+    /// A process that checks so often, with this in its section of the store.
+    async fn run(&self, interval: &str, store: &str) -> Program {
+        let Self { ill, gone, well, folder } = self;
+        let text = format!(
+            "[registry]\nurl = \"fixed:greeter={},{gone},{}\"\n[services.check]\nkind = \"http\"\npath = \"/health\"\ninterval = \"{interval}\"\n[store]\nfolder = \"{}\"\n{store}\n",
+            ill.address(),
+            well.address(),
+            self.store().display(),
+        );
+        let file = folder.path().join("wayside.toml");
+        std::fs::write(&file, text).unwrap();
+        Program::run(&["--config", file.to_str().unwrap()]).await
+    }
+
+    fn store(&self) -> PathBuf {
+        self.folder.path().join("store")
+    }
+
+    /// A process finds out that two of the three are out, and ends.
+    async fn found_out(&self) {
+        let mut program = self.run("100ms", "").await;
+        at_last("two are found out", async || {
+            assert_eq!(ask(&program).await, StatusCode::OK);
+            program.metric("wayside_endpoints", "state=\"unwell\"").await == 2.0
+        })
+        .await;
+        program.signal("TERM");
+        assert!(program.ended().await.success());
+    }
+
+    /// How many of the first thirty requests of a process are tried at the one that is ill, whether any is at the one that is
+    /// gone, and how many at the other. Its own checks find nothing out so soon.
+    async fn first_requests(&self, program: &Program) -> (usize, usize, usize) {
+        let (ill, well) = (self.ill.requests(), self.well.requests());
+        for _ in 0..30 {
+            assert_eq!(ask(program).await, StatusCode::OK);
+        }
+        let gone = format!("endpoint=\"{}\"", self.gone);
+        let gone = program.metric("wayside_endpoint_attempts_total", &gone).await;
+        (self.ill.requests() - ill, usize::from(gone > 0.0), self.well.requests() - well)
+    }
+}
+
+async fn ask(program: &Program) -> StatusCode {
+    get(program.listeners()[0], "/greeter/").await.status()
+}
+
+fn holds(folder: &Path, name: &str) -> bool {
+    folder.join(name).exists()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_out_gets_no_request_of_the_next_process() {
+    let fleet = Fleet::new().await;
+    fleet.found_out().await;
+    let second = fleet.run("30s", "").await;
+    assert_eq!(fleet.first_requests(&second).await, (0, 0, 30));
+    let told = second.ask_json("/services/greeter").await;
+    let endpoints = told["endpoints"].as_array().unwrap();
+    let ill = endpoints.iter().find(|it| it["address"] == fleet.ill.address().to_string()).unwrap();
+    let why = ill["why"].as_str().unwrap();
+    assert!(ill["state"] == "unwell" && why.ends_with("Internal Server Error to GET /health"), "{ill}");
+
+    // What was handed over is not for ever: its own checks find that it is well again.
+    drop(second);
+    fleet.found_out().await;
+    let third = fleet.run("100ms", "").await;
+    fleet.ill.fall_ill(false);
+    let before = fleet.ill.requests();
+    at_last("it is used again", async || {
+        assert_eq!(ask(&third).await, StatusCode::OK);
+        fleet.ill.requests() > before
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_it_the_next_process_finds_everything_out_again() {
+    let fleet = Fleet::new().await;
+    fleet.found_out().await;
+    assert!(holds(&fleet.store(), "endpoints.handover"));
+    let second = fleet.run("30s", "handover = \"0s\"").await;
+    let (ill, gone, well) = fleet.first_requests(&second).await;
+    assert!(ill > 5 && gone > 0 && well > 5, "{ill} {gone} {well}");
+}
