@@ -240,7 +240,7 @@ impl Copy {
         let client = Client::new(nobody, None, false, worker.private_pools(), Rc::clone(&worker.tick));
         self.bound.subscription.touch(worker.tick.now());
         Routed {
-            message,
+            message: std::mem::take(&mut self.message),
             traits: self.traits,
             record: Record::begin_copy(worker, &client),
             client,
@@ -274,5 +274,4 @@ impl Drop for Place {
 }
 
 #[cfg(test)]
-#[expect(clippy::result_large_err, reason = "a request that failed is given back whole, as the layers do")]
 mod tests;
