@@ -140,6 +140,7 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     }
     catalog.restrict(config.restrictions.clone());
     catalog.tend(config.cares.clone());
+    catalog.lay_out(config.layouts.clone());
     for claim in &config.declared {
         catalog.declare(claim).map_err(|source| {
             let service = claim.service.to_string();

@@ -20,7 +20,7 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(30);
 
 /// What takes effect at once, keys and whole sections; everything else waits for the next start.
-const AT_ONCE: [&str; 16] = [
+const AT_ONCE: [&str; 24] = [
     "announce",
     "route",
     "service",
@@ -29,6 +29,14 @@ const AT_ONCE: [&str; 16] = [
     "timeouts.request",
     "timeouts.attempt",
     "services.policy",
+    "zone",
+    "identity",
+    "services.nearest",
+    "services.zones",
+    "services.priority_key",
+    "services.spill_below",
+    "services.panic_below",
+    "services.subset_size",
     "services.key",
     "services.check",
     "services.shadow_policy",
@@ -109,6 +117,7 @@ impl Reloader {
         let waiting = waiting(self.config.to_toml(), config.to_toml());
         self.shared.catalog.restrict(config.restrictions.clone());
         self.shared.catalog.tend(config.cares.clone());
+        self.shared.catalog.lay_out(config.layouts.clone());
         for claim in &config.declared {
             if let Err(error) = self.shared.catalog.declare(claim) {
                 tracing::error!(service = %claim.service, %error, "a declared service cannot be followed");

@@ -37,3 +37,13 @@ pub enum Detour {
     /// It fell on an endpoint that is not well, since too few are.
     Panic,
 }
+
+impl Detour {
+    /// One word for it in metrics.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Spill => "spill",
+            Self::Panic => "panic",
+        }
+    }
+}

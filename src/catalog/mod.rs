@@ -6,12 +6,17 @@ mod events;
 mod ghosts;
 mod heard;
 mod journal;
+mod known;
+pub mod layout;
+mod layouts;
 mod limbo;
 pub mod merge;
 mod reap;
 pub mod reconcile;
 pub mod removal;
+mod sample;
 mod service;
+mod shares;
 pub mod snapshot;
 pub mod source;
 mod sources;
@@ -34,6 +39,9 @@ use tokio::sync::{Notify, watch};
 pub use budget::{Allowance, Budget};
 pub use cares::Cares;
 pub use events::{Event, What};
+pub use known::Known;
+pub use layout::Layout;
+pub use layouts::Layouts;
 pub use snapshot::{Members, NoEndpoint, ShadowTally, Snapshot};
 pub use source::{Role, Source, SourceSet};
 pub use sources::Restrictions;
@@ -44,7 +52,6 @@ pub use uses::Use;
 
 use crate::balance::rng;
 use crate::clock::{Clock, Moment};
-use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
 use crate::telemetry::metrics::Metrics;
 use events::Events;
@@ -123,31 +130,15 @@ struct State {
     restrictions: Restrictions,
     /// How endpoints are treated.
     cares: Cares,
+    /// How they are laid out in tiers.
+    layouts: Layouts,
+    /// What tells this process apart from others, where nothing configured does.
+    seed: u64,
     rng: SmallRng,
     /// The number of the last memory made.
     memories: u64,
     /// What happened lately.
     events: Events,
-}
-
-/// One service, as far as metrics need it.
-#[derive(Clone, Debug)]
-pub struct Known {
-    /// Its name.
-    pub service: ServiceName,
-    /// How far the rest can be trusted.
-    pub freshness: Freshness,
-    /// What each registry that is asked for it said last: its name, its version of that list where it has one, and how far
-    /// that can be trusted.
-    pub words: Vec<(Arc<str>, Option<i64>, Freshness)>,
-    /// When what is known last changed.
-    pub changed: Option<Moment>,
-    /// Its endpoints, in order of address.
-    pub endpoints: Arc<[Endpoint]>,
-    /// The name of each shadow that spoke of it, and the number of addresses it tells otherwise of.
-    pub shadows: Vec<(Arc<str>, usize)>,
-    /// How the policies of its claims compare with those that are their shadows.
-    pub tallies: Vec<ShadowTally>,
 }
 
 /// Why a service cannot be subscribed.
@@ -184,6 +175,8 @@ impl Catalog {
             standings: sources.iter().map(|_| Standing::new(clock.now())).collect(),
             restrictions: Restrictions::new(),
             cares: Cares::default(),
+            layouts: Layouts::default(),
+            seed,
             rng: rng::for_worker(seed, u64::MAX),
             memories: 0,
             events: Events::default(),

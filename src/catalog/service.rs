@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::Known;
 use super::budget::Budget;
 use super::heard::Heard;
+use super::layout::Layout;
 use super::limbo::{Occasion, warm};
 use super::merge::Choice;
 use super::reconcile::{Reconciled, reconcile};
@@ -35,6 +36,8 @@ pub(super) struct Service {
     pub(super) group: Arc<Group>,
     /// How they are treated.
     pub(super) care: Arc<Care>,
+    /// How they are laid out in tiers.
+    pub(super) layout: Arc<Layout>,
     /// Whether the registry said last that it knows no such service.
     pub(super) absent: bool,
     /// The records of the last list that are no provider.
@@ -111,13 +114,14 @@ impl Applied {
 }
 
 impl Service {
-    /// Nothing is known yet; these sources are asked, and what they name is treated so.
-    pub(super) fn new(heard: Vec<Option<Heard>>, care: Arc<Care>) -> Self {
+    /// Nothing is known yet; these sources are asked, and what they name is treated and laid out so.
+    pub(super) fn new(heard: Vec<Option<Heard>>, care: Arc<Care>, layout: Arc<Layout>) -> Self {
         Self {
             endpoints: Arc::new([]),
             inheritance: None,
             group: Arc::default(),
             care,
+            layout,
             absent: false,
             skipped: Vec::new(),
             revision: None,
@@ -322,7 +326,7 @@ impl Service {
 
     fn members(&self) -> Members {
         let (endpoints, care) = (Arc::clone(&self.endpoints), Arc::clone(&self.care));
-        Members { endpoints, absent: self.absent, care }
+        Members { endpoints, absent: self.absent, care, layout: Arc::clone(&self.layout) }
     }
 }
 

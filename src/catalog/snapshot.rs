@@ -1,6 +1,8 @@
 //! A snapshot: what a request picks from, immutable and replaced whole.
 
+mod pick;
 mod shadow;
+mod tiers;
 mod walk;
 mod wishes;
 
@@ -11,19 +13,13 @@ use std::time::Duration;
 use rand::rngs::SmallRng;
 use thiserror::Error;
 
+use super::layout::Layout;
 use super::subscription::Claim;
-use crate::balance::{Ask, Balancer};
 use crate::clock::Moment;
-use crate::endpoint::{Care, Endpoint, Fit};
+use crate::endpoint::{Care, Endpoint};
 pub use shadow::{Shadow, ShadowTally};
-use walk::Walk;
+use tiers::Tiers;
 use wishes::Places;
-
-/// Proposals asked for before all endpoints are looked at. Enough that with half of them out, one pick in 2^32 looks.
-const PROPOSALS_MAX: usize = 32;
-
-/// Endpoints passed over at one pick because they are new: when as many are, most are, and looking for others is in vain.
-const RAMPING_MAX: usize = 8;
 
 /// What a snapshot is made of: a service as it is known now.
 #[derive(Clone, Debug)]
@@ -34,12 +30,14 @@ pub struct Members {
     pub absent: bool,
     /// How the endpoints are treated.
     pub care: Arc<Care>,
+    /// How they are laid out in tiers.
+    pub layout: Arc<Layout>,
 }
 
 impl Members {
     /// These endpoints, treated as is usual.
     pub fn of(endpoints: Arc<[Endpoint]>) -> Self {
-        Self { endpoints, absent: false, care: Arc::default() }
+        Self { endpoints, absent: false, care: Arc::default(), layout: Arc::default() }
     }
 }
 
@@ -60,10 +58,8 @@ pub struct Snapshot {
     pub absent: bool,
     /// How they are treated.
     pub care: Arc<Care>,
-    /// Whether no endpoint asks for traffic, so that weights do not tell them apart.
-    weightless: bool,
-    /// What proposes endpoints; none when there are none.
-    balancer: Option<Arc<dyn Balancer>>,
+    /// The endpoints again, by how near they are, with what proposes them.
+    tiers: Tiers,
     /// Where each endpoint is, for wishes.
     places: Places,
     /// The policy it is compared with, if there is one.
@@ -72,6 +68,21 @@ pub struct Snapshot {
     made: Moment,
     /// The bits of the moment of the first pick; 0 before. Written by whichever worker is first, taken by the catalog.
     first_pick: AtomicU64,
+}
+
+/// One tier of a snapshot, for an operator.
+#[derive(Debug)]
+pub struct TierView<'a> {
+    /// What its endpoints have in common.
+    pub name: String,
+    /// In order of address.
+    pub endpoints: &'a [Endpoint],
+    /// The part of the traffic that it can take at present, of [`super::shares::WHOLE`].
+    pub share: u32,
+    /// Whether too few of it are available.
+    pub panics: bool,
+    /// Whether there is no other.
+    pub is_alone: bool,
 }
 
 /// Why nothing could be picked.
@@ -111,8 +122,7 @@ impl Snapshot {
             listed: false,
             absent: false,
             care: Arc::default(),
-            weightless: true,
-            balancer: None,
+            tiers: Tiers::none(),
             places: Places::default(),
             shadow: None,
             made: Moment::START,
@@ -125,16 +135,12 @@ impl Snapshot {
     /// An order of the policy goes on where it stood in `previous`. When there are only spares, they are picked like any.
     pub fn new(members: &Members, claim: &Claim, previous: &Self, now: Moment, rng: &mut SmallRng) -> Self {
         let (endpoints, spares) = apart(claim.subset.select(&members.endpoints));
-        let balancer = if same_endpoints(&endpoints, &previous.endpoints) {
-            previous.balancer.clone()
-        } else {
-            (!endpoints.is_empty()).then(|| claim.choice.build(&endpoints, previous.balancer.as_deref(), rng))
-        };
-        let weightless = endpoints.iter().all(|endpoint| endpoint.weight.hundredths() == 0);
+        let tiers = Tiers::new(&endpoints, &members.layout, claim, &previous.tiers, rng);
+        let nearest = tiers.list.first().map_or(&endpoints, |tier| &tier.endpoints);
         let (made, first_pick) = (now, AtomicU64::new(0));
         Self {
             places: Places::after(&previous.places, &endpoints),
-            shadow: Shadow::follow(claim.choice, &endpoints, previous.shadow.as_ref(), rng),
+            shadow: Shadow::follow(claim.choice, nearest, previous.shadow.as_ref(), rng),
             endpoints,
             spares,
             known: members.endpoints.len(),
@@ -142,94 +148,10 @@ impl Snapshot {
             listed: true,
             absent: members.absent,
             care: Arc::clone(&members.care),
-            weightless,
-            balancer,
+            tiers,
             made,
             first_pick,
         }
-    }
-
-    /// The endpoint for one attempt.
-    ///
-    /// An endpoint that is available, has room, and was not tried, as the balancer proposes; on a first attempt one that is
-    /// out and whose turn it is to be tried again. If none is available, an available spare; if there is none either, one that was not tried,
-    /// whatever its state: a provider that may answer is better than none. If all were tried, an available one once more: the cause may lie with a connection.
-    /// An endpoint of weight 0 is picked only when all have weight 0, or when the request wishes for it. Never allocates,
-    /// but at the first wish for a token.
-    ///
-    /// # Errors
-    /// When there is no endpoint, or all were tried and none is available, or all that are have no room.
-    pub fn pick(&self, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
-        let Some(balancer) = &self.balancer else { return Err(self.nothing()) };
-        if self.first_pick.load(Ordering::Relaxed) == 0 {
-            self.first_pick.store(ask.now.to_bits(), Ordering::Relaxed);
-        }
-        if let Some(granted) = ask.wish.and_then(|wish| self.grant(wish, ask)) {
-            return granted;
-        }
-        let picked = self.propose(&**balancer, ask)?;
-        if let Some(shadow) = &self.shadow {
-            shadow.compare(ask, &self.care, picked);
-        }
-        Ok(picked)
-    }
-
-    fn propose(&self, balancer: &dyn Balancer, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
-        // The first that would do if no other did.
-        let (mut ramping, mut passed) = (None, 0);
-        for turn in 0..PROPOSALS_MAX {
-            let endpoint = &self.endpoints[balancer.propose(ask, turn)];
-            match endpoint.fit(&self.care) {
-                Fit::Ready if !was_tried(endpoint, ask.tried) => return Ok(endpoint),
-                Fit::Ramping if !was_tried(endpoint, ask.tried) => {
-                    ramping.get_or_insert(endpoint);
-                    passed += 1;
-                    if passed == RAMPING_MAX {
-                        break;
-                    }
-                }
-                Fit::Out if ask.tried.is_empty() && endpoint.memory.try_claim(ask.now) => {
-                    return Ok(endpoint);
-                }
-                Fit::Ready | Fit::Ramping | Fit::Full | Fit::Out => {}
-            }
-        }
-        ramping.map_or_else(|| self.search(ask, &|endpoint| self.wants(endpoint)), Ok)
-    }
-
-    /// What became of the comparison with another policy, if there is one.
-    pub fn shadow(&self) -> Option<&Shadow> {
-        self.shadow.as_deref()
-    }
-
-    /// Whether an endpoint asks for traffic. Of spares none is asked.
-    fn wants(&self, endpoint: &Endpoint) -> bool {
-        self.weightless
-            || endpoint.weight.hundredths() > 0
-            || (!self.spares.is_empty() && endpoint.is_spare())
-    }
-
-    /// Looks at all endpoints that are wanted, when proposals did not lead to one.
-    #[cold]
-    fn search(&self, ask: &mut Ask<'_>, wanted: &dyn Fn(&Endpoint) -> bool) -> Result<&Endpoint, NoEndpoint> {
-        let tried = ask.tried;
-        let walk = Walk::new(self.endpoints.len(), ask.rng);
-        let first = |fits: &dyn Fn(&Endpoint) -> bool| {
-            let endpoints = walk.clone().map(|index| &self.endpoints[index]).chain(&*self.spares);
-            endpoints.filter(|endpoint| wanted(endpoint)).find(|endpoint| fits(endpoint))
-        };
-        let fit = |endpoint: &Endpoint, fit: Fit| endpoint.fit(&self.care) == fit;
-        for wanted in [Fit::Ready, Fit::Ramping] {
-            if let Some(endpoint) = first(&|endpoint| fit(endpoint, wanted) && !was_tried(endpoint, tried)) {
-                return Ok(endpoint);
-            }
-        }
-        if first(&|endpoint| fit(endpoint, Fit::Full)).is_some() {
-            return Err(NoEndpoint::Full);
-        }
-        first(&|endpoint| !was_tried(endpoint, tried))
-            .or_else(|| first(&Endpoint::is_available))
-            .ok_or(NoEndpoint::AllTried)
     }
 
     /// Whether a snapshot of these would say the same.
@@ -240,6 +162,7 @@ impl Snapshot {
             && self.absent == members.absent
             && self.out_of_reach == claim.subset.out_of_reach(&members.endpoints)
             && Arc::ptr_eq(&self.care, &members.care)
+            && Arc::ptr_eq(&self.tiers.layout, &members.layout)
             && same_endpoints(&self.endpoints, &endpoints)
             && same_endpoints(&self.spares, &spares)
     }
@@ -247,6 +170,23 @@ impl Snapshot {
     /// Every endpoint in it.
     pub fn all(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.iter().chain(&*self.spares)
+    }
+
+    /// Its tiers as they are at present, nearest first.
+    pub fn tiers(&self) -> impl Iterator<Item = TierView<'_>> {
+        let (_, division) = self.tiers.division();
+        self.tiers.list.iter().enumerate().map(move |(number, tier)| TierView {
+            name: self.tiers.layout.name(tier.place),
+            endpoints: &tier.endpoints,
+            share: division.shares[number],
+            panics: division.panics[number],
+            is_alone: self.tiers.list.len() == 1,
+        })
+    }
+
+    /// What became of the comparison with another policy, if there is one.
+    pub fn shadow(&self) -> Option<&Shadow> {
+        self.shadow.as_deref()
     }
 
     /// How long after its making it was first picked from; told once, and not while it was not.
@@ -264,10 +204,6 @@ impl Snapshot {
             (true, false, _) => NoEndpoint::OutOfReach,
         }
     }
-}
-
-fn was_tried(endpoint: &Endpoint, tried: &[u64]) -> bool {
-    tried.contains(&endpoint.memory.number)
 }
 
 /// The endpoints to pick from and the spares; when there are only spares, they are picked from.

@@ -256,8 +256,11 @@ impl Catalog {
     pub(super) fn begin(&self, state: &mut State, name: &ServiceName, now: Moment) -> Option<Outcome> {
         let asked = self.asked(name, &state.restrictions);
         let heard = |number| asked.contains(number).then(|| Heard::nothing(now));
-        let mut service =
-            Service::new((0..self.sources.len()).map(heard).collect(), Arc::clone(state.cares.of(name)));
+        let mut service = Service::new(
+            (0..self.sources.len()).map(heard).collect(),
+            Arc::clone(state.cares.of(name)),
+            Arc::clone(state.layouts.of(name)),
+        );
         service.inheritance = state.handover.as_mut().and_then(|handover| handover.take(name));
         state.services.insert(name.clone(), service);
         Self::recall(state, name, now);

@@ -2,6 +2,7 @@
 
 mod registries;
 mod shadow;
+mod tiers;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use serde::Serialize;
 
 pub use registries::{HeardStatus, RegistryStatus};
 pub use shadow::ShadowStatus;
+pub use tiers::TierStatus;
 
 use super::service::Service;
 use super::sources::Followed;
@@ -87,6 +89,8 @@ pub struct ClaimStatus {
     pub declared: bool,
     /// Endpoints in its snapshot.
     pub endpoints: usize,
+    /// How near they are, nearest first.
+    pub tiers: Vec<TierStatus>,
 }
 
 /// One endpoint.
@@ -135,6 +139,9 @@ pub struct EndpointStatus {
     /// Where it runs.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
+    /// How near it is, where there are several tiers.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
     /// Its version; empty when it announces none.
     pub version: String,
     /// What is spoken with it.
@@ -227,9 +234,11 @@ pub struct SkippedStatus {
 impl ServiceStatus {
     pub(super) fn of(name: &ServiceName, service: &Service, sources: &[Followed], now: Moment) -> Self {
         let naming = registries::naming(service, sources);
+        let tiers = tiers::by_endpoint(service);
         let endpoint = |endpoint: &Endpoint| {
             let registries = naming.get(&endpoint.provider.address).cloned().unwrap_or_default();
-            EndpointStatus { registries, ..EndpointStatus::of(endpoint, &service.care, now) }
+            let tier = tiers.get(&endpoint.memory.number).cloned();
+            EndpointStatus { registries, tier, ..EndpointStatus::of(endpoint, &service.care, now) }
         };
         let claims = service.claims.iter().map(|claimed| {
             let claim = claimed.subscription.claim();
@@ -242,6 +251,7 @@ impl ServiceStatus {
                 shadow: snapshot.shadow().map(|shadow| ShadowStatus::of(&shadow.tally())),
                 declared: claimed.declared,
                 endpoints: snapshot.all().count(),
+                tiers: tiers::of(&snapshot),
             }
         });
         Self {
@@ -314,6 +324,7 @@ impl EndpointStatus {
             }),
             weight: f64::from(weight.hundredths()) / 100.0,
             zone: provider.zone.as_deref().map(str::to_owned),
+            tier: None,
             version: provider.version.to_string(),
             protocol: provider.protocol.as_str(),
             tls: provider.secure,

@@ -41,6 +41,9 @@ pub(super) struct Flags {
     /// Choose providers by this policy: round-robin, random, least-request, peak-ewma or maglev [env: WAYSIDE_POLICY] [default: round-robin]
     #[arg(long, value_name = "NAME")]
     policy: Option<String>,
+    /// Prefer providers in this zone, in which this proxy runs [env: WAYSIDE_ZONE]
+    #[arg(long, value_name = "NAME")]
+    zone: Option<String>,
     /// Send every request to this service, whatever it names [env: WAYSIDE_SERVICE]
     #[arg(long, value_name = "NAME")]
     service: Option<String>,
@@ -81,6 +84,7 @@ impl Flags {
             admin: given("--admin", &self.admin, "WAYSIDE_ADMIN"),
             workers: given("--workers", &self.workers, "WAYSIDE_WORKERS"),
             policy: given("--policy", &self.policy, "WAYSIDE_POLICY"),
+            zone: given("--zone", &self.zone, "WAYSIDE_ZONE"),
             service: given("--service", &self.service, "WAYSIDE_SERVICE"),
             log_level: given("--log-level", &self.log_level, "WAYSIDE_LOG_LEVEL"),
             announce: Vec::new(),

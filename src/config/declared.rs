@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::announced::Known;
 use super::choices::Said;
+use super::failover::Failovers;
 use super::reader::Section;
 use super::resolve::SERVICE;
 use super::retries::Own;
@@ -22,6 +23,8 @@ pub(super) struct Services {
     key: Option<Arc<Key>>,
     /// Each with what is laid down for it, but for its limits.
     declared: BTreeMap<ServiceName, (Claim, Rules)>,
+    /// Which service takes the place of which.
+    pub(super) failovers: Failovers,
     /// What is said of the retries of some.
     retries: BTreeMap<ServiceName, Own>,
 }
@@ -29,7 +32,7 @@ pub(super) struct Services {
 impl Services {
     /// Nothing yet; others are claimed by this choice, and told apart by this key.
     pub(super) const fn new(choice: Choice, key: Option<Arc<Key>>) -> Self {
-        Self { choice, key, declared: BTreeMap::new(), retries: BTreeMap::new() }
+        Self { choice, key, declared: BTreeMap::new(), retries: BTreeMap::new(), failovers: Failovers::new() }
     }
 
     /// Reads one `[[service]]`, but for what stands in tables of its own; gives its name.
@@ -39,6 +42,7 @@ impl Services {
         let subset = subset(section, "any", "any").unwrap_or_default();
         let retries = Own::read(section, &UNLESS_SAID);
         known.check(section, "name", name.as_ref());
+        self.failovers.declare(section, name.as_ref(), known);
         let mut rules = rules::plain(section, None);
         rules.key = rules.key.or_else(|| self.key.clone());
         let choice = said.over(section, self.choice);
@@ -74,7 +78,7 @@ impl Services {
         }
     }
 
-    /// Lets mirrors of services go by what was declared after them.
+    /// Lets mirrors and failovers of services go by what was declared after them.
     pub(super) fn settle(&mut self) {
         let claims: Vec<Option<Claim>> = self
             .declared
@@ -88,12 +92,22 @@ impl Services {
                 *mirror = Arc::new(Mirror { claim, ..Mirror::clone(mirror) });
             }
         }
+        let behind: Vec<Vec<Claim>> =
+            self.declared.keys().map(|service| self.claims(&self.failovers.behind(service))).collect();
+        for ((_, rules), behind) in self.declared.values_mut().zip(behind) {
+            rules.failover = behind.into();
+        }
     }
 
     /// What a service is claimed by, where nothing else is said.
     pub(super) fn claim(&self, service: &ServiceName) -> Claim {
         let declared = self.declared.get(service).map(|(claim, _)| claim.clone());
         declared.unwrap_or_else(|| Claim::on(service.clone(), self.choice))
+    }
+
+    /// What these services are claimed by, where nothing else is said.
+    pub(super) fn claims(&self, services: &[ServiceName]) -> Vec<Claim> {
+        services.iter().map(|service| self.claim(service)).collect()
     }
 
     /// What is laid down for requests to a service, but for limits.
@@ -134,6 +148,7 @@ impl Services {
             if let Some(mirror) = &rules.mirror {
                 follow(mirror.claim.clone());
             }
+            rules.failover.iter().cloned().for_each(&mut follow);
         }
         bound.for_each(|name| follow(self.claim(name)));
         followed

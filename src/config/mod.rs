@@ -9,6 +9,7 @@ mod decimal;
 mod declared;
 mod effective;
 mod error;
+mod failover;
 mod file;
 mod listeners;
 mod overrides;
@@ -19,6 +20,7 @@ mod routes;
 mod rules;
 mod services;
 mod sources;
+mod tiers;
 mod tls;
 mod value;
 
@@ -63,6 +65,8 @@ pub struct Config {
     pub catalog: catalog::Settings,
     /// How the endpoints of each service are treated.
     pub cares: catalog::Cares,
+    /// How the endpoints of each service are laid out in tiers.
+    pub layouts: catalog::Layouts,
     /// How the endpoints of each service are asked whether they are well.
     pub checks: health::Checks,
     /// Where requests go. Its naming holds what is declared of services, and the policy of all others.

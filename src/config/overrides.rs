@@ -19,6 +19,8 @@ pub struct Overrides {
     pub workers: Option<Given>,
     /// The policy of services that nothing is declared of.
     pub policy: Option<Given>,
+    /// Where this proxy runs.
+    pub zone: Option<Given>,
     /// The service that every request goes to, on every listener.
     pub service: Option<Given>,
     /// The level of the log.
@@ -48,6 +50,7 @@ impl Overrides {
         let single = [
             (&self.workers, ["workers"].as_slice()),
             (&self.policy, &["services", "policy"]),
+            (&self.zone, &["zone"]),
             (&self.log_level, &["log", "level"]),
         ];
         for (given, path) in single {

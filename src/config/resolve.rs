@@ -19,8 +19,9 @@ use super::retries::retries;
 use super::routes;
 use super::services::services;
 use super::sources::{Followed, restriction, sources};
+use super::tiers::{Here, Tiers};
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
-use crate::catalog::{Cares, Restrictions};
+use crate::catalog::{Cares, Layouts, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
@@ -54,17 +55,20 @@ pub(super) const SERVICE: Parsed<ServiceName> = parsed("a service name", "greete
 /// Reads everything; `None` where a mistake was noted that leaves no value.
 pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let workers = workers(top);
+    let here = Here::of(top);
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
     let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
     let sources = sources(top);
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
     let admin = top.section("admin", |section| admin(section, &listeners));
-    let (catalog, choice, key, treatment, usual_check) = top.section("services", services);
+    let ((catalog, choice, key, treatment, usual_check), tiers) =
+        top.section("services", |section| services(section, here));
     let mut naming = top.section("naming", naming);
     naming.choice = choice;
     let services = Services::new(choice, key);
-    let (services, said) = said_of_services(top, services, &treatment, &usual_check, sources.as_deref());
+    let (services, said) =
+        said_of_services(top, services, &treatment, &usual_check, tiers, sources.as_deref());
     let (store, handover) = top.section("store", store);
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
@@ -95,6 +99,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         handover,
         catalog,
         cares: said.cares,
+        layouts: said.layouts,
         checks: said.checks,
         routes: Arc::new(Table::new(routes, naming)),
         declared,
@@ -119,6 +124,7 @@ fn workers(top: &mut Section<'_>) -> usize {
 struct Said {
     restrictions: Restrictions,
     cares: Cares,
+    layouts: Layouts,
     checks: Checks,
 }
 
@@ -128,6 +134,7 @@ fn said_of_services(
     mut services: Services,
     treatment: &Treatment,
     check: &ServiceChecks,
+    mut tiers: Tiers,
     sources: Option<&[Followed]>,
 ) -> (Services, Said) {
     let known = Known::of(sources.unwrap_or_default().iter().map(|source| &source.registry));
@@ -136,6 +143,7 @@ fn said_of_services(
     let mut checks = Checks { usual: check.check(), by_service: BTreeMap::new() };
     top.sections("service", |section| {
         let service = services.declare(section, &known);
+        tiers.of(section, service.as_ref());
         restriction(section, service.clone(), sources, &mut restrictions);
         let treatment = Treatment::read(section, Some(treatment));
         treatments.extend(service.clone().map(|service| (service, treatment)));
@@ -145,7 +153,8 @@ fn said_of_services(
     });
     services.settle();
     check.must_be_of_use(top, &checks);
-    (services, Said { restrictions, cares: cares(treatment, treatments), checks })
+    let (cares, layouts) = (cares(treatment, treatments), tiers.into_layouts());
+    (services, Said { restrictions, cares, layouts, checks })
 }
 
 /// What several sections have to agree on.

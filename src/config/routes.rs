@@ -66,6 +66,7 @@ fn route(
     let subset = subset(section, "as declared of the service", "as declared of the service");
     let rewrite = rewrite(section, path.is_some());
     let limits = route_limits(section, limits);
+    let failover = services.failovers.of_route(section, known);
     let own = Own::read(section, &AS_DECLARED);
     let limits = services.limits(service.as_ref(), limits, &own);
     let mut rules = rules::plain(section, Some(&services.rules(service.as_ref())));
@@ -80,6 +81,12 @@ fn route(
     rules::tables(section, &mut rules, services, known);
     let split = rules::split(section, claim.as_ref(), said, services, known);
     let first = split.as_ref().and_then(|split| split.parts().first()).map(|part| part.claim.clone());
+    if let Some(failover) = failover {
+        rules.failover = services.claims(&failover).into();
+    }
+    if claim.as_ref().is_some_and(|claim| rules.failover.contains(claim)) && section.has("failover") {
+        section.wrong("failover", "the route would take its own place in the end; write another service");
+    }
     Some(Route {
         name: name.unwrap_or_else(|| format!("route-{number}")).into(),
         matcher: Matcher { hosts, path, methods, headers },

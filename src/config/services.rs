@@ -9,6 +9,7 @@ use super::choices::choice;
 use super::reader::Section;
 use super::resolve::{ANY_TIME, COUNT, SOME_TIME};
 use super::rules;
+use super::tiers::{Here, Tiers};
 use super::value::{Flag, Number, Time};
 use crate::balance::Choice;
 use crate::catalog;
@@ -24,7 +25,7 @@ const SETTLE_TIME: Time = Time(Duration::ZERO..=Duration::from_secs(10));
 type Usual = (catalog::Settings, Choice, Option<Arc<Key>>, Treatment, ServiceChecks);
 
 /// Reads `[services]`.
-pub(super) fn services(section: &mut Section<'_>) -> Usual {
+pub(super) fn services(section: &mut Section<'_>, here: Here) -> (Usual, Tiers) {
     let default = catalog::Settings::default();
     let choice = choice(section);
     let key = rules::key(section, "none");
@@ -40,8 +41,9 @@ pub(super) fn services(section: &mut Section<'_>) -> Usual {
         ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
         reap_after: section.optional("reap_after", &REAP_TIME, "never"),
     };
+    let tiers = Tiers::usual(section, here);
     // Sections within come last: keys after them would be theirs.
     let treatment = Treatment::read(section, None);
     let checks = section.section("check", checks::of_all);
-    (settings, choice, key, treatment, checks)
+    ((settings, choice, key, treatment, checks), tiers)
 }

@@ -7,6 +7,7 @@ mod reference;
 mod retries;
 mod rules;
 mod sources;
+mod tiers;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -53,6 +54,7 @@ fn flags_win_over_the_file() {
         admin: Some(given("--admin", "off")),
         workers: Some(given("WAYSIDE_WORKERS", "3")),
         policy: Some(given("--policy", "random")),
+        zone: Some(given("WAYSIDE_ZONE", "a")),
         service: Some(given("--service", "greeter")),
         log_level: Some(given("--log-level", "debug")),
         announce: vec![
@@ -64,6 +66,7 @@ fn flags_win_over_the_file() {
     let config = read(Some("w.toml"), &file, &overrides).unwrap();
     assert_eq!(config.workers, 3);
     assert_eq!(config.admin, None);
+    assert_eq!(config.layouts.usual.zone.as_deref(), Some("a"));
     let listeners: Vec<String> = config
         .listeners
         .iter()

@@ -87,6 +87,11 @@ impl Endpoint {
         self.memory.is_available()
     }
 
+    /// Whether a connection to it would come about, and with it, as far as is known: one that is not well may still answer.
+    pub fn is_reachable(&self) -> bool {
+        self.memory.reach.is_available() && self.memory.ghost().is_none()
+    }
+
     /// Whether it is picked only when no other one is available.
     pub fn is_spare(&self) -> bool {
         self.limbo.as_ref().is_some_and(|limbo| limbo.is_spare)

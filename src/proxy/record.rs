@@ -14,6 +14,7 @@ use super::worker::Worker;
 use crate::body::End;
 use crate::clock::Moment;
 use crate::endpoint::Memory;
+use crate::provider::ServiceName;
 use crate::route::Part;
 use crate::telemetry::access::AccessLine;
 
@@ -26,6 +27,8 @@ pub struct Record {
     moment: Moment,
     /// Which service, once that is known. Written by `route`.
     pub bound: RefCell<Option<Rc<Bound>>>,
+    /// The service that took the place of that one, which had nothing available. Written by `select`.
+    pub failover: RefCell<Option<ServiceName>>,
     /// What led to the service. Written by `route`.
     pub via: Cell<Option<&'static str>>,
     /// The part of the route's split that it goes to, if there is one. Written by `route`.
@@ -104,6 +107,7 @@ impl Record {
             begun,
             moment: worker.shared.clock.at(begun),
             bound: RefCell::default(),
+            failover: RefCell::default(),
             via: Cell::new(None),
             part: RefCell::default(),
             fault: Cell::new(None),
@@ -156,7 +160,7 @@ impl Record {
     fn write_line(&self, line: &Line, status: u16, reason: Option<&'static str>) {
         let bound = self.bound.borrow();
         let part = self.part.borrow();
-        let endpoint = self.endpoint.borrow();
+        let (endpoint, failover) = (self.endpoint.borrow(), self.failover.borrow());
         let request_id = self.request_id.borrow();
         let target = line.target.path_and_query().map_or("*", http::uri::PathAndQuery::as_str);
         self.worker.shared.access.write(&AccessLine {
@@ -166,6 +170,7 @@ impl Record {
             target,
             host: line.host.as_ref().and_then(|host| host.to_str().ok()),
             service: bound.as_ref().map(|bound| bound.service().as_str()),
+            failover: failover.as_ref().map(ServiceName::as_str),
             via: self.via.get(),
             part: part.as_ref().map(|part| &*part.name),
             endpoint: endpoint.as_ref().map(|memory| &memory.address),

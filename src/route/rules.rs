@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use super::{Fault, Key, Limits, Mirror, Rate, Split, Sticky};
+use crate::catalog::Claim;
 
 /// What is laid down for a request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rules {
     /// How long it may take, and how often it may be tried.
     pub limits: Limits,
+    /// Where it goes while nothing is available where it should go: the first of these of which something is.
+    pub failover: Arc<[Claim]>,
     /// What requests are told apart by.
     pub key: Option<Arc<Key>>,
     /// How they are shared out between subsets or services.

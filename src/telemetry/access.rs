@@ -72,6 +72,9 @@ pub struct AccessLine<'a> {
     pub host: Option<&'a str>,
     /// The service that was found.
     pub service: Option<&'a str>,
+    /// The service that took its place, since nothing of it was available.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failover: Option<&'a str>,
     /// By what it was found: the word of the rule, or the name of the route.
     pub via: Option<&'a str>,
     /// The part of the route's split that it went to.
@@ -189,6 +192,7 @@ impl AccessLine<'_> {
         }
         write!(out, " sent={} received={}", self.bytes_sent, self.bytes_received)?;
         for (name, value) in [
+            ("failover", self.failover),
             ("host", self.host),
             ("via", self.via),
             ("part", self.part),
@@ -256,6 +260,7 @@ mod tests {
             target: "/greeter/hello?name=a%20b",
             host: Some("localhost:4140"),
             service: Some("greeter"),
+            failover: None,
             via: Some("path"),
             part: Some("greeter[version=2]"),
             endpoint: Some(endpoint),
@@ -302,6 +307,18 @@ mod tests {
             ..line(&endpoint)
         };
         insta::assert_snapshot!(written(LineFormat::Text, &[line(&endpoint), failed]));
+    }
+
+    #[test]
+    fn a_failover_is_named() {
+        let endpoint = "10.0.0.1:80".parse().unwrap();
+        let failed_over = AccessLine { failover: Some("greeter-far"), ..line(&endpoint) };
+        let text = written(LineFormat::Text, std::slice::from_ref(&failed_over));
+        assert!(
+            text.contains(" greeter 10.0.0.1:80 200 ") && text.contains(" failover=greeter-far "),
+            "{text}"
+        );
+        assert!(written(LineFormat::Json, &[failed_over]).contains(r#""failover":"greeter-far""#));
     }
 
     #[test]

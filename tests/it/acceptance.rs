@@ -19,6 +19,7 @@ mod simulated;
 mod size;
 mod slow;
 mod start;
+mod zones;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 use rand::rngs::SmallRng;
 
-use super::{PROPOSALS_MAX, same_endpoints};
+use super::pick::PROPOSALS_MAX;
+use super::same_endpoints;
 use crate::balance::{Ask, Balancer, Choice, Policy};
 use crate::endpoint::{Care, Endpoint, Fit};
 use crate::provider::Address;

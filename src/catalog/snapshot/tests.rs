@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::balance::Policy;
+use crate::balance::{Ask, Policy};
 use crate::endpoint::Memory;
 use crate::provider::{Address, Protocol, Provider, Weight};
 
@@ -143,11 +143,12 @@ fn one_request_at_a_time_tries_one_that_is_out() {
 fn an_unchanged_list_keeps_the_balancer() {
     let before = snapshot(&[100; 3], Policy::RoundRobin);
     let claim = claim(Policy::RoundRobin);
-    let same = Members { care: Arc::clone(&before.care), ..Members::of(Arc::clone(&before.endpoints)) };
+    let (care, layout) = (Arc::clone(&before.care), Arc::clone(&before.tiers.layout));
+    let same = Members { care, layout, ..Members::of(Arc::clone(&before.endpoints)) };
     let other = Members::of(Arc::clone(&before.endpoints));
     assert!(before.says(&same, &claim) && !before.says(&other, &claim), "these are treated otherwise");
     let after = Snapshot::new(&other, &claim, &before, NOW, &mut rng());
-    assert!(Arc::ptr_eq(before.balancer.as_ref().unwrap(), after.balancer.as_ref().unwrap()));
+    assert!(Arc::ptr_eq(&before.tiers.list[0].balancer, &after.tiers.list[0].balancer));
 }
 
 proptest! {
@@ -219,4 +220,6 @@ fn spares_are_picked_only_when_no_other_is_available() {
     }
 }
 
+mod panic;
+mod tiers;
 mod wishes;

@@ -1,7 +1,7 @@
 //! The order in which all endpoints are looked at, when proposals did not lead to one.
 
-use rand::RngExt as _;
 use rand::rngs::SmallRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 /// Visits every index once, from a random one on in random strides: neighbours go out together, and a walk in order would
 /// send all their traffic to the first one behind them.
@@ -14,8 +14,9 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    /// A walk over the indices below `len`, which is more than 0.
-    pub(super) fn new(len: usize, rng: &mut SmallRng) -> Self {
+    /// A walk over the indices below `len`, which is more than 0; the same luck gives the same walk.
+    pub(super) fn new(len: usize, luck: u64) -> Self {
+        let rng = &mut SmallRng::seed_from_u64(luck);
         let stride = loop {
             let stride = rng.random_range(1..=len);
             if gcd(stride, len) == 1 {

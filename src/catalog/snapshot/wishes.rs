@@ -2,7 +2,8 @@
 
 use std::sync::OnceLock;
 
-use super::{NoEndpoint, PROPOSALS_MAX, Snapshot, was_tried};
+use super::pick::{PROPOSALS_MAX, was_tried};
+use super::{NoEndpoint, Snapshot};
 use crate::balance::{Ask, Wish};
 use crate::endpoint::{Endpoint, Fit, Token};
 
@@ -49,12 +50,13 @@ impl Snapshot {
 
     /// The pick among those that a wish names.
     fn among(&self, wish: &Wish, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
-        let balancer = self.balancer.as_ref().filter(|_| matches!(wish, Wish::Such { .. }));
-        let proposed = balancer.and_then(|balancer| {
-            let mut proposals = (0..PROPOSALS_MAX).map(|turn| &self.endpoints[balancer.propose(ask, turn)]);
-            proposals.find(|endpoint| wish.wants(endpoint) && endpoint.fit(&self.care) == Fit::Ready)
+        let proposed = (0..PROPOSALS_MAX).find_map(|turn| {
+            let tier = self.tiers.list.first().filter(|_| matches!(wish, Wish::Such { .. }))?;
+            let endpoint = &tier.endpoints[tier.balancer.propose(ask, turn)];
+            let is_fit = wish.wants(endpoint) && endpoint.fit(&self.care) == Fit::Ready;
+            (is_fit && !was_tried(endpoint, ask.tried)).then_some(endpoint)
         });
-        if let Some(endpoint) = proposed.filter(|endpoint| !was_tried(endpoint, ask.tried)) {
+        if let Some(endpoint) = proposed {
             return Ok(endpoint);
         }
         self.search(ask, &|endpoint| wish.wants(endpoint)).map_err(|why| {

@@ -20,6 +20,7 @@ use crate::drain::Drain;
 use crate::endpoint::{Care, Endpoint, Group, Memory};
 use crate::provider::Provider;
 use crate::proxy::client::Client;
+use crate::proxy::directory::Bound;
 use crate::proxy::record::Record;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned, Routed};
 use crate::proxy::traits::Traits;
@@ -109,7 +110,12 @@ impl Bed {
 
     /// Lets `svc` have as many endpoints as there are ports.
     pub(super) fn list(&self, ports: &[u16]) -> Vec<Endpoint> {
-        let group = Arc::<Group>::default();
+        self.list_at(&self.get().bound, ports)
+    }
+
+    /// Lets a service have as many endpoints as there are ports.
+    pub(super) fn list_at(&self, bound: &Bound, ports: &[u16]) -> Vec<Endpoint> {
+        let group = Arc::new(Group::default());
         let endpoint = |port: &u16| {
             let address = format!("127.0.0.1:{port}").parse().unwrap();
             let provider = Provider::new(port.to_string(), address);
@@ -120,7 +126,6 @@ impl Bed {
         let endpoints: Vec<_> = ports.iter().map(endpoint).collect();
         let before = Snapshot::not_listed();
         let luck = &mut rng::for_worker(1, 1);
-        let bound = self.get().bound;
         let care = Arc::new(self.care.clone());
         let members = Members { care, ..Members::of(endpoints.clone().into()) };
         let snapshot = Snapshot::new(&members, bound.subscription.claim(), &before, Moment::START, luck);

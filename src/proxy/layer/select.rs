@@ -4,6 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use http::Response;
+use rand::rngs::SmallRng;
 use tokio::time::Instant;
 use tower::{Layer, Service};
 
@@ -11,8 +12,11 @@ use super::line::Line;
 use super::{Answer, always_ready};
 use crate::balance::Ask;
 use crate::body::Body;
-use crate::catalog::NoEndpoint;
+use crate::catalog::{NoEndpoint, Snapshot};
+use crate::clock::Moment;
 use crate::endpoint::Endpoint;
+use crate::provider::ServiceName;
+use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
 use crate::proxy::request::{Attempt, Failure, Returned, Routed};
 use crate::proxy::worker::Worker;
@@ -43,16 +47,24 @@ impl<S> Select<S> {
     /// Chooses an endpoint.
     pub(super) fn pick(&self, routed: &Routed, begun: Instant) -> Result<Endpoint, ProxyError> {
         let now = self.worker.shared.clock.at(begun);
-        let bound = &routed.bound;
+        if !routed.rules.failover.is_empty()
+            && let Some(endpoint) = self.fail_over(routed, now)
+        {
+            return Ok(endpoint);
+        }
+        self.pick_of(&routed.bound, routed, now)
+    }
+
+    /// The endpoint of one attempt at a service.
+    fn pick_of(&self, bound: &Bound, routed: &Routed, now: Moment) -> Result<Endpoint, ProxyError> {
         bound.look(|snapshot| {
-            let picked = self.worker.with_luck(|rng| {
-                snapshot.pick(&mut Ask {
-                    tried: &routed.tried,
-                    key: routed.key,
-                    wish: routed.wish.as_deref(),
-                    ..Ask::new(now, rng)
-                })
+            let (picked, detour) = self.worker.with_luck(|rng| {
+                let mut ask = Self::ask(routed, now, rng);
+                (snapshot.pick(&mut ask), ask.detour)
             });
+            if let Some(detour) = detour {
+                bound.recorder.detour(detour.as_str());
+            }
             if picked.is_ok_and(|endpoint| !endpoint.is_available())
                 && !snapshot.all().any(Endpoint::is_available)
             {
@@ -64,20 +76,55 @@ impl<S> Select<S> {
                 Ok(endpoint) if routed.elsewhere && had_it(endpoint) => Err(NoEndpoint::AllTried),
                 picked => picked,
             };
-            picked.cloned().map_err(|why| match why {
-                NoEndpoint::NotListed => ProxyError::NotListed { service: bound.service().clone() },
-                NoEndpoint::Absent => ProxyError::Absent { service: bound.service().clone() },
-                NoEndpoint::OutOfReach => {
-                    let (service, count) = (bound.service().clone(), snapshot.out_of_reach);
-                    ProxyError::OutOfReach { service, count }
-                }
-                NoEndpoint::Unknown => ProxyError::Unwanted { service: bound.service().clone() },
-                NoEndpoint::Full => ProxyError::EndpointsFull { service: bound.service().clone() },
-                NoEndpoint::Empty | NoEndpoint::AllTried => {
-                    ProxyError::NoProvider { service: bound.service().clone(), known: snapshot.known }
-                }
-            })
+            picked.cloned().map_err(|why| told(why, bound.service(), snapshot))
         })
+    }
+
+    fn ask<'a>(routed: &'a Routed, now: Moment, rng: &'a mut SmallRng) -> Ask<'a> {
+        let (tried, key, wish) = (&routed.tried, routed.key, routed.wish.as_deref());
+        Ask { tried, key, wish, ..Ask::new(now, rng) }
+    }
+
+    /// The endpoint of one attempt at another service, while nothing is available of the one that was asked for. Whoever
+    /// of that one is due to be tried again is tried first, since nobody else would.
+    fn fail_over(&self, routed: &Routed, now: Moment) -> Option<Endpoint> {
+        let is_strict = routed.wish.as_ref().is_some_and(|wish| wish.is_strict());
+        routed.record.failover.take();
+        if is_strict || routed.bound.look(|snapshot| snapshot.is_usable(now)) {
+            return None;
+        }
+        let trial = |snapshot: &Snapshot| {
+            self.worker.with_luck(|rng| snapshot.pick_trial(&mut Self::ask(routed, now, rng)).cloned())
+        };
+        if let Some(endpoint) = routed.bound.look(trial) {
+            return Some(endpoint);
+        }
+        let (directory, shared) = (&self.worker.directory, &self.worker.shared);
+        for claim in &*routed.rules.failover {
+            let Ok(bound) = directory.claimed(claim, &shared.catalog, &shared.metrics) else { continue };
+            if bound.look(|snapshot| snapshot.is_usable(now))
+                && let Ok(endpoint) = self.pick_of(&bound, routed, now)
+            {
+                bound.subscription.touch(now);
+                routed.bound.recorder.detour("failover");
+                routed.record.failover.replace(Some(claim.service.clone()));
+                return Some(endpoint);
+            }
+        }
+        None
+    }
+}
+
+/// Why nothing was picked, as the caller is told.
+fn told(why: NoEndpoint, service: &ServiceName, snapshot: &Snapshot) -> ProxyError {
+    let service = service.clone();
+    match why {
+        NoEndpoint::NotListed => ProxyError::NotListed { service },
+        NoEndpoint::Absent => ProxyError::Absent { service },
+        NoEndpoint::OutOfReach => ProxyError::OutOfReach { service, count: snapshot.out_of_reach },
+        NoEndpoint::Unknown => ProxyError::Unwanted { service },
+        NoEndpoint::Full => ProxyError::EndpointsFull { service },
+        NoEndpoint::Empty | NoEndpoint::AllTried => ProxyError::NoProvider { service, known: snapshot.known },
     }
 }
 
@@ -166,7 +213,8 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::balance::Wish;
+    use crate::balance::{Policy, Wish};
+    use crate::catalog::Claim;
     use crate::proxy::layer::bed::{Bed, Played, answer};
 
     type Inner = Played<Attempt, Failure<Returned>>;
@@ -212,6 +260,67 @@ mod tests {
         assert_eq!(endpoints[1].memory.attempts(), 2);
         let nobody = Routed { wish: wish("127.0.0.1:4"), ..bed.get() };
         assert_eq!(select.call(nobody).await.unwrap_err().error.reason(), "no_such_provider");
+    }
+
+    #[tokio::test]
+    async fn another_service_stands_in_while_nothing_is_available() {
+        let mut bed = Bed::new();
+        let endpoints = bed.list(&[1, 2]);
+        let claim = |name: &str| Claim::on(name.parse().unwrap(), Policy::RoundRobin);
+        let bind = |name| {
+            let shared = &bed.worker.shared;
+            bed.worker.directory.claimed(&claim(name), &shared.catalog, &shared.metrics).unwrap()
+        };
+        let far = bed.list_at(&bind("far"), &[3]);
+        bed.list_at(&bind("nobody"), &[]);
+        bed.rules.failover = [claim("nobody"), claim("far")].into();
+        let (mut select, inner) = select(&bed);
+        let mut goes_to = async |routed: Routed, port: u64| {
+            let record = Rc::clone(&routed.record);
+            inner.then(move |attempt| {
+                assert_eq!(attempt.endpoint.memory.number, port);
+                Ok(answer(200))
+            });
+            select.call(routed).await.unwrap();
+            record.failover.take().map(|name| name.to_string())
+        };
+        endpoints[0].memory.fail_to_connect(Moment::START, 0.5);
+        assert_eq!(goes_to(bed.get(), 2).await, None, "one is available");
+        endpoints[1].memory.fail_to_connect(bed.worker.shared.clock.now(), 0.5);
+        let tried = Routed { tried: [1].into_iter().collect(), ..bed.get() };
+        assert_eq!(goes_to(tried, 3).await.as_deref(), Some("far"));
+        let only = Routed { wish: Some(Box::new(Wish::only("127.0.0.1:2"))), ..bed.get() };
+        assert_eq!(goes_to(only, 2).await, None, "a wish is for one service");
+        far[0].memory.fail_to_connect(bed.worker.shared.clock.now(), 0.5);
+        let tried = Routed { tried: [1].into_iter().collect(), ..bed.get() };
+        assert_eq!(goes_to(tried, 2).await, None, "nothing is available there either");
+        endpoints[1].memory.reached();
+        assert_eq!(goes_to(bed.get(), 2).await, None);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_is_due_is_tried_before_another_service_stands_in() {
+        let mut bed = Bed::new();
+        let endpoints = bed.list(&[1]);
+        let claim = Claim::on("far".parse().unwrap(), Policy::RoundRobin);
+        let shared = &bed.worker.shared;
+        let far = bed.worker.directory.claimed(&claim, &shared.catalog, &shared.metrics).unwrap();
+        bed.list_at(&far, &[3]);
+        bed.rules.failover = [claim].into();
+        let (mut select, inner) = select(&bed);
+        endpoints[0].memory.fail_to_connect(bed.worker.shared.clock.now(), 0.5);
+        let mut numbers = Vec::new();
+        for pause in [0, 2, 0] {
+            tokio::time::advance(std::time::Duration::from_secs(pause)).await;
+            let (seen, number) = tokio::sync::oneshot::channel();
+            inner.then(|attempt| {
+                seen.send(attempt.endpoint.memory.number).unwrap();
+                Ok(answer(200))
+            });
+            select.call(bed.get()).await.unwrap();
+            numbers.push(number.await.unwrap());
+        }
+        assert_eq!(numbers, [3, 1, 3]);
     }
 
     #[tokio::test]

@@ -148,6 +148,7 @@ mod tests {
         let recorder = metrics.recorder(&"greeter".parse().unwrap());
         recorder.record(200, None, Duration::from_millis(3));
         recorder.record(503, Some("connect_failed"), Duration::from_millis(9));
+        recorder.detour("spill");
         recorder.flush();
         metrics.recorder_without_service().record(404, Some("no_route"), Duration::ZERO);
         metrics.traffic.split("api", "greeter[version=2]").inc();
@@ -215,6 +216,7 @@ mod tests {
             "wayside_requests_total{class=\"4xx\",reason=\"no_route\",service=\"\"} 1",
             "wayside_request_duration_seconds_count{service=\"greeter\"} 2",
             "wayside_request_duration_seconds_bucket{service=\"greeter\",le=\"0.005\"} 1",
+            "wayside_detours_total{kind=\"spill\",service=\"greeter\"} 1",
             "wayside_ejections_total{cause=\"in_a_row\"} 1",
             "wayside_announced{service=\"own\"} 1",
             "wayside_announcement_changes_total{change=\"announced\"} 1",

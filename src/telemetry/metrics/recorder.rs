@@ -17,9 +17,13 @@ use crate::provider::ServiceName;
 pub(super) struct Requests {
     total: IntCounterVec,
     seconds: HistogramVec,
+    detours: IntCounterVec,
     /// The series of each service, so that they can be dropped. Written when a worker first counts one.
     series: Mutex<BTreeMap<ServiceName, Vec<Series>>>,
 }
+
+/// What leads picks away.
+pub const DETOURS: [&str; 3] = ["spill", "panic", "failover"];
 
 /// What tells one counter of a service from another.
 type Series = (&'static str, &'static str);
@@ -38,6 +42,12 @@ impl Requests {
                 &REQUEST_BUCKETS,
                 &["service"],
             ),
+            detours: names.counters(
+                "detours_total",
+                "Picks that were led away from the nearest endpoints that are well, by what led them: spill to a further \
+                 tier, panic since too few are well, failover to another service.",
+                &["service", "kind"],
+            ),
             series: Mutex::default(),
         }
     }
@@ -49,6 +59,9 @@ impl Requests {
             let _ = self.total.remove_label_values(&[service.as_str(), class, reason]);
         }
         let _ = self.seconds.remove_label_values(&[service.as_str()]);
+        for kind in DETOURS {
+            let _ = self.detours.remove_label_values(&[service.as_str(), kind]);
+        }
     }
 
     fn counter(&self, service: Option<&ServiceName>, series: Series) -> LocalIntCounter {
@@ -70,12 +83,13 @@ pub struct Recorder {
     service: Option<ServiceName>,
     counters: RefCell<Vec<(Series, LocalIntCounter)>>,
     seconds: LocalHistogram,
+    detours: RefCell<Vec<(&'static str, LocalIntCounter)>>,
 }
 
 impl Recorder {
     pub(super) fn new(requests: Arc<Requests>, service: Option<ServiceName>) -> Self {
         let seconds = requests.seconds.with_label_values(&[label(service.as_ref())]).local();
-        Self { requests, service, counters: RefCell::default(), seconds }
+        Self { requests, service, counters: RefCell::default(), seconds, detours: RefCell::default() }
     }
 
     /// Counts one request that has ended: the status of its answer, the reason if we made it, and how long it took.
@@ -92,9 +106,25 @@ impl Recorder {
         counters.push((series, counter));
     }
 
+    /// Counts one pick that was led away, by one of the words of [`DETOURS`].
+    pub fn detour(&self, kind: &'static str) {
+        debug_assert!(DETOURS.contains(&kind), "{kind} would outlive its service");
+        let mut detours = self.detours.borrow_mut();
+        if let Some((_, counter)) = detours.iter().find(|(known, _)| *known == kind) {
+            counter.inc();
+            return;
+        }
+        let counter = self.requests.detours.with_label_values(&[label(self.service.as_ref()), kind]).local();
+        counter.inc();
+        detours.push((kind, counter));
+    }
+
     /// Adds what was counted since the last time to what scrapes see; to be called about each second.
     pub fn flush(&self) {
         for (_, counter) in self.counters.borrow().iter() {
+            counter.flush();
+        }
+        for (_, counter) in self.detours.borrow().iter() {
             counter.flush();
         }
         self.seconds.flush();

@@ -17,10 +17,14 @@ struct Reloaded {
 
 impl Reloaded {
     async fn start() -> Self {
+        Self::start_as(|echoes| configuration(echoes, "a")).await
+    }
+
+    async fn start_as(text: impl FnOnce(&[Echo]) -> String) -> Self {
         let echoes = Echo::several(2).await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("wayside.toml");
-        write(&file, &configuration(&echoes, "a"));
+        write(&file, &text(&echoes));
         let program = Program::run(&["--config", file.to_str().unwrap()]).await;
         let this = Self { program, echoes, file, _folder: folder };
         this.arrives_at(0).await;
@@ -94,6 +98,33 @@ async fn what_waits_for_the_next_start_is_named() {
     let line = it.program.logs("these changes take effect at the next start").await;
     assert!(line.contains("workers"), "{line}");
     it.arrives_at(0).await;
+}
+
+/// A configuration of a proxy in this zone, with a provider in each of two.
+fn in_zone(echoes: &[Echo], zone: &str) -> String {
+    let (a, b) = (echoes[0].address(), echoes[1].address());
+    format!(
+        "zone = \"{zone}\"\n[[route]]\npath = \"/x\"\nservice = \"a\"\n[registry.services]\n\
+         a = [{{ address = \"{a}\", zone = \"a\" }}, {{ address = \"{b}\", zone = \"b\" }}]\n"
+    )
+}
+
+#[tokio::test]
+async fn another_zone_takes_effect_at_once() {
+    let it = Reloaded::start_as(|echoes| in_zone(echoes, "a")).await;
+    for (index, zone) in [(0, "a"), (1, "b"), (0, "a")] {
+        write(&it.file, &in_zone(&it.echoes, zone));
+        at_last("all requests stay in the zone", async || {
+            let port = u64::from(it.echoes[index].address().port());
+            let mut stays = true;
+            for _ in 0..6 {
+                stays &= it.port().await == port;
+            }
+            stays
+        })
+        .await;
+    }
+    assert!(!it.program.log().contains("zone, "), "nothing waits for the next start");
 }
 
 #[tokio::test]
