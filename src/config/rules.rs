@@ -87,6 +87,7 @@ pub(super) fn plain(section: &mut Section<'_>, inherited: Option<&Rules>) -> Rul
         overrides: overrides.unwrap_or(base.overrides),
         sticky: base.sticky,
         mirror: base.mirror,
+        failover: base.failover,
         ..Rules::default()
     }
 }

@@ -1,0 +1,154 @@
+//! What endpoints are told of attempts, and what follows.
+
+use super::*;
+use crate::proxy::layer::bed::{Bed, Played, answer};
+use crate::proxy::layer::select::SelectLayer;
+
+type Inner = Played<Attempt, Failure<Returned>>;
+
+async fn attempt(bed: &Bed, result: Result<Response<Body>, ProxyError>) -> Option<Response<Body>> {
+    let inner = Inner::new();
+    let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+    inner.then(|_| result.map_err(Failure::from));
+    SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(bed.get()).await.ok()
+}
+
+#[tokio::test]
+async fn an_attempt_is_in_flight_until_the_body_of_its_answer_has_ended() {
+    let bed = Bed::new();
+    let memory = Arc::clone(&bed.list(&[1])[0].memory);
+    let response = answer(200).map(|_| Body::from(bytes::Bytes::from_static(b"hello")));
+    let response = attempt(&bed, Ok(response)).await.unwrap();
+    assert_eq!((memory.in_flight(), memory.attempts(), memory.failures()), (1, 1, 0));
+    drop(response);
+    assert_eq!(memory.in_flight(), 0);
+}
+
+#[tokio::test]
+async fn a_failure_to_connect_puts_an_endpoint_aside_and_an_answer_brings_it_back() {
+    let bed = Bed::new();
+    let memory = Arc::clone(&bed.list(&[1])[0].memory);
+    let refused = ConnectError::Refused { address: memory.address.clone() };
+    attempt(&bed, Err(SendCause::from(refused).into())).await;
+    assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (false, 1, 0));
+    attempt(&bed, Ok(answer(500))).await.unwrap();
+    assert!(memory.reach.is_available(), "whatever it answers, it was reached");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_whose_caller_goes_away_took_at_least_so_long() {
+    let bed = Bed::new();
+    let memory = Arc::clone(&bed.list(&[1])[0].memory);
+    let never = tower::service_fn(|_: Attempt| std::future::pending());
+    let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(never);
+    let mut select = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report);
+    let waited = std::time::Duration::from_secs(2);
+    tokio::time::timeout(waited, select.call(bed.get())).await.unwrap_err();
+    assert_eq!(memory.latency.expected(bed.worker.shared.clock.now()), waited);
+    assert_eq!((memory.in_flight(), memory.failures()), (0, 0));
+}
+
+#[test]
+fn who_lacks_a_handler_of_its_own_record_is_somebody_else() {
+    let mut called = Provider::new("p", "10.0.0.1:80".parse().unwrap());
+    called.handlers = ["Say".into(), "Users".into()].into();
+    for (error, denies) in [
+        (r#"{"id":"go.micro.server","code":500,"detail":"rpc: can't find service Say","status":"x"}"#, true),
+        ("rpc: can't find service Users.Get", true),
+        ("rpc: can't find service Sayings", false),
+        ("rpc: can't find service Orders", false),
+        ("rpc: can't find method Say.Bye", false),
+        ("the caller said: Say", false),
+    ] {
+        let headers = HeaderMap::from_iter([(
+            http::HeaderName::from_static("micro-error"),
+            http::HeaderValue::from_static(error),
+        )]);
+        assert_eq!(denies_itself(&headers, &called), denies, "{error}");
+    }
+    assert!(!denies_itself(&HeaderMap::new(), &called));
+}
+
+/// Lists endpoints and lets the first fail until it is ejected; gives how many failures that took.
+async fn eject(bed: &Bed, make: impl Fn() -> Result<Response<Body>, ProxyError>) -> usize {
+    let endpoints = bed.list(&[1, 2, 3]);
+    let memory = Arc::clone(&endpoints[0].memory);
+    for attempts in 0..100 {
+        if memory.is_ejected() {
+            return usize::try_from(memory.attempts()).unwrap();
+        }
+        let is_first = |memory: &Memory| memory.number == 1;
+        let inner = Inner::new();
+        let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        let answered = make();
+        inner.then(move |attempt| {
+            if is_first(&attempt.endpoint.memory) { answered.map_err(Failure::from) } else { Ok(answer(200)) }
+        });
+        let _ = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(bed.get()).await;
+        assert!(attempts < 99, "it is not ejected");
+    }
+    unreachable!()
+}
+
+#[tokio::test]
+async fn whatever_fails_ejects_and_is_counted() {
+    let late = || Err(ProxyError::AttemptTimeout { limit: Duration::from_secs(1) });
+    let micro = || {
+        let mut response = answer(200);
+        response.headers_mut().insert("micro-error", r#"{"code":500}"#.parse().unwrap());
+        Ok(response)
+    };
+    let grpc = || {
+        let mut response = answer(200);
+        response.headers_mut().insert("content-type", "application/grpc".parse().unwrap());
+        response.headers_mut().insert("grpc-status", "14".parse().unwrap());
+        Ok(response)
+    };
+    for make in [&late as &dyn Fn() -> _, &micro, &grpc, &|| Ok(answer(500))] {
+        let bed = Bed::new();
+        assert_eq!(eject(&bed, make).await, 5);
+        assert_eq!(bed.metrics().proxy.ejections("in_a_row").get(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_cannot_be_ejected_is_counted_too() {
+    let bed = Bed::new();
+    bed.list(&[1]);
+    for _ in 0..20 {
+        attempt(&bed, Ok(answer(500))).await;
+    }
+    // All within the moment for which nobody asks again.
+    assert_eq!(bed.metrics().proxy.ejections_withheld_total.get(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_given_up_for_the_time_was_late_and_one_given_up_by_the_caller_was_not() {
+    for (overdue, spent, failures) in [(true, 0, 1), (true, 11, 0), (false, 0, 0)] {
+        let bed = Bed::new();
+        let memory = Arc::clone(&bed.list(&[1])[0].memory);
+        let routed = bed.get();
+        tokio::time::advance(Duration::from_secs(spent)).await;
+        let record = Rc::clone(&routed.record);
+        let inner = Inner::new();
+        inner.then_never();
+        let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner);
+        let mut answer = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(routed);
+        assert!(futures_util::poll!(&mut answer).is_pending());
+        tokio::time::advance(Duration::from_secs(10)).await;
+        record.overdue.set(overdue);
+        drop(answer);
+        assert_eq!((memory.failures(), memory.in_flight()), (failures, 0), "after {spent} s for others");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_its_fault_is_not_held_against_it() {
+    let bed = Bed::new();
+    let memory = Arc::clone(&bed.list(&[1])[0].memory);
+    let full = SendCause::Full { address: memory.address.clone(), limit: 1 };
+    for error in [full.into(), ProxyError::Switch, ProxyError::BadRequest("no")] {
+        attempt(&bed, Err(error)).await;
+    }
+    assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (true, 0, 0));
+}
