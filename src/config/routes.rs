@@ -66,13 +66,10 @@ fn route(
     let subset = subset(section, "as declared of the service", "as declared of the service");
     let rewrite = rewrite(section, path.is_some());
     let limits = route_limits(section, limits);
-    let declared = services.rules(service.as_ref());
     let failover = services.failovers.of_route(section, known);
-    let failover: Arc<[Claim]> =
-        failover.map_or(declared.failover.clone(), |failover| services.claims(&failover).into());
     let own = Own::read(section, &AS_DECLARED);
     let limits = services.limits(service.as_ref(), limits, &own);
-    let mut rules = rules::plain(section, Some(&declared));
+    let mut rules = rules::plain(section, Some(&services.rules(service.as_ref())));
     let claim = service.map(|service| {
         let claim = services.claim(&service);
         let choice = said.over(section, claim.choice);
@@ -84,7 +81,10 @@ fn route(
     rules::tables(section, &mut rules, services, known);
     let split = rules::split(section, claim.as_ref(), said, services, known);
     let first = split.as_ref().and_then(|split| split.parts().first()).map(|part| part.claim.clone());
-    if claim.as_ref().is_some_and(|claim| failover.contains(claim)) && section.has("failover") {
+    if let Some(failover) = failover {
+        rules.failover = services.claims(&failover).into();
+    }
+    if claim.as_ref().is_some_and(|claim| rules.failover.contains(claim)) && section.has("failover") {
         section.wrong("failover", "the route would take its own place in the end; write another service");
     }
     Some(Route {
@@ -92,7 +92,7 @@ fn route(
         matcher: Matcher { hosts, path, methods, headers },
         claim: claim.or(first)?,
         rewrite,
-        rules: Arc::new(Rules { limits, failover, split: split.map(Arc::new), ..rules }),
+        rules: Arc::new(Rules { limits, split: split.map(Arc::new), ..rules }),
     })
 }
 
