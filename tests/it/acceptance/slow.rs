@@ -13,12 +13,15 @@ const WELL: Duration = Duration::from_millis(10);
 /// What it takes at one that is not: more than a request may take in all.
 const SLOW: Duration = Duration::from_secs(2);
 
-/// What becomes of requests under a policy.
-async fn figures(policy: Policy) -> Figures {
+/// What becomes of requests under a policy; endpoints that fail are put out, or left in.
+async fn figures(policy: Policy, puts_out: bool) -> Figures {
     let providers = Modelled::several(PROVIDERS, WELL).await;
-    let text = format!(
+    let mut text = format!(
         "[services]\npolicy = \"{policy}\"\n[timeouts]\nrequest = \"1s\"\n[retries]\nmax = 0\nidempotent = false\n"
     );
+    if !puts_out {
+        text.push_str("[services.health]\neject = false\n");
+    }
     let running = proxy(&Modelled::url("greeter", &providers), &text);
     let _claim = claim_on_greeter(&running).await;
     let whole = either(Duration::from_secs(8), Duration::from_mins(1));
@@ -29,15 +32,40 @@ async fn figures(policy: Policy) -> Figures {
             providers[0].takes(if is_slow { SLOW } else { WELL });
         })
         .await;
+    let ejection = if puts_out { "with" } else { "without" };
     let at_slow = providers[0].requests();
-    println!("one of {PROVIDERS} slow, {policy}: {figures}; {at_slow} requests went to it");
+    println!(
+        "one of {PROVIDERS} slow, {policy}, {ejection} ejection: {figures}; {at_slow} requests went to it"
+    );
     figures
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_slow_provider_of_eleven_costs_no_more_than_its_share() {
+async fn one_slow_provider_of_eleven_is_hardly_noticed() {
     for policy in Policy::ALL {
-        let success = figures(policy).await.success();
-        assert!(success >= 0.90, "{policy}: {success}");
+        let success = figures(policy, true).await.success();
+        // What was promised, and on a busy machine, for a shorter time in which each failure weighs more.
+        let least = match policy {
+            Policy::PeakEwma => either(0.99, 0.999),
+            Policy::LeastRequest => either(0.98, 0.99),
+            Policy::RoundRobin | Policy::Random | Policy::Maglev => either(0.90, 0.95),
+        };
+        assert!(success >= least, "{policy}: {success}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_ejection_the_policy_has_to_notice() {
+    for policy in Policy::ALL {
+        let success = figures(policy, false).await.success();
+        let least = match policy {
+            Policy::PeakEwma => either(0.99, 0.999),
+            Policy::LeastRequest => either(0.97, 0.99),
+            Policy::RoundRobin | Policy::Random | Policy::Maglev => 0.90,
+        };
+        assert!(success >= least, "{policy}: {success}");
+        if matches!(policy, Policy::RoundRobin) {
+            assert!(success < 0.97, "half of the time one request of eleven is lost: {success}");
+        }
     }
 }
