@@ -28,11 +28,12 @@ impl Fleet {
         Self { ill, gone, well, folder: tempfile::tempdir().unwrap() }
     }
 
-    /// A process that checks so often, with this in its section of the store.
+    /// A process that checks so often, with this in its section of the store. With two of three out it would be in panic, and
+    /// use the one that is ill.
     async fn run(&self, interval: &str, store: &str) -> Program {
         let Self { ill, gone, well, folder } = self;
         let text = format!(
-            "[registry]\nurl = \"fixed:greeter={},{gone},{}\"\n[services.check]\nkind = \"http\"\npath = \"/health\"\ninterval = \"{interval}\"\n[store]\nfolder = \"{}\"\n{store}\n",
+            "[registry]\nurl = \"fixed:greeter={},{gone},{}\"\n[services]\npanic_below = 0\n[services.check]\nkind = \"http\"\npath = \"/health\"\ninterval = \"{interval}\"\n[store]\nfolder = \"{}\"\n{store}\n",
             ill.address(),
             well.address(),
             self.store().display(),
