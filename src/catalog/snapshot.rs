@@ -16,7 +16,7 @@ use thiserror::Error;
 use super::layout::Layout;
 use super::subscription::Claim;
 use crate::clock::Moment;
-use crate::endpoint::{Care, Endpoint};
+use crate::endpoint::{Care, Endpoint, Memory};
 pub use shadow::{Shadow, ShadowTally};
 use tiers::Tiers;
 use wishes::Places;
@@ -170,6 +170,14 @@ impl Snapshot {
     /// Every endpoint in it.
     pub fn all(&self) -> impl Iterator<Item = &Endpoint> {
         self.endpoints.iter().chain(&*self.spares)
+    }
+
+    /// The endpoints of the tier that has this memory in it; all if none has.
+    pub fn peers(&self, memory: &Memory) -> &[Endpoint] {
+        let has_it =
+            |endpoints: &[Endpoint]| endpoints.iter().any(|endpoint| endpoint.memory.number == memory.number);
+        let tier = self.tiers.list.iter().find(|tier| has_it(&tier.endpoints));
+        tier.map_or(&self.endpoints, |tier| &tier.endpoints)
     }
 
     /// Its tiers as they are at present, nearest first.

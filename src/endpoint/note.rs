@@ -138,7 +138,7 @@ impl Memory {
         Verdict::Back
     }
 
-    /// Ejects it, if as many of its peers, all of the snapshot it was picked from, are left as that takes.
+    /// Ejects it, if as many of its peers, the endpoints of its tier, are left as that takes.
     pub fn eject<'e>(
         &self,
         grounds: Grounds,

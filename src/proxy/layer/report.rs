@@ -213,7 +213,7 @@ impl Told {
     #[cold]
     fn try_suspect(&self, grounds: Grounds, ending: Ending, snapshot: &Snapshot) {
         let (memory, metrics) = (self.memory(), &self.worker.shared.metrics.proxy);
-        match memory.eject(grounds, ending, &snapshot.care, snapshot.all()) {
+        match memory.eject(grounds, ending, &snapshot.care, snapshot.peers(memory).iter()) {
             Sentence::Ejected(pause) => {
                 metrics.ejections(grounds.as_str()).inc();
                 let (endpoint, last) = (&memory.address, memory.last_failure());

@@ -274,3 +274,16 @@ proptest! {
         prop_assert!(same_endpoints(&all, &endpoints));
     }
 }
+
+#[test]
+fn whoever_fails_is_judged_among_those_of_its_tier() {
+    let snapshot = zoned(&[("a", 3), ("b", 5)], in_a(), Policy::RoundRobin);
+    for endpoint in snapshot.all() {
+        let zone = &endpoint.provider.zone;
+        let peers = snapshot.peers(&endpoint.memory);
+        let count = if zone.as_deref() == Some("a") { 3 } else { 5 };
+        assert!(peers.len() == count && peers.iter().all(|peer| peer.provider.zone == *zone));
+    }
+    let stranger = Memory::new(99, "10.9.9.9:80".parse().unwrap());
+    assert_eq!(snapshot.peers(&stranger).len(), 8);
+}
