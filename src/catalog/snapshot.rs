@@ -77,7 +77,7 @@ pub struct TierView<'a> {
     pub name: String,
     /// In order of address.
     pub endpoints: &'a [Endpoint],
-    /// The part of the traffic that it can take at present, of [`super::shares::WHOLE`].
+    /// The part of the traffic that it can take at present, of `shares::WHOLE`.
     pub share: u32,
     /// Whether too few of it are available.
     pub panics: bool,

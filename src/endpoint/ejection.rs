@@ -36,7 +36,7 @@ pub(super) struct Past {
     grounds: AtomicU64,
 }
 
-/// What [`Ejection`] says, for an operator.
+/// How an endpoint is ejected, for an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EjectionState {
     /// What it was ejected for.

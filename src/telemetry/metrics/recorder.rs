@@ -106,7 +106,7 @@ impl Recorder {
         counters.push((series, counter));
     }
 
-    /// Counts one pick that was led away, by one of the words of [`DETOURS`].
+    /// Counts one pick that was led away, by one of the words of `DETOURS`.
     pub fn detour(&self, kind: &'static str) {
         debug_assert!(DETOURS.contains(&kind), "{kind} would outlive its service");
         let mut detours = self.detours.borrow_mut();
