@@ -8,8 +8,9 @@ use super::{Played, body, endpoint_loads, get, hear_answer, status};
 use crate::support::client::Raw;
 use crate::support::patience::{PATIENCE, eventually};
 
-/// What may lie between a sender and a reader that stands still: the buffers of four sockets and the proxy's own.
-const AHEAD_MAX: usize = 16 * 1024 * 1024;
+/// What may lie between a sender and a reader that stands still: the buffers of four sockets and the proxy's own. Linux lets those
+/// of a socket that is sent to grow to 32 MiB where it sees fit, and those of one that sends to 4 MiB.
+const AHEAD_MAX: usize = 96 * 1024 * 1024;
 
 /// Sends until nothing is taken for a while, and tells how much was taken.
 async fn send_until_full(sender: &mut Raw, piece: &[u8]) -> usize {
