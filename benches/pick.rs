@@ -47,10 +47,10 @@ fn snapshot(count: u32, choice: Choice, weight: impl Fn(u32) -> u32) -> Snapshot
     Snapshot::new(&Members::of(endpoints), &claim, &Snapshot::not_listed(), NOW, &mut rng)
 }
 
-/// One pick. Keys differ from pick to pick.
-fn one(snapshot: &Snapshot, key: &mut u64, rng: &mut SmallRng) -> u64 {
+/// One pick: the endpoint, not yet looked at. Keys differ from pick to pick.
+fn one(snapshot: &Snapshot, key: &mut u64, rng: &mut SmallRng) -> *const Endpoint {
     *key = key.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    snapshot.pick(&mut Ask { key: Some(*key), ..Ask::new(NOW, rng) }).unwrap().memory.number
+    std::ptr::from_ref(snapshot.pick(&mut Ask { key: Some(*key), ..Ask::new(NOW, rng) }).unwrap())
 }
 
 /// A pick as a worker makes it: the cached snapshot, then the balancer, then the availability check.

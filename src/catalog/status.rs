@@ -311,7 +311,7 @@ impl EndpointStatus {
             pause_ms: pause.map(millis),
             answered_ms_ago: memory.answered().map(|answered| millis(now.since(answered))),
             idle: memory
-                .idling
+                .idling()
                 .learnt(now)
                 .map(|(limit, teacher)| IdleStatus { limit_ms: millis(limit), why: teacher.as_str() }),
             check: checking.map(CheckStatus::from),

@@ -39,7 +39,7 @@ impl super::Memory {
             None => care.in_flight_max,
             Some(adaptive) => {
                 let bounds = Bounds { min: adaptive.min.min(care.in_flight_max), max: care.in_flight_max };
-                self.ceiling.limit(bounds)
+                self.history.ceiling.limit(bounds)
             }
         }
     }

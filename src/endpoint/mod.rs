@@ -7,6 +7,7 @@ mod ejection;
 mod fit;
 mod ghost;
 mod group;
+mod history;
 mod idle;
 mod latency;
 mod limbo;
@@ -24,9 +25,7 @@ mod token;
 mod trial;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-
-use crossbeam_utils::CachePadded;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 pub use care::{Adaptive, Care, Ejecting, Queue};
 pub use checked::{Checked, Checking, Counts};
@@ -49,12 +48,10 @@ pub use token::{Token, TokenError};
 
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, Weight};
-use ceiling::Ceiling;
-use ejection::{Ejection, Past};
+use ejection::Ejection;
 use ghost::Haunting;
+use history::History;
 use ramp::Ramp;
-use tally::Tally;
-use trial::Trial;
 
 /// A provider as this proxy knows it: what was announced, and what was experienced.
 ///
@@ -148,39 +145,21 @@ pub struct Memory {
     ejection: Ejection,
     /// Whether checks find it well. Written by whoever checks, read at each pick: its first field, the last of the line.
     pub checked: Checked,
-    /// How often it was ejected, and why. Written by workers when that changes.
-    past: Past,
-    /// How much it bears, where that is found out. Written by workers after each attempt then, and read at each pick.
-    ceiling: Ceiling,
-    /// The right to try it while it is out. Written and read by workers.
-    trial: Trial,
-    /// What went well and what failed lately. Written by workers after each attempt, read by whoever notes a failure.
-    tally: CachePadded<Tally>,
     /// A number of its own within this process; connection pools are keyed by it.
     pub number: u64,
     /// The address it is about.
     pub address: Address,
     /// The short name of whoever is there.
     pub token: Token,
-    /// How long connections may idle. Written when a connection is new or ends, read when an idle one is used.
-    pub idling: CachePadded<Idling>,
-    /// Attempts begun. Written by the workers, read by metrics and admin.
-    attempts: CachePadded<AtomicU64>,
-    /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
-    answered: AtomicU64,
     /// Whether nobody, or somebody else, is behind its record. Written by the catalog, workers and probes, read at picks of
     /// unreachable endpoints and by admin.
     haunting: Haunting,
-    /// Attempts that failed on the way to or at the provider. Written by the workers, read by metrics and admin.
-    failures: AtomicU64,
-    /// Those of them that were not answered. Written by the workers, read by the catalog.
-    unanswered: AtomicU64,
-    /// How the last of them failed. Written by the workers, read by admin.
-    last: said::Last,
     /// Set once by the catalog when the provider is withdrawn; pools of a retired endpoint are dropped by workers.
     retired: AtomicBool,
     /// What it shares with the other endpoints of its service.
     group: Arc<Group>,
+    /// The rest: what attempts leave behind, and no pick reads unless the endpoint is out or its limit is found out.
+    history: Box<History>,
 }
 
 const _: () = assert!(
@@ -203,28 +182,19 @@ impl Memory {
             reach: Reach::default(),
             ejection: Ejection::default(),
             checked: Checked::default(),
-            past: Past::default(),
-            ceiling: Ceiling::default(),
-            trial: Trial::default(),
-            tally: CachePadded::default(),
             number,
             token: Token::of(&address),
             address,
-            idling: CachePadded::default(),
-            attempts: CachePadded::default(),
-            answered: AtomicU64::new(0),
             haunting: Haunting::default(),
-            failures: AtomicU64::new(0),
-            unanswered: AtomicU64::new(0),
-            last: said::Last::default(),
             retired: AtomicBool::new(false),
             group,
+            history: Box::default(),
         }
     }
 
     /// Begins an attempt: counts it, and holds it in flight until the guard is dropped.
     pub fn begin(self: &Arc<Self>) -> LoadGuard {
-        self.attempts.fetch_add(1, Ordering::Relaxed);
+        self.history.attempts.fetch_add(1, Ordering::Relaxed);
         LoadGuard::new(Arc::clone(self))
     }
 
@@ -240,7 +210,7 @@ impl Memory {
 
     /// Why it is ejected and for how long, while it is.
     pub fn ejection(&self, now: Moment) -> Option<EjectionState> {
-        self.ejection.state(&self.past, now)
+        self.ejection.state(&self.history.past, now)
     }
 
     /// What should be in flight at most while it is new or just back; `None` when it is neither.
@@ -251,12 +221,12 @@ impl Memory {
     /// Claims the right to a single attempt at an endpoint that is out: true for one caller once its pause is over. What
     /// checks found to be unwell, checks alone find to be well again.
     pub fn try_claim(&self, now: Moment) -> bool {
-        self.may_try(now) && self.trial.try_claim(now)
+        self.may_try(now) && self.history.trial.try_claim(now)
     }
 
     /// Whether it is time for a single attempt at an endpoint that is out.
     pub fn is_due(&self, now: Moment) -> bool {
-        self.may_try(now) && self.trial.is_free(now)
+        self.may_try(now) && self.history.trial.is_free(now)
     }
 
     /// Whether every pause is over for which it is out, and nothing else speaks against trying it.
@@ -273,9 +243,6 @@ impl Memory {
     pub fn check(&self, result: Result<(), &str>, counts: Counts, now: Moment) -> bool {
         let is_news = self.checked.note(result, counts, now);
         if is_news {
-            if result.is_ok() {
-                self.ramp.begin();
-            }
             if self.checked.is_well() {
                 self.ramp.begin();
             }
@@ -305,7 +272,12 @@ impl Memory {
 
     /// When it answered last.
     pub fn answered(&self) -> Option<Moment> {
-        Moment::from_bits(self.answered.load(Ordering::Relaxed))
+        Moment::from_bits(self.history.answered.load(Ordering::Relaxed))
+    }
+
+    /// How long connections may idle.
+    pub fn idling(&self) -> &Idling {
+        &self.history.idling
     }
 
     /// What it shares with the other endpoints of its service.
@@ -320,22 +292,22 @@ impl Memory {
 
     /// Attempts begun since the provider was first announced.
     pub fn attempts(&self) -> u64 {
-        self.attempts.load(Ordering::Relaxed)
+        self.history.attempts.load(Ordering::Relaxed)
     }
 
     /// Attempts that failed since the provider was first announced.
     pub fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
+        self.history.failures.load(Ordering::Relaxed)
     }
 
     /// Attempts since the provider was first announced that were not answered, or to which no connection came about.
     pub fn unanswered(&self) -> u64 {
-        self.unanswered.load(Ordering::Relaxed)
+        self.history.unanswered.load(Ordering::Relaxed)
     }
 
     /// How the last of the attempts that failed did.
     pub fn last_failure(&self) -> Said {
-        self.last.said()
+        self.history.last.said()
     }
 
     /// Marks the provider as withdrawn: what runs may finish, nothing new begins, pools let go.

@@ -45,8 +45,8 @@ impl Memory {
             Outcome::Failure | Outcome::Late | Outcome::Broken | Outcome::Unreachable => Some(true),
         };
         if failed == Some(true) {
-            self.failures.fetch_add(1, Ordering::Relaxed);
-            self.last.set(match outcome {
+            self.history.failures.fetch_add(1, Ordering::Relaxed);
+            self.history.last.set(match outcome {
                 Outcome::Late => Said::Late,
                 Outcome::Broken => Said::Broken,
                 Outcome::Unreachable => Said::Unreachable,
@@ -68,10 +68,10 @@ impl Memory {
         match outcome {
             Outcome::Success | Outcome::Failure | Outcome::Busy { .. } => self.answer(now),
             Outcome::Late | Outcome::Broken => {
-                self.unanswered.fetch_add(1, Ordering::Relaxed);
+                self.history.unanswered.fetch_add(1, Ordering::Relaxed);
             }
             Outcome::Unreachable => {
-                self.unanswered.fetch_add(1, Ordering::Relaxed);
+                self.history.unanswered.fetch_add(1, Ordering::Relaxed);
                 if self.fail_to_connect(now, luck) {
                     return Verdict::Unreachable;
                 }
@@ -79,7 +79,7 @@ impl Memory {
         }
         let verdict = match &care.ejecting {
             Some(by) => self.judge(failed, outcome, ending, by),
-            None if self.ejection.end(&self.past, now) => self.come_back(),
+            None if self.ejection.end(&self.history.past, now) => self.come_back(),
             None => Verdict::Nothing,
         };
         if verdict == Verdict::Nothing && was_out && self.is_available() { Verdict::Back } else { verdict }
@@ -106,34 +106,34 @@ impl Memory {
                 return Verdict::Nothing;
             }
             return match failed {
-                Some(false) if ejection.end(&self.past, now) => self.come_back(),
-                Some(true) => match ejection.begin_again(&self.past, now, luck, by) {
+                Some(false) if ejection.end(&self.history.past, now) => self.come_back(),
+                Some(true) => match ejection.begin_again(&self.history.past, now, luck, by) {
                     Some(pause) => {
-                        self.trial.end();
+                        self.history.trial.end();
                         Verdict::StillOut(pause)
                     }
                     None => Verdict::Nothing,
                 },
                 Some(false) => Verdict::Nothing,
                 None => {
-                    self.trial.end();
+                    self.history.trial.end();
                     Verdict::Nothing
                 }
             };
         }
         let Some(failed) = failed else { return Verdict::Nothing };
-        self.tally.count(failed, now, by.window);
+        self.history.tally.count(failed, now, by.window);
         // Whoever cannot be reached is out already, by our judgement of connections.
         if !failed || outcome == Outcome::Unreachable || !self.reach.is_available() {
             return Verdict::Nothing;
         }
-        self.tally.judge(now, by).map_or(Verdict::Nothing, Verdict::Suspect)
+        self.history.tally.judge(now, by).map_or(Verdict::Nothing, Verdict::Suspect)
     }
 
     fn come_back(&self) -> Verdict {
-        self.tally.clear();
+        self.history.tally.clear();
         self.ramp.begin();
-        self.trial.end();
+        self.history.trial.end();
         self.group.change();
         Verdict::Back
     }
@@ -151,14 +151,14 @@ impl Memory {
         let may = self.group.decide(ending.now, || {
             let may = Share::without(self, peers).has_room(by.share_percent);
             if may {
-                ejected = self.ejection.begin(&self.past, grounds, ending.now, ending.luck, by);
+                ejected = self.ejection.begin(&self.history.past, grounds, ending.now, ending.luck, by);
             }
             may
         });
         match (may, ejected) {
             (Some(true), Some(pause)) => {
-                self.trial.end();
-                self.tally.clear();
+                self.history.trial.end();
+                self.history.tally.clear();
                 self.group.change();
                 Sentence::Ejected(pause)
             }
@@ -176,12 +176,12 @@ impl Memory {
             Outcome::Failure | Outcome::Broken | Outcome::Unreachable => return,
         };
         let bounds = Bounds { min: adaptive.min.min(care.in_flight_max), max: care.in_flight_max };
-        self.ceiling.note(took, self.in_flight(), now, bounds);
+        self.history.ceiling.note(took, self.in_flight(), now, bounds);
     }
 
     /// Notes that the provider answered a request. Whoever answers at a stranger's address proves nothing.
     pub fn answer(&self, now: Moment) {
-        self.answered.store(now.to_bits(), Ordering::Relaxed);
+        self.history.answered.store(now.to_bits(), Ordering::Relaxed);
         if !self.reach.is_available() && self.ghost() != Some(Ghost::Stranger) {
             self.find_well();
         }
@@ -192,7 +192,7 @@ impl Memory {
         let was_due = self.reach.is_due(now);
         let is_news = self.reach.fail(now, luck);
         if is_news || was_due {
-            self.trial.end();
+            self.history.trial.end();
         }
         if is_news {
             self.group.change();
@@ -205,7 +205,7 @@ impl Memory {
         if !self.reach.is_available() {
             self.reach.succeed();
             self.ramp.begin();
-            self.trial.end();
+            self.history.trial.end();
             self.group.change();
         }
     }
@@ -219,10 +219,10 @@ impl Memory {
     /// Notes that another process has taken its place: nothing that was held against it is, and it begins slowly.
     pub fn begin_anew(&self) {
         self.find_well();
-        self.tally.clear();
+        self.history.tally.clear();
         self.ramp.begin();
-        if self.ejection.clear(&self.past) {
-            self.trial.end();
+        if self.ejection.clear(&self.history.past) {
+            self.history.trial.end();
             self.group.change();
         }
     }

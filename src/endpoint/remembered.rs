@@ -49,7 +49,7 @@ impl Memory {
             answered: self.answered().map(|answered| now.since(answered)),
             latency: self.latency.known(now),
             unreachable,
-            ejected: self.ejection.remember(&self.past, now),
+            ejected: self.ejection.remember(&self.history.past, now),
             ramp: self.ramp(),
             ghost: self.ghost(),
             check: self.checked.state(now).filter(is_worth),
@@ -62,7 +62,7 @@ impl Memory {
         let Remembered { answered, latency, unreachable, ejected, ramp, ghost, check } = remembered;
         if let Some(ago) = answered {
             let bits = now.before(ago.saturating_add(elapsed)).to_bits();
-            self.answered.store(bits, std::sync::atomic::Ordering::Relaxed);
+            self.history.answered.store(bits, std::sync::atomic::Ordering::Relaxed);
         }
         if let Some(latency) = latency {
             self.latency.recall(*latency, elapsed, now);
@@ -71,7 +71,7 @@ impl Memory {
             self.reach.recall(unreachable, elapsed, now);
         }
         if let Some(ejected) = ejected {
-            self.ejection.recall(&self.past, ejected, elapsed, now);
+            self.ejection.recall(&self.history.past, ejected, elapsed, now);
         }
         self.ramp.recall(*ramp);
         if let Some(ghost) = ghost.filter(|_| unreachable.is_some()) {

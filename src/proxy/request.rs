@@ -78,6 +78,8 @@ pub struct Attempt {
     pub record: Rc<Record>,
     /// Where it goes.
     pub endpoint: Endpoint,
+    /// The subscription that endpoint is of.
+    pub bound: Rc<Bound>,
     /// Its share of the endpoint's load.
     pub guard: Rc<LoadGuard>,
     /// What kind of exchange it begins.

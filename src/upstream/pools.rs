@@ -96,7 +96,7 @@ impl Pools {
         let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
         match sender.send(*request, &pool.memory.address, sending, true).await {
             Ok(response) => {
-                pool.memory.idling.outlived(idled);
+                pool.memory.idling().outlived(idled);
                 Ok(self.lend(pool, sender, response, last))
             }
             Err(error) => {
@@ -127,7 +127,7 @@ impl Pools {
             match sender.send(*request, &pool.memory.address, sending, is_kept).await {
                 Ok(response) => {
                     if let Some(timeout) = told_timeout(response.headers()) {
-                        pool.memory.idling.told(timeout);
+                        pool.memory.idling().told(timeout);
                     }
                     return Ok(self.lend(Rc::clone(pool), sender, response, last));
                 }
@@ -171,7 +171,7 @@ impl Pools {
 
     /// How long connections of a pool may idle at present.
     fn limit(&self, pool: &Pool, now: Moment) -> Duration {
-        if self.learns { pool.memory.idling.limit(self.idle_timeout, now) } else { self.idle_timeout }
+        if self.learns { pool.memory.idling().limit(self.idle_timeout, now) } else { self.idle_timeout }
     }
 
     /// Closes what idles too long, or at all while draining, and lets go of withdrawn endpoints; called about once a second.

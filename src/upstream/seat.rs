@@ -55,7 +55,7 @@ impl Drop for Alive {
         if let Some(since) = self.signs.kept_since() {
             // It was the provider's wish, not ours.
             let now = self.clock.now();
-            self.memory.idling.closed(now.since(since), now);
+            self.memory.idling().closed(now.since(since), now);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::select::Select;
-use crate::endpoint::{Endpoint, Group, Place};
+use super::select::{Picked, Select};
+use crate::endpoint::{Group, Place};
 use crate::proxy::error::ProxyError;
 use crate::proxy::request::Routed;
 use crate::telemetry::metrics::ProxyMetrics;
@@ -37,7 +37,7 @@ impl Line {
         &self,
         select: &Select<S>,
         routed: &Routed,
-    ) -> Result<(Endpoint, Instant), ProxyError> {
+    ) -> Result<(Picked, Instant), ProxyError> {
         let metrics = &select.worker.shared.metrics.proxy;
         let _counted = Counted::new(metrics);
         let deadline = Instant::now() + self.limit;
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::body::Body;
-    use crate::endpoint::{Care, Queue};
+    use crate::endpoint::{Care, Endpoint, Queue};
     use crate::proxy::layer::Answer;
     use crate::proxy::layer::bed::{Bed, Played, answer};
     use crate::proxy::layer::select::SelectLayer;

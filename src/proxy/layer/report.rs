@@ -12,8 +12,9 @@ use tower::{Layer, Service};
 use super::{Answer, always_ready};
 use crate::body::Body;
 use crate::catalog::Snapshot;
-use crate::endpoint::{Care, Ending, Ghost, Grounds, LoadGuard, Memory, Outcome, Said, Sentence, Verdict};
+use crate::endpoint::{Ending, Ghost, Grounds, LoadGuard, Memory, Outcome, Said, Sentence, Verdict};
 use crate::provider::{Protocol, Provider};
+use crate::proxy::directory::Bound;
 use crate::proxy::error::{ProxyError, with_causes};
 use crate::proxy::outcome::{Judged, of_end, of_head};
 use crate::proxy::record::Record;
@@ -59,6 +60,7 @@ where
     fn call(&mut self, attempt: Attempt) -> Self::Future {
         let told = Told {
             guard: Rc::clone(&attempt.guard),
+            bound: Rc::clone(&attempt.bound),
             record: Rc::clone(&attempt.record),
             begun: attempt.begun,
             worker: Rc::clone(&self.worker),
@@ -92,6 +94,8 @@ where
 /// One attempt, for whoever tells its endpoint how it went; holds the endpoint's load.
 struct Told {
     guard: Rc<LoadGuard>,
+    /// The subscription its endpoint is of, by whose care it is judged.
+    bound: Rc<Bound>,
     record: Rc<Record>,
     begun: Instant,
     worker: Rc<Worker>,
@@ -184,11 +188,7 @@ impl Told {
         // Luck is only for those that need a pause.
         let luck = if outcome == Outcome::Success { 0.5 } else { self.worker.luck() };
         let ending = Ending { now, took, luck };
-        let bound = self.record.bound.borrow();
-        let Some(bound) = bound.as_ref() else {
-            return self.memory().note(outcome, said, ending, &Care::default());
-        };
-        let verdict = bound.look(|snapshot| {
+        let verdict = self.bound.look(|snapshot| {
             let verdict = self.memory().note(outcome, said, ending, &snapshot.care);
             if let Verdict::Suspect(grounds) = verdict {
                 self.try_suspect(grounds, ending, snapshot);
@@ -203,7 +203,7 @@ impl Told {
                 tracing::info!(%endpoint, ?pause, "the request that tried an ejected endpoint again failed");
             }
             Verdict::Back => {
-                tracing::info!(service = %bound.service(), %endpoint, "an endpoint is in use again")
+                tracing::info!(service = %self.bound.service(), %endpoint, "an endpoint is in use again")
             }
         }
         verdict

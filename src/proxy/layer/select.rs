@@ -43,16 +43,19 @@ pub struct Select<S> {
     pub(super) worker: Rc<Worker>,
 }
 
+/// An endpoint, and the subscription it is of: the one that was asked for, or another one that stands in.
+pub(super) type Picked = (Endpoint, Rc<Bound>);
+
 impl<S> Select<S> {
     /// Chooses an endpoint.
-    pub(super) fn pick(&self, routed: &Routed, begun: Instant) -> Result<Endpoint, ProxyError> {
+    pub(super) fn pick(&self, routed: &Routed, begun: Instant) -> Result<Picked, ProxyError> {
         let now = self.worker.shared.clock.at(begun);
         if !routed.rules.failover.is_empty()
-            && let Some(endpoint) = self.fail_over(routed, now)
+            && let Some(picked) = self.fail_over(routed, now)
         {
-            return Ok(endpoint);
+            return Ok(picked);
         }
-        self.pick_of(&routed.bound, routed, now)
+        Ok((self.pick_of(&routed.bound, routed, now)?, Rc::clone(&routed.bound)))
     }
 
     /// The endpoint of one attempt at a service.
@@ -87,7 +90,7 @@ impl<S> Select<S> {
 
     /// The endpoint of one attempt at another service, while nothing is available of the one that was asked for. Whoever
     /// of that one is due to be tried again is tried first, since nobody else would.
-    fn fail_over(&self, routed: &Routed, now: Moment) -> Option<Endpoint> {
+    fn fail_over(&self, routed: &Routed, now: Moment) -> Option<Picked> {
         let is_strict = routed.wish.as_ref().is_some_and(|wish| wish.is_strict());
         routed.record.failover.take();
         if is_strict || routed.bound.look(|snapshot| snapshot.is_usable(now)) {
@@ -97,7 +100,7 @@ impl<S> Select<S> {
             self.worker.with_luck(|rng| snapshot.pick_trial(&mut Self::ask(routed, now, rng)).cloned())
         };
         if let Some(endpoint) = routed.bound.look(trial) {
-            return Some(endpoint);
+            return Some((endpoint, Rc::clone(&routed.bound)));
         }
         let (directory, shared) = (&self.worker.directory, &self.worker.shared);
         for claim in &*routed.rules.failover {
@@ -108,7 +111,7 @@ impl<S> Select<S> {
                 bound.subscription.touch(now);
                 routed.bound.recorder.detour("failover");
                 routed.record.failover.replace(Some(claim.service.clone()));
-                return Some(endpoint);
+                return Some((endpoint, bound));
             }
         }
         None
@@ -151,15 +154,15 @@ where
         let full = || ProxyError::EndpointsFull { service: routed.bound.service().clone() };
         let picked = if Line::is_before(&routed) { Err(full()) } else { self.pick(&routed, begun) };
         let error = match picked {
-            Ok(endpoint) => return self.attempt(routed, endpoint, begun),
+            Ok(picked) => return self.attempt(routed, picked, begun),
             Err(error) => error,
         };
         let line = matches!(error, ProxyError::EndpointsFull { .. }).then(|| Line::join(&routed)).flatten();
         let Some(line) = line else { return Box::pin(std::future::ready(Err(error.into()))) };
         let mut this = self.clone();
         Box::pin(async move {
-            let (endpoint, begun) = line.wait(&this, &routed).await?;
-            let answer = this.attempt(routed, endpoint, begun);
+            let (picked, begun) = line.wait(&this, &routed).await?;
+            let answer = this.attempt(routed, picked, begun);
             // Who is next looks for room after what this one took is counted.
             drop(line);
             answer.await
@@ -180,7 +183,7 @@ where
     fn attempt(
         &mut self,
         routed: Routed,
-        endpoint: Endpoint,
+        (endpoint, bound): Picked,
         begun: Instant,
     ) -> Answer<Response<Body>, Failure<Returned>> {
         let Routed { message, traits, client, record, rules, exchange, reuse, deadline, .. } = routed;
@@ -200,6 +203,7 @@ where
             record,
             guard: Rc::new(endpoint.memory.begin()),
             endpoint,
+            bound,
             exchange,
             reuse,
             repeats,

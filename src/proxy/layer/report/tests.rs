@@ -152,3 +152,20 @@ async fn what_is_not_its_fault_is_not_held_against_it() {
     }
     assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (true, 0, 0));
 }
+
+#[tokio::test]
+async fn who_stands_in_for_another_service_is_judged_among_its_own() {
+    let mut bed = Bed::new();
+    let out = bed.list(&[1]);
+    let claim = crate::catalog::Claim::on("far".parse().unwrap(), crate::balance::Policy::RoundRobin);
+    let shared = &bed.worker.shared;
+    let far = bed.worker.directory.claimed(&claim, &shared.catalog, &shared.metrics).unwrap();
+    let standing_in = bed.list_at(&far, &[3, 4]);
+    bed.rules.failover = [claim].into();
+    out[0].memory.fail_to_connect(bed.worker.shared.clock.now(), 0.5);
+    for _ in 0..12 {
+        attempt(&bed, Ok(answer(500))).await.unwrap();
+    }
+    let ejected = standing_in.iter().filter(|endpoint| endpoint.memory.is_ejected()).count();
+    assert_eq!(ejected, 1, "half of those two, and not none because nobody is left of the service asked for");
+}

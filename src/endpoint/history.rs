@@ -1,0 +1,39 @@
+//! The history of an endpoint: what attempts leave behind, kept apart from what a pick reads.
+
+use std::sync::atomic::AtomicU64;
+
+use super::ceiling::Ceiling;
+use super::ejection::Past;
+use super::idle::Idling;
+use super::said;
+use super::tally::Tally;
+use super::trial::Trial;
+
+/// What attempts leave behind.
+///
+/// Apart from the [`Memory`](super::Memory) it belongs to, so that the memories of a large service lie close together. In
+/// the order in which it is written: what each attempt writes, then what only some do, on cache lines of their own.
+#[derive(Debug, Default)]
+#[repr(C, align(64))]
+pub(super) struct History {
+    /// Attempts begun. Written by the workers, read by metrics and admin.
+    pub(super) attempts: AtomicU64,
+    /// The bits of the moment of the last answer. Written by workers and probes, read by probes and admin.
+    pub(super) answered: AtomicU64,
+    /// What went well and what failed lately. Written by workers after each attempt, read by whoever notes a failure.
+    pub(super) tally: Tally,
+    /// How much it bears, where that is found out. Written by workers after each attempt then, and read at each pick.
+    pub(super) ceiling: Ceiling,
+    /// How long connections may idle. Written when a connection is new or ends, read when an idle one is used.
+    pub(super) idling: Idling,
+    /// How often it was ejected, and why. Written by workers when that changes.
+    pub(super) past: Past,
+    /// The right to try it while it is out. Written and read by workers.
+    pub(super) trial: Trial,
+    /// Attempts that failed on the way to or at the provider. Written by the workers, read by metrics and admin.
+    pub(super) failures: AtomicU64,
+    /// Those of them that were not answered. Written by the workers, read by the catalog.
+    pub(super) unanswered: AtomicU64,
+    /// How the last of them failed. Written by the workers, read by admin.
+    pub(super) last: said::Last,
+}
