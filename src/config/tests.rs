@@ -6,6 +6,7 @@ mod care;
 mod reference;
 mod retries;
 mod rules;
+mod secrets;
 mod sources;
 mod tiers;
 
