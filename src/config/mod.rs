@@ -20,6 +20,7 @@ mod routes;
 mod rules;
 mod services;
 mod sources;
+mod subset;
 mod tiers;
 mod tls;
 mod value;

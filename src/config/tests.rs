@@ -8,6 +8,7 @@ mod retries;
 mod rules;
 mod secrets;
 mod sources;
+mod subsets;
 mod tiers;
 
 use std::net::SocketAddr;
