@@ -3,6 +3,7 @@
 mod announce;
 mod broken;
 mod care;
+mod keys;
 mod reference;
 mod retries;
 mod rules;
