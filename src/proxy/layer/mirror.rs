@@ -249,7 +249,7 @@ impl Copy {
             key: self.key,
             wish: None,
             exchange: Exchange::Plain,
-            tried: arrayvec::ArrayVec::new(),
+            tried: Vec::new(),
             elsewhere: false,
             reuse: Reuse::Idle,
             deadline: Some(deadline),
