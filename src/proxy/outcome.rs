@@ -25,8 +25,8 @@ pub enum Judged {
 
 /// Judges an answer by its head.
 ///
-/// What the caller did wrong, 4xx, is no failure of the endpoint; nor is 501, which says that nobody there ever could. 429, and 503
-/// with `Retry-After`, are no failures but the wish for less. A Go Micro server says in `Micro-Error` how it went, whatever the status.
+/// What the caller did wrong, 4xx, is no failure of the endpoint; nor is 501, which says that nobody there ever could. 429 is no
+/// failure but the wish for less. 503 is one, with and without `Retry-After`. A Go Micro server says in `Micro-Error` how it went, whatever the status.
 pub fn of_head(status: StatusCode, headers: &HeaderMap) -> Judged {
     if let Some(code) = micro_code(headers) {
         return failed_if(matches!(code, 408 | 500), Said::MicroError(code));
@@ -41,7 +41,10 @@ pub fn of_head(status: StatusCode, headers: &HeaderMap) -> Judged {
     let pause = number(headers, &RETRY_AFTER).map(Duration::from_secs);
     match status {
         StatusCode::TOO_MANY_REQUESTS => busy(pause),
-        StatusCode::SERVICE_UNAVAILABLE if headers.contains_key(RETRY_AFTER) => busy(pause),
+        StatusCode::SERVICE_UNAVAILABLE => {
+            let outcome = pause.map_or(Outcome::Failure, |pause| Outcome::Overloaded { pause });
+            Judged::Now(outcome, Said::Status(status.as_u16()))
+        }
         StatusCode::NOT_IMPLEMENTED => failed_if(false, Said::Nothing),
         _ => failed_if(status.is_server_error(), Said::Status(status.as_u16())),
     }
@@ -139,12 +142,14 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_less_did_not_fail() {
+    fn who_wants_less_did_not_fail_and_who_fails_may_say_for_how_long() {
         assert_eq!(judged(429, &[]), wants_less(None));
         assert_eq!(judged(429, &[("retry-after", "7")]), wants_less(Some(7)));
-        assert_eq!(judged(503, &[("retry-after", " 120 ")]), wants_less(Some(120)));
+        let overloaded = Outcome::Overloaded { pause: Duration::from_secs(120) };
+        assert_eq!(judged(503, &[("retry-after", " 120 ")]), Judged::Now(overloaded, Said::Status(503)));
         for date in ["Wed, 21 Oct 2015 07:28:00 GMT", "-1", "1.5", "99999999999999999999"] {
-            assert_eq!(judged(503, &[("retry-after", date)]), wants_less(None), "{date}");
+            assert_eq!(judged(429, &[("retry-after", date)]), wants_less(None), "{date}");
+            assert_eq!(judged(503, &[("retry-after", date)]), failed(Said::Status(503)), "{date}");
         }
         assert_eq!(judged(500, &[("retry-after", "7")]), failed(Said::Status(500)));
     }

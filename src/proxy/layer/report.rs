@@ -121,7 +121,8 @@ impl Drop for Awaited {
             told.note(Outcome::Late, Said::Nothing, took);
         } else {
             let now = told.worker.shared.clock.now();
-            told.memory().note_abandoned(Ending { now, took, luck: 0.5 });
+            let begun = told.worker.shared.clock.at(told.begun);
+            told.memory().note_abandoned(Ending { now, begun, took, luck: 0.5 });
         }
     }
 }
@@ -187,7 +188,7 @@ impl Told {
         let now = self.worker.shared.clock.now();
         // Luck is only for those that need a pause.
         let luck = if outcome == Outcome::Success { 0.5 } else { self.worker.luck() };
-        let ending = Ending { now, took, luck };
+        let ending = Ending { now, begun: self.worker.shared.clock.at(self.begun), took, luck };
         let verdict = self.bound.look(|snapshot| {
             let verdict = self.memory().note(outcome, said, ending, &snapshot.care);
             if let Verdict::Suspect(grounds) = verdict {
@@ -213,7 +214,7 @@ impl Told {
     #[cold]
     fn try_suspect(&self, grounds: Grounds, ending: Ending, snapshot: &Snapshot) {
         let (memory, metrics) = (self.memory(), &self.worker.shared.metrics.proxy);
-        match memory.eject(grounds, ending, &snapshot.care, snapshot.peers(memory).iter()) {
+        match memory.eject(grounds, ending, &snapshot.care, &snapshot.peers(memory)) {
             Sentence::Ejected(pause) => {
                 metrics.ejections(grounds.as_str()).inc();
                 let (endpoint, last) = (&memory.address, memory.last_failure());
