@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use crate::clock::Moment;
 
-/// How long it is passed over when it does not say how long.
-const USUAL: Duration = Duration::from_secs(1);
+/// How long it is passed over at least, and when it does not say how long.
+const LEAST: Duration = Duration::from_secs(1);
 
 /// Whether an endpoint asked to be left alone for a while: by 429, or by `Retry-After`.
 ///
@@ -31,7 +31,7 @@ impl Aside {
 
     /// Notes that it asked for that long, if it says how long, and gets so much at most.
     pub(super) fn ask(&self, pause: Option<Duration>, longest: Duration, now: Moment) {
-        let until = now.after(pause.unwrap_or(USUAL).min(longest));
+        let until = now.after(pause.unwrap_or_default().max(LEAST).min(longest));
         self.until.fetch_max(until.to_bits(), Ordering::Relaxed);
     }
 
@@ -52,6 +52,7 @@ mod tests {
         assert!(!aside.holds(at(0)) && aside.left(at(0)).is_zero());
         for (pause, longest, now, until) in [
             (None, minute, 0, 1000),
+            (Some(Duration::ZERO), minute, 10, 1010),
             (Some(2 * second), minute, 100, 2100),
             (Some(second), minute, 200, 2100),
             (Some(60 * minute), minute, 300, 60_300),

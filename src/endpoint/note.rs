@@ -94,14 +94,14 @@ impl Memory {
     /// Notes that the caller of an attempt went away before there was an answer: it says nothing but how long it took so far.
     pub fn note_abandoned(&self, ending: Ending) {
         self.latency.note_at_least(ending.took, ending.now);
-        self.end_trial(ending);
+        if self.may_try(ending.begun) {
+            self.history.trial.break_off(ending.now);
+        }
     }
 
-    /// Notes that an attempt ended and told nothing of the endpoint: if it was to try one that is out, another may soon.
-    pub fn end_trial(&self, Ending { now, begun, .. }: Ending) {
-        if self.may_try(begun) {
-            self.history.trial.break_off(now);
-        }
+    /// Notes that the request that tried it again ended without a word about it: another one may try.
+    pub fn end_trial(&self) {
+        self.history.trial.end();
     }
 
     /// Counts an attempt and says what follows.

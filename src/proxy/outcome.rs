@@ -1,18 +1,12 @@
 //! What an answer says of its endpoint: whose fault it is when it tells of one, in HTTP, gRPC and Go Micro alike.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, StatusCode};
-use serde::Deserialize;
+use http::{HeaderMap, StatusCode};
 
+use super::reply::{Pause, Reply};
 use crate::body::End;
 use crate::endpoint::{Outcome, Said};
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-/// How long a gRPC server wants not to be asked again, in milliseconds (gRFC A6).
-const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
-const MICRO_ERROR: HeaderName = HeaderName::from_static("micro-error");
 
 /// What an answer says of its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,33 +21,33 @@ pub enum Judged {
 ///
 /// What the caller did wrong, 4xx, is no failure of the endpoint; nor is 501, which says that nobody there ever could. 429 is no
 /// failure but the wish for less. 503 is one, with and without `Retry-After`. A Go Micro server says in `Micro-Error` how it went, whatever the status.
-pub fn of_head(status: StatusCode, headers: &HeaderMap) -> Judged {
-    if let Some(code) = micro_code(headers) {
-        return failed_if(matches!(code, 408 | 500), Said::MicroError(code));
-    }
-    if status == StatusCode::OK && is_grpc(headers) {
-        let code = headers.get(GRPC_STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
-        return code.map_or(Judged::AtItsEnd, |code| {
-            let pushback = number(headers, &GRPC_PUSHBACK).map(Duration::from_millis);
-            of_grpc(code, pushback)
-        });
-    }
-    let pause = number(headers, &RETRY_AFTER).map(Duration::from_secs);
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => busy(pause),
-        StatusCode::SERVICE_UNAVAILABLE => {
-            let outcome = pause.map_or(Outcome::Failure, |pause| Outcome::Overloaded { pause });
+pub fn of_head(status: StatusCode, headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Judged {
+    let reply = Reply::of(status, headers);
+    let pause = || match reply.pause(headers, now) {
+        Some(Pause::For(pause)) => Some(pause),
+        Some(Pause::Never) | None => None,
+    };
+    match reply {
+        Reply::Micro(code) => {
+            let code = code.unwrap_or_default();
+            failed_if(matches!(code, 408 | 500), Said::MicroError(code))
+        }
+        Reply::Grpc(code) => of_grpc(code, pause),
+        Reply::GrpcAtItsEnd => Judged::AtItsEnd,
+        Reply::Http(StatusCode::TOO_MANY_REQUESTS) => busy(pause()),
+        Reply::Http(status @ StatusCode::SERVICE_UNAVAILABLE) => {
+            let outcome = pause().map_or(Outcome::Failure, |pause| Outcome::Overloaded { pause });
             Judged::Now(outcome, Said::Status(status.as_u16()))
         }
-        StatusCode::NOT_IMPLEMENTED => failed_if(false, Said::Nothing),
-        _ => failed_if(status.is_server_error(), Said::Status(status.as_u16())),
+        Reply::Http(StatusCode::NOT_IMPLEMENTED) => failed_if(false, Said::Nothing),
+        Reply::Http(status) => failed_if(status.is_server_error(), Said::Status(status.as_u16())),
     }
 }
 
 /// Judges a gRPC answer by its end; `None` when its receiver went away before that.
 pub fn of_end(end: End) -> Option<Judged> {
     match end.grpc_status {
-        Some(code) => Some(of_grpc(code, None)),
+        Some(code) => Some(of_grpc(code, || None)),
         None if end.broken => Some(Judged::Now(Outcome::Broken, Said::Nothing)),
         // Without trailers: whoever relays it drops them. What cannot be known is not held against anybody.
         None if end.complete => Some(Judged::Now(Outcome::Success, Said::Nothing)),
@@ -62,7 +56,7 @@ pub fn of_end(end: End) -> Option<Judged> {
 }
 
 /// Codes as gRPC numbers them: what the server brought about is a failure, and what it has too much of is a wish for less.
-fn of_grpc(code: u16, pushback: Option<Duration>) -> Judged {
+fn of_grpc(code: u16, pushback: impl FnOnce() -> Option<Duration>) -> Judged {
     const UNKNOWN: u16 = 2;
     const DEADLINE_EXCEEDED: u16 = 4;
     const RESOURCE_EXHAUSTED: u16 = 8;
@@ -70,7 +64,7 @@ fn of_grpc(code: u16, pushback: Option<Duration>) -> Judged {
     const UNAVAILABLE: u16 = 14;
     const DATA_LOSS: u16 = 15;
     if code == RESOURCE_EXHAUSTED {
-        return busy(pushback);
+        return busy(pushback());
     }
     let failed = matches!(code, UNKNOWN | DEADLINE_EXCEEDED | INTERNAL | UNAVAILABLE | DATA_LOSS);
     failed_if(failed, Said::GrpcStatus(code))
@@ -84,32 +78,9 @@ const fn busy(pause: Option<Duration>) -> Judged {
     Judged::Now(Outcome::Busy { pause }, Said::Nothing)
 }
 
-/// Whether the body is gRPC's own: that of gRPC-Web carries its status within.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
-    let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-}
-
-/// The code of a Go Micro error. What is no JSON is a handler's own words, which say nothing of whose fault it is: 0.
-fn micro_code(headers: &HeaderMap) -> Option<u16> {
-    #[derive(Deserialize)]
-    struct Error {
-        #[serde(default)]
-        code: i64,
-    }
-    let error = headers.get(MICRO_ERROR).filter(|error| !error.is_empty())?;
-    let code = serde_json::from_slice::<Error>(error.as_bytes()).map_or(0, |error| error.code);
-    Some(u16::try_from(code).unwrap_or(0))
-}
-
-/// A whole number. A date in `Retry-After` is not read: it takes a clock, and that both clocks agree.
-fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use http::HeaderName;
     use proptest::prelude::*;
 
     use super::*;
@@ -120,7 +91,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| {
             (HeaderName::from_static(name), http::HeaderValue::from_str(value).unwrap())
         });
-        of_head(StatusCode::from_u16(status).unwrap(), &headers.collect())
+        of_head(StatusCode::from_u16(status).unwrap(), &headers.collect(), || SystemTime::UNIX_EPOCH)
     }
 
     fn failed(said: Said) -> Judged {
@@ -145,12 +116,15 @@ mod tests {
     fn who_wants_less_did_not_fail_and_who_fails_may_say_for_how_long() {
         assert_eq!(judged(429, &[]), wants_less(None));
         assert_eq!(judged(429, &[("retry-after", "7")]), wants_less(Some(7)));
-        let overloaded = Outcome::Overloaded { pause: Duration::from_secs(120) };
-        assert_eq!(judged(503, &[("retry-after", " 120 ")]), Judged::Now(overloaded, Said::Status(503)));
-        for date in ["Wed, 21 Oct 2015 07:28:00 GMT", "-1", "1.5", "99999999999999999999"] {
-            assert_eq!(judged(429, &[("retry-after", date)]), wants_less(None), "{date}");
-            assert_eq!(judged(503, &[("retry-after", date)]), failed(Said::Status(503)), "{date}");
+        let overloaded = |seconds| {
+            Judged::Now(Outcome::Overloaded { pause: Duration::from_secs(seconds) }, Said::Status(503))
+        };
+        assert_eq!(judged(503, &[("retry-after", " 120 ")]), overloaded(120));
+        for unknown in ["-1", "1.5", "99999999999999999999"] {
+            assert_eq!(judged(429, &[("retry-after", unknown)]), wants_less(None), "{unknown}");
+            assert_eq!(judged(503, &[("retry-after", unknown)]), failed(Said::Status(503)), "{unknown}");
         }
+        assert_eq!(judged(503, &[("retry-after", "Thu, 01 Jan 1970 00:00:07 GMT")]), overloaded(7));
         assert_eq!(judged(500, &[("retry-after", "7")]), failed(Said::Status(500)));
     }
 
