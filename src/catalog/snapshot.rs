@@ -16,9 +16,10 @@ use thiserror::Error;
 use super::layout::Layout;
 use super::subscription::Claim;
 use crate::clock::Moment;
-use crate::endpoint::{Care, Endpoint, Memory};
+use crate::endpoint::{Care, Endpoint, Memory, Peers};
+use crate::provider::Protocol;
 pub use shadow::{Shadow, ShadowTally};
-use tiers::Tiers;
+use tiers::{Tier, Tiers};
 use wishes::Places;
 
 /// What a snapshot is made of: a service as it is known now.
@@ -58,6 +59,8 @@ pub struct Snapshot {
     pub absent: bool,
     /// How they are treated.
     pub care: Arc<Care>,
+    /// Whether any of them is spoken to over HTTP/2.
+    pub speaks_http2: bool,
     /// The endpoints again, by how near they are, with what proposes them.
     tiers: Tiers,
     /// Where each endpoint is, for wishes.
@@ -122,6 +125,7 @@ impl Snapshot {
             listed: false,
             absent: false,
             care: Arc::default(),
+            speaks_http2: false,
             tiers: Tiers::none(),
             places: Places::default(),
             shadow: None,
@@ -138,7 +142,9 @@ impl Snapshot {
         let tiers = Tiers::new(&endpoints, &members.layout, claim, &previous.tiers, rng);
         let nearest = tiers.list.first().map_or(&endpoints, |tier| &tier.endpoints);
         let (made, first_pick) = (now, AtomicU64::new(0));
+        let speaks_http2 = |endpoint: &Endpoint| endpoint.provider.protocol == Protocol::H2c;
         Self {
+            speaks_http2: endpoints.iter().chain(&*spares).any(speaks_http2),
             places: Places::after(&previous.places, &endpoints),
             shadow: Shadow::follow(claim.choice, nearest, previous.shadow.as_ref(), rng),
             endpoints,
@@ -172,12 +178,16 @@ impl Snapshot {
         self.endpoints.iter().chain(&*self.spares)
     }
 
-    /// The endpoints of the tier that has this memory in it; all if none has.
-    pub fn peers(&self, memory: &Memory) -> &[Endpoint] {
-        let has_it =
-            |endpoints: &[Endpoint]| endpoints.iter().any(|endpoint| endpoint.memory.number == memory.number);
-        let tier = self.tiers.list.iter().find(|tier| has_it(&tier.endpoints));
-        tier.map_or(&self.endpoints, |tier| &tier.endpoints)
+    /// Among whom an endpoint is judged that fails: those of the tier that has this memory in it; all if none has.
+    pub fn peers(&self, memory: &Memory) -> Peers<'_> {
+        let has_it = |tier: &&Tier| tier.endpoints.iter().any(|it| it.memory.number == memory.number);
+        let tier = match &*self.tiers.list {
+            [alone] => Some(alone),
+            several => several.iter().find(has_it),
+        };
+        let (of_tier, refusal) =
+            tier.map_or((&self.endpoints, &self.tiers.refusal), |tier| (&tier.endpoints, &tier.refusal));
+        Peers { tier: of_tier, all: &self.endpoints, refusal }
     }
 
     /// Its tiers as they are at present, nearest first.
