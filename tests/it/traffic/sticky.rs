@@ -1,9 +1,12 @@
 //! Sticky sessions: a cookie holds the provider, which nobody but the client sees, and is written anew when that is gone.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Response;
 
 use super::{ask, port, provider, proxied, registry};
+use crate::support::modelled::Modelled;
 use crate::support::provider::{Echo, told, told_header};
 
 const STICKY: &str = "[[service]]\nname = \"a\"\nsticky = { cookie = \"w\", ttl = \"1h\" }\n";
@@ -72,4 +75,31 @@ async fn a_session_stays_in_its_part_of_a_split() {
             assert_eq!((port(&again), set(&again)), (port(&first), None));
         }
     }
+}
+
+#[tokio::test]
+async fn a_session_moves_to_the_second_provider_that_was_asked_once_that_one_answers() {
+    let providers = Modelled::several(2, Duration::ZERO).await;
+    let text = format!(
+        "[registry]\nurl = \"{}\"\n[[service]]\nname = \"a\"\nhedge = \"500ms\"\nsticky = {{ cookie = \"w\" }}\n",
+        Modelled::url("a", &providers)
+    );
+    let (_proxy, mut client) = proxied(&text).await;
+    let session = kept(set(&ask(&mut client, &[]).await).unwrap());
+    let holder = usize::from(providers[1].requests() > 0);
+    for _ in 0..10 {
+        let again = ask(&mut client, &[("cookie", &session)]).await;
+        assert_eq!((again.status().as_u16(), set(&again)), (200, None), "nobody else is asked");
+    }
+    assert_eq!(providers[1 - holder].requests(), 0);
+    providers[holder].takes(Duration::from_secs(60));
+    let moved = ask(&mut client, &[("cookie", &session)]).await;
+    assert_eq!(moved.status(), 200);
+    let session = kept(set(&moved).expect("the session is where its answer came from"));
+    let before = providers[holder].requests();
+    for _ in 0..10 {
+        let again = ask(&mut client, &[("cookie", &session)]).await;
+        assert_eq!((again.status().as_u16(), set(&again)), (200, None));
+    }
+    assert_eq!(providers[holder].requests(), before);
 }
