@@ -107,6 +107,27 @@ impl Body {
         }
     }
 
+    /// Reads what comes before `until`, up to its end or so many bytes and what came with them; all of it is still there to
+    /// be read. What must happen at its end happens once it is read so far.
+    pub async fn read_ahead(&mut self, most: usize, until: impl Future<Output = ()>) {
+        let kept = Kept::keep(self, usize::MAX);
+        let mut until = std::pin::pin!(until);
+        std::future::poll_fn(|cx| {
+            while kept.weight() < most {
+                match Pin::new(&mut *self).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(_))) => {}
+                    Poll::Ready(Some(Err(_)) | None) => break,
+                    Poll::Pending => return until.as_mut().poll(cx),
+                }
+            }
+            Poll::Ready(())
+        })
+        .await;
+        if let Some(again) = kept.again() {
+            *self = again;
+        }
+    }
+
     /// Whether there is nothing to be read from it at all.
     pub fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|content| content.source.is_empty())
@@ -170,7 +191,7 @@ impl HttpBody for Body {
                 .map(|frame| frame.map_err(BodyError::from)),
             Source::Kept(reading) => std::task::ready!(reading.poll_frame(cx)),
             #[cfg(test)]
-            Source::Played(played) => std::task::ready!(played.poll_frame(cx)).map(Ok),
+            Source::Played(played) => std::task::ready!(played.poll_frame(cx)),
         };
         match &frame {
             Some(Ok(frame)) => {
@@ -189,7 +210,11 @@ impl HttpBody for Body {
                 }
             }
             Some(Err(_)) => content.end(false, true),
-            None => content.end(true, false),
+            None => {
+                // Not every source knows of its end before it is asked for more.
+                content.source = Source::Empty;
+                content.end(true, false);
+            }
         }
         Poll::Ready(frame)
     }
@@ -261,6 +286,35 @@ mod tests {
         body.frame().await.unwrap().unwrap();
         assert_eq!(tapped.take(), Some((Bytes::from_static(b"hello"), false)));
         assert!(seen.get().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_does_not_know_of_its_end_has_ended_all_the_same() {
+        let (player, mut body) = played::chunked();
+        player.say("hello");
+        player.end();
+        body.frame().await.unwrap().unwrap();
+        assert!(!body.is_empty(), "more might come");
+        assert!(body.frame().await.is_none() && body.is_empty());
+    }
+
+    #[tokio::test]
+    async fn what_is_read_ahead_is_there_to_be_read() {
+        let (player, body) = played::played();
+        let (mut body, seen) = watched(body);
+        player.say("one");
+        body.read_ahead(1000, std::future::ready(())).await;
+        assert_eq!(seen.get(), None, "the rest may come later");
+        player.say("two");
+        player.end();
+        body.read_ahead(1, std::future::pending()).await;
+        assert_eq!(seen.get(), None, "one piece is enough");
+        body.read_ahead(1000, std::future::pending()).await;
+        assert!(seen.get().is_some_and(|end| end.complete && end.bytes == 6));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "onetwo");
+        let (mut empty, seen) = watched(Body::empty());
+        empty.read_ahead(1000, std::future::pending()).await;
+        assert!(seen.get().is_some_and(|end| end.complete));
     }
 
     #[test]

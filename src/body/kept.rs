@@ -132,6 +132,11 @@ impl Kept {
         Some(self.reading(number))
     }
 
+    /// What keeping takes so far.
+    pub(super) fn weight(&self) -> usize {
+        self.0.borrow().weight
+    }
+
     /// Whether the whole body came and is kept, so that it can be read by several at once.
     pub fn is_whole(&self) -> bool {
         let tape = self.0.borrow();

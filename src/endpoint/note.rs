@@ -90,6 +90,11 @@ impl Memory {
         self.latency.note_at_least(ending.took, ending.now);
     }
 
+    /// Notes that the request that tried it again ended without a word about it: another one may try.
+    pub fn end_trial(&self) {
+        self.history.trial.end();
+    }
+
     /// Counts an attempt and says what follows.
     fn judge(
         &self,

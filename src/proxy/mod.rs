@@ -12,6 +12,7 @@ mod listener;
 mod outcome;
 mod recent;
 mod record;
+mod reply;
 mod request;
 mod stack;
 mod takeover;

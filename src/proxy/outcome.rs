@@ -1,18 +1,13 @@
 //! What an answer says of its endpoint: whose fault it is when it tells of one, in HTTP, gRPC and Go Micro alike.
 
-use std::time::Duration;
+use std::time::SystemTime;
 
-use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderName, StatusCode};
-use serde::Deserialize;
+use http::header::RETRY_AFTER;
+use http::{HeaderMap, StatusCode};
 
+use super::reply::{Pause, Reply};
 use crate::body::End;
 use crate::endpoint::{Outcome, Said};
-
-const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
-/// How long a gRPC server wants not to be asked again, in milliseconds (gRFC A6).
-const GRPC_PUSHBACK: HeaderName = HeaderName::from_static("grpc-retry-pushback-ms");
-const MICRO_ERROR: HeaderName = HeaderName::from_static("micro-error");
 
 /// What an answer says of its endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,30 +22,27 @@ pub enum Judged {
 ///
 /// What the caller did wrong, 4xx, is no failure of the endpoint; nor is 501, which says that nobody there ever could. 429, and 503
 /// with `Retry-After`, are no failures but the wish for less. A Go Micro server says in `Micro-Error` how it went, whatever the status.
-pub fn of_head(status: StatusCode, headers: &HeaderMap) -> Judged {
-    if let Some(code) = micro_code(headers) {
-        return failed_if(matches!(code, 408 | 500), Said::MicroError(code));
-    }
-    if status == StatusCode::OK && is_grpc(headers) {
-        let code = headers.get(GRPC_STATUS).and_then(|code| code.to_str().ok()?.parse().ok());
-        return code.map_or(Judged::AtItsEnd, |code| {
-            let pushback = number(headers, &GRPC_PUSHBACK).map(Duration::from_millis);
-            of_grpc(code, pushback)
-        });
-    }
-    let pause = number(headers, &RETRY_AFTER).map(Duration::from_secs);
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => busy(pause),
-        StatusCode::SERVICE_UNAVAILABLE if headers.contains_key(RETRY_AFTER) => busy(pause),
-        StatusCode::NOT_IMPLEMENTED => failed_if(false, Said::Nothing),
-        _ => failed_if(status.is_server_error(), Said::Status(status.as_u16())),
+pub fn of_head(status: StatusCode, headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Judged {
+    let reply = Reply::of(status, headers);
+    let busy = || busy(reply.pause(headers, now));
+    match reply {
+        Reply::Micro(code) => {
+            let code = code.unwrap_or_default();
+            failed_if(matches!(code, 408 | 500), Said::MicroError(code))
+        }
+        Reply::Grpc(code) => of_grpc(code, busy),
+        Reply::GrpcAtItsEnd => Judged::AtItsEnd,
+        Reply::Http(StatusCode::TOO_MANY_REQUESTS) => busy(),
+        Reply::Http(StatusCode::SERVICE_UNAVAILABLE) if headers.contains_key(RETRY_AFTER) => busy(),
+        Reply::Http(StatusCode::NOT_IMPLEMENTED) => failed_if(false, Said::Nothing),
+        Reply::Http(status) => failed_if(status.is_server_error(), Said::Status(status.as_u16())),
     }
 }
 
 /// Judges a gRPC answer by its end; `None` when its receiver went away before that.
 pub fn of_end(end: End) -> Option<Judged> {
     match end.grpc_status {
-        Some(code) => Some(of_grpc(code, None)),
+        Some(code) => Some(of_grpc(code, || busy(None))),
         None if end.broken => Some(Judged::Now(Outcome::Broken, Said::Nothing)),
         // Without trailers: whoever relays it drops them. What cannot be known is not held against anybody.
         None if end.complete => Some(Judged::Now(Outcome::Success, Said::Nothing)),
@@ -59,7 +51,7 @@ pub fn of_end(end: End) -> Option<Judged> {
 }
 
 /// Codes as gRPC numbers them: what the server brought about is a failure, and what it has too much of is a wish for less.
-fn of_grpc(code: u16, pushback: Option<Duration>) -> Judged {
+fn of_grpc(code: u16, busy: impl FnOnce() -> Judged) -> Judged {
     const UNKNOWN: u16 = 2;
     const DEADLINE_EXCEEDED: u16 = 4;
     const RESOURCE_EXHAUSTED: u16 = 8;
@@ -67,7 +59,7 @@ fn of_grpc(code: u16, pushback: Option<Duration>) -> Judged {
     const UNAVAILABLE: u16 = 14;
     const DATA_LOSS: u16 = 15;
     if code == RESOURCE_EXHAUSTED {
-        return busy(pushback);
+        return busy();
     }
     let failed = matches!(code, UNKNOWN | DEADLINE_EXCEEDED | INTERNAL | UNAVAILABLE | DATA_LOSS);
     failed_if(failed, Said::GrpcStatus(code))
@@ -77,36 +69,19 @@ const fn failed_if(failed: bool, said: Said) -> Judged {
     if failed { Judged::Now(Outcome::Failure, said) } else { Judged::Now(Outcome::Success, Said::Nothing) }
 }
 
-const fn busy(pause: Option<Duration>) -> Judged {
+const fn busy(pause: Option<Pause>) -> Judged {
+    let pause = match pause {
+        Some(Pause::For(pause)) => Some(pause),
+        Some(Pause::Never) | None => None,
+    };
     Judged::Now(Outcome::Busy { pause }, Said::Nothing)
-}
-
-/// Whether the body is gRPC's own: that of gRPC-Web carries its status within.
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
-    let rest = kind.and_then(|kind| kind.strip_prefix(b"application/grpc"));
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';')))
-}
-
-/// The code of a Go Micro error. What is no JSON is a handler's own words, which say nothing of whose fault it is: 0.
-fn micro_code(headers: &HeaderMap) -> Option<u16> {
-    #[derive(Deserialize)]
-    struct Error {
-        #[serde(default)]
-        code: i64,
-    }
-    let error = headers.get(MICRO_ERROR).filter(|error| !error.is_empty())?;
-    let code = serde_json::from_slice::<Error>(error.as_bytes()).map_or(0, |error| error.code);
-    Some(u16::try_from(code).unwrap_or(0))
-}
-
-/// A whole number. A date in `Retry-After` is not read: it takes a clock, and that both clocks agree.
-fn number(headers: &HeaderMap, name: &HeaderName) -> Option<u64> {
-    headers.get(name)?.to_str().ok()?.trim().parse().ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
+    use http::HeaderName;
     use proptest::prelude::*;
 
     use super::*;
@@ -117,7 +92,7 @@ mod tests {
         let headers = headers.iter().map(|(name, value)| {
             (HeaderName::from_static(name), http::HeaderValue::from_str(value).unwrap())
         });
-        of_head(StatusCode::from_u16(status).unwrap(), &headers.collect())
+        of_head(StatusCode::from_u16(status).unwrap(), &headers.collect(), || SystemTime::UNIX_EPOCH)
     }
 
     fn failed(said: Said) -> Judged {
@@ -125,7 +100,7 @@ mod tests {
     }
 
     fn wants_less(seconds: Option<u64>) -> Judged {
-        busy(seconds.map(Duration::from_secs))
+        busy(seconds.map(|seconds| Pause::For(Duration::from_secs(seconds))))
     }
 
     #[test]
@@ -143,9 +118,10 @@ mod tests {
         assert_eq!(judged(429, &[]), wants_less(None));
         assert_eq!(judged(429, &[("retry-after", "7")]), wants_less(Some(7)));
         assert_eq!(judged(503, &[("retry-after", " 120 ")]), wants_less(Some(120)));
-        for date in ["Wed, 21 Oct 2015 07:28:00 GMT", "-1", "1.5", "99999999999999999999"] {
-            assert_eq!(judged(503, &[("retry-after", date)]), wants_less(None), "{date}");
+        for unknown in ["-1", "1.5", "99999999999999999999"] {
+            assert_eq!(judged(503, &[("retry-after", unknown)]), wants_less(None), "{unknown}");
         }
+        assert_eq!(judged(503, &[("retry-after", "Thu, 01 Jan 1970 00:00:07 GMT")]), wants_less(Some(7)));
         assert_eq!(judged(500, &[("retry-after", "7")]), failed(Said::Status(500)));
     }
 
@@ -166,7 +142,7 @@ mod tests {
         assert_eq!(judged(200, &[kind, ("grpc-status", "soon")]), Judged::AtItsEnd);
         assert_eq!(judged(502, &[kind]), failed(Said::Status(502)), "a proxy's answer in between");
         let pushback = judged(200, &[kind, ("grpc-status", "8"), ("grpc-retry-pushback-ms", "2500")]);
-        assert_eq!(pushback, busy(Some(Duration::from_millis(2500))));
+        assert_eq!(pushback, busy(Some(Pause::For(Duration::from_millis(2500)))));
         for kind in ["application/grpc-web", "application/json", "application/grpcx"] {
             assert_eq!(judged(200, &[("content-type", kind)]), WELL, "{kind}");
         }

@@ -27,16 +27,14 @@ pub struct Record {
     moment: Moment,
     /// Which service, once that is known. Written by `route`.
     pub bound: RefCell<Option<Rc<Bound>>>,
-    /// The service that took the place of that one, which had nothing available. Written by `select`.
-    pub failover: RefCell<Option<ServiceName>>,
     /// What led to the service. Written by `route`.
     pub via: Cell<Option<&'static str>>,
     /// The part of the route's split that it goes to, if there is one. Written by `route`.
     pub part: RefCell<Option<Arc<Part>>>,
     /// What was done to it on purpose. Written by `fault`.
     pub fault: Cell<Option<&'static str>>,
-    /// The last endpoint tried. Written by `select`.
-    pub endpoint: RefCell<Option<Arc<Memory>>>,
+    /// Where the last attempt went, or the one whose answer is passed on. Written by `select` and `retry`.
+    pub target: RefCell<Option<Target>>,
     /// Attempts begun. Written by `select`.
     pub attempts: Cell<u8>,
     /// Whether its time was over before there was an answer. Written by `deadline`, read by what an attempt leaves behind.
@@ -55,10 +53,28 @@ pub struct Record {
     end: Cell<Option<End>>,
     /// Bytes of the request's body. Written by the body.
     received: Cell<u64>,
+    /// Whether more of that is to come. Written by `observe` and the body, read by what an attempt leaves behind.
+    pub uploading: Cell<bool>,
     /// What only an access log wants to know.
     line: Option<Box<Line>>,
     /// Whether it is the copy of a request, which counts as none.
     is_copy: bool,
+}
+
+/// Where an attempt went.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// The endpoint.
+    pub memory: Arc<Memory>,
+    /// The subscription it is of: the one that was asked for, or another one that stands in.
+    pub bound: Rc<Bound>,
+}
+
+impl Target {
+    /// The service that stands in for the one that was asked for, if one does.
+    pub fn standing_in(&self, asked: &Rc<Bound>) -> Option<&ServiceName> {
+        (!Rc::ptr_eq(&self.bound, asked)).then(|| self.bound.service())
+    }
 }
 
 #[derive(Debug)]
@@ -107,11 +123,10 @@ impl Record {
             begun,
             moment: worker.shared.clock.at(begun),
             bound: RefCell::default(),
-            failover: RefCell::default(),
             via: Cell::new(None),
             part: RefCell::default(),
             fault: Cell::new(None),
-            endpoint: RefCell::default(),
+            target: RefCell::default(),
             attempts: Cell::new(0),
             overdue: Cell::new(false),
             reason: Cell::new(None),
@@ -121,6 +136,7 @@ impl Record {
             answered: Cell::new(None),
             end: Cell::new(None),
             received: Cell::new(0),
+            uploading: Cell::new(false),
             line,
             is_copy,
         })
@@ -152,7 +168,9 @@ impl Record {
     /// Notes how the request's body ended.
     pub fn received(&self, end: End) {
         self.received.set(end.bytes);
-        if !end.complete {
+        if end.complete {
+            self.uploading.set(false);
+        } else {
             self.client.set_unread();
         }
     }
@@ -160,7 +178,11 @@ impl Record {
     fn write_line(&self, line: &Line, status: u16, reason: Option<&'static str>) {
         let bound = self.bound.borrow();
         let part = self.part.borrow();
-        let (endpoint, failover) = (self.endpoint.borrow(), self.failover.borrow());
+        let last = self.target.borrow();
+        let failover = match (&*last, &*bound) {
+            (Some(last), Some(bound)) => last.standing_in(bound),
+            (None, _) | (_, None) => None,
+        };
         let request_id = self.request_id.borrow();
         let target = line.target.path_and_query().map_or("*", http::uri::PathAndQuery::as_str);
         self.worker.shared.access.write(&AccessLine {
@@ -170,10 +192,10 @@ impl Record {
             target,
             host: line.host.as_ref().and_then(|host| host.to_str().ok()),
             service: bound.as_ref().map(|bound| bound.service().as_str()),
-            failover: failover.as_ref().map(ServiceName::as_str),
+            failover: failover.map(ServiceName::as_str),
             via: self.via.get(),
             part: part.as_ref().map(|part| &*part.name),
-            endpoint: endpoint.as_ref().map(|memory| &memory.address),
+            endpoint: last.as_ref().map(|last| &last.memory.address),
             status,
             reason,
             fault: self.fault.get(),

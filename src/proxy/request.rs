@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
 use tokio::time::Instant;
 
 use super::client::Client;
@@ -55,8 +54,8 @@ pub struct Routed {
     pub wish: Option<Box<Wish>>,
     /// What kind of exchange it begins.
     pub exchange: Exchange,
-    /// Endpoints it should not go to any more, by their numbers.
-    pub tried: ArrayVec<u64, ATTEMPTS_MAX>,
+    /// Endpoints it should not go to any more, by their numbers: at most [`ATTEMPTS_MAX`].
+    pub tried: Vec<u64>,
     /// Whether nobody is to have it rather than one of those.
     pub elsewhere: bool,
     /// Whether an idle connection will do.

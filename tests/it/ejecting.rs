@@ -11,7 +11,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpListener;
 use wayside::provider::{Address, Protocol};
 
-use crate::support::client::Client;
+use crate::support::client::{Client, Raw};
 use crate::support::patience::{PATIENCE, at_last, eventually};
 use crate::support::provider::Echo;
 use crate::support::proxy::{config, start};
@@ -76,4 +76,41 @@ async fn a_grpc_status_in_the_trailers_ejects_and_why_is_told() {
         })
     })
     .await;
+}
+
+/// A server that breaks off each of its answers.
+async fn breaking_off() -> Address {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let mut stream = Raw::from(listener.accept().await.unwrap().0);
+            tokio::spawn(async move {
+                stream.hear_head().await;
+                stream.say("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhello").await;
+            });
+        }
+    });
+    address.into()
+}
+
+#[tokio::test]
+async fn who_breaks_off_its_answers_is_ejected() {
+    let (echo, failing) = (Echo::start().await, breaking_off().await);
+    let told = Told::new();
+    told.tell("greeter", Protocol::Http1, &[echo.address(), failing.clone()]);
+    let running = start(config(), told);
+    let state = || {
+        let service = running.catalog.service("greeter")?;
+        service.endpoints.into_iter().find(|endpoint| endpoint.address == failing.to_string())
+    };
+    at_last("the one that fails is ejected", async || {
+        let mut client = Raw::connect(running.listeners[0]).await;
+        client.say("GET / HTTP/1.1\r\nhost: greeter\r\nconnection: close\r\n\r\n").await;
+        client.hear_all().await;
+        state().is_some_and(|endpoint| endpoint.state == "ejected")
+    })
+    .await;
+    let why = state().unwrap().why.unwrap();
+    assert!(why.contains(" attempts failed, the last: broken off; out for "), "{why}");
 }

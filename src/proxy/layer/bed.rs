@@ -91,7 +91,7 @@ impl Bed {
             key: None,
             wish: None,
             exchange: Exchange::Plain,
-            tried: arrayvec::ArrayVec::new(),
+            tried: Vec::new(),
             elsewhere: false,
             reuse: Reuse::Idle,
             deadline: None,

@@ -45,17 +45,19 @@ impl Service<Attempt> for Forward {
         if attempt.exchange == Exchange::MicroStream && protocol == Protocol::Mucp {
             return Box::pin(async move { begin_stream(attempt, &worker).await });
         }
+        // Outside of what waits, so that it has no room for what is only looked at before.
+        let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, repeats, begun, .. } =
+            attempt;
+        let sending = Sending { reuse, repeats, begun };
+        shape(&mut message, &endpoint.provider);
         Box::pin(async move {
-            let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, .. } = attempt;
-            let sending = Sending { reuse, repeats: attempt.repeats, begun: attempt.begun };
-            shape(&mut message, &endpoint.provider);
             // A Go Micro server answers with the headers of its connection's first request, and takes
             // every client's ids for the same: its connections are never shared between clients.
             let pools = if protocol == Protocol::Mucp { &client.private } else { &worker.pools };
             let sent = pools.send(&endpoint, message, sending);
             let mut response = match limit {
                 None => sent.await.map_err(failed)?,
-                Some(limit) => match tokio::time::timeout(limit, sent).await {
+                Some(limit) => match Box::pin(tokio::time::timeout(limit, sent)).await {
                     Ok(sent) => sent.map_err(failed)?,
                     Err(_) => return Err(late(limit)),
                 },

@@ -1,10 +1,12 @@
 //! Mirror: sends copies of requests to a second service, beside the request and without it noticing.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{EXPECT, HeaderName, HeaderValue};
@@ -15,10 +17,12 @@ use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::{Answer, always_ready};
-use crate::body::Body;
+use crate::body::{Body, End};
+use crate::endpoint::Outcome;
 use crate::proxy::client::Client;
 use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
+use crate::proxy::outcome::{Judged, of_end, of_head};
 use crate::proxy::record::Record;
 use crate::proxy::request::{Exchange, Routed};
 use crate::proxy::traits::Traits;
@@ -131,7 +135,7 @@ impl MirrorLayer {
         let copy = Copy {
             message: copy_of(&routed.message),
             traits: routed.traits,
-            rules: Arc::clone(&routed.rules),
+            rules: rules_of(&routed.rules),
             key: routed.key,
             bound,
             aside: Rc::clone(&self.aside),
@@ -153,6 +157,13 @@ fn copy_of(message: &Request<Body>) -> Box<Request<Body>> {
     copy.headers_mut().remove(EXPECT);
     copy.headers_mut().insert(X_WAYSIDE_MIRROR, HeaderValue::from_static("1"));
     Box::new(copy)
+}
+
+/// What is laid down for a copy: the limits of its request. It goes to its own service alone, and to one provider at a time.
+fn rules_of(rules: &Rules) -> Arc<Rules> {
+    let mut limits = rules.limits.clone();
+    limits.retries.hedge = None;
+    Arc::new(Rules { limits, ..Rules::default() })
 }
 
 /// The copy of one request.
@@ -211,13 +222,17 @@ impl Copy {
     async fn run(mut self, body: Bytes) {
         *self.message.body_mut() = Body::from(body);
         let deadline = Instant::now() + self.rules.limits.request_timeout;
-        let sent = tokio::time::timeout_at(deadline, self.attempt(deadline)).await;
+        let routed = self.routed(deadline);
+        let record = Rc::clone(&routed.record);
+        let mut attempt = pin!(self.attempt(routed));
+        let sent = tokio::time::timeout_at(deadline, &mut attempt).await;
+        // Told before the attempt is dropped, so that whoever was asked is known to be late.
+        record.overdue.set(sent.is_err());
         self.end(sent.unwrap_or(Mirrored::Late));
     }
 
     /// Sends it, and reads the answer to its end.
-    async fn attempt(&mut self, deadline: Instant) -> Mirrored {
-        let routed = self.routed(deadline);
+    async fn attempt(&self, routed: Routed) -> Mirrored {
         let mut response = match (self.aside)(routed).await {
             Ok(response) => response,
             Err(error) => {
@@ -225,12 +240,18 @@ impl Copy {
                 return Mirrored::Failed;
             }
         };
-        while let Some(frame) = response.body_mut().frame().await {
-            if frame.is_err() {
-                return Mirrored::Failed;
-            }
+        let judged = of_head(response.status(), response.headers(), SystemTime::now);
+        let end = Rc::new(Cell::new(None));
+        let seen = Rc::clone(&end);
+        response.body_mut().on_end(move |end| seen.set(Some(end)));
+        while let Some(Ok(_)) = response.body_mut().frame().await {}
+        drop(response);
+        let end = end.take().filter(|end: &End| !end.broken);
+        let judged = if judged == Judged::AtItsEnd { end.and_then(of_end) } else { end.map(|_| judged) };
+        match judged {
+            Some(Judged::Now(Outcome::Success, _)) => Mirrored::Answered,
+            Some(_) | None => Mirrored::Failed,
         }
-        if response.status().is_server_error() { Mirrored::Failed } else { Mirrored::Answered }
     }
 
     /// As the layers know it, with a client that is nobody: connections of its own to Go Micro servers end with it.
@@ -249,7 +270,7 @@ impl Copy {
             key: self.key,
             wish: None,
             exchange: Exchange::Plain,
-            tried: arrayvec::ArrayVec::new(),
+            tried: Vec::new(),
             elsewhere: false,
             reuse: Reuse::Idle,
             deadline: Some(deadline),

@@ -71,6 +71,7 @@ where
         if !message.body().is_empty() {
             // As long as its body comes in, a request is not over, not even when it is answered.
             let record = Rc::clone(&record);
+            record.uploading.set(true);
             message.body_mut().on_end(move |end| record.received(end));
         }
         let answer = self.inner.call(Request {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Response};
 use tokio::time::Instant;
@@ -63,6 +63,7 @@ where
             bound: Rc::clone(&attempt.bound),
             record: Rc::clone(&attempt.record),
             begun: attempt.begun,
+            is_trial: !attempt.endpoint.is_available(),
             worker: Rc::clone(&self.worker),
         };
         let called = &attempt.endpoint.provider;
@@ -98,6 +99,8 @@ struct Told {
     bound: Rc<Bound>,
     record: Rc<Record>,
     begun: Instant,
+    /// Whether it tries an endpoint that is out.
+    is_trial: bool,
     worker: Rc<Worker>,
 }
 
@@ -112,16 +115,14 @@ impl Awaited {
 
 impl Drop for Awaited {
     /// Given up before its answer came: if that is because the time of the request was over, it was late. Nobody is blamed for
-    /// a caller who went away, nor an attempt for the time that was spent on those before it: all that is known is that it took
-    /// so long at least.
+    /// a caller who went away or has not sent all, nor an attempt for the time that was spent on those before it.
     fn drop(&mut self) {
         let Some(told) = self.0.take() else { return };
-        let (took, since_begun) = (told.begun.elapsed(), told.record.begun().elapsed());
-        if told.record.overdue.get() && took * 2 >= since_begun {
-            told.note(Outcome::Late, Said::Nothing, took);
+        let since_begun = told.record.begun().elapsed();
+        if told.record.overdue.get() && told.begun.elapsed() * 2 >= since_begun {
+            told.late();
         } else {
-            let now = told.worker.shared.clock.now();
-            told.memory().note_abandoned(Ending { now, took, luck: 0.5 });
+            told.abandoned();
         }
     }
 }
@@ -134,18 +135,21 @@ impl Told {
     /// Tells of an answer; the attempt is in flight until its body has ended.
     fn answered(self, response: &mut Response<Body>) {
         let took = self.begun.elapsed();
-        match of_head(response.status(), response.headers()) {
+        match of_head(response.status(), response.headers(), SystemTime::now) {
             Judged::Now(outcome, said) => {
                 self.note(outcome, said, took);
-                response.body_mut().on_end(move |_| drop(self));
+                response.body_mut().on_end(move |end| {
+                    if end.broken && outcome == Outcome::Success {
+                        self.note(Outcome::Broken, Said::Nothing, took);
+                    }
+                });
             }
             Judged::AtItsEnd => {
                 // It was reached, whatever comes.
                 self.memory().answer(self.worker.shared.clock.now());
-                response.body_mut().on_end(move |end| {
-                    if let Some(Judged::Now(outcome, said)) = of_end(end) {
-                        self.note(outcome, said, took);
-                    }
+                response.body_mut().on_end(move |end| match of_end(end) {
+                    Some(Judged::Now(outcome, said)) => _ = self.note(outcome, said, took),
+                    Some(Judged::AtItsEnd) | None => self.leave_untold(),
                 });
             }
         }
@@ -154,31 +158,54 @@ impl Told {
     /// Tells of a failed attempt; failures of the caller's making say nothing about its endpoint.
     fn failed(&self, error: &ProxyError) {
         let outcome = if let ProxyError::AttemptTimeout { .. } = error {
-            Outcome::Late
+            return self.late();
         } else if let ProxyError::Send(cause) = error {
             match cause {
                 // That is not the endpoint's fault.
-                SendCause::Connect(ConnectError::Lacking { .. }) => return,
+                SendCause::Connect(ConnectError::Lacking { .. }) => return self.leave_untold(),
                 SendCause::Connect(_) => Outcome::Unreachable,
                 SendCause::Refused { .. } => Outcome::Busy { pause: None },
                 // What is sent again on a new connection shows how the endpoint is.
                 SendCause::Stale { repeats: true, .. } => {
                     self.worker.shared.metrics.proxy.upstream_resets_total.inc();
-                    return;
+                    return self.leave_untold();
                 }
                 SendCause::Closed { .. } | SendCause::Stale { .. } => {
                     self.worker.shared.metrics.proxy.upstream_resets_total.inc();
                     Outcome::Broken
                 }
                 SendCause::Malformed { .. } => Outcome::Broken,
-                SendCause::Full { .. } | SendCause::RequestBody { .. } => return,
+                SendCause::Full { .. } | SendCause::RequestBody { .. } => return self.leave_untold(),
             }
         } else {
-            return;
+            return self.leave_untold();
         };
         if self.note(outcome, Said::Nothing, self.begun.elapsed()) == Verdict::Unreachable {
             let (endpoint, cause) = (&self.memory().address, with_causes(error));
             tracing::warn!(%endpoint, %cause, "an endpoint cannot be reached; it is left alone for a while");
+        }
+    }
+
+    /// Tells that there was no answer in time. Whoever still waits for the rest of the request is not late.
+    fn late(&self) {
+        if self.record.uploading.get() {
+            self.abandoned();
+        } else {
+            self.note(Outcome::Late, Said::Nothing, self.begun.elapsed());
+        }
+    }
+
+    /// Tells of an attempt that was given up: all that is known is that it took so long at least.
+    fn abandoned(&self) {
+        let (now, took) = (self.worker.shared.clock.now(), self.begun.elapsed());
+        self.memory().note_abandoned(Ending { now, took, luck: 0.5 });
+        self.leave_untold();
+    }
+
+    /// Leaves it open how the endpoint is: if that was to be found out, somebody else may try.
+    fn leave_untold(&self) {
+        if self.is_trial {
+            self.memory().end_trial();
         }
     }
 

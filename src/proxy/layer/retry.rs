@@ -19,15 +19,13 @@ use self::course::Course;
 use super::{Answer, always_ready};
 use crate::body::Body;
 use crate::proxy::error::ProxyError;
+use crate::proxy::record::Target;
 use crate::proxy::request::{Failure, Returned, Routed};
 use crate::proxy::worker::Worker;
 use crate::telemetry::metrics::RetryCause;
 
 /// How long before a deadline an attempt is given up in favour of an answer that is there already.
 const LAST_MOMENT: Duration = Duration::from_millis(2);
-
-/// What is told when the budget does not allow another attempt.
-const EXHAUSTED: &str = "the retry budget of this service is used up";
 
 /// Sends again what may be sent again.
 #[derive(Clone, Debug)]
@@ -69,16 +67,16 @@ struct Again {
 /// What there is to tell the caller when nothing else can be done.
 #[derive(Default)]
 struct Told {
-    /// The last answer of a provider.
-    answer: Option<Response<Body>>,
+    /// The last answer of a provider, and where it came from.
+    answer: Option<(Response<Body>, Option<Target>)>,
     /// The first failure: that nobody is left to try is no answer to why.
     failure: Option<ProxyError>,
 }
 
 impl Told {
-    fn note(&mut self, outcome: Outcome) {
+    fn note(&mut self, course: &Course, outcome: Outcome) {
         match outcome {
-            Ok(answer) => self.answer = Some(answer),
+            Ok(answer) => self.answer = Some((answer, course.target())),
             Err(failure) => {
                 self.failure.get_or_insert(failure.error);
             }
@@ -116,7 +114,6 @@ where
         }
         let mut course = Course::of(&self.worker, &mut routed);
         let answer = inner.call(routed);
-        course.went();
         let hedge = hedge.filter(|_| course.is_hedgeable());
         Box::pin(async move {
             let outcome = match hedge {
@@ -157,24 +154,21 @@ where
         let is_over = again.is_none();
         match outcome {
             Ok(response) if is_over => return Ok(response),
-            outcome => told.note(outcome),
+            outcome => told.note(&course, outcome),
         }
         let Some(Again { cause, message, elsewhere, waits, is_free }) = again.take() else { break };
         if left == 0 && !is_free || course.left().is_zero() {
             break;
         }
-        if !is_free && !course.withdraw() {
-            metrics.retry_budget_exhausted_total.inc();
-            course.record.not_again.set(Some(EXHAUSTED));
+        if waits && !(course.could_afford() && rest(&course, &mut pauses).await) {
             break;
         }
-        if waits && !rest(&course, &mut pauses).await {
-            course.give_back();
+        if !is_free && !course.afford() {
             break;
         }
         let attempt = inner.call(course.routed(message, elsewhere));
         let mut is_made = course.went();
-        let ended = answered(&course, &told, attempt).await;
+        let ended = answered(&course, told.answer.is_some(), attempt).await;
         is_made |= course.went();
         if is_made {
             tracing::debug!(service = %course.bound.service(), cause = cause.as_str(), "sent again");
@@ -190,10 +184,13 @@ where
         }
         let Some(ended) = ended else { break };
         outcome = ended;
-        again = if is_made { course.judge(&mut outcome) } else { anew(&mut course, pauses).await };
+        again = if is_made { course.judge(&mut outcome) } else { anew(&mut course, &mut told, pauses).await };
     }
     match told {
-        Told { answer: Some(answer), .. } => Ok(answer),
+        Told { answer: Some((answer, target)), .. } => {
+            course.record.target.replace(target);
+            Ok(answer)
+        }
         Told { failure, .. } => Err(failure.expect("what did not end in an answer ended in a failure")),
     }
 }
@@ -211,11 +208,15 @@ async fn rest(course: &Course, pauses: &mut u8) -> bool {
 
 /// When all were asked, waits until one of those who answered may be asked again: a while after it did, and not before the
 /// time that it named itself. `None` where nobody answered, or when that is too late.
-async fn anew(course: &mut Course, pauses: u8) -> Option<Again> {
+async fn anew(course: &mut Course, told: &mut Told, pauses: u8) -> Option<Again> {
     let (until, message) = course.anew()?;
     let at = until.max(Instant::now() + course.retries().pause(pauses, course.worker.luck()));
-    if course.deadline.is_some_and(|deadline| at >= deadline) {
+    if course.deadline.is_some_and(|deadline| at >= deadline) || !course.could_afford() {
         return None;
+    }
+    if let Some((answer, _)) = &mut told.answer {
+        // Until it is read, it takes the room of another attempt where it came from.
+        answer.body_mut().read_ahead(course.retries().kept_max, sleep_until(at)).await;
     }
     sleep_until(at).await;
     Some(Again { cause: RetryCause::Answer, message, elsewhere: true, waits: false, is_free: false })
@@ -224,10 +225,10 @@ async fn anew(course: &mut Course, pauses: u8) -> Option<Again> {
 /// Waits for an attempt; in the last moment before the deadline it is given up where there is an answer to tell instead.
 async fn answered(
     course: &Course,
-    told: &Told,
+    is_answered: bool,
     mut attempt: Answer<Response<Body>, Failure<Returned>>,
 ) -> Option<Outcome> {
-    if told.answer.is_none() {
+    if !is_answered {
         return Some(attempt.await);
     }
     let ended = timeout(course.left().saturating_sub(LAST_MOMENT), &mut attempt).await;

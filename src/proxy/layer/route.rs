@@ -127,7 +127,7 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
         record.request_id.replace(Some(id.clone()));
     }
     fields.append(http::header::VIA, shared.pseudonym.via(received));
-    let (tried, reuse) = (arrayvec::ArrayVec::new(), Reuse::Idle);
+    let (tried, reuse) = (Vec::new(), Reuse::Idle);
     Ok(Routed {
         message,
         traits,

@@ -1,6 +1,7 @@
 //! Select: chooses the endpoint of one attempt, by the balancer of the subscription's latest snapshot.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use http::Response;
@@ -14,12 +15,14 @@ use crate::balance::Ask;
 use crate::body::Body;
 use crate::catalog::{NoEndpoint, Snapshot};
 use crate::clock::Moment;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Fit};
 use crate::provider::ServiceName;
 use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
+use crate::proxy::record::Target;
 use crate::proxy::request::{Attempt, Failure, Returned, Routed};
 use crate::proxy::worker::Worker;
+use crate::upstream::Reuse;
 
 /// Chooses endpoints.
 #[derive(Clone, Debug)]
@@ -50,12 +53,28 @@ impl<S> Select<S> {
     /// Chooses an endpoint.
     pub(super) fn pick(&self, routed: &Routed, begun: Instant) -> Result<Picked, ProxyError> {
         let now = self.worker.shared.clock.at(begun);
+        if routed.reuse == Reuse::Fresh
+            && let Some(picked) = Self::pick_again(routed)
+        {
+            return Ok(picked);
+        }
         if !routed.rules.failover.is_empty()
             && let Some(picked) = self.fail_over(routed, now)
         {
             return Ok(picked);
         }
         Ok((self.pick_of(&routed.bound, routed, now)?, Rc::clone(&routed.bound)))
+    }
+
+    /// The endpoint that had the attempt before this one, on a connection that proved stale: that is no reason to leave it.
+    fn pick_again(routed: &Routed) -> Option<Picked> {
+        let target = routed.record.target.borrow();
+        let Target { memory, bound } = target.as_ref()?;
+        let endpoint = bound.look(|snapshot| {
+            let endpoint = snapshot.all().find(|endpoint| Arc::ptr_eq(&endpoint.memory, memory))?;
+            matches!(endpoint.fit(&snapshot.care), Fit::Ready | Fit::Ramping).then(|| endpoint.clone())
+        });
+        endpoint.map(|endpoint| (endpoint, Rc::clone(bound)))
     }
 
     /// The endpoint of one attempt at a service.
@@ -92,7 +111,6 @@ impl<S> Select<S> {
     /// of that one is due to be tried again is tried first, since nobody else would.
     fn fail_over(&self, routed: &Routed, now: Moment) -> Option<Picked> {
         let is_strict = routed.wish.as_ref().is_some_and(|wish| wish.is_strict());
-        routed.record.failover.take();
         if is_strict || routed.bound.look(|snapshot| snapshot.is_usable(now)) {
             return None;
         }
@@ -110,7 +128,6 @@ impl<S> Select<S> {
             {
                 bound.subscription.touch(now);
                 routed.bound.recorder.detour("failover");
-                routed.record.failover.replace(Some(claim.service.clone()));
                 return Some((endpoint, bound));
             }
         }
@@ -194,7 +211,8 @@ where
             && (retries.harmless || message.method().is_idempotent())
             && message.body().is_empty();
         record.attempts.set(record.attempts.get().saturating_add(1));
-        record.endpoint.replace(Some(endpoint.memory.clone()));
+        let memory = Arc::clone(&endpoint.memory);
+        record.target.replace(Some(Target { memory, bound: Rc::clone(&bound) }));
         self.inner.call(Attempt {
             message,
             traits,
@@ -234,7 +252,7 @@ mod tests {
         let endpoints = bed.list(&[1, 2, 3]);
         let (mut select, inner) = select(&bed);
         let record = bed.get().record;
-        let mut tried = arrayvec::ArrayVec::new();
+        let mut tried = Vec::new();
         for number in 1..=3 {
             inner.then(move |attempt| {
                 assert_eq!((attempt.message.uri().path(), attempt.number), ("/kept", number));
@@ -242,7 +260,7 @@ mod tests {
             });
             let routed = bed.routed(http::Request::get("/kept"));
             select.call(Routed { record: Rc::clone(&record), tried: tried.clone(), ..routed }).await.unwrap();
-            tried.push(record.endpoint.borrow().as_ref().unwrap().number);
+            tried.push(record.target.borrow().as_ref().unwrap().memory.number);
         }
         assert!(endpoints.iter().all(|endpoint| endpoint.memory.attempts() == 1));
         assert!(endpoints.iter().all(|endpoint| endpoint.memory.in_flight() == 0));
@@ -280,13 +298,14 @@ mod tests {
         bed.rules.failover = [claim("nobody"), claim("far")].into();
         let (mut select, inner) = select(&bed);
         let mut goes_to = async |routed: Routed, port: u64| {
-            let record = Rc::clone(&routed.record);
+            let (record, asked) = (Rc::clone(&routed.record), Rc::clone(&routed.bound));
             inner.then(move |attempt| {
                 assert_eq!(attempt.endpoint.memory.number, port);
                 Ok(answer(200))
             });
             select.call(routed).await.unwrap();
-            record.failover.take().map(|name| name.to_string())
+            let target = record.target.take().unwrap();
+            target.standing_in(&asked).map(ToString::to_string)
         };
         endpoints[0].memory.fail_to_connect(Moment::START, 0.5);
         assert_eq!(goes_to(bed.get(), 2).await, None, "one is available");

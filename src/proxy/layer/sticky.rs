@@ -69,7 +69,7 @@ where
         let answer = self.inner.call(routed);
         Box::pin(async move {
             let mut response = answer.await?;
-            let token = record.endpoint.borrow().as_ref().map(|memory| memory.token);
+            let token = record.target.borrow().as_ref().map(|target| target.memory.token);
             if let Some(token) = token.filter(|token| held != Some(*token)) {
                 let mark = record.part.borrow().as_ref().map(|part| part.mark());
                 response.headers_mut().append(SET_COOKIE, sticky.set(Held { token, mark }, secure));
@@ -93,6 +93,7 @@ mod tests {
     use super::*;
     use crate::endpoint::Token;
     use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::proxy::record::Target;
     use crate::route::Sticky;
 
     /// What an answer of `127.0.0.1:1` sets, to a request with this wish.
@@ -102,7 +103,8 @@ mod tests {
         let memory = Arc::clone(&bed.list(&[1])[0].memory);
         let inner = Played::new();
         inner.then(move |routed: Routed| {
-            routed.record.endpoint.replace(Some(memory));
+            let bound = Rc::clone(&routed.bound);
+            routed.record.target.replace(Some(Target { memory, bound }));
             Ok(answer(500))
         });
         let routed = bed.routed(http::Request::get("/").header("x-forwarded-proto", proto));

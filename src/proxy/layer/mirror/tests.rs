@@ -6,8 +6,16 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use super::*;
+use crate::balance::Policy;
+use crate::body::played::played;
+use crate::catalog::Claim;
+use crate::endpoint::Said;
 use crate::proxy::layer::bed::{Bed, Played, answer};
-use crate::route::{Mirror, Share};
+use crate::proxy::layer::report::ReportLayer;
+use crate::proxy::layer::retry::RetryLayer;
+use crate::proxy::layer::select::SelectLayer;
+use crate::proxy::request::{Attempt, Failure, Returned};
+use crate::route::{Hedge, Mirror, Share};
 
 type Aside = Played<Routed, ProxyError>;
 
@@ -136,6 +144,87 @@ async fn a_drain_drops_what_is_under_way_and_begins_nothing() {
         assert_eq!(bed.worker.shared.drain.finish(Duration::from_secs(1)).await, 0, "nobody had to wait");
         mirroring.call(bed.get()).await.unwrap();
         assert_eq!(bed.metrics().traffic.mirrors_in_flight.get(), 0);
+    };
+    LocalSet::new().run_until(check).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_goes_to_its_own_service_alone() {
+    let check = async {
+        let mut bed = bed();
+        bed.rules.failover = [Claim::on("first".parse().unwrap(), Policy::RoundRobin)].into();
+        bed.limits.retries.hedge = Some(Hedge::After(Duration::from_millis(1)));
+        let aside = Aside::new();
+        aside.then(|copy: Routed| {
+            assert!(copy.rules.failover.is_empty() && copy.rules.limits.retries.hedge.is_none());
+            Ok(answer(200))
+        });
+        pass(&bed, &aside, bed.get()).await;
+        assert_eq!(counted(&bed, Mirrored::Answered), 1);
+    };
+    LocalSet::new().run_until(check).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_provider_that_lets_copies_hang_is_ejected() {
+    let check = async {
+        let mut bed = bed();
+        let endpoints = bed.list(&[1, 2, 3]);
+        bed.limits.retries.max = 0;
+        let attempts = tower::service_fn(|attempt: Attempt| -> Answer<Response<Body>, Failure<Returned>> {
+            let is_first = attempt.endpoint.memory.number == 1;
+            Box::pin(async move {
+                let _held = attempt;
+                if is_first { std::future::pending().await } else { Ok(answer(200)) }
+            })
+        });
+        let worker = || Rc::clone(&bed.worker);
+        let report = ReportLayer { worker: worker() }.layer(attempts);
+        let select = SelectLayer { worker: worker() }.layer(report);
+        let layer = MirrorLayer::new(worker(), RetryLayer { worker: worker() }.layer(select));
+        for _ in 0..15 {
+            let inner = Played::new();
+            inner.then(|_| Ok(answer(200)));
+            layer.layer(inner).call(bed.get()).await.unwrap();
+            while bed.metrics().traffic.mirrors_in_flight.get() > 0 {
+                tokio::task::yield_now().await;
+                tokio::time::advance(Duration::from_secs(1)).await;
+            }
+        }
+        let failures: Vec<u64> = endpoints.iter().map(|endpoint| endpoint.memory.failures()).collect();
+        assert!(failures[0] > 0 && failures[1..] == [0, 0], "{failures:?}");
+        assert!(endpoints[0].memory.last_failure() == Said::Late);
+    };
+    LocalSet::new().run_until(check).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_failed_however_that_is_told() {
+    let check = async {
+        let bed = bed();
+        for (name, value, at_end, result) in [
+            ("micro-error", r#"{"code":500}"#, None, Mirrored::Failed),
+            ("micro-error", r#"{"code":404}"#, None, Mirrored::Answered),
+            ("grpc-status", "14", None, Mirrored::Failed),
+            ("x-a", "1", Some("14"), Mirrored::Failed),
+            ("x-a", "1", Some("0"), Mirrored::Answered),
+        ] {
+            let aside = Aside::new();
+            aside.then(move |_| {
+                let (player, body) = played();
+                if let Some(status) = at_end {
+                    let status = ("grpc-status".parse().unwrap(), HeaderValue::from_static(status));
+                    player.end_with(http::HeaderMap::from_iter([status]));
+                }
+                let mut answer = answer(200).map(|_| body);
+                answer.headers_mut().insert("content-type", HeaderValue::from_static("application/grpc"));
+                answer.headers_mut().insert(name, HeaderValue::from_static(value));
+                Ok(answer)
+            });
+            let before = counted(&bed, result);
+            pass(&bed, &aside, bed.get()).await;
+            assert_eq!(counted(&bed, result), before + 1, "{name}: {value}, {at_end:?}");
+        }
     };
     LocalSet::new().run_until(check).await;
 }

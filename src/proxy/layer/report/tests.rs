@@ -1,6 +1,7 @@
 //! What endpoints are told of attempts, and what follows.
 
 use super::*;
+use crate::body::played::played;
 use crate::proxy::layer::bed::{Bed, Played, answer};
 use crate::proxy::layer::select::SelectLayer;
 
@@ -168,4 +169,50 @@ async fn who_stands_in_for_another_service_is_judged_among_its_own() {
     }
     let ejected = standing_in.iter().filter(|endpoint| endpoint.memory.is_ejected()).count();
     assert_eq!(ejected, 1, "half of those two, and not none because nobody is left of the service asked for");
+}
+
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_a_failure() {
+    let bed = Bed::new();
+    let memories: Vec<_> = bed.list(&[1, 2]).iter().map(|endpoint| Arc::clone(&endpoint.memory)).collect();
+    for _ in 0..6 {
+        let (player, body) = played();
+        player.break_off();
+        let mut response = attempt(&bed, Ok(answer(200).map(|_| body))).await.unwrap();
+        let _ = http_body_util::BodyExt::collect(response.body_mut()).await;
+    }
+    let failures: u64 = memories.iter().map(|memory| memory.failures()).sum();
+    assert_eq!((failures, memories[0].last_failure()), (6, Said::Broken));
+    assert!(memories.iter().any(|memory| memory.is_ejected()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_late_who_waits_for_the_rest_of_the_request() {
+    for (uploading, failures) in [(true, 0), (false, 1)] {
+        let bed = Bed::new();
+        let memory = Arc::clone(&bed.list(&[1])[0].memory);
+        let inner = Inner::new();
+        let limit = Duration::from_secs(1);
+        inner.then_after(limit, move |_| Err(ProxyError::AttemptTimeout { limit }.into()));
+        let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner);
+        let routed = bed.get();
+        routed.record.uploading.set(uploading);
+        let sent = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(routed).await;
+        assert!(sent.is_err());
+        assert_eq!(memory.failures(), failures);
+        assert!(memory.latency.expected(bed.worker.shared.clock.now()) >= limit);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trial_that_told_nothing_gives_way_to_another() {
+    let bed = Bed::new();
+    let memory = Arc::clone(&bed.list(&[1])[0].memory);
+    memory.fail_to_connect(bed.worker.shared.clock.now(), 0.5);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let now = bed.worker.shared.clock.now();
+    assert!(memory.is_due(now));
+    let full = SendCause::Full { address: memory.address.clone(), limit: 1 };
+    attempt(&bed, Err(full.into())).await;
+    assert!(memory.attempts() == 1 && memory.is_due(now));
 }

@@ -4,7 +4,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrayvec::ArrayVec;
 use http::{HeaderValue, Request, Response};
 use tokio::time::Instant;
 
@@ -16,7 +15,8 @@ use crate::proxy::client::Client;
 use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers::GRPC_PREVIOUS_ATTEMPTS;
-use crate::proxy::record::Record;
+use crate::proxy::record::{Record, Target};
+use crate::proxy::reply::Pause;
 use crate::proxy::request::{ATTEMPTS_MAX, Exchange, Failure, Returned, Routed};
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::Worker;
@@ -24,7 +24,12 @@ use crate::route::{Retries, Rules};
 use crate::telemetry::metrics::RetryCause;
 use crate::upstream::{Reuse, SendCause};
 
+/// What is told when the budget does not allow another attempt.
+const EXHAUSTED: &str = "the retry budget of this service is used up";
+
 /// What stays of a request from one attempt to the next.
+///
+/// Every request has one while its first attempt is awaited: what only failures need has room elsewhere.
 pub(super) struct Course {
     pub(super) worker: Rc<Worker>,
     pub(super) record: Rc<Record>,
@@ -36,18 +41,18 @@ pub(super) struct Course {
     key: Option<u64>,
     wish: Option<Box<Wish>>,
     exchange: Exchange,
-    /// The caller's own count of attempts, where it has one.
-    counted: Option<HeaderValue>,
+    /// The caller's own count of attempts, where it has one, which few have.
+    counted: Option<Box<HeaderValue>>,
     /// What it is sent again from; `None` where only what was not used up can be.
     pub(super) spare: Option<Spare>,
     /// Whether repeating it does no harm, whatever became of it.
     is_harmless: bool,
     /// Attempts that are noted here.
     made: u8,
-    /// Endpoints that had it, by their numbers.
-    tried: ArrayVec<u64, ATTEMPTS_MAX>,
+    /// Endpoints that had it, by their numbers; the first is not among them before there may be a second.
+    tried: Vec<u64>,
     /// Those that answered, and before when they must not be asked again.
-    answered: ArrayVec<(u64, Instant), ATTEMPTS_MAX>,
+    answered: Vec<(u64, Instant)>,
     /// Whether the last attempt was made on a new connection because of a stale one.
     reuse: Reuse,
 }
@@ -65,7 +70,7 @@ impl Course {
         let spare = (is_harmless && repeats || is_refusable && *exchange == Exchange::Plain)
             .then(|| Spare::of(message, retries.kept_max));
         let counted = if traits.has(Traits::GRPC) {
-            message.headers().get(GRPC_PREVIOUS_ATTEMPTS).cloned()
+            message.headers().get(GRPC_PREVIOUS_ATTEMPTS).cloned().map(Box::new)
         } else {
             None
         };
@@ -85,7 +90,7 @@ impl Course {
             is_harmless,
             made: routed.record.attempts.get(),
             tried: routed.tried.clone(),
-            answered: ArrayVec::new(),
+            answered: Vec::new(),
             reuse: routed.reuse,
         }
     }
@@ -94,10 +99,10 @@ impl Course {
         &self.rules.limits.retries
     }
 
-    /// Whether it may be asked of two at once.
+    /// Whether it may be asked of two at once. What should go to one endpoint, as those of a session should, may not: the
+    /// second would have it though the first is well.
     pub(super) fn is_hedgeable(&self) -> bool {
-        let is_free = !self.wish.as_ref().is_some_and(|wish| wish.is_strict());
-        self.is_harmless && is_free && self.exchange == Exchange::Plain
+        self.is_harmless && self.wish.is_none() && self.exchange == Exchange::Plain
     }
 
     /// The request for one attempt more; `elsewhere`: only where it was not yet.
@@ -124,15 +129,19 @@ impl Course {
         let made = self.record.attempts.get();
         let is_news = std::mem::replace(&mut self.made, made) != made;
         if is_news && let Some(number) = self.latest() {
-            // No request has more attempts than there is room for.
-            let _ = self.tried.try_push(number);
+            self.tried.push(number);
         }
         is_news
     }
 
-    /// The endpoint of the attempt that was answered or failed last, by its number.
+    /// Where the attempt went that was answered or failed last.
+    pub(super) fn target(&self) -> Option<Target> {
+        self.record.target.borrow().clone()
+    }
+
+    /// The endpoint of that attempt, by its number.
     fn latest(&self) -> Option<u64> {
-        self.record.endpoint.borrow().as_ref().map(|memory| memory.number)
+        self.record.target.borrow().as_ref().map(|target| target.memory.number)
     }
 
     /// How much time is left.
@@ -140,9 +149,28 @@ impl Course {
         self.deadline.map_or(Duration::MAX, |deadline| deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Asks the budget for an attempt more.
+    /// Asks the budget for an attempt more, right before it is made.
     pub(super) fn withdraw(&self) -> bool {
         self.bound.withdraw(self.worker.shared.clock.now(), self.retries().allowance)
+    }
+
+    /// The same; a refusal is counted, and told with the answer.
+    pub(super) fn afford(&self) -> bool {
+        let is_granted = self.withdraw();
+        if !is_granted {
+            self.worker.shared.metrics.proxy.retry_budget_exhausted_total.inc();
+            self.record.not_again.set(Some(EXHAUSTED));
+        }
+        is_granted
+    }
+
+    /// Whether there is any point in waiting for an attempt more. Nothing is taken yet: who waits may go away.
+    pub(super) fn could_afford(&self) -> bool {
+        let is_granted = self.afford();
+        if is_granted {
+            self.give_back();
+        }
+        is_granted
     }
 
     /// Gives it back, since nobody was left to have it.
@@ -152,7 +180,7 @@ impl Course {
 
     /// What can be done after an attempt that was answered or came to nothing: `None` when it has to do.
     pub(super) fn judge(&mut self, outcome: &mut Outcome) -> Option<Again> {
-        let is_full = self.tried.is_full();
+        let is_full = self.tried.len() >= ATTEMPTS_MAX;
         let again = match outcome {
             Ok(response) => self.after_answer(response),
             Err(failure) => self.after_failure(failure),
@@ -163,20 +191,25 @@ impl Course {
     /// Whether an answer is one after which the request is to be tried elsewhere.
     pub(super) fn is_bad(&self, response: &Response<Body>) -> bool {
         let statuses = &self.retries().statuses;
-        !statuses.is_empty() && self.is_harmless && statuses.contains(&verdict::status(response, self.traits))
+        !statuses.is_empty() && self.is_harmless && statuses.contains(&verdict::status(response))
     }
 
     fn after_answer(&mut self, response: &Response<Body>) -> Option<Again> {
         if !self.is_bad(response) {
             return None;
         }
+        let pause = match verdict::pause(response) {
+            None => Duration::ZERO,
+            Some(Pause::For(pause)) => pause,
+            Some(Pause::Never) => return None,
+        };
         let message = self.spare.as_ref()?.again()?;
         if let Some(latest) = self.latest() {
-            let until = Instant::now().checked_add(verdict::pause(response).unwrap_or_default());
+            let until = Instant::now().checked_add(pause);
             self.answered.retain(|(number, _)| *number != latest);
             // One that names no time within reach is not asked again at all.
             if let Some(until) = until {
-                let _ = self.answered.try_push((latest, until));
+                self.answered.push((latest, until));
             }
         }
         self.reuse = Reuse::Idle;
@@ -216,7 +249,9 @@ impl Course {
     fn restored(&self, mut message: Box<Request<Body>>) -> Box<Request<Body>> {
         if self.traits.has(Traits::GRPC) {
             match &self.counted {
-                Some(counted) => message.headers_mut().insert(GRPC_PREVIOUS_ATTEMPTS, counted.clone()),
+                Some(counted) => {
+                    message.headers_mut().insert(GRPC_PREVIOUS_ATTEMPTS, HeaderValue::clone(counted))
+                }
                 None => message.headers_mut().remove(GRPC_PREVIOUS_ATTEMPTS),
             };
         }

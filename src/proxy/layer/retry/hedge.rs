@@ -1,6 +1,5 @@
 //! Hedging: asks a second provider while the first is late, and takes the answer that comes first.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::Response;
@@ -8,9 +7,9 @@ use tokio::time::{Instant, sleep};
 use tower::Service;
 
 use super::course::Course;
-use super::{Answer, Outcome, verdict};
+use super::{Answer, Outcome, answered, verdict};
 use crate::body::Body;
-use crate::endpoint::Memory;
+use crate::proxy::record::Target;
 use crate::proxy::request::{Failure, Returned, Routed};
 use crate::route::Hedge;
 use crate::telemetry::metrics::HedgeResult;
@@ -62,7 +61,7 @@ where
 /// A second attempt, and where the first one went.
 struct Second {
     answer: Coming,
-    before: Option<Arc<Memory>>,
+    before: Option<Target>,
 }
 
 /// Begins a second attempt, where the whole request is there to be sent, somebody else is there to have it, and the budget
@@ -82,7 +81,7 @@ where
         hedges.of(HedgeResult::Unaffordable).inc();
         return None;
     }
-    let before = course.record.endpoint.borrow().clone();
+    let before = course.target();
     let answer = inner.call(course.routed(message, true));
     if !course.went() {
         course.give_back();
@@ -100,27 +99,25 @@ async fn race(course: &Course, mut first: Coming, second: Second) -> Outcome {
         outcome = &mut answer => (outcome, false),
     };
     let (outcome, is_first, result) = if fails(course, &outcome) {
-        let other = if is_first { answer.await } else { first.await };
-        if !fails(course, &other) {
-            (other, !is_first, if is_first { HedgeResult::Won } else { HedgeResult::Lost })
-        } else if outcome.is_ok() {
-            // What a provider says is worth more than what we have to say.
-            (outcome, is_first, HedgeResult::Failed)
-        } else {
-            (other, !is_first, HedgeResult::Failed)
+        let other = if is_first { answer } else { first };
+        match answered(course, outcome.is_ok(), other).await {
+            Some(other) if !fails(course, &other) => {
+                (other, !is_first, if is_first { HedgeResult::Won } else { HedgeResult::Lost })
+            }
+            Some(other) if outcome.is_err() => (other, !is_first, HedgeResult::Failed),
+            // What a provider says is worth more than what we have to say, and that the time was over.
+            Some(_) | None => (outcome, is_first, HedgeResult::Failed),
         }
     } else {
         (outcome, is_first, if is_first { HedgeResult::Lost } else { HedgeResult::Won })
     };
     course.worker.shared.metrics.proxy.hedges_total.of(result).inc();
     if is_first {
-        course.record.endpoint.replace(before);
+        course.record.target.replace(before);
     }
     outcome
 }
 
 fn fails(course: &Course, outcome: &Outcome) -> bool {
-    outcome
-        .as_ref()
-        .map_or(true, |answer| verdict::status(answer, course.traits) >= 500 || course.is_bad(answer))
+    outcome.as_ref().map_or(true, |answer| verdict::fails(answer) || course.is_bad(answer))
 }

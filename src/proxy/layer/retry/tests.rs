@@ -1,5 +1,6 @@
 //! What is sent again, when, and how often.
 
+mod again;
 mod hedging;
 
 use futures_util::FutureExt as _;

@@ -67,7 +67,7 @@ async fn the_record_names_who_answered() {
         let routed = bed.get();
         let record = Rc::clone(&routed.record);
         retry.call(routed).await.unwrap();
-        assert_eq!([record.endpoint.borrow().as_ref().unwrap().number], went.borrow()[..]);
+        assert_eq!([record.target.borrow().as_ref().unwrap().memory.number], went.borrow()[..]);
     }
 }
 
@@ -162,4 +162,58 @@ async fn whoever_goes_away_takes_both_attempts_along() {
     assert!(timeout(100 * MS, retry.call(bed.get())).await.is_err());
     assert_eq!((in_flight(&bed), inner.left()), (0, 0));
     assert_eq!(bed.metrics().proxy.requests_in_flight.get(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_there_is_not_given_up_for_one_that_may_come() {
+    let bed = hedging(Hedge::After(20 * MS));
+    let (mut retry, inner) = retry(&bed);
+    for is_first in [true, false] {
+        let went = Rc::new(std::cell::Cell::new(0));
+        let sink = Rc::clone(&went);
+        let fail = |inner: &Inner| {
+            inner.then_after(30 * MS, move |attempt| {
+                sink.set(attempt.endpoint.memory.number);
+                Ok(answer(503))
+            });
+        };
+        if is_first {
+            fail(&inner);
+            inner.then_never();
+        } else {
+            inner.then_never();
+            fail(&inner);
+        }
+        let begun = Instant::now();
+        let routed = Routed { deadline: Some(begun + 1000 * MS), ..bed.get() };
+        let record = Rc::clone(&routed.record);
+        assert_eq!(retry.call(routed).await.unwrap().status(), 503);
+        assert_eq!((begun.elapsed(), record.overdue.get()), (1000 * MS - LAST_MOMENT, true));
+        assert_eq!(record.target.borrow().as_ref().unwrap().memory.number, went.get());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_stays_where_it_is() {
+    let bed = hedging(Hedge::After(20 * MS));
+    let (mut retry, inner) = retry(&bed);
+    inner.then_after(100 * MS, |_| Ok(answer(200)));
+    let wish = Some(Box::new(crate::balance::Wish::Prefer(bed.endpoints()[0].token())));
+    retry.call(Routed { wish, ..bed.get() }).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_in_chunks_is_whole_once_it_was_read() {
+    let bed = hedging(Hedge::After(20 * MS));
+    let (mut retry, inner) = retry(&bed);
+    let (player, body) = crate::body::played::chunked();
+    player.say("hello");
+    player.end();
+    let mut routed = bed.routed(http::Request::put("/"));
+    *routed.message.body_mut() = body;
+    for after in [100, 5] {
+        inner.then_read(|body| assert_eq!(body, "hello"), after * MS);
+    }
+    retry.call(routed).await.unwrap();
+    assert_eq!((count(&bed, HedgeResult::Won), inner.left()), (1, 0));
 }
