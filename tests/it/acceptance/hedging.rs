@@ -21,8 +21,8 @@ async fn figures(hedge: &str) -> (Figures, f64, u64) {
     let text = format!("[[service]]\nname = \"greeter\"\nhedge = \"{hedge}\"\n");
     let running = proxy(&Modelled::url("greeter", &providers), &text);
     let _claim = claim_on_greeter(&running).await;
-    let lasting = either(Duration::from_secs(5), Duration::from_mins(1));
-    let steady = Steady { proxy: running.listeners[0], service: "greeter", rate: either(400, 200) };
+    let lasting = either(Duration::from_secs(8), Duration::from_mins(1));
+    let steady = Steady { proxy: running.listeners[0], service: "greeter", rate: 200 };
     // How long answers usually take is known by then.
     steady.run(Duration::from_secs(1), |_| {}).await;
     let attempts = || providers.iter().map(Modelled::requests).sum::<usize>();

@@ -25,7 +25,7 @@ async fn figures(policy: Policy, puts_out: bool) -> (Figures, u64) {
     let running = proxy(&Modelled::url("greeter", &providers), &text);
     let _claim = claim_on_greeter(&running).await;
     let whole = either(Duration::from_secs(8), Duration::from_mins(1));
-    let steady = Steady { proxy: running.listeners[0], service: "greeter", rate: either(400, 1000) };
+    let steady = Steady { proxy: running.listeners[0], service: "greeter", rate: either(200, 1000) };
     let figures = steady
         .run(whole, |passed| {
             let is_slow = passed >= whole / 4 && passed < whole * 3 / 4;
