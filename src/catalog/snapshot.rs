@@ -17,6 +17,7 @@ use super::layout::Layout;
 use super::subscription::Claim;
 use crate::clock::Moment;
 use crate::endpoint::{Care, Endpoint, Memory};
+use crate::provider::Protocol;
 pub use shadow::{Shadow, ShadowTally};
 use tiers::Tiers;
 use wishes::Places;
@@ -58,6 +59,8 @@ pub struct Snapshot {
     pub absent: bool,
     /// How they are treated.
     pub care: Arc<Care>,
+    /// Whether any of them is spoken to over HTTP/2.
+    pub speaks_http2: bool,
     /// The endpoints again, by how near they are, with what proposes them.
     tiers: Tiers,
     /// Where each endpoint is, for wishes.
@@ -122,6 +125,7 @@ impl Snapshot {
             listed: false,
             absent: false,
             care: Arc::default(),
+            speaks_http2: false,
             tiers: Tiers::none(),
             places: Places::default(),
             shadow: None,
@@ -138,7 +142,9 @@ impl Snapshot {
         let tiers = Tiers::new(&endpoints, &members.layout, claim, &previous.tiers, rng);
         let nearest = tiers.list.first().map_or(&endpoints, |tier| &tier.endpoints);
         let (made, first_pick) = (now, AtomicU64::new(0));
+        let speaks_http2 = |endpoint: &Endpoint| endpoint.provider.protocol == Protocol::H2c;
         Self {
+            speaks_http2: endpoints.iter().chain(&*spares).any(speaks_http2),
             places: Places::after(&previous.places, &endpoints),
             shadow: Shadow::follow(claim.choice, nearest, previous.shadow.as_ref(), rng),
             endpoints,

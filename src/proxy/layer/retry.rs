@@ -116,18 +116,23 @@ where
         let answer = inner.call(routed);
         let hedge = hedge.filter(|_| course.is_hedgeable());
         Box::pin(async move {
-            let outcome = match hedge {
-                None => answer.await,
-                Some(hedge) => Box::pin(hedge::hedged(&mut course, &mut inner, answer, hedge, begun)).await,
-            };
-            match outcome {
-                Ok(response) if !course.is_bad(&response) => Ok(response),
-                // Apart, so that the many requests that succeed need no room for it.
-                outcome => {
-                    course.went();
-                    Box::pin(go_on(course, inner, outcome)).await
+            // Apart, so that the many requests that succeed need no room for it, nor for an outcome while it goes on.
+            let next = {
+                let outcome = match hedge {
+                    None => answer.await,
+                    Some(hedge) => {
+                        Box::pin(hedge::hedged(&mut course, &mut inner, answer, hedge, begun)).await
+                    }
+                };
+                match outcome {
+                    Ok(response) if !course.is_bad(&response) => return Ok(response),
+                    outcome => {
+                        course.went();
+                        Box::pin(go_on(course, inner, outcome))
+                    }
                 }
-            }
+            };
+            next.await
         })
     }
 }

@@ -87,7 +87,7 @@ async fn a_connection_takes_as_many_requests_as_its_peer_allows_and_another_the_
 
 #[tokio::test]
 async fn what_a_provider_refuses_unseen_goes_to_another() {
-    for method in ["GET", "POST"] {
+    for method in ["GET", "POST", "PATCH"] {
         let played = Played::start(2, "").await;
         let asking = played.ask(1, method);
         let (first, second) = (played.providers[0].accept(), played.providers[1].accept());

@@ -60,13 +60,13 @@ pub(super) struct Course {
 impl Course {
     /// The course of a request that is about to be sent for the first time.
     pub(super) fn of(worker: &Rc<Worker>, routed: &mut Routed) -> Self {
-        let Routed { message, traits, rules, exchange, .. } = routed;
+        let Routed { message, traits, rules, exchange, bound, .. } = routed;
         let retries = &rules.limits.retries;
         let is_harmless =
             *exchange != Exchange::MicroStream && (retries.harmless || message.method().is_idempotent());
         let repeats = retries.idempotent || !retries.statuses.is_empty() || retries.hedge.is_some();
-        // What goes over HTTP/2 may be refused after it was taken up.
-        let is_refusable = traits.has(Traits::GRPC) || message.version() == http::Version::HTTP_2;
+        // What goes over HTTP/2 may be refused after it was taken up, however it came.
+        let is_refusable = bound.look(|snapshot| snapshot.speaks_http2);
         let spare = (is_harmless && repeats || is_refusable && *exchange == Exchange::Plain)
             .then(|| Spare::of(message, retries.kept_max));
         let counted = if traits.has(Traits::GRPC) {
