@@ -11,9 +11,9 @@ use arc_swap::{ArcSwap, Cache};
 use criterion::{BenchmarkId, Criterion, criterion_group, criterion_main};
 use rand::rngs::SmallRng;
 use wayside::balance::{Ask, Choice, LoadBound, Policy, rng};
-use wayside::catalog::{Claim, Members, Snapshot};
+use wayside::catalog::{Claim, Layout, Members, Snapshot};
 use wayside::clock::Moment;
-use wayside::endpoint::{Care, Ending, Endpoint, Memory, Outcome, Said};
+use wayside::endpoint::{Care, Ending, Endpoint, LoadGuard, Memory, Outcome, Said, Verdict};
 use wayside::provider::{Address, Provider, Weight};
 
 /// When everything is picked: endpoints were heard of within the second before.
@@ -31,10 +31,16 @@ fn choices() -> Vec<(String, Choice)> {
 }
 
 fn snapshot(count: u32, choice: Choice, weight: impl Fn(u32) -> u32) -> Snapshot {
+    laid_out(count, choice, weight, Layout::default())
+}
+
+/// The same in two zones.
+fn laid_out(count: u32, choice: Choice, weight: impl Fn(u32) -> u32, layout: Layout) -> Snapshot {
     let endpoint = |index: u32| {
         let address: Address = format!("10.{}.{}.1:80", index / 250, index % 250).parse().unwrap();
         let mut provider = Provider::new(address.to_string(), address.clone());
         provider.weight = Weight::from_hundredths(weight(index));
+        provider.zone = Some(if index.is_multiple_of(2) { "a" } else { "b" }.into());
         let memory = Memory::new(u64::from(index), address);
         let heard = Moment::from_millis(u64::from(index * 37 % 1_000));
         let took = Duration::from_micros(1_000 + u64::from(index * 7 % 500));
@@ -44,7 +50,8 @@ fn snapshot(count: u32, choice: Choice, weight: impl Fn(u32) -> u32) -> Snapshot
     let endpoints: Arc<[Endpoint]> = (0..count).map(endpoint).collect();
     let mut rng = rng::for_worker(1, 0);
     let claim = Claim::on("svc".parse().unwrap(), choice);
-    Snapshot::new(&Members::of(endpoints), &claim, &Snapshot::not_listed(), NOW, &mut rng)
+    let members = Members { layout: Arc::new(layout), ..Members::of(endpoints) };
+    Snapshot::new(&members, &claim, &Snapshot::not_listed(), NOW, &mut rng)
 }
 
 /// One pick: the endpoint, not yet looked at. Keys differ from pick to pick.
@@ -99,22 +106,61 @@ fn pick_beside_another(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// With half of the endpoints out.
-fn pick_around_failures(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("pick with half out");
-    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1));
-    for (name, choice) in choices() {
-        let snapshot = snapshot(100, choice, |_| 100);
-        for endpoint in snapshot.endpoints.iter().take(50) {
-            endpoint.memory.fail_to_connect(NOW, 0.5);
+/// What half of the endpoints are put into.
+type Put = fn(&Snapshot, &Endpoint) -> Vec<LoadGuard>;
+
+fn out(_: &Snapshot, endpoint: &Endpoint) -> Vec<LoadGuard> {
+    endpoint.memory.fail_to_connect(NOW, 0.5);
+    Vec::new()
+}
+
+fn ejected(snapshot: &Snapshot, endpoint: &Endpoint) -> Vec<LoadGuard> {
+    let (memory, ending) = (&endpoint.memory, Ending::at(NOW));
+    for _ in 0..5 {
+        if let Verdict::Suspect(grounds) =
+            memory.note(Outcome::Failure, Said::Nothing, ending, &snapshot.care)
+        {
+            memory.eject(grounds, ending, &snapshot.care, &snapshot.peers(memory));
         }
-        let (mut rng, mut key) = (rng::for_worker(1, 1), 0);
-        group.bench_function(BenchmarkId::new(&name, 100), |bencher| {
-            bencher.iter(|| black_box(one(&snapshot, &mut key, &mut rng)));
-        });
+    }
+    Vec::new()
+}
+
+fn full(snapshot: &Snapshot, endpoint: &Endpoint) -> Vec<LoadGuard> {
+    (0..snapshot.care.in_flight_max).map(|_| endpoint.memory.begin()).collect()
+}
+
+fn ramping(_: &Snapshot, endpoint: &Endpoint) -> Vec<LoadGuard> {
+    endpoint.memory.begin_slowly();
+    vec![endpoint.memory.begin()]
+}
+
+/// With half of the endpoints in some state, and with half of them in another zone while half of one's own are out, so that
+/// some picks go there.
+fn pick_around(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("pick with half");
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(1));
+    let zoned = || Layout { zone: Some("a".into()), ..Layout::default() };
+    let states: [(&str, Put, Layout); 5] = [
+        ("out", out, Layout::default()),
+        ("ejected", ejected, Layout::default()),
+        ("full", full, Layout::default()),
+        ("ramping", ramping, Layout::default()),
+        ("out, two zones", out, zoned()),
+    ];
+    for (state, put, layout) in states {
+        for (name, choice) in choices() {
+            let snapshot = laid_out(100, choice, |_| 100, layout.clone());
+            let half = snapshot.endpoints.iter().take(50);
+            let _guards: Vec<_> = half.flat_map(|endpoint| put(&snapshot, endpoint)).collect();
+            let (mut rng, mut key) = (rng::for_worker(1, 1), 0);
+            group.bench_function(BenchmarkId::new(format!("{state}/{name}"), 100), |bencher| {
+                bencher.iter(|| black_box(one(&snapshot, &mut key, &mut rng)));
+            });
+        }
     }
     group.finish();
 }
 
-criterion_group!(benches, pick, pick_beside_another, pick_around_failures);
+criterion_group!(benches, pick, pick_beside_another, pick_around);
 criterion_main!(benches);

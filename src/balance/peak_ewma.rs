@@ -21,10 +21,7 @@ impl PeakEwma {
 impl Balancer for PeakEwma {
     fn propose(&self, ask: &mut Ask<'_>, turn: usize) -> usize {
         let now = ask.now;
-        let chosen =
-            self.choices.choose(ask, turn, |memory, load| memory.latency.expected_ms(now) * (load + 1.0));
-        self.choices.memory(chosen).latency.ask(now);
-        chosen
+        self.choices.choose(ask, turn, |memory, load| memory.latency.expected_ms(now) * (load + 1.0))
     }
 
     fn position(&self) -> Option<Position> {

@@ -43,11 +43,6 @@ impl TwoChoices {
         Self { alias: Alias::new(&weights), slots }
     }
 
-    /// The memory of an endpoint.
-    pub(super) fn memory(&self, index: usize) -> &Memory {
-        &self.slots[index].memory
-    }
-
     /// The better of two. `cost` is told a memory and its load: its attempts in flight, as they would be at the mean weight.
     ///
     /// One that is out wins only when it is time to try it again, or the other one is out as well; one that this request

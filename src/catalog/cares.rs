@@ -24,7 +24,8 @@ impl Cares {
 }
 
 impl Catalog {
-    /// From now on endpoints are treated so. What was experienced with them stays.
+    /// From now on endpoints are treated so. What was experienced with them stays; where none is to be ejected any more, those
+    /// that are come back.
     pub fn tend(&self, cares: Cares) {
         let now = self.clock.now();
         let state = &mut *self.state.lock();
@@ -33,6 +34,9 @@ impl Catalog {
             let care = cares.of(name);
             if service.care != *care {
                 service.care = Arc::clone(care);
+                if care.ejecting.is_none() {
+                    service.endpoints.iter().for_each(|endpoint| endpoint.memory.pardon(now));
+                }
                 swaps += service.rebuild(now, &mut state.rng).count;
             }
         }

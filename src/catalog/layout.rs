@@ -55,6 +55,8 @@ pub struct Place {
     distance: usize,
     /// Whether it was left out of the sample.
     is_rest: bool,
+    /// Whether what lies further away belongs to it.
+    and_beyond: bool,
 }
 
 impl Layout {
@@ -75,9 +77,11 @@ impl Layout {
             tiers = tiers.into_iter().flat_map(|(place, all)| self.draw(size, place, all)).collect();
         }
         if let Some(last) = tiers.keys().nth(TIERS_MAX - 1).copied() {
-            let mut beyond: Vec<_> = tiers.split_off(&last).into_values().flatten().collect();
+            let far = tiers.split_off(&last);
+            let place = Place { and_beyond: far.len() > 1, ..last };
+            let mut beyond: Vec<_> = far.into_values().flatten().collect();
             beyond.sort_by(|a, b| a.memory.address.cmp(&b.memory.address));
-            tiers.insert(last, beyond);
+            tiers.insert(place, beyond);
         }
         tiers.into_iter().map(|(place, endpoints)| (place, endpoints.into())).collect()
     }
@@ -90,6 +94,7 @@ impl Layout {
             priority: priority.unwrap_or(0),
             distance: self.distance(provider.zone.as_deref()),
             is_rest: false,
+            and_beyond: false,
         }
     }
 
@@ -108,7 +113,10 @@ impl Layout {
         if self.sample.is_some() {
             words.push(if place.is_rest { "rest" } else { "sample" }.to_owned());
         }
-        if words.is_empty() { "all".to_owned() } else { words.join(", ") }
+        if words.is_empty() {
+            return "all".to_owned();
+        }
+        words.join(", ") + if place.and_beyond { ", and beyond" } else { "" }
     }
 
     fn has_zones(&self) -> bool {

@@ -16,10 +16,10 @@ use thiserror::Error;
 use super::layout::Layout;
 use super::subscription::Claim;
 use crate::clock::Moment;
-use crate::endpoint::{Care, Endpoint, Memory};
+use crate::endpoint::{Care, Endpoint, Memory, Peers};
 use crate::provider::Protocol;
 pub use shadow::{Shadow, ShadowTally};
-use tiers::Tiers;
+use tiers::{Tier, Tiers};
 use wishes::Places;
 
 /// What a snapshot is made of: a service as it is known now.
@@ -178,12 +178,16 @@ impl Snapshot {
         self.endpoints.iter().chain(&*self.spares)
     }
 
-    /// The endpoints of the tier that has this memory in it; all if none has.
-    pub fn peers(&self, memory: &Memory) -> &[Endpoint] {
-        let has_it =
-            |endpoints: &[Endpoint]| endpoints.iter().any(|endpoint| endpoint.memory.number == memory.number);
-        let tier = self.tiers.list.iter().find(|tier| has_it(&tier.endpoints));
-        tier.map_or(&self.endpoints, |tier| &tier.endpoints)
+    /// Among whom an endpoint is judged that fails: those of the tier that has this memory in it; all if none has.
+    pub fn peers(&self, memory: &Memory) -> Peers<'_> {
+        let has_it = |tier: &&Tier| tier.endpoints.iter().any(|it| it.memory.number == memory.number);
+        let tier = match &*self.tiers.list {
+            [alone] => Some(alone),
+            several => several.iter().find(has_it),
+        };
+        let (of_tier, refusal) =
+            tier.map_or((&self.endpoints, &self.tiers.refusal), |tier| (&tier.endpoints, &tier.refusal));
+        Peers { tier: of_tier, all: &self.endpoints, refusal }
     }
 
     /// Its tiers as they are at present, nearest first.

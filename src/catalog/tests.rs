@@ -1,5 +1,6 @@
 //! The catalog with a registry that says what the test wants, in time that the test moves.
 
+mod cares;
 mod checked;
 mod follow;
 mod limbo;

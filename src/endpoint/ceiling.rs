@@ -19,7 +19,7 @@ const LONG_RUN: f64 = 600.0;
 const BACKED_OFF: f64 = 0.9;
 /// A window lasts at least so long, ours: sidecars see enough requests in less than a second.
 const WINDOW: Duration = Duration::from_millis(100);
-/// And has at least so many answers.
+/// And has at least so many answers, with what should have been one.
 const ANSWERS_MIN: u64 = 10;
 
 /// The longest time of an answer that is told apart, in microseconds.
@@ -37,7 +37,8 @@ pub(super) struct Bounds {
 /// A bound of what is in flight that follows latency.
 ///
 /// Of each window the mean time of answers is held against that of the long run: while answers are no slower, the bound
-/// grows by a little; when they are, it shrinks in proportion. It does not change while less than half of it is used.
+/// grows by a little; when they are, it shrinks in proportion. It does not change while less than half of it is used. When
+/// something timed out it shrinks, and all the more when nothing was answered at all.
 #[derive(Debug, Default)]
 pub(super) struct Ceiling {
     /// The bound in whole attempts; 0 before the first window. Written by whoever ends a window, read at each pick.
@@ -65,18 +66,20 @@ impl Ceiling {
 
     /// Notes how an attempt went: how long its answer took, or `None` when it timed out or was told to wait.
     pub(super) fn note(&self, took: Option<Duration>, in_flight: u32, now: Moment, bounds: Bounds) {
-        let sum = match took {
+        let (sum, strains) = match took {
             Some(took) => {
                 let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX).clamp(1, TOOK_MAX);
-                self.sum.fetch_add((micros << COUNT_BITS) | 1, Ordering::Relaxed)
+                let sum = self.sum.fetch_add((micros << COUNT_BITS) | 1, Ordering::Relaxed);
+                (sum, self.strains.load(Ordering::Relaxed))
             }
             None => {
-                self.strains.fetch_add(1, Ordering::Relaxed);
-                self.sum.load(Ordering::Relaxed)
+                let strains = self.strains.fetch_add(1, Ordering::Relaxed);
+                (self.sum.load(Ordering::Relaxed), strains)
             }
         };
         let until = self.until.load(Ordering::Relaxed);
-        if until > now.to_bits() || (sum & count_mask()) + 1 < ANSWERS_MIN {
+        let noted = (sum & count_mask()) + u64::from(strains) + 1;
+        if until > now.to_bits() || noted < ANSWERS_MIN {
             return;
         }
         let next = now.after(WINDOW).to_bits();
@@ -89,7 +92,7 @@ impl Ceiling {
         let sum = self.sum.swap(0, Ordering::Relaxed);
         let strains = self.strains.swap(0, Ordering::Relaxed);
         let answers = sum & count_mask();
-        if answers == 0 {
+        if answers == 0 && strains == 0 {
             return;
         }
         let before = Estimate {
@@ -98,10 +101,24 @@ impl Ceiling {
         };
         #[expect(clippy::cast_precision_loss, reason = "a mean need not be exact")]
         let mean = (sum >> COUNT_BITS) as f64 / answers as f64;
-        let after = before.after(mean, in_flight, strains > 0, bounds);
+        let after = if answers == 0 {
+            before.backed_off(bounds)
+        } else {
+            before.after(mean, in_flight, strains > 0, bounds)
+        };
         self.long_run.store(after.long_run.to_bits(), Ordering::Relaxed);
         self.exact.store(after.limit.to_bits(), Ordering::Relaxed);
         self.whole.store(whole(after.limit, bounds), Ordering::Relaxed);
+    }
+
+    /// Forgets everything: another process is there.
+    pub(super) fn forget(&self) {
+        for bits in [&self.exact, &self.long_run, &self.until, &self.sum] {
+            bits.store(0, Ordering::Relaxed);
+        }
+        for count in [&self.strains, &self.whole] {
+            count.store(0, Ordering::Relaxed);
+        }
     }
 }
 
@@ -126,6 +143,13 @@ struct Estimate {
 }
 
 impl Estimate {
+    /// What it is after a window in which something timed out. That tells nothing of how long answers take.
+    fn backed_off(self, bounds: Bounds) -> Self {
+        let (min, max) = (f64::from(bounds.min), f64::from(bounds.max.max(bounds.min)));
+        let limit = if self.limit > 0.0 { self.limit } else { START }.clamp(min, max);
+        Self { limit: (limit * BACKED_OFF).clamp(min, max), ..self }
+    }
+
     /// What it is after a window in which answers took this long in the mean.
     fn after(self, mean: f64, in_flight: u32, is_strained: bool, bounds: Bounds) -> Self {
         let (min, max) = (f64::from(bounds.min), f64::from(bounds.max.max(bounds.min)));
@@ -138,7 +162,7 @@ impl Estimate {
             mean
         };
         if is_strained {
-            return Self { limit: (limit * BACKED_OFF).clamp(min, max), long_run };
+            return Self { long_run, ..self.backed_off(bounds) };
         }
         if f64::from(in_flight) < limit / 2.0 {
             return Self { limit, long_run };
@@ -196,6 +220,26 @@ mod tests {
             ceiling.note(Some(FAST), 1, Moment::from_millis(now), BOUNDS);
         }
         assert_eq!(ceiling.limit(BOUNDS), after);
+    }
+
+    #[test]
+    fn where_nothing_is_answered_it_backs_off_all_the_way() {
+        for windows in [0, 100] {
+            let (ceiling, mut now) = (Ceiling::default(), 0);
+            let before = run(&ceiling, &mut now, windows, FAST);
+            for round in 0..100 {
+                now += 101;
+                for _ in 0..ANSWERS_MIN {
+                    ceiling.note(None, ceiling.limit(BOUNDS), Moment::from_millis(now), BOUNDS);
+                }
+                assert!(ceiling.limit(BOUNDS) < before, "in round {round}");
+            }
+            assert_eq!(ceiling.limit(BOUNDS), BOUNDS.min);
+            let recovered = run(&ceiling, &mut now, 100, FAST);
+            assert!(recovered > 60, "{recovered}");
+            ceiling.forget();
+            assert_eq!(ceiling.limit(BOUNDS), 20, "it begins anew");
+        }
     }
 
     #[test]

@@ -10,9 +10,6 @@ use crate::clock::Moment;
 /// Once an endpoint has been back for so many times its last pause, its ejections are forgotten: the next pause is the first again.
 const FORGOTTEN_AFTER: u32 = 10;
 
-/// The longest pause that is taken over from another process.
-const PAUSE_RECALLED: Duration = Duration::from_mins(10);
-
 /// Whether an endpoint is ejected.
 ///
 /// A pause doubles with each ejection, up to a bound, and is varied by a quarter either way so that a fleet does not return
@@ -67,7 +64,7 @@ impl Ejection {
         Moment::from_bits(self.until.load(Ordering::Relaxed)).is_some_and(|until| until <= now)
     }
 
-    /// Begins it; gives the pause, unless it was out already. `luck`, from 0 to 1, varies the pause.
+    /// Begins it; gives the pause, `least` or more, unless it was out already. `luck`, from 0 to 1, varies the pause.
     pub(super) fn begin(
         &self,
         past: &Past,
@@ -75,19 +72,46 @@ impl Ejection {
         now: Moment,
         luck: f64,
         by: &Ejecting,
+        least: Duration,
     ) -> Option<Duration> {
-        let pause = self.prolong(past, 0, now, luck, by)?;
+        let pause = self.prolong(past, 0, now, luck, by, least)?;
         past.grounds.store(pack(grounds), Ordering::Relaxed);
         Some(pause)
     }
 
     /// Begins it again, since the request that tried it failed; gives the pause, unless somebody else did.
-    pub(super) fn begin_again(&self, past: &Past, now: Moment, luck: f64, by: &Ejecting) -> Option<Duration> {
+    pub(super) fn begin_again(
+        &self,
+        past: &Past,
+        now: Moment,
+        luck: f64,
+        by: &Ejecting,
+        least: Duration,
+    ) -> Option<Duration> {
         let until = self.until.load(Ordering::Relaxed);
-        if until == 0 { None } else { self.prolong(past, until, now, luck, by) }
+        if until == 0 { None } else { self.prolong(past, until, now, luck, by, least) }
     }
 
-    fn prolong(&self, past: &Past, before: u64, now: Moment, luck: f64, by: &Ejecting) -> Option<Duration> {
+    /// Puts off the next trial, since the last one was told to come back later: by the present pause, which counts as no
+    /// further one, and by so much at least.
+    pub(super) fn put_off(&self, past: &Past, now: Moment, least: Duration) {
+        let until = self.until.load(Ordering::Relaxed);
+        if until != 0 {
+            let pause = Duration::from_millis(past.pause.load(Ordering::Relaxed)).max(least);
+            let next = now.after(pause).to_bits();
+            let _ = self.until.compare_exchange(until, next, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    fn prolong(
+        &self,
+        past: &Past,
+        before: u64,
+        now: Moment,
+        luck: f64,
+        by: &Ejecting,
+        least: Duration,
+    ) -> Option<Duration> {
         let last = Duration::from_millis(past.pause.load(Ordering::Relaxed));
         let back = Moment::from_bits(past.back.load(Ordering::Relaxed));
         let is_forgotten =
@@ -95,7 +119,7 @@ impl Ejection {
         let times = if is_forgotten { 0 } else { past.times.load(Ordering::Relaxed) };
         let pause = by.pause.saturating_mul(1 << times.min(16)).min(by.pause_max);
         let luck = if luck.is_finite() { luck.clamp(0.0, 1.0) } else { 0.5 };
-        let pause = pause.mul_f64(0.75 + luck / 2.0);
+        let pause = pause.mul_f64(0.75 + luck / 2.0).max(least);
         let until = now.after(pause).to_bits();
         self.until.compare_exchange(before, until, Ordering::Relaxed, Ordering::Relaxed).ok()?;
         past.pause.store(u64::try_from(pause.as_millis()).unwrap_or(u64::MAX), Ordering::Relaxed);
@@ -130,14 +154,15 @@ impl Ejection {
         self.state(past, now).map(|state| Ejected { state, whole })
     }
 
-    /// Takes over what another process found, `elapsed` after that was so: what is left of the pause, then one request may try.
-    pub(super) fn recall(&self, past: &Past, known: &Ejected, elapsed: Duration, now: Moment) {
+    /// Takes over what another process found, `elapsed` after that was so: what is left of the pause, then one request may
+    /// try. No pause is longer than this process would make it.
+    pub(super) fn recall(&self, past: &Past, known: &Ejected, elapsed: Duration, now: Moment, by: &Ejecting) {
         let Ejected { state, whole } = known;
-        let whole = u64::try_from(whole.min(&PAUSE_RECALLED).as_millis()).unwrap_or(u64::MAX);
+        let whole = u64::try_from(whole.min(&by.pause_max).as_millis()).unwrap_or(u64::MAX);
         past.pause.store(whole, Ordering::Relaxed);
         past.times.store(state.times.max(1), Ordering::Relaxed);
         past.grounds.store(pack(state.grounds), Ordering::Relaxed);
-        let pause = state.pause.min(PAUSE_RECALLED).saturating_sub(elapsed);
+        let pause = state.pause.min(by.pause_max).saturating_sub(elapsed);
         self.until.store(now.after(pause).to_bits(), Ordering::Relaxed);
     }
 
@@ -181,6 +206,7 @@ mod tests {
     use super::*;
 
     const BY: Ejecting = Ejecting::USUAL;
+    const NO_LEAST: Duration = Duration::ZERO;
     const GROUNDS: Grounds = Grounds::InARow { failures: 5 };
 
     fn at(millis: u64) -> Moment {
@@ -191,32 +217,32 @@ mod tests {
     fn pauses_double_up_to_a_minute_while_trials_fail() {
         let (ejection, past) = (Ejection::default(), Past::default());
         let mut now = at(0);
-        let mut pause = ejection.begin(&past, GROUNDS, now, 0.5, &BY).unwrap();
+        let mut pause = ejection.begin(&past, GROUNDS, now, 0.5, &BY, NO_LEAST).unwrap();
         for expected in [1, 2, 4, 8, 16, 32, 60, 60, 60] {
             assert_eq!(pause, Duration::from_secs(expected));
             assert!(ejection.is_out() && !ejection.is_due(now));
-            assert_eq!(ejection.begin(&past, GROUNDS, now, 0.5, &BY), None, "it is out already");
+            assert_eq!(ejection.begin(&past, GROUNDS, now, 0.5, &BY, NO_LEAST), None, "it is out already");
             now = now.after(pause);
             assert!(ejection.is_due(now) && ejection.is_tried_by(now));
-            pause = ejection.begin_again(&past, now, 0.5, &BY).unwrap();
+            pause = ejection.begin_again(&past, now, 0.5, &BY, NO_LEAST).unwrap();
         }
         let state = ejection.state(&past, now).unwrap();
         assert_eq!((state.grounds, state.times), (GROUNDS, 10), "what it was first ejected for is told");
         assert!(ejection.end(&past, now) && !ejection.end(&past, now) && !ejection.is_out());
-        assert_eq!(ejection.begin_again(&past, now, 0.5, &BY), None);
+        assert_eq!(ejection.begin_again(&past, now, 0.5, &BY, NO_LEAST), None);
     }
 
     #[test]
     fn doubling_is_forgotten_after_ten_pauses_of_good_behaviour() {
         for (good, expected) in [(39_999, 4000), (40_000, 1000)] {
             let (ejection, past) = (Ejection::default(), Past::default());
-            ejection.begin(&past, GROUNDS, at(0), 0.5, &BY);
+            ejection.begin(&past, GROUNDS, at(0), 0.5, &BY, NO_LEAST);
             ejection.end(&past, at(1000));
-            let pause = ejection.begin(&past, GROUNDS, at(2000), 0.5, &BY).unwrap();
+            let pause = ejection.begin(&past, GROUNDS, at(2000), 0.5, &BY, NO_LEAST).unwrap();
             assert_eq!(pause, Duration::from_secs(2));
             // Of a pause of two seconds less than twenty are good behaviour enough.
             ejection.end(&past, at(4000));
-            let again = ejection.begin(&past, GROUNDS, at(4000 + good / 2), 0.5, &BY).unwrap();
+            let again = ejection.begin(&past, GROUNDS, at(4000 + good / 2), 0.5, &BY, NO_LEAST).unwrap();
             assert_eq!(again, Duration::from_millis(expected));
         }
     }
@@ -224,19 +250,35 @@ mod tests {
     #[test]
     fn a_pause_is_varied_by_a_quarter_either_way() {
         for (luck, millis) in [(0.0, 750), (1.0, 1250), (7.0, 1250), (f64::NAN, 1000), (-1.0, 750)] {
-            let pause = Ejection::default().begin(&Past::default(), GROUNDS, at(0), luck, &BY);
+            let pause = Ejection::default().begin(&Past::default(), GROUNDS, at(0), luck, &BY, NO_LEAST);
             assert_eq!(pause, Some(Duration::from_millis(millis)), "{luck}");
         }
+    }
+
+    #[test]
+    fn who_asks_for_a_longer_pause_gets_it_and_who_asks_a_trial_for_one_counts_no_further() {
+        let (ejection, past) = (Ejection::default(), Past::default());
+        let long = Duration::from_secs(7);
+        assert_eq!(ejection.begin(&past, GROUNDS, at(0), 0.5, &BY, long), Some(long));
+        assert_eq!(ejection.begin_again(&past, at(7000), 0.5, &BY, NO_LEAST), Some(Duration::from_secs(2)));
+        for (now, least, until) in [(9000, NO_LEAST, 11_000), (11_000, long, 18_000)] {
+            ejection.put_off(&past, at(now), least);
+            assert!(!ejection.is_due(at(until - 1)) && ejection.is_due(at(until)));
+        }
+        assert_eq!(ejection.state(&past, at(0)).map(|state| state.times), Some(2));
+        ejection.end(&past, at(18_000));
+        ejection.put_off(&past, at(18_000), long);
+        assert!(!ejection.is_out(), "who is in use stays so");
     }
 
     #[test]
     fn an_attempt_from_before_the_pause_ended_tells_nothing() {
         let (ejection, past) = (Ejection::default(), Past::default());
         assert!(!ejection.is_tried_by(at(0)));
-        ejection.begin(&past, GROUNDS, at(0), 0.5, &BY);
+        ejection.begin(&past, GROUNDS, at(0), 0.5, &BY, NO_LEAST);
         assert!(!ejection.is_tried_by(at(999)) && ejection.is_tried_by(at(1000)));
         assert!(ejection.clear(&past) && !ejection.clear(&past));
-        assert_eq!(ejection.begin(&past, GROUNDS, at(1), 0.5, &BY), Some(Duration::from_secs(1)));
+        assert_eq!(ejection.begin(&past, GROUNDS, at(1), 0.5, &BY, NO_LEAST), Some(Duration::from_secs(1)));
     }
 
     #[test]

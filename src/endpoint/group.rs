@@ -2,15 +2,12 @@
 //! are available need not look at all of them each time.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
 use super::line::Line;
+use super::refusal::Refusal;
 use crate::clock::Moment;
-
-/// How long after it was found that no more may be ejected nobody looks at all endpoints again.
-const REFUSAL: Duration = Duration::from_millis(100);
 
 /// What the endpoints of one service have in common.
 #[derive(Debug, Default)]
@@ -21,8 +18,6 @@ pub struct Group {
     pub(super) line: Line,
     /// Whether somebody decides at this moment whether one of them is ejected. Written by whoever does.
     is_deciding: AtomicBool,
-    /// The bits of the moment at which it was last found that no more may be ejected. Written by whoever found it.
-    refused: AtomicU64,
 }
 
 impl Group {
@@ -41,19 +36,16 @@ impl Group {
         self.line.call();
     }
 
-    /// Decides whether one more is ejected, unless somebody else is deciding, or it was found a moment ago that none may
-    /// be; `None` then. So no two that are each the last but one are ejected at once, and a storm of failures looks at all
-    /// endpoints only ten times a second.
-    pub(super) fn decide(&self, now: Moment, may: impl FnOnce() -> bool) -> Option<bool> {
-        let refused = Moment::from_bits(self.refused.load(Ordering::Relaxed));
-        if refused.is_some_and(|refused| refused <= now && now.since(refused) < REFUSAL)
-            || self.is_deciding.swap(true, Ordering::Acquire)
-        {
+    /// Decides whether one more is ejected, unless somebody else is deciding, or it was found a moment ago that none of
+    /// those it is judged among may be; `None` then. So no two that are each the last but one are ejected at once, and a
+    /// storm of failures looks at all endpoints only ten times a second.
+    pub(super) fn decide(&self, refusal: &Refusal, now: Moment, may: impl FnOnce() -> bool) -> Option<bool> {
+        if refusal.holds(now) || self.is_deciding.swap(true, Ordering::Acquire) {
             return None;
         }
         let may = may();
         if !may {
-            self.refused.store(now.to_bits(), Ordering::Relaxed);
+            refusal.note(now);
         }
         self.is_deciding.store(false, Ordering::Release);
         Some(may)

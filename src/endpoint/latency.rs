@@ -100,11 +100,18 @@ impl Latency {
         self.learnt.store(pack(millis(expected) * kept, Tick::of(now)), Ordering::Relaxed);
     }
 
+    /// Forgets everything: another process is there.
+    pub(super) fn forget(&self) {
+        self.learnt.store(0, Ordering::Relaxed);
+        self.asked.store(0, Ordering::Relaxed);
+    }
+
     /// Learns from how an attempt went.
     pub(super) fn note(&self, outcome: Outcome, ending: &Ending) {
         let counted = match outcome {
             Outcome::Success => ending.took,
             Outcome::Busy { pause } => ending.took.max(FAILURE).max(pause.unwrap_or_default()),
+            Outcome::Overloaded { pause } => ending.took.max(FAILURE).max(pause),
             Outcome::Failure | Outcome::Late | Outcome::Broken | Outcome::Unreachable => {
                 ending.took.max(FAILURE)
             }
@@ -222,6 +229,7 @@ mod tests {
             (busy(Some(Duration::from_secs(1))), 1, 5_000),
             (busy(Some(Duration::from_secs(20))), 1, 20_000),
             (busy(hour), 1, 300_000),
+            (Outcome::Overloaded { pause: Duration::from_secs(20) }, 1, 20_000),
             (Outcome::Success, 86_400_000, 300_000),
         ] {
             let latency = Latency::default();

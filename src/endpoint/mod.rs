@@ -1,5 +1,6 @@
 //! An endpoint: a provider as this proxy knows it, with the memory that survives every change of the registry.
 
+mod aside;
 mod care;
 mod ceiling;
 mod checked;
@@ -17,6 +18,7 @@ mod note;
 mod outcome;
 mod ramp;
 mod reach;
+mod refusal;
 mod remembered;
 mod said;
 mod share;
@@ -41,13 +43,16 @@ pub use load::LoadGuard;
 pub use note::{Sentence, Verdict};
 pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
+pub use refusal::Refusal;
 pub use remembered::{Remembered, Unreachable};
 pub use said::Said;
+pub use share::Peers;
 pub use tally::Grounds;
 pub use token::{Token, TokenError};
 
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, Weight};
+use aside::Aside;
 use ejection::Ejection;
 use ghost::Haunting;
 use history::History;
@@ -143,6 +148,8 @@ pub struct Memory {
     pub reach: Reach,
     /// Whether it is out because attempts failed. Written by workers when that changes, read at each pick.
     ejection: Ejection,
+    /// Whether it asked to be left alone for a while. Written by workers after attempts, read at each pick.
+    aside: Aside,
     /// Whether checks find it well. Written by whoever checks, read at each pick: its first field, the last of the line.
     pub checked: Checked,
     /// A number of its own within this process; connection pools are keyed by it.
@@ -181,6 +188,7 @@ impl Memory {
             latency: Latency::default(),
             reach: Reach::default(),
             ejection: Ejection::default(),
+            aside: Aside::default(),
             checked: Checked::default(),
             number,
             token: Token::of(&address),

@@ -3,9 +3,10 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use super::care::Ejecting;
 use super::ceiling::Bounds;
 use super::share::Share;
-use super::{Care, Ending, Endpoint, Ghost, Grounds, Memory, Outcome, Said};
+use super::{Care, Ending, Ghost, Grounds, Memory, Outcome, Peers, Said};
 use crate::clock::Moment;
 
 /// What follows from how an attempt went.
@@ -37,36 +38,41 @@ pub enum Sentence {
 impl Memory {
     /// Notes how an attempt went, and what its answer said if that was a failure.
     pub fn note(&self, outcome: Outcome, said: Said, ending: Ending, care: &Care) -> Verdict {
-        let Ending { now, took, luck } = ending;
+        let Ending { now, took, luck, .. } = ending;
         self.latency.note(outcome, &ending);
-        let failed = match outcome {
-            Outcome::Success => Some(false),
-            Outcome::Busy { .. } => None,
-            Outcome::Failure | Outcome::Late | Outcome::Broken | Outcome::Unreachable => Some(true),
-        };
-        if failed == Some(true) {
+        if outcome.failed() == Some(true) {
             self.history.failures.fetch_add(1, Ordering::Relaxed);
             self.history.last.set(match outcome {
                 Outcome::Late => Said::Late,
                 Outcome::Broken => Said::Broken,
                 Outcome::Unreachable => Said::Unreachable,
-                Outcome::Success | Outcome::Failure | Outcome::Busy { .. } => said,
+                Outcome::Success | Outcome::Failure | Outcome::Overloaded { .. } | Outcome::Busy { .. } => {
+                    said
+                }
             });
+        }
+        if let Some(pause) = outcome.asked() {
+            let longest = care.ejecting.as_ref().map_or(Ejecting::USUAL.pause_max, |by| by.pause_max);
+            self.aside.ask(pause, longest, now);
         }
         self.adapt(outcome, ending, care);
         match outcome {
             Outcome::Success => self.ramp.succeed(took),
             Outcome::Unreachable => {}
-            Outcome::Failure | Outcome::Busy { .. } | Outcome::Late | Outcome::Broken => {
-                self.ramp.fail();
-            }
+            Outcome::Failure
+            | Outcome::Overloaded { .. }
+            | Outcome::Busy { .. }
+            | Outcome::Late
+            | Outcome::Broken => self.ramp.fail(),
         }
         if !care.slow_start {
             self.ramp.end();
         }
         let was_out = !self.is_available();
         match outcome {
-            Outcome::Success | Outcome::Failure | Outcome::Busy { .. } => self.answer(now),
+            Outcome::Success | Outcome::Failure | Outcome::Overloaded { .. } | Outcome::Busy { .. } => {
+                self.answer(now);
+            }
             Outcome::Late | Outcome::Broken => {
                 self.history.unanswered.fetch_add(1, Ordering::Relaxed);
             }
@@ -78,7 +84,7 @@ impl Memory {
             }
         }
         let verdict = match &care.ejecting {
-            Some(by) => self.judge(failed, outcome, ending, by),
+            Some(by) => self.judge(outcome, ending, by),
             None if self.ejection.end(&self.history.past, now) => self.come_back(),
             None => Verdict::Nothing,
         };
@@ -88,6 +94,9 @@ impl Memory {
     /// Notes that the caller of an attempt went away before there was an answer: it says nothing but how long it took so far.
     pub fn note_abandoned(&self, ending: Ending) {
         self.latency.note_at_least(ending.took, ending.now);
+        if self.may_try(ending.begun) {
+            self.history.trial.break_off(ending.now);
+        }
     }
 
     /// Notes that the request that tried it again ended without a word about it: another one may try.
@@ -96,37 +105,34 @@ impl Memory {
     }
 
     /// Counts an attempt and says what follows.
-    fn judge(
-        &self,
-        failed: Option<bool>,
-        outcome: Outcome,
-        ending: Ending,
-        by: &super::care::Ejecting,
-    ) -> Verdict {
-        let Ending { now, took, luck } = ending;
-        let ejection = &self.ejection;
+    fn judge(&self, outcome: Outcome, ending: Ending, by: &Ejecting) -> Verdict {
+        let Ending { now, begun, luck, .. } = ending;
+        let (ejection, past) = (&self.ejection, &self.history.past);
         if ejection.is_out() {
             // What began before it was tried again, or in spite of all, tells nothing.
-            if outcome == Outcome::Unreachable || !ejection.is_tried_by(now.before(took)) {
+            if outcome == Outcome::Unreachable || !ejection.is_tried_by(begun) {
                 return Verdict::Nothing;
             }
-            return match failed {
-                Some(false) if ejection.end(&self.history.past, now) => self.come_back(),
-                Some(true) => match ejection.begin_again(&self.history.past, now, luck, by) {
+            let least = self.aside.left(now);
+            return match outcome.failed() {
+                Some(false) if ejection.end(past, now) => self.come_back(),
+                Some(false) => Verdict::Nothing,
+                Some(true) => match ejection.begin_again(past, now, luck, by, least) {
                     Some(pause) => {
                         self.history.trial.end();
                         Verdict::StillOut(pause)
                     }
                     None => Verdict::Nothing,
                 },
-                Some(false) => Verdict::Nothing,
+                // First the pause: whoever claims a trial in between would claim it at once.
                 None => {
+                    ejection.put_off(past, now, least);
                     self.history.trial.end();
                     Verdict::Nothing
                 }
             };
         }
-        let Some(failed) = failed else { return Verdict::Nothing };
+        let Some(failed) = outcome.failed() else { return Verdict::Nothing };
         self.history.tally.count(failed, now, by.window);
         // Whoever cannot be reached is out already, by our judgement of connections.
         if !failed || outcome == Outcome::Unreachable || !self.reach.is_available() {
@@ -143,20 +149,23 @@ impl Memory {
         Verdict::Back
     }
 
-    /// Ejects it, if as many of its peers, the endpoints of its tier, are left as that takes.
-    pub fn eject<'e>(
-        &self,
-        grounds: Grounds,
-        ending: Ending,
-        care: &Care,
-        peers: impl Iterator<Item = &'e Endpoint>,
-    ) -> Sentence {
+    /// Takes it back into use if it was ejected: nobody is any more.
+    pub fn pardon(&self, now: Moment) {
+        if self.ejection.end(&self.history.past, now) {
+            self.come_back();
+        }
+    }
+
+    /// Ejects it, if as many of its peers are left as that takes.
+    pub fn eject(&self, grounds: Grounds, ending: Ending, care: &Care, peers: &Peers<'_>) -> Sentence {
         let Some(by) = &care.ejecting else { return Sentence::Adjourned };
+        let Ending { now, luck, .. } = ending;
         let mut ejected = None;
-        let may = self.group.decide(ending.now, || {
+        let may = self.group.decide(peers.refusal, now, || {
             let may = Share::without(self, peers).has_room(by.share_percent);
             if may {
-                ejected = self.ejection.begin(&self.history.past, grounds, ending.now, ending.luck, by);
+                let least = self.aside.left(now);
+                ejected = self.ejection.begin(&self.history.past, grounds, now, luck, by, least);
             }
             may
         });
@@ -176,7 +185,7 @@ impl Memory {
         let Some(adaptive) = &care.adaptive else { return };
         let took = match outcome {
             Outcome::Success => Some(took),
-            Outcome::Busy { .. } | Outcome::Late => None,
+            Outcome::Overloaded { .. } | Outcome::Busy { .. } | Outcome::Late => None,
             // How fast it fails says nothing of how much it bears.
             Outcome::Failure | Outcome::Broken | Outcome::Unreachable => return,
         };
@@ -221,10 +230,14 @@ impl Memory {
         self.reached();
     }
 
-    /// Notes that another process has taken its place: nothing that was held against it is, and it begins slowly.
+    /// Notes that another process has taken its place: nothing that was held against it is, nor expected of it, and it
+    /// begins slowly.
     pub fn begin_anew(&self) {
         self.find_well();
+        self.latency.forget();
+        self.aside.end();
         self.history.tally.clear();
+        self.history.ceiling.forget();
         self.ramp.begin();
         if self.ejection.clear(&self.history.past) {
             self.history.trial.end();

@@ -11,7 +11,12 @@ pub enum Outcome {
     Success,
     /// It answered that it failed.
     Failure,
-    /// It answered that it has too much to do: 429, with its `Retry-After`.
+    /// It answered that it failed, and from when on it may not: 503 with `Retry-After`.
+    Overloaded {
+        /// How long it asks to be left alone.
+        pause: Duration,
+    },
+    /// It answered that this caller wants too much of it: 429, with its `Retry-After`.
     Busy {
         /// How long it asks to be left alone, if it says so.
         pause: Option<Duration>,
@@ -24,11 +29,35 @@ pub enum Outcome {
     Unreachable,
 }
 
+impl Outcome {
+    /// Whether it counts as a failure; `None` where it counts as neither.
+    pub const fn failed(self) -> Option<bool> {
+        match self {
+            Self::Success => Some(false),
+            Self::Busy { .. } => None,
+            Self::Failure | Self::Overloaded { .. } | Self::Late | Self::Broken | Self::Unreachable => {
+                Some(true)
+            }
+        }
+    }
+
+    /// How long it asks to be left alone, if it asks for that: `None` within when it does not say how long.
+    pub(super) const fn asked(self) -> Option<Option<Duration>> {
+        match self {
+            Self::Busy { pause } => Some(pause),
+            Self::Overloaded { pause } => Some(Some(pause)),
+            Self::Success | Self::Failure | Self::Late | Self::Broken | Self::Unreachable => None,
+        }
+    }
+}
+
 /// When an attempt ended, and what else judging it takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Ending {
     /// The present.
     pub now: Moment,
+    /// When it began. That may be longer ago than it took: the status of a stream comes at its end.
+    pub begun: Moment,
     /// From the start of the attempt to the head of the answer, or to the failure.
     pub took: Duration,
     /// From 0 to 1: varies pauses.
@@ -38,6 +67,6 @@ pub struct Ending {
 impl Ending {
     /// An ending at this moment, after no time and without luck either way.
     pub const fn at(now: Moment) -> Self {
-        Self { now, took: Duration::ZERO, luck: 0.5 }
+        Self { now, begun: now, took: Duration::ZERO, luck: 0.5 }
     }
 }

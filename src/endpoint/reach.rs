@@ -1,6 +1,6 @@
 //! Whether connections to an endpoint succeed: out at the first failure to connect, then back by one request at a time.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::Unreachable;
@@ -21,12 +21,35 @@ const FAILURES_RECALLED: u32 = 1000;
 /// either way so that a fleet does not return at once. After the pause a single request may try it; success ends the matter.
 #[derive(Debug, Default)]
 pub struct Reach {
-    /// Failures to connect since the last success. Written by workers, read by admin.
-    failures: AtomicU32,
     /// The bits of the moment at which the pause ends; 0 while reachable. Written by workers, read at each pick.
     paused_until: AtomicU64,
-    /// The bits of the moment since which nothing succeeded; 0 while reachable. Written by workers, read by the catalog.
-    failing_since: AtomicU64,
+    /// A [`Failing`] as a number; means nothing while reachable. Written by workers, read by the catalog and admin.
+    failing: AtomicU64,
+}
+
+/// What became of the attempts to connect since the last success.
+#[derive(Clone, Copy, Debug)]
+struct Failing {
+    /// The bits of the moment of the first one, in [`Failing::SINCE_BITS`]: enough for thousands of years.
+    since: u64,
+    /// How many failed, up to [`Failing::COUNT_MAX`].
+    count: u32,
+}
+
+impl Failing {
+    const COUNT_BITS: u32 = 16;
+    const COUNT_MAX: u32 = (1 << Self::COUNT_BITS) - 1;
+    const SINCE_BITS: u32 = u64::BITS - Self::COUNT_BITS;
+
+    fn from_bits(bits: u64) -> Self {
+        let count = u32::try_from(bits & u64::from(Self::COUNT_MAX)).unwrap_or(Self::COUNT_MAX);
+        Self { since: bits >> Self::COUNT_BITS, count }
+    }
+
+    fn to_bits(self) -> u64 {
+        let since = self.since.min((1 << Self::SINCE_BITS) - 1);
+        since << Self::COUNT_BITS | u64::from(self.count.min(Self::COUNT_MAX))
+    }
 }
 
 /// What [`Reach`] says, for an operator.
@@ -52,16 +75,14 @@ impl Reach {
     /// Notes that the provider was reached.
     pub(super) fn succeed(&self) {
         if !self.is_available() {
-            self.failures.store(0, Ordering::Relaxed);
-            self.failing_since.store(0, Ordering::Relaxed);
             self.paused_until.store(0, Ordering::Relaxed);
         }
     }
 
     /// For how long nothing succeeded; zero while reachable.
     pub fn failing_for(&self, now: Moment) -> Duration {
-        let since = Moment::from_bits(self.failing_since.load(Ordering::Relaxed));
-        since.map_or(Duration::ZERO, |since| now.since(since))
+        let since = Moment::from_bits(Failing::from_bits(self.failing.load(Ordering::Relaxed)).since);
+        since.filter(|_| !self.is_available()).map_or(Duration::ZERO, |since| now.since(since))
     }
 
     /// Whether it is time to try it again.
@@ -71,28 +92,41 @@ impl Reach {
 
     /// Notes that a connection failed; `luck`, from 0 to 1, varies the pause. True when this failure put the endpoint out.
     ///
-    /// Attempts that began together fail together: what fails within a pause does not lengthen it.
+    /// Attempts that began together fail together: what fails within a pause does not lengthen it, and of those that fail
+    /// at one moment, on whatever workers, one counts.
     pub(super) fn fail(&self, now: Moment, luck: f64) -> bool {
-        let before = Moment::from_bits(self.paused_until.load(Ordering::Relaxed));
-        if before.is_some_and(|until| until > now) {
+        let before = self.paused_until.load(Ordering::Relaxed);
+        self.fail_after(before, now, luck)
+    }
+
+    /// The same, unless the pause is another one than it was a moment ago.
+    fn fail_after(&self, before: u64, now: Moment, luck: f64) -> bool {
+        let is_news = before == 0;
+        if before > now.to_bits() {
             return false;
         }
-        let failures = self.failures.fetch_add(1, Ordering::Relaxed);
-        let pause = FIRST_PAUSE.saturating_mul(1 << failures.min(6)).min(LONGEST_PAUSE);
+        let failing = if is_news {
+            Failing { since: now.to_bits(), count: 0 }
+        } else {
+            Failing::from_bits(self.failing.load(Ordering::Relaxed))
+        };
+        let pause = FIRST_PAUSE.saturating_mul(1 << failing.count.min(6)).min(LONGEST_PAUSE);
         let pause = pause.mul_f64(0.75 + luck.clamp(0.0, 1.0) / 2.0).min(LONGEST_PAUSE);
-        if before.is_none() {
-            self.failing_since.store(now.to_bits(), Ordering::Relaxed);
+        let until = now.after(pause).to_bits();
+        if self.paused_until.compare_exchange(before, until, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            return false;
         }
-        self.paused_until.store(now.after(pause).to_bits(), Ordering::Relaxed);
-        before.is_none()
+        let failing = Failing { count: failing.count.saturating_add(1), ..failing };
+        self.failing.store(failing.to_bits(), Ordering::Relaxed);
+        is_news
     }
 
     /// Takes over what another process knew, `elapsed` after that was so: what is left of the pause, then one request may try.
     pub(super) fn recall(&self, known: &Unreachable, elapsed: Duration, now: Moment) {
         let pause = known.pause.min(LONGEST_PAUSE).saturating_sub(elapsed);
         let since = now.before(known.failing.saturating_add(elapsed));
-        self.failures.store(known.failures.clamp(1, FAILURES_RECALLED), Ordering::Relaxed);
-        self.failing_since.store(since.to_bits(), Ordering::Relaxed);
+        let failing = Failing { since: since.to_bits(), count: known.failures.clamp(1, FAILURES_RECALLED) };
+        self.failing.store(failing.to_bits(), Ordering::Relaxed);
         self.paused_until.store(now.after(pause).to_bits(), Ordering::Relaxed);
     }
 
@@ -101,7 +135,7 @@ impl Reach {
         match Moment::from_bits(self.paused_until.load(Ordering::Relaxed)) {
             None => ReachState::Reachable,
             Some(until) => ReachState::Unreachable {
-                failures: self.failures.load(Ordering::Relaxed).max(1),
+                failures: Failing::from_bits(self.failing.load(Ordering::Relaxed)).count.max(1),
                 pause: until.since(now),
             },
         }
@@ -150,5 +184,12 @@ mod tests {
             reach.state(at(0)),
             ReachState::Unreachable { failures: 1, pause: Duration::from_millis(750) }
         );
+        // Two workers that saw the same before either counted.
+        let reach = Reach::default();
+        assert!(reach.fail_after(0, at(0), 0.5) && !reach.fail_after(0, at(0), 0.5));
+        let due = at(1000).to_bits();
+        assert!(!reach.fail_after(due, at(1000), 0.5) && !reach.fail_after(due, at(1000), 0.5));
+        let twice = ReachState::Unreachable { failures: 2, pause: Duration::from_secs(2) };
+        assert_eq!(reach.state(at(1000)), twice);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Checking, Ejected, Ghost, Memory, ReachState};
+use super::{Care, Checking, Ejected, Ghost, Memory, ReachState};
 use crate::clock::Moment;
 
 /// What is worth knowing of an endpoint in another process. All times are as of its making.
@@ -57,8 +57,8 @@ impl Memory {
     }
 
     /// Takes over what another process knew of it, `elapsed` after that was remembered. To be called before anybody else
-    /// knows of it. Whatever is told, nothing lasts longer than if this process had found it out now.
-    pub fn recall(&self, remembered: &Remembered, elapsed: Duration, now: Moment) {
+    /// knows of it. Whatever is told, nothing lasts longer than if this process had found it out now, by this care.
+    pub fn recall(&self, remembered: &Remembered, elapsed: Duration, care: &Care, now: Moment) {
         let Remembered { answered, latency, unreachable, ejected, ramp, ghost, check } = remembered;
         if let Some(ago) = answered {
             let bits = now.before(ago.saturating_add(elapsed)).to_bits();
@@ -70,8 +70,8 @@ impl Memory {
         if let Some(unreachable) = unreachable {
             self.reach.recall(unreachable, elapsed, now);
         }
-        if let Some(ejected) = ejected {
-            self.ejection.recall(&self.history.past, ejected, elapsed, now);
+        if let (Some(ejected), Some(by)) = (ejected, &care.ejecting) {
+            self.ejection.recall(&self.history.past, ejected, elapsed, now, by);
         }
         self.ramp.recall(*ramp);
         if let Some(ghost) = ghost.filter(|_| unreachable.is_some()) {
@@ -91,7 +91,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::endpoint::{Care, Counts, Ending, Grounds, Outcome, Said, Sentence, Verdict};
+    use crate::endpoint::{
+        Counts, Ejecting, EjectionState, Ending, Grounds, Outcome, Peers, Refusal, Said, Sentence, Verdict,
+    };
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -116,7 +118,7 @@ mod tests {
     /// The same endpoint in another process, this long after.
     fn handed_over(memory: &Memory, at: Moment, elapsed: Duration, now: Moment) -> Memory {
         let next = self::memory();
-        next.recall(&memory.remember(at), elapsed, now);
+        next.recall(&memory.remember(at), elapsed, &Care::default(), now);
         next
     }
 
@@ -148,7 +150,8 @@ mod tests {
         });
         let grounds = suspect.unwrap();
         let others = [endpoint(2), endpoint(3)];
-        let sentence = memory.eject(grounds, Ending::at(at(100)), &care, others.iter());
+        let peers = Peers { tier: &others, all: &others, refusal: &Refusal::default() };
+        let sentence = memory.eject(grounds, Ending::at(at(100)), &care, &peers);
         assert_eq!(sentence, Sentence::Ejected(SECOND));
         let elapsed = Duration::from_millis(400);
         let next = handed_over(&memory, at(100), elapsed, at(0));
@@ -168,7 +171,7 @@ mod tests {
         let memory = memory();
         let next = self::memory();
         next.begin_slowly();
-        next.recall(&memory.remember(at(9)), SECOND, at(0));
+        next.recall(&memory.remember(at(9)), SECOND, &Care::default(), at(0));
         assert_eq!(next.ramp(), None);
         memory.begin_slowly();
         for _ in 0..5 {
@@ -223,29 +226,69 @@ mod tests {
         assert_eq!(handed_over(&self::memory(), at(5), SECOND, at(0)).remember(at(0)), Remembered::default());
     }
 
+    #[test]
+    fn an_ejection_lasts_no_longer_than_this_process_would_have_it() {
+        let state = EjectionState { grounds: Grounds::Trial, times: 9, pause: 600 * SECOND };
+        let remembered =
+            Remembered { ejected: Some(Ejected { state, whole: 600 * SECOND }), ..Remembered::default() };
+        let by =
+            |pause_max| Care { ejecting: Some(Ejecting { pause_max, ..Ejecting::USUAL }), ..Care::default() };
+        for (care, pause) in
+            [(by(5 * SECOND), Some(4 * SECOND)), (Care { ejecting: None, ..Care::default() }, None)]
+        {
+            let next = memory();
+            next.recall(&remembered, SECOND, &care, at(0));
+            assert_eq!(next.ejection(at(0)).map(|state| state.pause), pause);
+            assert_eq!(next.is_available(), pause.is_none());
+        }
+    }
+
     proptest! {
         /// Whatever a file says: nobody is out for more than a minute and a trial, or waits longer than the fact itself would.
         #[test]
         fn nothing_lasts_longer_than_if_it_were_found_out_now(
-            failures in any::<u32>(),
-            pause in any::<u64>(),
-            failing in any::<u64>(),
-            elapsed in any::<u64>(),
+            (failures, pause, failing, elapsed) in any::<(u32, u64, u64, u64)>(),
+            (is_unreachable, is_ejected, is_unwell) in any::<(bool, bool, bool)>(),
+            ghost in prop::option::of(prop_oneof![Just(Ghost::Silent), Just(Ghost::Stranger)]),
             now in 0..u64::MAX / 2,
         ) {
-            let (memory, now) = (memory(), Moment::from_millis(now));
+            let (memory, now, care) = (memory(), Moment::from_millis(now), Care::default());
             let millis = Duration::from_millis;
             let unreachable = Unreachable { failures, pause: millis(pause), failing: millis(failing) };
-            let (answered, latency) = (Some(millis(failing)), Some(millis(pause)));
-            let (unreachable, ramp) = (Some(unreachable), Some(failures));
-            let remembered = Remembered { answered, latency, unreachable, ramp, ..Remembered::default() };
-            memory.recall(&remembered, millis(elapsed), now);
-            prop_assert!(!memory.is_available());
+            let state = EjectionState { grounds: Grounds::Trial, times: failures, pause: millis(pause) };
+            let ejected = Ejected { state, whole: millis(failing) };
+            let (last, cause) = (millis(failing), is_unwell.then(|| "it fails".into()));
+            let check = Checking { unwell: is_unwell.then_some(last), last, in_a_row: failures, cause };
+            let remembered = Remembered {
+                answered: Some(millis(failing)),
+                latency: Some(millis(pause)),
+                unreachable: is_unreachable.then_some(unreachable),
+                ejected: is_ejected.then_some(ejected),
+                ramp: Some(failures),
+                ghost,
+                check: Some(check),
+            };
+            memory.recall(&remembered, millis(elapsed), &care, now);
+            let is_out = is_unreachable || is_ejected || is_unwell;
+            prop_assert_eq!(memory.is_available(), !is_out);
             let expected = memory.latency.expected_ms(now);
             prop_assert!(expected > 0.0 && expected <= 300_000.0, "{expected}");
-            prop_assert!(memory.try_claim(now.after(Duration::from_secs(60))));
+            let ghost = ghost.filter(|_| is_unreachable);
+            prop_assert_eq!(memory.ghost(), ghost);
+            let may_try = memory.try_claim(now.after(Duration::from_secs(60)));
+            prop_assert_eq!(may_try, is_out && ghost.is_none() && !is_unwell);
+            // The next pause is no longer than the longest, however often it is said to have failed.
             note(&memory, Outcome::Unreachable, Ending::at(now.after(Duration::from_secs(61))));
-            memory.reached();
+            memory.find_well();
+            let later = Ending::at(now.after(Duration::from_secs(122)));
+            note(&memory, Outcome::Failure, later);
+            if let Some(state) = memory.ejection(later.now) {
+                prop_assert!(state.pause <= Duration::from_secs(75), "{state:?}");
+                note(&memory, Outcome::Success, Ending::at(later.now.after(state.pause)));
+            }
+            for _ in 0..2 {
+                memory.check(Ok(()), Counts { rise: 2, fall: 3 }, later.now);
+            }
             prop_assert!(memory.is_available());
         }
     }

@@ -1,23 +1,36 @@
 //! The share of a service's endpoints that may be ejected at a time.
 
+use super::refusal::Refusal;
 use super::{Endpoint, Memory};
 
-/// How many endpoints of one snapshot are out, while it is asked whether one more may be ejected.
+/// Among whom it is judged whether one more may be ejected.
+#[derive(Clone, Copy, Debug)]
+pub struct Peers<'a> {
+    /// The endpoints of its tier, of which a share may be.
+    pub tier: &'a [Endpoint],
+    /// Those of all tiers, of which somebody has to be left.
+    pub all: &'a [Endpoint],
+    /// When it was last found that no more of its tier may be.
+    pub refusal: &'a Refusal,
+}
+
+/// How many endpoints of one tier are out, while it is asked whether one more may be ejected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Share {
     /// All, the one in question among them.
     total: usize,
     /// Those ejected, without the one in question.
     ejected: usize,
-    /// Those that may be used, without the one in question.
+    /// Those that may be used, without the one in question; where the tier has none, whether another tier has.
     in_use: usize,
 }
 
 impl Share {
     /// What is out of these, apart from the one in question, which counts even if it is not among them.
-    pub(super) fn without<'e>(memory: &Memory, peers: impl Iterator<Item = &'e Endpoint>) -> Self {
+    pub(super) fn without(memory: &Memory, peers: &Peers<'_>) -> Self {
         let mut share = Self { total: 1, ..Self::default() };
-        for peer in peers.filter(|peer| peer.memory.number != memory.number) {
+        let is_other = |peer: &&Endpoint| peer.memory.number != memory.number;
+        for peer in peers.tier.iter().filter(is_other) {
             share.total += 1;
             // What cannot be reached is out, but not by our choice.
             if peer.memory.is_ejected() {
@@ -25,6 +38,9 @@ impl Share {
             } else if peer.is_available() {
                 share.in_use += 1;
             }
+        }
+        if share.in_use == 0 {
+            share.in_use = usize::from(peers.all.iter().filter(is_other).any(Endpoint::is_available));
         }
         share
     }

@@ -8,6 +8,9 @@ use crate::clock::Moment;
 /// How long a trial request may take before another one may try.
 const LIMIT: Duration = Duration::from_secs(5);
 
+/// How soon after a trial that told nothing another one may be made.
+const REST: Duration = Duration::from_secs(1);
+
 /// The right of a single request to try an endpoint that is out.
 #[derive(Debug, Default)]
 pub(super) struct Trial {
@@ -27,6 +30,14 @@ impl Trial {
     /// Whether a claim could succeed.
     pub(super) fn is_free(&self, now: Moment) -> bool {
         is_free(self.until.load(Ordering::Relaxed), now)
+    }
+
+    /// Notes that the trial was broken off and told nothing: not all that come are to try the same.
+    pub(super) fn break_off(&self, now: Moment) {
+        let (until, rest) = (self.until.load(Ordering::Relaxed), now.after(REST).to_bits());
+        if until > rest {
+            let _ = self.until.compare_exchange(until, rest, Ordering::Relaxed, Ordering::Relaxed);
+        }
     }
 
     /// Notes that the trial has ended, however it went.
@@ -55,6 +66,11 @@ mod tests {
         assert!(!trial.try_claim(at(6000)));
         trial.end();
         assert!(trial.try_claim(at(6000)));
+        trial.break_off(at(6100));
+        assert!(!trial.is_free(at(7099)) && trial.try_claim(at(7100)), "another one a second later");
+        trial.end();
+        trial.break_off(at(7200));
+        assert!(trial.is_free(at(7200)), "there was none");
     }
 
     #[test]

@@ -1,8 +1,7 @@
 //! What an answer says of its endpoint: whose fault it is when it tells of one, in HTTP, gRPC and Go Micro alike.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use http::header::RETRY_AFTER;
 use http::{HeaderMap, StatusCode};
 
 use super::reply::{Pause, Reply};
@@ -20,20 +19,26 @@ pub enum Judged {
 
 /// Judges an answer by its head.
 ///
-/// What the caller did wrong, 4xx, is no failure of the endpoint; nor is 501, which says that nobody there ever could. 429, and 503
-/// with `Retry-After`, are no failures but the wish for less. A Go Micro server says in `Micro-Error` how it went, whatever the status.
+/// What the caller did wrong, 4xx, is no failure of the endpoint; nor is 501, which says that nobody there ever could. 429 is no
+/// failure but the wish for less. 503 is one, with and without `Retry-After`. A Go Micro server says in `Micro-Error` how it went, whatever the status.
 pub fn of_head(status: StatusCode, headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Judged {
     let reply = Reply::of(status, headers);
-    let busy = || busy(reply.pause(headers, now));
+    let pause = || match reply.pause(headers, now) {
+        Some(Pause::For(pause)) => Some(pause),
+        Some(Pause::Never) | None => None,
+    };
     match reply {
         Reply::Micro(code) => {
             let code = code.unwrap_or_default();
             failed_if(matches!(code, 408 | 500), Said::MicroError(code))
         }
-        Reply::Grpc(code) => of_grpc(code, busy),
+        Reply::Grpc(code) => of_grpc(code, pause),
         Reply::GrpcAtItsEnd => Judged::AtItsEnd,
-        Reply::Http(StatusCode::TOO_MANY_REQUESTS) => busy(),
-        Reply::Http(StatusCode::SERVICE_UNAVAILABLE) if headers.contains_key(RETRY_AFTER) => busy(),
+        Reply::Http(StatusCode::TOO_MANY_REQUESTS) => busy(pause()),
+        Reply::Http(status @ StatusCode::SERVICE_UNAVAILABLE) => {
+            let outcome = pause().map_or(Outcome::Failure, |pause| Outcome::Overloaded { pause });
+            Judged::Now(outcome, Said::Status(status.as_u16()))
+        }
         Reply::Http(StatusCode::NOT_IMPLEMENTED) => failed_if(false, Said::Nothing),
         Reply::Http(status) => failed_if(status.is_server_error(), Said::Status(status.as_u16())),
     }
@@ -42,7 +47,7 @@ pub fn of_head(status: StatusCode, headers: &HeaderMap, now: impl FnOnce() -> Sy
 /// Judges a gRPC answer by its end; `None` when its receiver went away before that.
 pub fn of_end(end: End) -> Option<Judged> {
     match end.grpc_status {
-        Some(code) => Some(of_grpc(code, || busy(None))),
+        Some(code) => Some(of_grpc(code, || None)),
         None if end.broken => Some(Judged::Now(Outcome::Broken, Said::Nothing)),
         // Without trailers: whoever relays it drops them. What cannot be known is not held against anybody.
         None if end.complete => Some(Judged::Now(Outcome::Success, Said::Nothing)),
@@ -51,7 +56,7 @@ pub fn of_end(end: End) -> Option<Judged> {
 }
 
 /// Codes as gRPC numbers them: what the server brought about is a failure, and what it has too much of is a wish for less.
-fn of_grpc(code: u16, busy: impl FnOnce() -> Judged) -> Judged {
+fn of_grpc(code: u16, pushback: impl FnOnce() -> Option<Duration>) -> Judged {
     const UNKNOWN: u16 = 2;
     const DEADLINE_EXCEEDED: u16 = 4;
     const RESOURCE_EXHAUSTED: u16 = 8;
@@ -59,7 +64,7 @@ fn of_grpc(code: u16, busy: impl FnOnce() -> Judged) -> Judged {
     const UNAVAILABLE: u16 = 14;
     const DATA_LOSS: u16 = 15;
     if code == RESOURCE_EXHAUSTED {
-        return busy();
+        return busy(pushback());
     }
     let failed = matches!(code, UNKNOWN | DEADLINE_EXCEEDED | INTERNAL | UNAVAILABLE | DATA_LOSS);
     failed_if(failed, Said::GrpcStatus(code))
@@ -69,18 +74,12 @@ const fn failed_if(failed: bool, said: Said) -> Judged {
     if failed { Judged::Now(Outcome::Failure, said) } else { Judged::Now(Outcome::Success, Said::Nothing) }
 }
 
-const fn busy(pause: Option<Pause>) -> Judged {
-    let pause = match pause {
-        Some(Pause::For(pause)) => Some(pause),
-        Some(Pause::Never) | None => None,
-    };
+const fn busy(pause: Option<Duration>) -> Judged {
     Judged::Now(Outcome::Busy { pause }, Said::Nothing)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use http::HeaderName;
     use proptest::prelude::*;
 
@@ -100,7 +99,7 @@ mod tests {
     }
 
     fn wants_less(seconds: Option<u64>) -> Judged {
-        busy(seconds.map(|seconds| Pause::For(Duration::from_secs(seconds))))
+        busy(seconds.map(Duration::from_secs))
     }
 
     #[test]
@@ -114,14 +113,18 @@ mod tests {
     }
 
     #[test]
-    fn who_wants_less_did_not_fail() {
+    fn who_wants_less_did_not_fail_and_who_fails_may_say_for_how_long() {
         assert_eq!(judged(429, &[]), wants_less(None));
         assert_eq!(judged(429, &[("retry-after", "7")]), wants_less(Some(7)));
-        assert_eq!(judged(503, &[("retry-after", " 120 ")]), wants_less(Some(120)));
+        let overloaded = |seconds| {
+            Judged::Now(Outcome::Overloaded { pause: Duration::from_secs(seconds) }, Said::Status(503))
+        };
+        assert_eq!(judged(503, &[("retry-after", " 120 ")]), overloaded(120));
         for unknown in ["-1", "1.5", "99999999999999999999"] {
-            assert_eq!(judged(503, &[("retry-after", unknown)]), wants_less(None), "{unknown}");
+            assert_eq!(judged(429, &[("retry-after", unknown)]), wants_less(None), "{unknown}");
+            assert_eq!(judged(503, &[("retry-after", unknown)]), failed(Said::Status(503)), "{unknown}");
         }
-        assert_eq!(judged(503, &[("retry-after", "Thu, 01 Jan 1970 00:00:07 GMT")]), wants_less(Some(7)));
+        assert_eq!(judged(503, &[("retry-after", "Thu, 01 Jan 1970 00:00:07 GMT")]), overloaded(7));
         assert_eq!(judged(500, &[("retry-after", "7")]), failed(Said::Status(500)));
     }
 
@@ -142,7 +145,7 @@ mod tests {
         assert_eq!(judged(200, &[kind, ("grpc-status", "soon")]), Judged::AtItsEnd);
         assert_eq!(judged(502, &[kind]), failed(Said::Status(502)), "a proxy's answer in between");
         let pushback = judged(200, &[kind, ("grpc-status", "8"), ("grpc-retry-pushback-ms", "2500")]);
-        assert_eq!(pushback, busy(Some(Pause::For(Duration::from_millis(2500)))));
+        assert_eq!(pushback, busy(Some(Duration::from_millis(2500))));
         for kind in ["application/grpc-web", "application/json", "application/grpcx"] {
             assert_eq!(judged(200, &[("content-type", kind)]), WELL, "{kind}");
         }

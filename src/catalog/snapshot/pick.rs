@@ -14,8 +14,12 @@ use crate::endpoint::{Endpoint, Fit};
 /// Proposals asked for before all endpoints are looked at. Enough that with half of them out, one pick in 2^32 looks.
 pub(super) const PROPOSALS_MAX: usize = 32;
 
-/// Endpoints passed over at one pick because they are new: when as many are, most are, and looking for others is in vain.
-const RAMPING_MAX: usize = 8;
+/// Endpoints passed over at one pick because they should get no more just now: when as many are, most should not, and looking
+/// for others is in vain.
+const DEFERRED_MAX: usize = 8;
+
+/// So many endpoints are few enough to look at all of them then, since chance may have proposed the same ones all along.
+const FEW: usize = 32;
 
 impl Snapshot {
     /// The endpoint for one attempt.
@@ -28,19 +32,26 @@ impl Snapshot {
     /// when all have weight 0, or when the request wishes for it. Never allocates, but at the first wish for a token.
     ///
     /// # Errors
-    /// When there is no endpoint, or all were tried and none is available, or all that are have no room.
+    /// When there is no endpoint, or all were tried and none is available, or nothing but room is missing.
     pub fn pick(&self, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
         let Some(nearest) = self.tiers.list.first() else { return Err(self.nothing()) };
         if self.first_pick.load(Ordering::Relaxed) == 0 {
             self.first_pick.store(ask.now.to_bits(), Ordering::Relaxed);
         }
-        if let Some(granted) = ask.wish.and_then(|wish| self.grant(wish, ask)) {
-            return granted;
-        }
-        let picked = self.propose(nearest, ask)?;
-        if let Some(shadow) = self.shadow.as_ref().filter(|_| ask.detour.is_none()) {
-            shadow.compare(ask, &self.care, picked);
-        }
+        let picked = match ask.wish.and_then(|wish| self.grant(wish, ask)) {
+            Some(granted) => granted?,
+            None => {
+                let picked = self.propose(nearest, ask)?;
+                if let Some(shadow) = &self.shadow
+                    && ask.detour.is_none()
+                    && !self.stands_in(picked)
+                {
+                    shadow.compare(ask, &self.care, picked);
+                }
+                picked
+            }
+        };
+        picked.memory.latency.ask(ask.now);
         Ok(picked)
     }
 
@@ -52,28 +63,28 @@ impl Snapshot {
             return Ok(endpoint);
         }
         // The first that would do if no other did.
-        let (mut ramping, mut passed) = (None, 0);
+        let (mut deferred, mut passed) = (None, 0);
         for turn in 0..PROPOSALS_MAX {
             let endpoint = &tier.endpoints[tier.balancer.propose(ask, turn)];
-            match endpoint.fit(&self.care) {
+            match endpoint.fit(&self.care, ask.now) {
                 Fit::Ready if !was_tried(endpoint, ask.tried) => {
                     ask.detour = spill(number);
                     return Ok(endpoint);
                 }
-                Fit::Ramping if !was_tried(endpoint, ask.tried) => {
-                    ramping.get_or_insert(endpoint);
+                Fit::Deferred if !was_tried(endpoint, ask.tried) => {
+                    deferred.get_or_insert(endpoint);
                     passed += 1;
-                    if passed == RAMPING_MAX {
+                    if passed == DEFERRED_MAX {
                         break;
                     }
                 }
                 Fit::Out if self.is_worth_it(endpoint, number, ask) => return Ok(endpoint),
-                Fit::Ready | Fit::Ramping | Fit::Full | Fit::Out => {}
+                Fit::Ready | Fit::Deferred | Fit::Full | Fit::Out => {}
             }
         }
-        if let Some(endpoint) = ramping {
+        if let Some(endpoint) = deferred {
             ask.detour = spill(number);
-            return Ok(endpoint);
+            return Ok(self.find_ready(tier, ask).unwrap_or(endpoint));
         }
         self.search(ask, &|endpoint| self.wants(endpoint))
     }
@@ -85,7 +96,29 @@ impl Snapshot {
 
     /// An endpoint whose turn it is to be tried again, for an ask that would otherwise go to another service.
     pub fn pick_trial(&self, ask: &mut Ask<'_>) -> Option<&Endpoint> {
-        if self.tiers.list.is_empty() { None } else { self.trial(self.tiers.list.len(), ask) }
+        let picked = if self.tiers.list.is_empty() { None } else { self.trial(self.tiers.list.len(), ask) };
+        picked.inspect(|picked| picked.memory.latency.ask(ask.now))
+    }
+
+    /// Whether it is a spare, picked in place of those that are not available.
+    fn stands_in(&self, picked: &Endpoint) -> bool {
+        !self.spares.is_empty() && picked.is_spare()
+    }
+
+    /// Of a tier that has few endpoints, one that is ready.
+    #[cold]
+    fn find_ready<'t>(&self, tier: &'t Tier, ask: &mut Ask<'_>) -> Option<&'t Endpoint> {
+        if tier.endpoints.len() > FEW {
+            return None;
+        }
+        let is_ready = |endpoint: &&Endpoint| {
+            self.wants(endpoint)
+                && !was_tried(endpoint, ask.tried)
+                && endpoint.fit(&self.care, ask.now) == Fit::Ready
+        };
+        let walk = Walk::new(tier.endpoints.len(), ask.rng.random());
+        let mut endpoints = walk.map(|index| &tier.endpoints[index]);
+        endpoints.find(is_ready)
     }
 
     /// The tier that an ask falls to.
@@ -103,6 +136,7 @@ impl Snapshot {
         let is_due = ask.tried.is_empty()
             && self.wants(endpoint)
             && !endpoint.is_available()
+            && endpoint.memory.has_room(&self.care)
             && endpoint.memory.try_claim(ask.now);
         is_due.then_some(endpoint)
     }
@@ -110,6 +144,9 @@ impl Snapshot {
     /// Whether an endpoint that is out, as proposed of this tier, is picked all the same: for a trial, or in panic.
     #[cold]
     fn is_worth_it(&self, endpoint: &Endpoint, number: usize, ask: &mut Ask<'_>) -> bool {
+        if !endpoint.memory.has_room(&self.care) {
+            return false;
+        }
         if ask.tried.is_empty() && endpoint.memory.try_claim(ask.now) {
             return true;
         }
@@ -152,8 +189,8 @@ impl Snapshot {
             found.next().or_else(|| spare().map(|spare| (SPARE, spare)))
         };
         let fresh = |endpoint: &Endpoint| !was_tried(endpoint, tried);
-        let fit = |endpoint: &Endpoint| endpoint.fit(&self.care);
-        for wanted in [Fit::Ready, Fit::Ramping] {
+        let fit = |endpoint: &Endpoint| endpoint.fit(&self.care, now);
+        for wanted in [Fit::Ready, Fit::Deferred] {
             if let Some((number, endpoint)) = first(&|_, endpoint| fit(endpoint) == wanted && fresh(endpoint))
             {
                 ask.detour = if number == SPARE { None } else { spill(number) };
@@ -165,6 +202,7 @@ impl Snapshot {
                 && endpoint.is_reachable()
                 && fresh(endpoint)
                 && fit(endpoint) == Fit::Out
+                && endpoint.memory.has_room(&self.care)
                 && self.tiers.panics(number, now)
         };
         if let Some((_, endpoint)) = first(&in_panic) {
@@ -174,11 +212,16 @@ impl Snapshot {
         if first(&|_, endpoint| fit(endpoint) == Fit::Full).is_some() {
             return Err(NoEndpoint::Full);
         }
-        let found = first(&|_, endpoint| endpoint.is_reachable() && fresh(endpoint))
-            .or_else(|| first(&|_, endpoint| endpoint.memory.ghost().is_none() && fresh(endpoint)))
-            .or_else(|| first(&|_, endpoint| fresh(endpoint)))
-            .or_else(|| first(&|_, endpoint| endpoint.is_available()));
-        found.map(|(_, endpoint)| endpoint).ok_or(NoEndpoint::AllTried)
+        let last = |fits: &dyn Fn(&Endpoint) -> bool| {
+            first(&|_, endpoint| endpoint.memory.has_room(&self.care) && fits(endpoint))
+        };
+        let found = last(&|endpoint| endpoint.is_reachable() && fresh(endpoint))
+            .or_else(|| last(&|endpoint| endpoint.memory.ghost().is_none() && fresh(endpoint)))
+            .or_else(|| last(&fresh))
+            .or_else(|| last(&Endpoint::is_available));
+        let why =
+            || if first(&|_, it| fresh(it)).is_some() { NoEndpoint::Full } else { NoEndpoint::AllTried };
+        found.map(|(_, endpoint)| endpoint).ok_or_else(why)
     }
 }
 

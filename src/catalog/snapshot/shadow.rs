@@ -92,7 +92,7 @@ impl Shadow {
     /// Compares a choice made with the one that the shadow makes of the same ask. Choices for want of anything better, and
     /// those of further attempts, are not compared.
     pub(super) fn compare(&self, ask: &mut Ask<'_>, care: &Care, made: &Endpoint) {
-        if !ask.tried.is_empty() || made.fit(care) != Fit::Ready {
+        if !ask.tried.is_empty() || made.fit(care, ask.now) != Fit::Ready {
             return;
         }
         let Some(index) = self.choose(ask, care) else { return };
@@ -112,8 +112,9 @@ impl Shadow {
 
     fn choose(&self, ask: &mut Ask<'_>, care: &Care) -> Option<usize> {
         let balancer = self.balancer.as_deref()?;
+        let now = ask.now;
         let mut proposals = (0..PROPOSALS_MAX).map(|turn| balancer.propose(ask, turn));
-        proposals.find(|index| self.endpoints[*index].fit(care) == Fit::Ready)
+        proposals.find(|index| self.endpoints[*index].fit(care, now) == Fit::Ready)
     }
 
     /// What came of it so far.
@@ -180,6 +181,23 @@ mod tests {
         assert_eq!(tally.chosen.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [0, 10]);
         assert!((tally.mean(tally.in_flight[0]) - 2.0).abs() < 1e-9);
         assert_eq!(snapshot.endpoints[1].memory.attempts(), 0, "nothing is sent");
+    }
+
+    #[test]
+    fn whom_it_would_choose_is_not_on_trial() {
+        let (snapshot, _) = shadowed(&[100; 2], Policy::PeakEwma);
+        let later = NOW.after(std::time::Duration::from_secs(60));
+        let failed = &snapshot.endpoints[0].memory;
+        failed.note(Outcome::Failure, Said::Nothing, Ending::at(NOW), &Care::default());
+        let _load: Vec<_> = (0..8).map(|_| snapshot.endpoints[1].memory.begin()).collect();
+        let mut rng = rng();
+        let mut ask = Ask::new(later, &mut rng);
+        let shadow = snapshot.shadow().unwrap();
+        shadow.compare(&mut ask, &snapshot.care, &snapshot.endpoints[1]);
+        assert_eq!(shadow.tally().chosen[0].1, 1);
+        assert!(failed.latency.expected_ms(later) < 13.0, "nobody asks it");
+        while snapshot.pick(&mut ask).unwrap().memory.number != 0 {}
+        assert!(failed.latency.expected_ms(later) >= 5000.0, "now somebody does");
     }
 
     #[test]

@@ -220,6 +220,7 @@ fn spares_are_picked_only_when_no_other_is_available() {
     }
 }
 
+mod deferred;
 mod panic;
 mod tiers;
 mod wishes;

@@ -12,7 +12,7 @@ use crate::catalog::layout::{Layout, Place, TIERS_MAX};
 use crate::catalog::shares::{Division, Strength, WHOLE, divide};
 use crate::catalog::subscription::Claim;
 use crate::clock::Moment;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Refusal};
 
 /// Endpoints for each millisecond that a reckoning stands even though something changed. Looking at so many takes some
 /// hundredths of one, so a storm of changes costs a few percent of the time.
@@ -25,6 +25,8 @@ pub(super) struct Tier {
     /// In order of address; at least one.
     pub(super) endpoints: Arc<[Endpoint]>,
     pub(super) balancer: Arc<dyn Balancer>,
+    /// When it was last found that no more of them may be ejected.
+    pub(super) refusal: Refusal,
 }
 
 /// The tiers of a snapshot.
@@ -35,6 +37,8 @@ pub(super) struct Tiers {
     pub(super) layout: Arc<Layout>,
     /// Whether no endpoint of any asks for traffic, so that weights do not tell them apart.
     pub(super) weightless: bool,
+    /// The refusal of whoever is in no tier.
+    pub(super) refusal: Refusal,
     reckoning: Reckoning,
 }
 
@@ -61,6 +65,7 @@ impl Tiers {
             list: Box::default(),
             layout: Arc::default(),
             weightless: true,
+            refusal: Refusal::default(),
             reckoning: Reckoning::default(),
         }
     }
@@ -81,12 +86,13 @@ impl Tiers {
                 Some(same) => Arc::clone(&same.balancer),
                 None => claim.choice.build(&endpoints, before.map(|tier| &*tier.balancer), rng),
             };
-            Tier { place, endpoints, balancer }
+            Tier { place, endpoints, balancer, refusal: Refusal::default() }
         };
         Self {
             list: layout.part(endpoints).into_iter().map(tier).collect(),
             layout: Arc::clone(layout),
             weightless: endpoints.iter().all(|endpoint| endpoint.weight.hundredths() == 0),
+            refusal: Refusal::default(),
             reckoning: Reckoning::default(),
         }
     }

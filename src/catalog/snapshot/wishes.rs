@@ -2,7 +2,10 @@
 
 use std::sync::OnceLock;
 
-use super::pick::{PROPOSALS_MAX, was_tried};
+use rand::Rng as _;
+use twox_hash::XxHash3_64;
+
+use super::pick::was_tried;
 use super::{NoEndpoint, Snapshot};
 use crate::balance::{Ask, Wish};
 use crate::endpoint::{Endpoint, Fit, Token};
@@ -41,7 +44,7 @@ impl Snapshot {
         match wish {
             Wish::Prefer(token) => {
                 let endpoint = &self.endpoints[self.places.of(*token, &self.endpoints)?];
-                let has_room = matches!(endpoint.fit(&self.care), Fit::Ready | Fit::Ramping);
+                let has_room = matches!(endpoint.fit(&self.care, ask.now), Fit::Ready | Fit::Deferred);
                 (has_room && !was_tried(endpoint, ask.tried)).then_some(Ok(endpoint))
             }
             Wish::Only(_) | Wish::Such { .. } => Some(self.among(wish, ask)),
@@ -50,17 +53,37 @@ impl Snapshot {
 
     /// The pick among those that a wish names.
     fn among(&self, wish: &Wish, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
-        let proposed = (0..PROPOSALS_MAX).find_map(|turn| {
-            let tier = self.tiers.list.first().filter(|_| matches!(wish, Wish::Such { .. }))?;
-            let endpoint = &tier.endpoints[tier.balancer.propose(ask, turn)];
-            let is_fit = wish.wants(endpoint) && endpoint.fit(&self.care) == Fit::Ready;
-            (is_fit && !was_tried(endpoint, ask.tried)).then_some(endpoint)
-        });
-        if let Some(endpoint) = proposed {
+        if let Wish::Such { .. } = wish
+            && let Some(endpoint) = self.draw(wish, ask)
+        {
             return Ok(endpoint);
         }
         self.search(ask, &|endpoint| wish.wants(endpoint)).map_err(|why| {
             if self.all().any(|endpoint| wish.wants(endpoint)) { why } else { NoEndpoint::Unknown }
         })
     }
+
+    /// Of the endpoints in the nearest tier that a wish names and that are ready, one by weight: the same for the same key.
+    ///
+    /// Not as the balancer proposes: the turns of those that are not named are for the requests that wish for nothing.
+    fn draw(&self, wish: &Wish, ask: &mut Ask<'_>) -> Option<&Endpoint> {
+        let luck = ask.key.unwrap_or_else(|| ask.rng.next_u64());
+        let is_fit = |endpoint: &&Endpoint| {
+            wish.wants(endpoint)
+                && endpoint.weight.hundredths() > 0
+                && endpoint.fit(&self.care, ask.now) == Fit::Ready
+                && !was_tried(endpoint, ask.tried)
+        };
+        let fit = self.tiers.list.first()?.endpoints.iter().filter(is_fit);
+        let ranked = fit.map(|endpoint| (rank(luck, endpoint), endpoint));
+        ranked.min_by(|(one, _), (other, _)| one.total_cmp(other)).map(|(_, endpoint)| endpoint)
+    }
+}
+
+/// How far behind an endpoint is drawn, by rendezvous hashing: the least of all is by chance, in proportion to weight.
+#[expect(clippy::cast_precision_loss, reason = "53 bits are kept")]
+fn rank(luck: u64, endpoint: &Endpoint) -> f64 {
+    let hash = XxHash3_64::oneshot_with_seed(luck, &endpoint.token().to_bits().to_le_bytes());
+    let uniform = ((hash >> 11) as f64 + 0.5) / (1_u64 << 53) as f64;
+    -uniform.ln() / f64::from(endpoint.weight.hundredths())
 }

@@ -68,7 +68,7 @@ impl Service {
             let known = inheritance.endpoints.remove(&endpoint.memory.address);
             // Another id is another process.
             if let Some((_, remembered)) = known.filter(|(id, _)| **id == *endpoint.provider.id) {
-                endpoint.memory.recall(&remembered, elapsed, now);
+                endpoint.memory.recall(&remembered, elapsed, &self.care, now);
             }
         }
     }

@@ -3,42 +3,52 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::endpoint::Group;
+use crate::endpoint::{Endpoint, Group, Refusal};
 use crate::provider::Provider;
 
 fn at(millis: u64) -> Moment {
     Moment::from_millis(millis)
 }
 
+/// Endpoints of one service, all of one tier.
+struct Tier {
+    endpoints: Vec<Endpoint>,
+    refusal: Refusal,
+}
+
+impl std::ops::Deref for Tier {
+    type Target = [Endpoint];
+
+    fn deref(&self) -> &[Endpoint] {
+        &self.endpoints
+    }
+}
+
 /// So many endpoints of one service.
-fn endpoints(count: u16) -> Vec<Endpoint> {
+fn endpoints(count: u16) -> Tier {
     let group = Arc::<Group>::default();
     let endpoint = |port: u16| {
         let address: crate::provider::Address = format!("10.0.0.1:{port}").parse().unwrap();
         let memory = Memory::among(Arc::clone(&group), port.into(), address.clone());
         Endpoint::new(Arc::new(Provider::new("p", address)), Arc::new(memory))
     };
-    (1..=count).map(endpoint).collect()
+    Tier { endpoints: (1..=count).map(endpoint).collect(), refusal: Refusal::default() }
 }
 
 /// An attempt at one of them that ends at once; what becomes of the endpoint if it is suspect.
-fn attempt(
-    endpoints: &[Endpoint],
-    index: usize,
-    outcome: Outcome,
-    millis: u64,
-) -> (Verdict, Option<Sentence>) {
+fn attempt(endpoints: &Tier, index: usize, outcome: Outcome, millis: u64) -> (Verdict, Option<Sentence>) {
     let (memory, care, ending) = (&endpoints[index].memory, Care::default(), Ending::at(at(millis)));
     let verdict = memory.note(outcome, Said::Status(503), ending, &care);
+    let peers = Peers { tier: endpoints, all: endpoints, refusal: &endpoints.refusal };
     let sentence = match verdict {
-        Verdict::Suspect(grounds) => Some(memory.eject(grounds, ending, &care, endpoints.iter())),
+        Verdict::Suspect(grounds) => Some(memory.eject(grounds, ending, &care, &peers)),
         Verdict::Nothing | Verdict::Unreachable | Verdict::StillOut(_) | Verdict::Back => None,
     };
     (verdict, sentence)
 }
 
 /// Lets one fail until it is suspect.
-fn condemn(endpoints: &[Endpoint], index: usize, millis: u64) -> Sentence {
+fn condemn(endpoints: &Tier, index: usize, millis: u64) -> Sentence {
     (0..10)
         .find_map(|_| attempt(endpoints, index, Outcome::Failure, millis).1)
         .expect("it fails often enough")
@@ -55,7 +65,7 @@ fn five_failures_eject_and_one_request_brings_back() {
     assert_eq!(memory.failures(), 5);
     assert!(!endpoints[0].is_available() && memory.is_ejected() && memory.group().changes() > changes);
     assert_eq!(
-        (endpoints[0].state(), endpoints[0].fit(&Care::default())),
+        (endpoints[0].state(), endpoints[0].fit(&Care::default(), at(400))),
         ("ejected", crate::endpoint::Fit::Out)
     );
     assert_eq!(memory.ejection(at(400)).unwrap().pause, Duration::from_millis(600));
@@ -65,16 +75,19 @@ fn five_failures_eject_and_one_request_brings_back() {
     assert_eq!(verdict, Verdict::StillOut(2 * SECOND));
     assert!(!memory.try_claim(at(3499)) && memory.try_claim(at(3500)) && !memory.try_claim(at(3500)));
     assert_eq!(attempt(&endpoints, 0, Outcome::Busy { pause: None }, 3600).0, Verdict::Nothing);
-    assert!(
-        memory.is_ejected() && memory.try_claim(at(3600)),
-        "to be told to wait is no success, and no failure"
+    let state = memory.ejection(at(3600)).unwrap();
+    assert_eq!(
+        (state.times, state.pause),
+        (2, 2 * SECOND),
+        "to be told to wait is no success, and no failure: the same pause once more"
     );
+    assert!(!memory.is_due(at(5599)) && memory.try_claim(at(5600)) && !memory.is_due(at(5600)));
     let changes = memory.group().changes();
-    assert_eq!(attempt(&endpoints, 0, Outcome::Success, 3700).0, Verdict::Back);
+    assert_eq!(attempt(&endpoints, 0, Outcome::Success, 5700).0, Verdict::Back);
     assert!(endpoints[0].is_available() && memory.group().changes() > changes);
     assert_eq!(memory.ramp(), Some(1), "it begins slowly");
     assert_eq!(
-        attempt(&endpoints, 0, Outcome::Failure, 3800),
+        attempt(&endpoints, 0, Outcome::Failure, 5800),
         (Verdict::Nothing, None),
         "what was is forgotten"
     );
@@ -85,11 +98,58 @@ fn what_began_before_the_trial_neither_brings_back_nor_prolongs() {
     let endpoints = endpoints(3);
     condemn(&endpoints, 0, 0);
     let memory = &endpoints[0].memory;
-    for outcome in [Outcome::Success, Outcome::Failure, Outcome::Broken] {
-        let ending = Ending { now: at(5000), took: Duration::from_millis(4001), luck: 0.5 };
+    assert!(memory.try_claim(at(1000)));
+    // One is a stream whose head came at once.
+    for (outcome, took) in [(Outcome::Success, 4001), (Outcome::Failure, 4001), (Outcome::Broken, 20)] {
+        let took = Duration::from_millis(took);
+        let ending = Ending { now: at(5000), begun: at(999), took, luck: 0.5 };
         assert_eq!(memory.note(outcome, Said::Nothing, ending, &Care::default()), Verdict::Nothing);
     }
     assert!(memory.is_ejected() && memory.ejection(at(5000)).unwrap().times == 1);
+    memory.note_abandoned(Ending { begun: at(999), ..Ending::at(at(1100)) });
+    assert!(!memory.is_due(at(5999)), "nor does it end the trial");
+    memory.note_abandoned(Ending { begun: at(1000), ..Ending::at(at(1100)) });
+    assert!(!memory.is_due(at(2099)) && memory.try_claim(at(2100)), "that was the trial, and told nothing");
+}
+
+#[test]
+fn who_asks_for_less_comes_after_others_for_that_time() {
+    use crate::endpoint::Fit;
+    let care = Care::default();
+    let overloaded = |seconds| Outcome::Overloaded { pause: seconds * SECOND };
+    for (outcome, millis) in [
+        (Outcome::Busy { pause: None }, 1000),
+        (Outcome::Busy { pause: Some(3 * SECOND) }, 3000),
+        (overloaded(7), 7000),
+        (overloaded(3600), 60_000),
+    ] {
+        let endpoints = endpoints(2);
+        assert_eq!(attempt(&endpoints, 0, outcome, 0).0, Verdict::Nothing);
+        let (endpoint, last) = (&endpoints[0], at(millis - 1));
+        assert_eq!(
+            (endpoint.fit(&care, last), endpoint.is_available()),
+            (Fit::Deferred, true),
+            "{outcome:?}"
+        );
+        assert_eq!(endpoint.fit(&care, at(millis)), Fit::Ready, "{outcome:?}");
+        attempt(&endpoints, 0, outcome, 0);
+        endpoint.memory.begin_anew();
+        assert_eq!(endpoint.fit(&care, last), Fit::Ready);
+    }
+}
+
+#[test]
+fn who_fails_and_says_until_when_is_ejected_for_so_long() {
+    let endpoints = endpoints(3);
+    let overloaded = |seconds| Outcome::Overloaded { pause: seconds * SECOND };
+    let sentence = (0..5).find_map(|_| attempt(&endpoints, 0, overloaded(8), 0).1);
+    assert_eq!(sentence, Some(Sentence::Ejected(8 * SECOND)));
+    let memory = &endpoints[0].memory;
+    assert!(memory.try_claim(at(8000)));
+    assert_eq!(attempt(&endpoints, 0, overloaded(1), 8100).0, Verdict::StillOut(2 * SECOND));
+    assert!(memory.try_claim(at(10_100)));
+    attempt(&endpoints, 0, Outcome::Busy { pause: Some(5 * SECOND) }, 10_200);
+    assert!(!memory.try_claim(at(15_199)) && memory.try_claim(at(15_200)));
 }
 
 #[test]
@@ -161,9 +221,16 @@ fn another_process_at_the_address_begins_anew_and_slowly() {
     let endpoints = endpoints(3);
     condemn(&endpoints, 0, 0);
     let memory = &endpoints[0].memory;
+    let care = Care { adaptive: Some(crate::endpoint::Adaptive { min: 1 }), ..Care::default() };
+    for millis in (0..5000).step_by(10) {
+        memory.note(Outcome::Late, Said::Nothing, Ending::at(at(millis)), &care);
+    }
+    assert!(memory.in_flight_max(&care) < 5 && memory.latency.expected(at(4990)) >= 5 * SECOND);
     memory.begin_anew();
     assert!(memory.is_available() && memory.ramp() == Some(1));
-    assert_eq!(condemn(&endpoints, 0, 100), Sentence::Ejected(SECOND), "pauses begin with the first");
+    assert_eq!(memory.in_flight_max(&care), 20, "what the other one bore says nothing");
+    assert_eq!(memory.latency.expected(at(5000)), Duration::from_millis(30), "nor how long it took");
+    assert_eq!(condemn(&endpoints, 0, 5100), Sentence::Ejected(SECOND), "pauses begin with the first");
 }
 
 #[test]
@@ -172,13 +239,13 @@ fn a_ramp_asks_for_others_first_and_ends_where_it_is_not_wanted() {
     let (endpoint, memory) = (&endpoints[0], &endpoints[0].memory);
     memory.begin_slowly();
     let care = Care::default();
-    assert_eq!(endpoint.fit(&care), crate::endpoint::Fit::Ready);
+    assert_eq!(endpoint.fit(&care, at(0)), crate::endpoint::Fit::Ready);
     let _one = memory.begin();
-    assert_eq!(endpoint.fit(&care), crate::endpoint::Fit::Ramping);
+    assert_eq!(endpoint.fit(&care, at(0)), crate::endpoint::Fit::Deferred);
     attempt(&endpoints, 0, Outcome::Success, 0);
-    assert_eq!(endpoint.fit(&care), crate::endpoint::Fit::Ready);
+    assert_eq!(endpoint.fit(&care, at(0)), crate::endpoint::Fit::Ready);
     let unwanted = Care { slow_start: false, in_flight_max: 1, ..Care::default() };
-    assert_eq!(endpoint.fit(&unwanted), crate::endpoint::Fit::Full);
+    assert_eq!(endpoint.fit(&unwanted, at(0)), crate::endpoint::Fit::Full);
     memory.note(Outcome::Success, Said::Nothing, Ending::at(at(0)), &unwanted);
     assert_eq!(memory.ramp(), None);
 }
@@ -203,16 +270,19 @@ fn a_bound_that_follows_latency_makes_full() {
         Care { adaptive: Some(crate::endpoint::Adaptive { min: 2 }), in_flight_max: 30, ..Care::default() };
     assert_eq!(memory.in_flight_max(&care), 20, "where it begins");
     let guards: Vec<_> = (0..20).map(|_| memory.begin()).collect();
-    assert_eq!(endpoint.fit(&care), crate::endpoint::Fit::Full);
-    for millis in (0..60_000).step_by(10) {
+    assert_eq!(endpoint.fit(&care, at(0)), crate::endpoint::Fit::Full);
+    for millis in (0..20_000).step_by(10) {
         let took = Duration::from_millis(if millis < 1000 { 10 } else { 200 });
-        memory.note(Outcome::Success, Said::Nothing, Ending { now: at(millis), took, luck: 0.5 }, &care);
+        memory.note(Outcome::Success, Said::Nothing, Ending { took, ..Ending::at(at(millis)) }, &care);
         if millis == 5000 {
             assert!(memory.in_flight_max(&care) < 20);
         }
     }
+    let found = memory.in_flight_max(&care);
+    assert!((2..20).contains(&found), "{found}");
+    assert_eq!(endpoint.fit(&care, at(20_000)), crate::endpoint::Fit::Full);
     drop(guards);
-    assert!((2..=30).contains(&memory.in_flight_max(&care)));
+    assert_eq!(endpoint.fit(&care, at(20_000)), crate::endpoint::Fit::Ready);
 }
 
 /// Workers that note failures of all endpoints at once never eject more than half of them.

@@ -197,9 +197,9 @@ impl Told {
 
     /// Tells of an attempt that was given up: all that is known is that it took so long at least.
     fn abandoned(&self) {
-        let (now, took) = (self.worker.shared.clock.now(), self.begun.elapsed());
-        self.memory().note_abandoned(Ending { now, took, luck: 0.5 });
-        self.leave_untold();
+        let clock = &self.worker.shared.clock;
+        let (now, begun) = (clock.now(), clock.at(self.begun));
+        self.memory().note_abandoned(Ending { now, begun, took: self.begun.elapsed(), luck: 0.5 });
     }
 
     /// Leaves it open how the endpoint is: if that was to be found out, somebody else may try.
@@ -214,7 +214,7 @@ impl Told {
         let now = self.worker.shared.clock.now();
         // Luck is only for those that need a pause.
         let luck = if outcome == Outcome::Success { 0.5 } else { self.worker.luck() };
-        let ending = Ending { now, took, luck };
+        let ending = Ending { now, begun: self.worker.shared.clock.at(self.begun), took, luck };
         let verdict = self.bound.look(|snapshot| {
             let verdict = self.memory().note(outcome, said, ending, &snapshot.care);
             if let Verdict::Suspect(grounds) = verdict {
@@ -240,7 +240,7 @@ impl Told {
     #[cold]
     fn try_suspect(&self, grounds: Grounds, ending: Ending, snapshot: &Snapshot) {
         let (memory, metrics) = (self.memory(), &self.worker.shared.metrics.proxy);
-        match memory.eject(grounds, ending, &snapshot.care, snapshot.peers(memory).iter()) {
+        match memory.eject(grounds, ending, &snapshot.care, &snapshot.peers(memory)) {
             Sentence::Ejected(pause) => {
                 metrics.ejections(grounds.as_str()).inc();
                 let (endpoint, last) = (&memory.address, memory.last_failure());

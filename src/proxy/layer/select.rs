@@ -15,7 +15,7 @@ use crate::balance::Ask;
 use crate::body::Body;
 use crate::catalog::{NoEndpoint, Snapshot};
 use crate::clock::Moment;
-use crate::endpoint::{Endpoint, Fit};
+use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
 use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
@@ -72,7 +72,7 @@ impl<S> Select<S> {
         let Target { memory, bound } = target.as_ref()?;
         let endpoint = bound.look(|snapshot| {
             let endpoint = snapshot.all().find(|endpoint| Arc::ptr_eq(&endpoint.memory, memory))?;
-            matches!(endpoint.fit(&snapshot.care), Fit::Ready | Fit::Ramping).then(|| endpoint.clone())
+            (endpoint.is_available() && endpoint.memory.has_room(&snapshot.care)).then(|| endpoint.clone())
         });
         endpoint.map(|endpoint| (endpoint, Rc::clone(bound)))
     }

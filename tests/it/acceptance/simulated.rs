@@ -12,7 +12,7 @@ use rand::rngs::SmallRng;
 use wayside::balance::{Ask, rng};
 use wayside::catalog::{Claim, Members, Snapshot};
 use wayside::clock::Moment;
-use wayside::endpoint::{Care, Ending, Endpoint, LoadGuard, Memory, Outcome, Said};
+use wayside::endpoint::{Ending, Endpoint, LoadGuard, Memory, Outcome, Said, Verdict};
 use wayside::provider::{Address, Provider};
 
 use super::*;
@@ -63,13 +63,11 @@ fn run(policy: Policy, providers: usize, whole: Duration, counted: Duration, pla
                running: &mut Vec<Option<(LoadGuard, Duration, Outcome)>>,
                rng: &mut SmallRng| {
         let (guard, took, outcome) = running[number].take().unwrap();
-        let now = Moment::START.after(at);
-        guard.memory().note(
-            outcome,
-            Said::Nothing,
-            Ending { now, took, luck: rng.random() },
-            &Care::default(),
-        );
+        let (memory, now) = (guard.memory(), Moment::START.after(at));
+        let ending = Ending { now, begun: now.before(took), took, luck: rng.random() };
+        if let Verdict::Suspect(grounds) = memory.note(outcome, Said::Nothing, ending, &snapshot.care) {
+            memory.eject(grounds, ending, &snapshot.care, &snapshot.peers(memory));
+        }
         (outcome == Outcome::Success).then_some(took)
     };
     let mut at = Duration::ZERO;
@@ -129,30 +127,71 @@ fn who_looks_at_what_happens_does_not_notice_a_slow_provider() {
     }
 }
 
-/// One says within a millisecond that it cannot; the others take 20 ms.
-fn one_fails_fast(provider: usize, _at: Duration, luck: f64) -> (Duration, Outcome) {
+/// One says within a millisecond how it is; the others take 20 ms.
+fn one_is_quick_to_say(outcome: Outcome, provider: usize, luck: f64) -> (Duration, Outcome) {
     if provider == 4 {
-        (Duration::from_millis(1), Outcome::Failure)
+        (Duration::from_millis(1), outcome)
     } else {
         (Duration::from_secs_f64(0.015 + 0.01 * luck), Outcome::Success)
     }
 }
 
-/// One has too much to do, and says so at once.
-fn one_is_busy(provider: usize, at: Duration, luck: f64) -> (Duration, Outcome) {
-    let (takes, outcome) = one_fails_fast(provider, at, luck);
-    (takes, if outcome == Outcome::Failure { Outcome::Busy { pause: None } } else { outcome })
+const SECOND: Duration = Duration::from_secs(1);
+
+fn one_fails(provider: usize, _at: Duration, luck: f64) -> (Duration, Outcome) {
+    one_is_quick_to_say(Outcome::Failure, provider, luck)
+}
+
+fn one_fails_and_says_until_when(provider: usize, _at: Duration, luck: f64) -> (Duration, Outcome) {
+    one_is_quick_to_say(Outcome::Overloaded { pause: SECOND }, provider, luck)
+}
+
+fn one_is_busy(provider: usize, _at: Duration, luck: f64) -> (Duration, Outcome) {
+    one_is_quick_to_say(Outcome::Busy { pause: None }, provider, luck)
+}
+
+fn one_is_busy_and_says_until_when(provider: usize, _at: Duration, luck: f64) -> (Duration, Outcome) {
+    one_is_quick_to_say(Outcome::Busy { pause: Some(SECOND) }, provider, luck)
+}
+
+/// It is ejected, and its trials are told to come back later.
+fn one_fails_then_is_busy(provider: usize, at: Duration, luck: f64) -> (Duration, Outcome) {
+    if at < SECOND { one_fails(provider, at, luck) } else { one_is_busy(provider, at, luck) }
 }
 
 #[test]
-fn who_fails_fast_gets_little() {
-    for (what, play) in [("fails", one_fails_fast as Play), ("is busy", one_is_busy)] {
-        let played = run(Policy::PeakEwma, 11, Duration::from_secs(12), Duration::from_secs(2), play);
-        let share = played.counts[4] as f64 / played.counts.iter().sum::<usize>() as f64;
-        println!(
-            "one of 11 {what} in 1 ms, simulated, peak-ewma: {:.3} % of requests after 2 s",
-            share * 100.0
-        );
-        assert!(share < 0.02, "{share}");
+fn who_fails_fast_or_wants_less_gets_little() {
+    for (what, play) in [
+        ("answers 503", one_fails as Play),
+        ("answers 503 with Retry-After: 1", one_fails_and_says_until_when),
+        ("answers 429", one_is_busy),
+        ("answers 429 with Retry-After: 1", one_is_busy_and_says_until_when),
+        ("answers 503, and 429 from then on", one_fails_then_is_busy),
+    ] {
+        for policy in Policy::ALL {
+            let played = run(policy, 11, 12 * SECOND, 2 * SECOND, play);
+            let share = played.counts[4] as f64 / played.counts.iter().sum::<usize>() as f64;
+            println!(
+                "one of 11 {what} in 1 ms, simulated, {policy}: {:.3} % of requests after 2 s",
+                share * 100.0
+            );
+            assert!(share < 0.02, "{what}, {policy}: {share}");
+        }
+    }
+}
+
+/// All want less than there is: each says so to every other request.
+fn all_are_busy(_provider: usize, _at: Duration, luck: f64) -> (Duration, Outcome) {
+    let outcome = if luck < 0.5 { Outcome::Busy { pause: Some(10 * SECOND) } } else { Outcome::Success };
+    (Duration::from_millis(5), outcome)
+}
+
+#[test]
+fn where_all_want_less_each_gets_its_share() {
+    for policy in Policy::ALL {
+        let played = run(policy, 10, 5 * SECOND, SECOND, all_are_busy);
+        let all: usize = played.counts.iter().sum();
+        println!("all of 10 answer every other request with 429, simulated, {policy}: {:?}", played.counts);
+        assert!(played.counts.iter().all(|count| count * 10 > all / 2 && count * 10 < all * 2), "{policy}");
     }
 }

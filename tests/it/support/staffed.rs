@@ -48,6 +48,8 @@ struct Desk {
     hands: Semaphore,
     /// What it answers.
     status: AtomicU16,
+    /// The seconds in `Retry-After`; 0 for none.
+    retry_after: AtomicU16,
     requests: AtomicUsize,
     begun: AtomicUsize,
     answered: AtomicUsize,
@@ -63,6 +65,7 @@ impl Staffed {
             work,
             hands: Semaphore::new(work.hands),
             status: AtomicU16::new(200),
+            retry_after: AtomicU16::new(0),
             requests: AtomicUsize::new(0),
             begun: AtomicUsize::new(0),
             answered: AtomicUsize::new(0),
@@ -85,6 +88,11 @@ impl Staffed {
     /// From the next request on it answers so.
     pub(crate) fn says(&self, status: u16) {
         self.desk.status.store(status, Ordering::Relaxed);
+    }
+
+    /// From the next request on it asks to be left alone for so many seconds.
+    pub(crate) fn asks_for(&self, seconds: u16) {
+        self.desk.retry_after.store(seconds, Ordering::Relaxed);
     }
 
     /// Requests that came.
@@ -123,5 +131,9 @@ async fn answer(desk: Arc<Desk>) -> Result<Response<Full<Bytes>>, Infallible> {
     desk.answered.fetch_add(1, Ordering::Relaxed);
     let mut response = Response::new(Full::new(Bytes::from_static(b"ok")));
     *response.status_mut() = http::StatusCode::from_u16(desk.status.load(Ordering::Relaxed)).unwrap();
+    match desk.retry_after.load(Ordering::Relaxed) {
+        0 => None,
+        seconds => response.headers_mut().insert(http::header::RETRY_AFTER, seconds.into()),
+    };
     Ok(response)
 }

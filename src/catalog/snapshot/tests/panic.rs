@@ -109,6 +109,33 @@ fn who_is_ill_helps_out_when_those_who_are_well_are_full() {
 }
 
 #[test]
+fn nobody_gets_more_than_it_may_have_however_it_is() {
+    for policy in Policy::ALL {
+        for panic_below in [0, 50] {
+            let snapshot = alone(3, Layout { panic_below, ..Layout::default() }, policy);
+            fall_ill(&snapshot, 0..2);
+            snapshot.endpoints[2].memory.fail_to_connect(NOW, 0.5);
+            let full = |index: usize| -> Vec<_> {
+                (0..1024).map(|_| snapshot.endpoints[index].memory.begin()).collect()
+            };
+            let mut rng = rng();
+            let mut pick = |seconds: u64| {
+                let now = NOW.after(Duration::from_secs(seconds));
+                snapshot.pick(&mut Ask::new(now, &mut rng)).map(|picked| picked.memory.number)
+            };
+            let first = full(0);
+            assert!((0..20).all(|_| pick(0) == Ok(1)), "the one that has room");
+            let second = full(1);
+            assert!((0..20).all(|_| pick(0) == Ok(2)), "then one that cannot be reached");
+            let third = full(2);
+            assert!((0..20).all(|_| pick(9) == Err(NoEndpoint::Full)), "nor is it tried");
+            drop((first, second, third));
+            assert!(pick(0).is_ok());
+        }
+    }
+}
+
+#[test]
 fn who_can_be_reached_is_picked_before_who_cannot() {
     for panic_below in [0, 50] {
         for policy in Policy::ALL {

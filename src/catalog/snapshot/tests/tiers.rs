@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::balance::Detour;
-use crate::endpoint::Group;
+use crate::endpoint::{Ending, Group, Outcome, Said, Sentence, Verdict};
 
 /// A service seen from zone `a`, with so many endpoints in each zone; the third octet of an address says the zone.
 pub(super) fn zoned(counts: &[(&str, u32)], layout: Layout, policy: Policy) -> Snapshot {
@@ -280,10 +280,61 @@ fn whoever_fails_is_judged_among_those_of_its_tier() {
     let snapshot = zoned(&[("a", 3), ("b", 5)], in_a(), Policy::RoundRobin);
     for endpoint in snapshot.all() {
         let zone = &endpoint.provider.zone;
-        let peers = snapshot.peers(&endpoint.memory);
+        let peers = snapshot.peers(&endpoint.memory).tier;
         let count = if zone.as_deref() == Some("a") { 3 } else { 5 };
         assert!(peers.len() == count && peers.iter().all(|peer| peer.provider.zone == *zone));
     }
     let stranger = Memory::new(99, "10.9.9.9:80".parse().unwrap());
-    assert_eq!(snapshot.peers(&stranger).len(), 8);
+    assert_eq!(snapshot.peers(&stranger).tier.len(), 8);
+}
+
+/// Lets an endpoint fail until it is judged.
+fn condemn(snapshot: &Snapshot, index: usize) -> Sentence {
+    let (memory, ending) = (&snapshot.endpoints[index].memory, Ending::at(NOW));
+    let mut verdicts = (0..10).map(|_| memory.note(Outcome::Failure, Said::Nothing, ending, &snapshot.care));
+    let grounds = verdicts.find_map(|verdict| match verdict {
+        Verdict::Suspect(grounds) => Some(grounds),
+        Verdict::Nothing | Verdict::Unreachable | Verdict::StillOut(_) | Verdict::Back => None,
+    });
+    memory.eject(grounds.unwrap(), ending, &snapshot.care, &snapshot.peers(memory))
+}
+
+#[test]
+fn the_last_of_a_tier_may_be_ejected_while_another_has_one_and_the_last_of_all_never() {
+    let snapshot = zoned(&[("a", 1), ("b", 4), ("c", 1)], in_a(), Policy::RoundRobin);
+    let is_ejected = |index: usize| matches!(condemn(&snapshot, index), Sentence::Ejected(_));
+    assert!(is_ejected(0), "the only one of its zone");
+    assert_eq!(spread(&snapshot, 100).0[0], 0);
+    // Of the other zones, five endpoints, the half.
+    assert!(is_ejected(1) && is_ejected(2));
+    assert_eq!(condemn(&snapshot, 3), Sentence::Withheld, "the share is that of the tier");
+    let snapshot = zoned(&[("a", 1), ("b", 1)], in_a(), Policy::RoundRobin);
+    assert!(matches!(condemn(&snapshot, 0), Sentence::Ejected(_)));
+    assert_eq!(condemn(&snapshot, 1), Sentence::Withheld, "the last of all");
+}
+
+#[test]
+fn what_one_tier_is_refused_holds_up_no_other() {
+    let snapshot = zoned(&[("a", 4), ("b", 4)], in_a(), Policy::RoundRobin);
+    assert!((0..2).all(|index| matches!(condemn(&snapshot, index), Sentence::Ejected(_))));
+    assert_eq!(condemn(&snapshot, 2), Sentence::Withheld);
+    assert_eq!(condemn(&snapshot, 3), Sentence::Adjourned);
+    assert!(matches!(condemn(&snapshot, 4), Sentence::Ejected(_)));
+}
+
+#[test]
+fn the_last_of_many_tiers_says_that_it_is_of_more_than_its_name() {
+    let zones: Vec<String> = (0..20).map(|number| format!("z{number:02}")).collect();
+    let counts: Vec<(&str, u32)> = zones.iter().map(|zone| (zone.as_str(), 1)).collect();
+    let layout = |count: usize| Layout {
+        zones: zones[..count].iter().map(|zone| zone.as_str().into()).collect(),
+        ..in_a()
+    };
+    let last = |count: usize| {
+        let snapshot = zoned(&counts[..count], layout(count), Policy::Random);
+        let name = snapshot.tiers().last().unwrap().name.clone();
+        (snapshot.tiers().count(), name)
+    };
+    assert_eq!(last(16), (16, "zone z15".to_owned()));
+    assert_eq!(last(20), (16, "zone z15, and beyond".to_owned()));
 }

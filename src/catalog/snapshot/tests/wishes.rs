@@ -61,17 +61,57 @@ fn nobody_else_gets_what_is_for_one_alone() {
     assert_eq!(numbers(&Snapshot::not_listed(), &Wish::only("p1"), &[]), Err(NoEndpoint::NotListed));
 }
 
+/// So many endpoints, some of which announce version 2.
+fn versioned(count: usize, second: std::ops::Range<usize>, policy: Policy) -> Snapshot {
+    let mut endpoints = snapshot(&vec![100; count], policy).endpoints.to_vec();
+    for endpoint in &mut endpoints[second] {
+        let mut provider = Provider::clone(&endpoint.provider);
+        provider.version = "2".into();
+        endpoint.provider = Arc::new(provider);
+    }
+    Snapshot::new(&Members::of(endpoints.into()), &claim(policy), &Snapshot::not_listed(), NOW, &mut rng())
+}
+
+#[test]
+fn who_wishes_takes_no_turns_of_others() {
+    let snapshot = versioned(10, 3..4, Policy::RoundRobin);
+    let wish = Wish::Such { version: Some("2".into()), metadata: Default::default() };
+    let (mut rng, mut counts) = (rng(), [0; 10]);
+    for _ in 0..1000 {
+        let picked = snapshot.pick(&mut Ask { wish: Some(&wish), ..Ask::new(NOW, &mut rng) }).unwrap();
+        assert_eq!(picked.memory.number, 3);
+        let picked = snapshot.pick(&mut Ask::new(NOW, &mut rng)).unwrap();
+        counts[usize::try_from(picked.memory.number).unwrap()] += 1;
+    }
+    assert_eq!(counts, [100; 10]);
+}
+
+#[test]
+fn those_of_a_kind_keep_keys_and_weights() {
+    let mut endpoints = versioned(4, 0..3, Policy::Maglev).endpoints.to_vec();
+    endpoints[0].weight = Weight::from_hundredths(200);
+    endpoints[1].weight = Weight::ZERO;
+    let members = Members::of(endpoints.into());
+    let snapshot = Snapshot::new(&members, &claim(Policy::Maglev), &Snapshot::not_listed(), NOW, &mut rng());
+    let wish = Wish::Such { version: Some("2".into()), metadata: Default::default() };
+    let mut rng = rng();
+    let mut pick = |key: Option<u64>| {
+        let mut ask = Ask { key, wish: Some(&wish), ..Ask::new(NOW, &mut rng) };
+        usize::try_from(snapshot.pick(&mut ask).unwrap().memory.number).unwrap()
+    };
+    let mut counts = [0_u32; 4];
+    (0..3000).for_each(|_| counts[pick(None)] += 1);
+    assert!(counts[0].abs_diff(2000) < 150 && counts[1] == 0 && counts[3] == 0, "{counts:?}");
+    for key in 0..100 {
+        let first = pick(Some(key));
+        assert!((0..3).all(|_| pick(Some(key)) == first));
+    }
+}
+
 #[test]
 fn those_of_a_kind_share_what_is_for_them() {
     for policy in Policy::ALL {
-        let mut endpoints = snapshot(&[100; 40], policy).endpoints.to_vec();
-        for endpoint in &mut endpoints[10..14] {
-            let mut provider = Provider::clone(&endpoint.provider);
-            provider.version = "2".into();
-            endpoint.provider = Arc::new(provider);
-        }
-        let members = Members::of(endpoints.into());
-        let snapshot = Snapshot::new(&members, &claim(policy), &Snapshot::not_listed(), NOW, &mut rng());
+        let snapshot = versioned(40, 10..14, policy);
         let of = |version: &str| Wish::Such { version: Some(version.into()), metadata: Default::default() };
         let (wish, mut rng, mut counts) = (of("2"), rng(), [0; 40]);
         for _ in 0..400 {
