@@ -1,5 +1,6 @@
 //! The pick: one endpoint of a snapshot for one attempt.
 
+use std::ops::RangeInclusive;
 use std::sync::atomic::Ordering;
 
 use rand::RngExt as _;
@@ -15,8 +16,9 @@ use crate::endpoint::{Endpoint, Fit};
 pub(super) const PROPOSALS_MAX: usize = 32;
 
 /// Endpoints passed over at one pick because they should get no more just now: when as many are, most should not, and looking
-/// for others is in vain.
-const DEFERRED_MAX: usize = 8;
+/// for others is in vain. How many is up to chance: each costs a turn of round robin, and always the same number of turns
+/// would lead to the same few endpoints.
+const DEFERRED_MAX: RangeInclusive<usize> = 8..=12;
 
 /// So many endpoints are few enough to look at all of them then, since chance may have proposed the same ones all along.
 const FEW: usize = 32;
@@ -63,7 +65,7 @@ impl Snapshot {
             return Ok(endpoint);
         }
         // The first that would do if no other did.
-        let (mut deferred, mut passed) = (None, 0);
+        let (mut deferred, mut left) = (None, 0);
         for turn in 0..PROPOSALS_MAX {
             let endpoint = &tier.endpoints[tier.balancer.propose(ask, turn)];
             match endpoint.fit(&self.care, ask.now) {
@@ -72,9 +74,12 @@ impl Snapshot {
                     return Ok(endpoint);
                 }
                 Fit::Deferred if !was_tried(endpoint, ask.tried) => {
-                    deferred.get_or_insert(endpoint);
-                    passed += 1;
-                    if passed == DEFERRED_MAX {
+                    if deferred.is_none() {
+                        deferred = Some(endpoint);
+                        left = ask.rng.random_range(DEFERRED_MAX);
+                    }
+                    left -= 1;
+                    if left == 0 {
                         break;
                     }
                 }

@@ -12,7 +12,7 @@ use rand::rngs::SmallRng;
 use wayside::balance::{Ask, rng};
 use wayside::catalog::{Claim, Members, Snapshot};
 use wayside::clock::Moment;
-use wayside::endpoint::{Ending, Endpoint, LoadGuard, Memory, Outcome, Said, Verdict};
+use wayside::endpoint::{Care, Ejecting, Ending, Endpoint, LoadGuard, Memory, Outcome, Said, Verdict};
 use wayside::provider::{Address, Provider};
 
 use super::*;
@@ -50,8 +50,16 @@ fn endpoints(count: usize) -> Arc<[Endpoint]> {
 }
 
 /// Plays this for so long; requests are counted per provider from `counted` on.
-fn run(policy: Policy, providers: usize, whole: Duration, counted: Duration, play: Play) -> Played {
-    let members = Members::of(endpoints(providers));
+fn run(
+    policy: Policy,
+    ejecting: Option<Ejecting>,
+    providers: usize,
+    whole: Duration,
+    counted: Duration,
+    play: Play,
+) -> Played {
+    let care = Care { ejecting, ..Care::default() };
+    let members = Members { care: care.into(), ..Members::of(endpoints(providers)) };
     let mut rng = rng::for_worker(7, 0);
     let claim = Claim::on("svc".parse().unwrap(), policy);
     let snapshot = Snapshot::new(&members, &claim, &Snapshot::not_listed(), Moment::START, &mut rng);
@@ -115,7 +123,7 @@ fn who_looks_at_what_happens_does_not_notice_a_slow_provider() {
         (Policy::LeastRequest, 0.99),
         (Policy::PeakEwma, 0.999),
     ] {
-        let played = run(policy, 11, whole, Duration::ZERO, one_turns_slow);
+        let played = run(policy, None, 11, whole, Duration::ZERO, one_turns_slow);
         println!(
             "one of 11 slow, simulated, {policy}: {:.3} % succeed, p50 {:.1?}, p99.9 {:.1?}; {} went to the slow one",
             played.success * 100.0,
@@ -169,7 +177,7 @@ fn who_fails_fast_or_wants_less_gets_little() {
         ("answers 503, and 429 from then on", one_fails_then_is_busy),
     ] {
         for policy in Policy::ALL {
-            let played = run(policy, 11, 12 * SECOND, 2 * SECOND, play);
+            let played = run(policy, Some(Ejecting::USUAL), 11, 12 * SECOND, 2 * SECOND, play);
             let share = played.counts[4] as f64 / played.counts.iter().sum::<usize>() as f64;
             println!(
                 "one of 11 {what} in 1 ms, simulated, {policy}: {:.3} % of requests after 2 s",
@@ -189,7 +197,7 @@ fn all_are_busy(_provider: usize, _at: Duration, luck: f64) -> (Duration, Outcom
 #[test]
 fn where_all_want_less_each_gets_its_share() {
     for policy in Policy::ALL {
-        let played = run(policy, 10, 5 * SECOND, SECOND, all_are_busy);
+        let played = run(policy, Some(Ejecting::USUAL), 10, 5 * SECOND, SECOND, all_are_busy);
         let all: usize = played.counts.iter().sum();
         println!("all of 10 answer every other request with 429, simulated, {policy}: {:?}", played.counts);
         assert!(played.counts.iter().all(|count| count * 10 > all / 2 && count * 10 < all * 2), "{policy}");

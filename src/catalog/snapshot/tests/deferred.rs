@@ -56,3 +56,15 @@ fn who_asks_for_less_is_passed_over_until_all_do() {
         assert!(counts(&snapshot, 300).iter().all(|count| *count > 50), "{policy}");
     }
 }
+
+#[test]
+fn where_all_ask_for_less_each_gets_its_share() {
+    for policy in Policy::ALL {
+        for count in [2, 8, 10, 40, 64] {
+            let snapshot = snapshot(&vec![100; count], policy);
+            (0..count).for_each(|index| ask_for_less(&snapshot, index));
+            let counts = counts(&snapshot, count * 200);
+            assert!(counts.iter().all(|count| (120..300).contains(count)), "{policy}: {counts:?}");
+        }
+    }
+}
