@@ -183,6 +183,18 @@ fn an_endpoint_that_is_out_does_not_win_for_having_nothing_in_flight() {
 }
 
 #[test]
+fn who_is_slow_does_not_win_by_being_drawn_with_one_that_is_out() {
+    let (endpoints, care) = (endpoints(&[100; 11]), Care::default());
+    for (number, endpoint) in endpoints.iter().enumerate() {
+        let outcome = if number < 2 { Outcome::Unreachable } else { Outcome::Success };
+        let took = Duration::from_millis(if number == 2 { 2_000 } else { 20 });
+        endpoint.memory.note(outcome, Said::Nothing, Ending { took, ..Ending::at(NOW) }, &care);
+    }
+    let counted = counts(&*build(Policy::PeakEwma, &endpoints), 11, 10_000, &mut rng());
+    assert!(counted[2] < 100, "{counted:?}");
+}
+
+#[test]
 fn another_is_preferred_to_one_that_was_tried() {
     for policy in [Policy::LeastRequest, Policy::PeakEwma] {
         let endpoints = endpoints(&[100; 2]);

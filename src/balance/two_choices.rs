@@ -10,6 +10,9 @@ use crate::endpoint::{Endpoint, Memory};
 /// such as endpoints that are full, and gets plain draws.
 const TURNS_MAX: usize = 4;
 
+/// How often two are drawn anew when one of them is out: the other one would be taken however much it costs.
+const REDRAWS_MAX: usize = 2;
+
 /// Two endpoints drawn by weight, of which the better one is proposed (Mitzenmacher, "The power of two choices in
 /// randomized load balancing", 2001): nearly as good as to look at all, at the cost of looking at two.
 ///
@@ -51,7 +54,10 @@ impl TwoChoices {
         if turn >= TURNS_MAX {
             return self.alias.draw(ask.rng);
         }
-        let (first, second) = self.alias.draw_two(ask.rng);
+        let (mut first, mut second) = self.alias.draw_two(ask.rng);
+        if self.is_no_choice(first, second) {
+            (first, second) = self.redraw(ask, turn, (first, second));
+        }
         let (one, other) = (&*self.slots[first].memory, &*self.slots[second].memory);
         let costs =
             |index: usize, memory: &Memory| cost(memory, memory.in_flight() as f32 * self.slots[index].scale);
@@ -62,18 +68,43 @@ impl TwoChoices {
         };
         if first_is_better { first } else { second }
     }
+
+    /// Whether only one of two is there to be chosen.
+    fn is_no_choice(&self, first: usize, second: usize) -> bool {
+        self.slots[first].memory.is_available() != self.slots[second].memory.is_available()
+    }
+
+    /// Two of which both can be chosen, if they come soon; unless one of these is to be tried again.
+    #[cold]
+    fn redraw(&self, ask: &mut Ask<'_>, turn: usize, mut drawn: (usize, usize)) -> (usize, usize) {
+        for _ in 0..REDRAWS_MAX {
+            let (one, other) = (&*self.slots[drawn.0].memory, &*self.slots[drawn.1].memory);
+            if !self.is_no_choice(drawn.0, drawn.1) || on_trial(ask, turn, one, other).is_some() {
+                break;
+            }
+            drawn = self.alias.draw_two(ask.rng);
+        }
+        drawn
+    }
+}
+
+/// Whether it is time to try the first of two again, or the second. Whoever is picked at a first attempt may be on trial.
+fn on_trial(ask: &Ask<'_>, turn: usize, one: &Memory, other: &Memory) -> Option<bool> {
+    let is_due = |memory: &Memory| !memory.is_available() && memory.is_due(ask.now);
+    if turn > 0 || !ask.tried.is_empty() {
+        None
+    } else if is_due(one) {
+        Some(true)
+    } else {
+        is_due(other).then_some(false)
+    }
 }
 
 /// Whether the first of two is to be preferred whatever it costs, or the second; `None` when the cost decides.
 #[cold]
 fn prefers(ask: &Ask<'_>, turn: usize, one: &Memory, other: &Memory) -> Option<bool> {
-    // Whoever is picked at a first attempt may be on trial.
-    if turn == 0 && ask.tried.is_empty() {
-        for (memory, is_first) in [(one, true), (other, false)] {
-            if !memory.is_available() && memory.is_due(ask.now) {
-                return Some(is_first);
-            }
-        }
+    if let Some(is_first) = on_trial(ask, turn, one, other) {
+        return Some(is_first);
     }
     let rank = |memory: &Memory| (!memory.is_available(), ask.tried.contains(&memory.number));
     match rank(one).cmp(&rank(other)) {

@@ -53,9 +53,9 @@ async fn nothing_fails_or_is_slow_where_answers_count_and_latency_does() {
     let figures = figures(Flaps::Answers, text).await;
     assert_eq!(figures.failed, 0, "{figures}");
     let slow = figures.times.iter().filter(|time| **time >= SLOW).count();
-    // Of two that are drawn the other is taken where one is out, however slow: with two of eleven out, 2 x 2 / (11 x 10).
+    // Where one of two that are drawn is out, and of the next two as well, the other one may be slow.
     let share = slow as f64 / figures.times.len() as f64;
-    assert!(share < 0.07, "{slow} were slow: {figures}");
+    assert!(share < 0.03, "{slow} were slow: {figures}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
