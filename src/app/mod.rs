@@ -1,5 +1,6 @@
 //! The app: everything built from a configuration, run on its threads, drained at its end.
 
+mod changes;
 mod control;
 mod reload;
 mod worker;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 
+use super::changes;
 use crate::alarm::Alarm;
 use crate::announce::Announcements;
 use crate::config::Config;
@@ -105,16 +106,21 @@ impl Reloader {
         };
         // Certificates may be others under the same names; those of the system are read again too.
         self.shared.dialler.renew_tls(config.upstream.tls.clone());
-        if config.upstream.tls != self.config.upstream.tls {
+        let has_other_files = config.upstream.tls != self.config.upstream.tls;
+        if has_other_files {
             tracing::info!("new connections use the certificates that were read now");
         }
-        let changes = changed_lines(self.config.to_toml(), config.to_toml());
-        if changes.is_empty() {
-            tracing::info!("the configuration was read again; nothing changed");
+        let (old, new) = (self.config.to_toml(), config.to_toml());
+        let secrets = self.config.changed_secrets(&config);
+        if old == new && secrets.is_empty() {
+            if !has_other_files {
+                tracing::info!("the configuration was read again; nothing changed");
+            }
             self.config = config;
             return;
         }
-        let waiting = waiting(self.config.to_toml(), config.to_toml());
+        tell(old, new, &secrets);
+        let waiting: Vec<String> = waiting(old, new).into_iter().chain(secrets).collect();
         self.shared.catalog.restrict(config.restrictions.clone());
         self.shared.catalog.tend(config.cares.clone());
         self.shared.catalog.lay_out(config.layouts.clone());
@@ -132,7 +138,6 @@ impl Reloader {
             log.set_level(config.log.level);
         }
         self.text.store(Arc::new(config.to_toml().to_owned()));
-        tracing::info!("the configuration changed:\n{changes}");
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting.join(", "), "these changes take effect at the next start");
         }
@@ -140,13 +145,15 @@ impl Reloader {
     }
 }
 
-/// The lines that went, with `-`, and those that came, with `+`.
-fn changed_lines(old: &str, new: &str) -> String {
-    let missing = |from: &str, other: &str, sign: char| {
-        let lines = from.lines().filter(|line| !line.is_empty() && !other.lines().any(|kept| kept == *line));
-        lines.map(|line| format!("{sign} {line}\n")).collect::<String>()
-    };
-    missing(old, new, '-') + &missing(new, old, '+')
+/// Says what is different now.
+fn tell(old: &str, new: &str, secrets: &[String]) {
+    let secrets: String = secrets.iter().map(|key| format!("~ {key}, which is not shown\n")).collect();
+    let changes = changes::told(old, new) + &secrets;
+    if changes::is_only_order(old, new) && secrets.is_empty() {
+        tracing::info!("the configuration changed, in the order of its sections only:\n{changes}");
+    } else {
+        tracing::info!("the configuration changed:\n{changes}");
+    }
 }
 
 /// The keys that differ and do not take effect at once.
@@ -193,11 +200,5 @@ mod tests {
         let (old, new) =
             ("[retries]\nmax = 1\n[naming]\npath = true", "[retries]\nmax = 2\n[naming]\npath = false");
         assert_eq!(waiting(old, new), [""; 0], "a section that is applied is applied whole");
-    }
-
-    #[test]
-    fn a_change_is_told_by_its_lines() {
-        assert_eq!(changed_lines("a = 1\nb = 2\n", "a = 1\nb = 3\n"), "- b = 2\n+ b = 3\n");
-        assert_eq!(changed_lines("a = 1\n", "a = 1\n"), "");
     }
 }

@@ -1,4 +1,4 @@
-//! One request of a check on a connection of its own, and its whole answer, in either HTTP.
+//! One request of a check on a connection of its own, and its answer, in either HTTP.
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
@@ -22,8 +22,17 @@ pub(super) enum Version {
     Http2,
 }
 
-/// A whole answer.
-#[derive(Debug)]
+/// How much of an answer is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Extent {
+    /// Its head: a body may be long, or never end.
+    Head,
+    /// All of it.
+    Whole,
+}
+
+/// An answer, as far as it was waited for.
+#[derive(Debug, Default)]
 pub(super) struct Answer {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
@@ -32,7 +41,7 @@ pub(super) struct Answer {
     pub(super) trailers: HeaderMap,
 }
 
-/// Sends one request and reads its whole answer. The connection is driven here and not by a task of its own, so that a check
+/// Sends one request and reads its answer. The connection is driven here and not by a task of its own, so that a check
 /// that is over leaves nothing behind.
 pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     asked: &Asked<'_>,
@@ -40,6 +49,7 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
     (method, path): (Method, &str),
     headers: &[(&'static str, HeaderValue)],
     body: Bytes,
+    extent: Extent,
     stream: S,
 ) -> Result<Answer, Unwell> {
     let uri = match version {
@@ -58,9 +68,9 @@ pub(super) async fn exchange<S: AsyncRead + AsyncWrite + Unpin>(
             let host = HeaderValue::from_str(asked.host).map_err(|_| unsound("its host is none"))?;
             said.insert(HOST, host);
             said.insert(CONNECTION, HeaderValue::from_static("close"));
-            http1(asked, request, stream).await
+            http1(asked, request, extent, stream).await
         }
-        Version::Http2 => http2(asked, request, stream).await,
+        Version::Http2 => http2(asked, request, extent, stream).await,
     }
 }
 
@@ -76,6 +86,7 @@ fn target(asked: &Asked<'_>, path: &str) -> Option<Uri> {
 async fn http1<S: AsyncRead + AsyncWrite + Unpin>(
     asked: &Asked<'_>,
     request: Request<Bytes>,
+    extent: Extent,
     stream: S,
 ) -> Result<Answer, Unwell> {
     let address = asked.address;
@@ -84,11 +95,14 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin>(
     let (mut sender, connection) = handshake.map_err(broken)?;
     let answered = async {
         let (head, body) = sender.send_request(request.map(Full::new)).await.map_err(broken)?.into_parts();
+        let (status, headers) = (head.status, head.headers);
+        if extent == Extent::Head {
+            return Ok(Answer { status, headers, ..Answer::default() });
+        }
         let whole = Limited::new(body, ANSWER_BYTES_MAX).collect().await;
         let body = whole.map_err(|error| {
             Unwell::new(Reason::Broken, format!("{address} sent no whole answer: {error}"))
         })?;
-        let (status, headers) = (head.status, head.headers);
         Ok(Answer { status, headers, body: body.to_bytes(), trailers: HeaderMap::new() })
     };
     // The connection ends before the answer is taken out only where there is none, which the answer then tells.
@@ -104,6 +118,7 @@ async fn http1<S: AsyncRead + AsyncWrite + Unpin>(
 async fn http2<S: AsyncRead + AsyncWrite + Unpin>(
     asked: &Asked<'_>,
     request: Request<Bytes>,
+    extent: Extent,
     stream: S,
 ) -> Result<Answer, Unwell> {
     let address = asked.address;
@@ -119,6 +134,9 @@ async fn http2<S: AsyncRead + AsyncWrite + Unpin>(
             sending.send_data(content, true).map_err(broken)?;
         }
         let (head, mut body) = answer.await.map_err(broken)?.into_parts();
+        if extent == Extent::Head {
+            return Ok(Answer { status: head.status, headers: head.headers, ..Answer::default() });
+        }
         let mut whole = BytesMut::new();
         while let Some(part) = body.data().await {
             let part = part.map_err(broken)?;

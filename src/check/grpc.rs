@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::exchange::{Answer, Version, exchange};
+use super::exchange::{Answer, Extent, Version, exchange};
 use super::{Asked, Reason, Unwell};
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
@@ -32,7 +32,9 @@ pub(super) async fn ask<S: AsyncRead + AsyncWrite + Unpin>(
         ("te", HeaderValue::from_static("trailers")),
     ];
     let question = question(service);
-    let answer = exchange(asked, Version::Http2, (Method::POST, PATH), &headers, question, stream).await?;
+    let answer =
+        exchange(asked, Version::Http2, (Method::POST, PATH), &headers, question, Extent::Whole, stream)
+            .await?;
     let unwell = |reason, said: String| Err(Unwell::new(reason, format!("{address} {said}")));
     let of = if service.is_empty() { String::new() } else { format!(" of {service:?}") };
     match (answer.status, code(&answer)) {

@@ -14,7 +14,7 @@ use http::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::provider::{Address, ServiceName};
-use exchange::{Answer, Version, exchange};
+use exchange::{Answer, Extent, Version, exchange};
 pub use statuses::Statuses;
 
 /// How a program is asked whether it is well, and how often.
@@ -135,6 +135,8 @@ impl Unwell {
 /// Why a program is not well.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
+    /// This machine lacks what a check takes, and nothing was asked.
+    Unasked,
     /// No connection came about.
     Unreachable,
     /// It did not answer in time.
@@ -153,6 +155,7 @@ impl Reason {
     /// One word for metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Unasked => "unasked",
             Self::Unreachable => "unreachable",
             Self::Late => "late",
             Self::Broken => "broken",
@@ -209,7 +212,8 @@ async fn http<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
 ) -> Result<(), Unwell> {
     let version = if asked.http2 { Version::Http2 } else { Version::Http1 };
-    let answer = exchange(asked, version, (Method::GET, path), &[], Bytes::new(), stream).await?;
+    let answer =
+        exchange(asked, version, (Method::GET, path), &[], Bytes::new(), Extent::Head, stream).await?;
     if good.contains(answer.status) {
         return Ok(());
     }
@@ -232,7 +236,7 @@ async fn go_micro<S: AsyncRead + AsyncWrite + Unpin>(asked: &Asked<'_>, stream: 
     ];
     let (version, body) = (Version::Http1, Bytes::from_static(b"{}"));
     let Answer { status, headers, body, .. } =
-        exchange(asked, version, (Method::POST, "/"), &headers, body, stream).await?;
+        exchange(asked, version, (Method::POST, "/"), &headers, body, Extent::Whole, stream).await?;
     if let Some(error) = headers.get("micro-error") {
         let error = String::from_utf8_lossy(error.as_bytes());
         return Err(Unwell::new(Reason::Error, format!("{address} answered {error:?}")));

@@ -53,8 +53,8 @@ async fn a_path_is_asked_for_and_its_status_counts() {
     let (well, heard) = asked(http_check(Statuses::new([200..=299, 503..=503]), Some("a.b")), answer).await;
     assert_eq!(well, Ok(()));
     assert!(heard.contains("host: a.b\r\n"), "{heard}");
-    let (broken, _) = asked(usual(), "HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhel").await;
-    assert!(broken.unwrap_err().detail.contains("no whole answer"));
+    let (well, _) = asked(usual(), "HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\nhel").await;
+    assert_eq!(well, Ok(()), "the head tells it all, however long the body");
     let (broken, _) = asked(usual(), "SSH-2.0-OpenSSH\r\n\r\n").await;
     assert_eq!(broken.unwrap_err().reason, Reason::Broken);
 }
@@ -69,6 +69,7 @@ async fn go_micro_is_asked_in_its_own_words() {
     }
     for (answer, part) in [
         ("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", "not that its status is ok"),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 15\r\n\r\n{", "no whole answer"),
         (
             "HTTP/1.1 200 OK\r\ncontent-length: 15\r\nmicro-error: can't find\r\n\r\n{\"status\":\"ok\"}",
             "can't find",
@@ -159,4 +160,31 @@ async fn a_path_is_asked_for_in_http2_as_well() {
         asked_in_http2(http_check(Statuses::default(), Some("a.b")), head, b"no", &[]).await;
     assert!(unwell.unwrap_err().detail.ends_with("answered 500 Internal Server Error to GET /health?deep=1"));
     assert_eq!(heard[..2], ["GET", "http://a.b/health?deep=1"]);
+}
+
+#[tokio::test]
+async fn a_path_that_answers_without_end_is_judged_by_its_head() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address: Address = listener.local_addr().unwrap().into();
+    let check = Check { kind: http_check(Statuses::default(), None), ..Check::default() };
+    let service = "greeter".parse().unwrap();
+    for http2 in [false, true] {
+        let asked = Asked { http2, ..Asked::new(&service, &address, "greeter.test") };
+        let app = async {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            if http2 {
+                let mut connection = h2::server::handshake(stream).await.unwrap();
+                let (_, mut answer) = connection.accept().await.unwrap().unwrap();
+                let mut sending = answer.send_response(Response::new(()), false).unwrap();
+                sending.send_data(Bytes::from_static(b"more"), false).unwrap();
+                while connection.accept().await.is_some_and(|next| next.is_ok()) {}
+            } else {
+                stream.write_all(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await.unwrap();
+                // Until the one who asked has gone.
+                while stream.read_buf(&mut Vec::new()).await.is_ok_and(|read| read > 0) {}
+            }
+        };
+        let (well, ()) = tokio::join!(check.ask(&asked, connect(&address)), app);
+        assert_eq!(well, Ok(()), "HTTP/2: {http2}");
+    }
 }

@@ -27,13 +27,25 @@ const STATUSES: List<Range> = List(Range);
 const GRPC_SERVICE: Parsed<String> = text("the name of a gRPC service", "greeter.Greeter");
 const PORT: Number<u16> = Number(1..=u16::MAX);
 
+/// Reads the statuses of a good answer.
+fn statuses(section: &mut Section<'_>, absent: &'static str) -> Option<Vec<RangeInclusive<u16>>> {
+    let statuses = section.optional("status", &STATUSES, absent)?;
+    if statuses.is_empty() {
+        section.wrong(
+            "status",
+            "with no good status every check fails; write one such as \"200-299\", or leave it out",
+        );
+    }
+    Some(statuses)
+}
+
 /// Reads the check of an announcement.
 pub(super) fn of_app(section: &mut Section<'_>) -> Check {
     let default = Check::default();
     let kind = section.get("kind", &OF_APP, "tcp");
     let written = Written {
         path: section.optional("path", &PATH, "/"),
-        status: section.optional("status", &STATUSES, "any from 200 to 299"),
+        status: statuses(section, "any from 200 to 299"),
         host: None,
         grpc_service: section.optional("grpc_service", &GRPC_SERVICE, "the app as a whole"),
     };
@@ -68,7 +80,7 @@ pub(super) fn of_all(section: &mut Section<'_>) -> ServiceChecks {
     let kind = section.get("kind", &OF_SERVICE, "none");
     let written = Written {
         path: section.optional("path", &PATH, "/"),
-        status: section.optional("status", &STATUSES, "any from 200 to 299"),
+        status: statuses(section, "any from 200 to 299"),
         host: section.optional("host", &HOST, "the name of the service"),
         grpc_service: section.optional("grpc_service", &GRPC_SERVICE, "the provider as a whole"),
     };
@@ -91,7 +103,7 @@ impl ServiceChecks {
         let kind = section.optional("kind", &OF_SERVICE, USUAL).unwrap_or(self.kind);
         let written = Written {
             path: section.optional("path", &PATH, USUAL),
-            status: section.optional("status", &STATUSES, USUAL),
+            status: statuses(section, USUAL),
             host: section.optional("host", &HOST, USUAL),
             grpc_service: section.optional("grpc_service", &GRPC_SERVICE, USUAL),
         };
@@ -108,10 +120,27 @@ impl ServiceChecks {
         }
     }
 
-    /// Notes a mistake where this says how all are asked, and nobody is.
+    /// Notes a mistake where this says how all are asked, and nobody is, or nobody in that way.
     pub(super) fn must_be_of_use(&self, top: &Section<'_>, checks: &Checks) {
-        let is_used = self.kind != "none" || checks.by_service.values().any(Option::is_some);
+        let kinds = checks.by_service.values().chain([&checks.usual]).flatten().map(|it| &it.check.kind);
+        let is_used = kinds.clone().next().is_some();
         let says_how = self.written.says_something() || self.port.is_some() || self.tls.is_some();
+        if says_how && is_used {
+            for (key, only) in self.written.keys() {
+                let has_one = |kind: &CheckKind| match only {
+                    "http" => matches!(kind, CheckKind::Http { .. }),
+                    _ => matches!(kind, CheckKind::Grpc { .. }),
+                };
+                if !kinds.clone().any(has_one) {
+                    let message = format!(
+                        "check says a {key}, and no check is of the kind that has one; write kind = {} in \
+                         [services.check], or in [service.check] of one service, or leave {key} out",
+                        quoted(only)
+                    );
+                    top.wrong("services", message);
+                }
+            }
+        }
         if says_how && !is_used {
             let message = "check says how providers are asked, but not what; write kind = \"http\" in [services.check], or in [service.check] of one service";
             top.wrong("services", message);
@@ -143,21 +172,27 @@ struct Written {
 impl Written {
     /// Notes a mistake for each key that a check of this kind does not have.
     fn must_fit(&self, section: &Section<'_>, kind: &str) {
-        for (key, is_there, only) in [
-            ("path", self.path.is_some(), "http"),
-            ("status", self.status.is_some(), "http"),
-            ("host", self.host.is_some(), "http"),
-            ("grpc_service", self.grpc_service.is_some(), "grpc"),
-        ] {
-            if is_there && kind != only {
+        for (key, only) in self.keys() {
+            if kind != only {
                 let (kind, only) = (quoted(kind), quoted(only));
                 section.wrong(key, format!("a check of the kind {kind} has none; write kind = {only}"));
             }
         }
     }
 
-    const fn says_something(&self) -> bool {
-        self.path.is_some() || self.status.is_some() || self.host.is_some() || self.grpc_service.is_some()
+    /// The keys that are there, each with the only kind that has it.
+    fn keys(&self) -> impl Iterator<Item = (&'static str, &'static str)> {
+        let keys = [
+            ("path", self.path.is_some(), "http"),
+            ("status", self.status.is_some(), "http"),
+            ("host", self.host.is_some(), "http"),
+            ("grpc_service", self.grpc_service.is_some(), "grpc"),
+        ];
+        keys.into_iter().filter(|(_, is_there, _)| *is_there).map(|(key, _, only)| (key, only))
+    }
+
+    fn says_something(&self) -> bool {
+        self.keys().next().is_some()
     }
 
     fn or(self, other: &Self) -> Self {

@@ -11,7 +11,7 @@ use super::reader::Section;
 use super::resolve::SERVICE;
 use super::retries::Own;
 use super::rules;
-use super::value::{TEXTS, text};
+use super::subset::Wanted;
 use crate::balance::Choice;
 use crate::catalog::{Claim, Subset};
 use crate::provider::ServiceName;
@@ -27,19 +27,28 @@ pub(super) struct Services {
     pub(super) failovers: Failovers,
     /// What is said of the retries of some.
     retries: BTreeMap<ServiceName, Own>,
+    /// What is said of the providers that the mirrors of some send to.
+    mirrored: BTreeMap<ServiceName, Wanted>,
 }
 
 impl Services {
     /// Nothing yet; others are claimed by this choice, and told apart by this key.
     pub(super) const fn new(choice: Choice, key: Option<Arc<Key>>) -> Self {
-        Self { choice, key, declared: BTreeMap::new(), retries: BTreeMap::new(), failovers: Failovers::new() }
+        Self {
+            choice,
+            key,
+            declared: BTreeMap::new(),
+            retries: BTreeMap::new(),
+            failovers: Failovers::new(),
+            mirrored: BTreeMap::new(),
+        }
     }
 
     /// Reads one `[[service]]`, but for what stands in tables of its own; gives its name.
     pub(super) fn declare(&mut self, section: &mut Section<'_>, known: &Known) -> Option<ServiceName> {
         let name = section.required("name", &SERVICE, "write the name that the registry has");
         let said = Said::read(section, "as in [services]");
-        let subset = subset(section, "any", "any").unwrap_or_default();
+        let subset = Wanted::read(section, "any").over(Subset::default());
         let retries = Own::read(section, &UNLESS_SAID);
         known.check(section, "name", name.as_ref());
         self.failovers.declare(section, name.as_ref(), known);
@@ -72,7 +81,8 @@ impl Services {
         known: &Known,
     ) {
         let mut rules = self.rules(service);
-        rules::tables(section, &mut rules, self, known);
+        let mirrored = rules::tables(section, &mut rules, self, known);
+        self.mirrored.extend(service.cloned().zip(mirrored));
         if let Some((_, laid)) = service.and_then(|service| self.declared.get_mut(service)) {
             *laid = rules;
         }
@@ -83,12 +93,15 @@ impl Services {
         let claims: Vec<Option<Claim>> = self
             .declared
             .values()
-            .map(|(_, rules)| rules.mirror.as_ref().map(|mirror| self.claim(&mirror.claim.service)))
+            .map(|(claim, rules)| {
+                let mirror = rules.mirror.as_ref()?;
+                let wanted = self.mirrored.get(&claim.service).cloned().unwrap_or_default();
+                let claim = self.claim(&mirror.claim.service);
+                Some(Claim { subset: wanted.over(claim.subset), ..claim })
+            })
             .collect();
         for ((_, rules), claim) in self.declared.values_mut().zip(claims) {
-            if let (Some(mirror), Some(claim)) = (&mut rules.mirror, claim)
-                && mirror.claim.subset == Subset::default()
-            {
+            if let (Some(mirror), Some(claim)) = (&mut rules.mirror, claim) {
                 *mirror = Arc::new(Mirror { claim, ..Mirror::clone(mirror) });
             }
         }
@@ -148,7 +161,9 @@ impl Services {
             if let Some(mirror) = &rules.mirror {
                 follow(mirror.claim.clone());
             }
-            rules.failover.iter().cloned().for_each(&mut follow);
+            let parts = rules.split.iter().flat_map(|split| split.parts());
+            let behind = parts.flat_map(|part| &*part.failover).chain(&*rules.failover);
+            behind.cloned().for_each(&mut follow);
         }
         bound.for_each(|name| follow(self.claim(name)));
         followed
@@ -178,17 +193,3 @@ impl Services {
 
 /// What holds of a service's retries where nothing is said.
 const UNLESS_SAID: [&str; 3] = ["false", "as in [retries]", "off"];
-
-/// The subset that a section says, if it says one.
-pub(super) fn subset(
-    section: &mut Section<'_>,
-    any_version: &'static str,
-    any_metadata: &'static str,
-) -> Option<Subset> {
-    let version = section.optional("version", &text("a version", "1.2.0"), any_version);
-    let metadata = section.optional("metadata", &TEXTS, any_metadata);
-    if version.is_none() && metadata.is_none() {
-        return None;
-    }
-    Some(Subset { version: version.map(Arc::from), metadata: metadata.unwrap_or_default() })
-}

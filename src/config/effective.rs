@@ -22,3 +22,12 @@ pub(super) fn toml(asked: &[Asked]) -> String {
     }
     text
 }
+
+/// The secrets that were given, each by its place and key and what tells it from another one.
+pub(super) fn secrets(asked: &[Asked]) -> Vec<((usize, String), u64)> {
+    let secret = |asked: &Asked| {
+        let key = format!("{}.{}", asked.section.trim_matches(['[', ']']), asked.key);
+        Some(((asked.number, key), asked.mark?))
+    };
+    asked.iter().filter_map(secret).collect()
+}

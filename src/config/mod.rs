@@ -20,10 +20,12 @@ mod routes;
 mod rules;
 mod services;
 mod sources;
+mod subset;
 mod tiers;
 mod tls;
 mod value;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -87,6 +89,8 @@ pub struct Config {
     /// How requests are logged.
     pub access: access::Settings,
     text: Arc<str>,
+    /// What tells the secrets apart that are not in the text.
+    secrets: BTreeMap<(usize, String), u64>,
 }
 
 impl Config {
@@ -102,6 +106,13 @@ impl Config {
     /// The configuration in force as TOML, defaults, flags and environment included, without secrets.
     pub fn to_toml(&self) -> &str {
         &self.text
+    }
+
+    /// The keys of secrets that are others in another configuration, or in one of both alone.
+    pub fn changed_secrets(&self, other: &Self) -> Vec<String> {
+        let all = self.secrets.keys().chain(other.secrets.keys());
+        let changed = all.filter(|place| self.secrets.get(*place) != other.secrets.get(*place));
+        changed.map(|(_, key)| key).collect::<BTreeSet<_>>().into_iter().cloned().collect()
     }
 }
 
@@ -139,6 +150,7 @@ pub fn read(name: Option<&str>, text: &str, overrides: &Overrides) -> Result<Con
     match config {
         Some(mut config) if mistakes.is_empty() => {
             config.text = effective::toml(&asked).into();
+            config.secrets = effective::secrets(&asked).into_iter().collect();
             Ok(config)
         }
         Some(_) | None => Err(Mistakes::new(name, mistakes)),

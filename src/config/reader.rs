@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use twox_hash::XxHash3_64;
+
 use super::error::{Mistake, Place, nearest};
 use super::file::{Entry, Key};
 use super::value::Shape;
@@ -25,6 +27,8 @@ pub(super) struct Asked {
     pub(super) place: Option<Place>,
     /// The value in force, as TOML; `None` when there is none, or it is a secret.
     pub(super) value: Option<String>,
+    /// What tells a secret from another one, and not what it is.
+    pub(super) mark: Option<u64>,
     #[cfg_attr(not(test), expect(dead_code, reason = "read by the test of config/reference.toml"))]
     pub(super) absence: Absence,
 }
@@ -123,7 +127,9 @@ impl<'r> Section<'r> {
         absent: &'static str,
     ) -> Option<S::Out> {
         let value = self.look(key, shape);
-        self.note(key, None, Absence::Means(absent));
+        let text = self.find(key).and_then(|(_, entry)| entry.node.as_text());
+        let mark = text.map(|text| XxHash3_64::oneshot(text.as_bytes()));
+        self.note_with(key, None, mark, Absence::Means(absent));
         value
     }
 
@@ -237,6 +243,18 @@ impl<'r> Section<'r> {
         self.find(key).and_then(|(_, entry)| entry.node.as_list()).is_some_and(<[Entry]>::is_empty)
     }
 
+    /// The text under a key that all tables of a list have, if it is the same in all of them.
+    pub(super) fn common_text(&self, list: &str, key: &str) -> Option<&'r str> {
+        let (_, entry) = self.find(list)?;
+        let text = |item: &'r Entry| {
+            let (_, entry) = item.node.as_table()?.iter().find(|(at, _)| at.text == key)?;
+            entry.node.as_text()
+        };
+        let mut texts = entry.node.as_list()?.iter().map(text);
+        let first = texts.next()??;
+        texts.all(|other| other == Some(first)).then_some(first)
+    }
+
     /// Notes a mistake about a key that was read.
     pub(super) fn wrong(&self, key: &str, message: impl Into<String>) {
         self.reader.wrong(self.place(key), self.path_of(key), message);
@@ -267,12 +285,17 @@ impl<'r> Section<'r> {
     }
 
     fn note(&self, key: &'static str, value: Option<String>, absence: Absence) {
+        self.note_with(key, value, None, absence);
+    }
+
+    fn note_with(&self, key: &'static str, value: Option<String>, mark: Option<u64>, absence: Absence) {
         self.reader.asked.borrow_mut().push(Asked {
             section: self.header.clone(),
             number: self.number,
             key,
             place: self.find(key).map(|(at, _)| at.place),
             value,
+            mark,
             absence,
         });
     }

@@ -110,6 +110,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         log,
         access,
         text: Arc::from(""),
+        secrets: BTreeMap::new(),
     };
     held_together(top, &config);
     Some(config)

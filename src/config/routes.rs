@@ -6,13 +6,14 @@ use http::{HeaderName, HeaderValue, Method};
 
 use super::announced::Known;
 use super::choices::Said;
-use super::declared::{Services, subset};
+use super::declared::Services;
 use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
 use super::resolve::{RETRIES, SERVICE, SOME_TIME, shorter_than_request};
 use super::retries::Own;
 use super::rules;
+use super::subset::Wanted;
 use super::value::{Flag, List, Parsed, Problems, Shape, parsed, quoted};
 use crate::catalog::Claim;
 use crate::route::{HeaderPattern, HostPattern, Limits, Matcher, PathPrefix, Rewrite, Route, Rules};
@@ -58,12 +59,14 @@ fn route(
     let advice = "write the service that its requests go to";
     let service = section.required_unless(is_split, "service", &SERVICE, advice);
     known.check(section, "service", service.as_ref());
+    // Where all parts are of one service, what is declared of that holds.
+    let service = service.or_else(|| section.common_text("split", "service")?.parse().ok());
     let hosts = section.get("hosts", &List(HOST), Vec::new());
     let path = section.optional("path", &PATH, "any");
     let methods = section.get("methods", &List(METHOD), Vec::new());
     let headers = section.get("headers", &Headers, Vec::new());
     let said = Said::read(section, "as declared of the service");
-    let subset = subset(section, "as declared of the service", "as declared of the service");
+    let wanted = Wanted::read(section, "as declared of the service");
     let rewrite = rewrite(section, path.is_some());
     let limits = route_limits(section, limits);
     let failover = services.failovers.of_route(section, known);
@@ -73,16 +76,18 @@ fn route(
     let claim = service.map(|service| {
         let claim = services.claim(&service);
         let choice = said.over(section, claim.choice);
-        Claim { subset: subset.unwrap_or(claim.subset), choice, ..claim }
+        Claim { subset: wanted.over(claim.subset), choice, ..claim }
     });
     if !is_split && let Some(claim) = &claim {
         rules::key_is_used(section, claim.choice);
     }
     rules::tables(section, &mut rules, services, known);
-    let split = rules::split(section, claim.as_ref(), said, services, known);
+    let failover = failover.map(|failover| services.claims(&failover));
+    let base = rules::Base { claim: claim.as_ref(), said, failover: failover.as_deref() };
+    let split = rules::split(section, base, services, known);
     let first = split.as_ref().and_then(|split| split.parts().first()).map(|part| part.claim.clone());
     if let Some(failover) = failover {
-        rules.failover = services.claims(&failover).into();
+        rules.failover = failover.into();
     }
     if claim.as_ref().is_some_and(|claim| rules.failover.contains(claim)) && section.has("failover") {
         section.wrong("failover", "the route would take its own place in the end; write another service");

@@ -10,10 +10,11 @@ use http::StatusCode;
 use super::announced::Known;
 use super::choices::Said;
 use super::decimal::Decimal;
-use super::declared::{Services, subset};
+use super::declared::Services;
 use super::reader::Section;
 use super::resolve::{DAY, SERVICE, SOME_TIME};
 use super::routes::Headers;
+use super::subset::Wanted;
 use super::value::{Flag, List, Number, Parsed, Time, parsed};
 use crate::balance::{Choice, Policy};
 use crate::catalog::Claim;
@@ -92,16 +93,24 @@ pub(super) fn plain(section: &mut Section<'_>, inherited: Option<&Rules>) -> Rul
     }
 }
 
-/// Reads the tables of a section.
-pub(super) fn tables(section: &mut Section<'_>, rules: &mut Rules, services: &Services, known: &Known) {
+/// Reads the tables of a section; gives what it says of the providers that get copies.
+pub(super) fn tables(
+    section: &mut Section<'_>,
+    rules: &mut Rules,
+    services: &Services,
+    known: &Known,
+) -> Option<Wanted> {
     if let Some(sticky) = section.table("sticky", sticky) {
         rules.sticky = sticky.map(Arc::new);
     }
+    let mut mirrored = None;
     if let Some(mirror) = section.table("mirror", |section| mirror(section, services, known)) {
-        rules.mirror = mirror.map(Arc::new);
+        let (mirror, wanted) = mirror.unzip();
+        (rules.mirror, mirrored) = (mirror.map(Arc::new), wanted);
     }
     rules.rate = section.table("rate_limit", rate_limit).flatten().map(Arc::new);
     rules.fault = section.table("fault", fault).map(Arc::new);
+    mirrored
 }
 
 fn sticky(section: &mut Section<'_>) -> Option<Sticky> {
@@ -111,14 +120,14 @@ fn sticky(section: &mut Section<'_>) -> Option<Sticky> {
     Some(Sticky { cookie: cookie?.into(), ttl, path: path.into() })
 }
 
-fn mirror(section: &mut Section<'_>, services: &Services, known: &Known) -> Option<Mirror> {
+fn mirror(section: &mut Section<'_>, services: &Services, known: &Known) -> Option<(Mirror, Wanted)> {
     let service = section.required("service", &SERVICE, "write the service that gets the copies");
     let percent = section.get("percent", &PERCENT, 100.0);
-    let subset = subset(section, "as declared of the service", "as declared of the service");
+    let wanted = Wanted::read(section, "as declared of the service");
     known.check(section, "service", service.as_ref());
     let mut claim = services.claim(&service?);
-    claim.subset = subset.unwrap_or(claim.subset);
-    Some(Mirror { claim, share: Share::percent(percent) })
+    claim.subset = wanted.over(claim.subset);
+    Some((Mirror { claim, share: Share::percent(percent) }, wanted))
 }
 
 fn rate_limit(section: &mut Section<'_>) -> Option<Rate> {
@@ -153,17 +162,27 @@ fn fault(section: &mut Section<'_>) -> Fault {
     }
 }
 
-/// Reads how the requests of a route are shared out; `base` is where those of a part go that says nothing else.
+/// What a route says of its parts.
+#[derive(Clone, Copy)]
+pub(super) struct Base<'r> {
+    /// Where the requests of a part go that says nothing else.
+    pub(super) claim: Option<&'r Claim>,
+    /// How one of its providers is chosen.
+    pub(super) said: Said,
+    /// Who takes the place of each, if the route says so.
+    pub(super) failover: Option<&'r [Claim]>,
+}
+
+/// Reads how the requests of a route are shared out.
 pub(super) fn split(
     section: &mut Section<'_>,
-    base: Option<&Claim>,
-    said: Said,
+    base: Base<'_>,
     services: &Services,
     known: &Known,
 ) -> Option<Split> {
     let mut parts: Vec<Part> = Vec::new();
     let read = section.sections("split", |section| {
-        let part = part(section, base, said, services, known)?;
+        let part = part(section, base, services, known)?;
         if parts.iter().any(|other| other.claim == part.claim) {
             let message = format!("{} is another part already; write one weight for both", part.name);
             section.wrong_here(message);
@@ -179,16 +198,11 @@ pub(super) fn split(
     split
 }
 
-fn part(
-    section: &mut Section<'_>,
-    base: Option<&Claim>,
-    said: Said,
-    services: &Services,
-    known: &Known,
-) -> Option<Part> {
+fn part(section: &mut Section<'_>, base: Base<'_>, services: &Services, known: &Known) -> Option<Part> {
+    let Base { claim: base, said, failover } = base;
     let service = section.optional("service", &SERVICE, "that of the route");
     let weight = section.required("weight", &WEIGHT, "write its share, compared with the others");
-    let subset = subset(section, "that of the route", "that of the route");
+    let wanted = Wanted::read(section, "that of the route, or as declared of another service");
     known.check(section, "service", service.as_ref());
     if service.is_none() && !section.has("service") && base.is_none() {
         section
@@ -199,7 +213,11 @@ fn part(
         (Some(service), _) => services.claim(service),
         (None, base) => base?.clone(),
     };
-    claim.subset = subset.unwrap_or(claim.subset);
+    claim.subset = wanted.over(claim.subset);
     claim.choice = said.and_otherwise(claim.choice);
-    Some(Part::new(claim, weight?))
+    let mut behind = failover
+        .map_or_else(|| services.claims(&services.failovers.behind(&claim.service)), <[Claim]>::to_vec);
+    // None takes its own place.
+    behind.retain(|other| *other != claim);
+    Some(Part::new(claim, weight?).with_failover(behind))
 }

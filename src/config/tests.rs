@@ -3,10 +3,13 @@
 mod announce;
 mod broken;
 mod care;
+mod keys;
 mod reference;
 mod retries;
 mod rules;
+mod secrets;
 mod sources;
+mod subsets;
 mod tiers;
 
 use std::net::SocketAddr;

@@ -41,8 +41,13 @@ impl ServiceCheck {
     }
 
     /// Whether it is the announced address itself that answers.
-    pub(super) const fn is_in_place(&self) -> bool {
+    const fn is_in_place(&self) -> bool {
         self.check.place.is_none()
+    }
+
+    /// Whether requests reach an endpoint that passes: it is asked where they are sent, and over TLS where they are.
+    pub(super) fn tells_of_reach(&self, provider: &Provider) -> bool {
+        self.is_in_place() && self.tls.is_none_or(|tls| tls == provider.secure)
     }
 
     /// Asks an endpoint once.
@@ -101,7 +106,7 @@ fn unreachable(error: &ConnectError) -> Unwell {
         told = format!("{told}: {deeper}");
         cause = deeper.source();
     }
-    Unwell::new(Reason::Unreachable, told)
+    Unwell::new(if error.is_ours() { Reason::Unasked } else { Reason::Unreachable }, told)
 }
 
 #[cfg(test)]
@@ -139,6 +144,28 @@ mod tests {
             assert_eq!((asked.protocol, asked.address.port(), asked.secure), (spoken, port, true));
         }
         assert!(!service_check(http(), None, Some(false)).provider(&announced(Protocol::Http1)).secure);
+    }
+
+    #[test]
+    fn an_answer_over_another_transport_says_nothing_of_requests() {
+        let secure = Provider { secure: true, ..Provider::new("p", "10.0.0.1:80".parse().unwrap()) };
+        for (place, tls, tells) in [
+            (None, None, true),
+            (None, Some(true), true),
+            (None, Some(false), false),
+            (Some(Place::Port(9000)), None, false),
+        ] {
+            assert_eq!(service_check(http(), place, tls).tells_of_reach(&secure), tells, "{tls:?}");
+        }
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_no_word_of_the_provider() {
+        let address: crate::provider::Address = "10.0.0.1:80".parse().unwrap();
+        let source = Arc::new(std::io::Error::from_raw_os_error(24));
+        let lacking = ConnectError::Lacking { address: address.clone(), source };
+        assert_eq!(unreachable(&lacking).reason, Reason::Unasked);
+        assert_eq!(unreachable(&ConnectError::Refused { address }).reason, Reason::Unreachable);
     }
 
     #[test]

@@ -23,12 +23,12 @@ use tokio::time::MissedTickBehavior;
 pub use checks::{Checks, ServiceCheck};
 
 use crate::catalog::Catalog;
-use crate::check::Unwell;
+use crate::check::{Reason, Unwell};
 use crate::clock::Clock;
 use crate::drain::Drain;
 use crate::endpoint::{Endpoint, Memory};
 use crate::telemetry::metrics::Metrics;
-use crate::upstream::Dialler;
+use crate::upstream::{ConnectError, Dialler, Stream};
 use rounds::{Job, Rounds};
 use schedule::Schedule;
 
@@ -105,6 +105,9 @@ impl Health {
         let Job { service, endpoint: Endpoint { memory, .. }, check } = job;
         let word = found.as_ref().map_or_else(|unwell| unwell.reason.as_str(), |()| "well");
         self.metrics.catalog.checks(word).inc();
+        if found.as_ref().is_err_and(|unwell| unwell.reason == Reason::Unasked) {
+            return;
+        }
         let result = found.as_ref().copied().map_err(|unwell| &*unwell.detail);
         if memory.check(result, check.counts(), now) {
             let endpoint = &memory.address;
@@ -115,8 +118,8 @@ impl Health {
                 }
             }
         }
-        // Whoever answers where requests are sent is there.
-        if found.is_ok() && check.is_in_place() {
+        // Whoever answers where and as requests are sent is there.
+        if found.is_ok() && check.tells_of_reach(&job.endpoint.provider) {
             memory.answer(now);
         }
     }
@@ -134,9 +137,9 @@ impl Health {
                         probes.push(probe(endpoint, &self.dialler));
                     }
                 }
-                Some((memory, is_well)) = probes.next() => {
-                    note(&memory, is_well, self.clock);
-                    self.metrics.catalog.probes(if is_well { "well" } else { "failed" }).inc();
+                Some((memory, seen)) = probes.next() => {
+                    note(&memory, seen, self.clock);
+                    self.metrics.catalog.probes(seen.as_str()).inc();
                     schedule.done(&memory);
                 }
             }
@@ -150,17 +153,71 @@ fn ticks(every: Duration) -> tokio::time::Interval {
     ticks
 }
 
+/// What a probe saw.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    /// Somebody accepts connections.
+    Well,
+    /// Nobody does.
+    Failed,
+    /// Nothing: this machine could not make a connection.
+    Unknown,
+}
+
+impl Seen {
+    fn of(connected: &Result<Stream, ConnectError>) -> Self {
+        match connected {
+            Ok(_) => Self::Well,
+            Err(error) if error.is_ours() => Self::Unknown,
+            Err(_) => Self::Failed,
+        }
+    }
+
+    /// One word for metrics.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Well => "well",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Whether somebody accepts connections at the address of this endpoint, over TLS where its record says so.
-async fn probe(endpoint: Endpoint, dialler: &Dialler) -> (Arc<Memory>, bool) {
-    let is_well = dialler.connect(&endpoint.provider).await.is_ok();
-    (endpoint.memory, is_well)
+async fn probe(endpoint: Endpoint, dialler: &Dialler) -> (Arc<Memory>, Seen) {
+    let seen = Seen::of(&dialler.connect(&endpoint.provider).await);
+    (endpoint.memory, seen)
 }
 
 /// Tells an endpoint how its probe went.
-fn note(memory: &Memory, is_well: bool, clock: Clock) {
-    if is_well {
-        memory.answer(clock.now());
-    } else {
-        memory.fail_to_connect(clock.now(), rand::rng().random());
+fn note(memory: &Memory, seen: Seen, clock: Clock) {
+    match seen {
+        Seen::Well => memory.answer(clock.now()),
+        Seen::Failed => {
+            memory.fail_to_connect(clock.now(), rand::rng().random());
+        }
+        Seen::Unknown => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::Address;
+    use crate::upstream::tls::TlsError;
+
+    #[test]
+    fn what_this_machine_lacks_is_held_against_nobody() {
+        let address: Address = "10.0.0.1:80".parse().unwrap();
+        let lacking = std::io::Error::from_raw_os_error(24);
+        let tls = |source| ConnectError::Tls { address: address.clone(), source: Arc::new(source) };
+        for (error, seen) in [
+            (ConnectError::Lacking { address: address.clone(), source: Arc::new(lacking) }, Seen::Unknown),
+            (tls(TlsError::NoRoots { cause: None }), Seen::Unknown),
+            (tls(TlsError::Timeout { limit: LOOK }), Seen::Failed),
+            (ConnectError::Refused { address: address.clone() }, Seen::Failed),
+        ] {
+            assert_eq!(Seen::of(&Err(error)), seen);
+        }
     }
 }

@@ -10,7 +10,8 @@ use crate::catalog::Claim;
 pub struct Rules {
     /// How long it may take, and how often it may be tried.
     pub limits: Limits,
-    /// Where it goes while nothing is available where it should go: the first of these of which something is.
+    /// Where it goes while nothing is available where it should go: the first of these of which something is. Each part of
+    /// a split has its own.
     pub failover: Arc<[Claim]>,
     /// What requests are told apart by.
     pub key: Option<Arc<Key>>,

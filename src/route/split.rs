@@ -20,6 +20,8 @@ pub struct Part {
     pub name: Box<str>,
     /// Where its requests go.
     pub claim: Claim,
+    /// Where they go while nothing is available there: the first of these of which something is.
+    pub failover: Arc<[Claim]>,
     /// Its weight, at least 0; what counts is its share of the sum.
     pub weight: f64,
     /// What it is told apart by, whatever its weight and its place.
@@ -27,7 +29,7 @@ pub struct Part {
 }
 
 impl Part {
-    /// A part by its claim and weight.
+    /// A part by its claim and weight, with nobody to take its place.
     pub fn new(claim: Claim, weight: f64) -> Self {
         let version = claim.subset.version.iter().map(|version| format!("version={version}"));
         let metadata = claim.subset.metadata.iter().map(|(key, value)| format!("{key}={value}"));
@@ -35,7 +37,14 @@ impl Part {
         let service = &claim.service;
         let name =
             if wanted.is_empty() { service.to_string() } else { format!("{service}[{}]", wanted.join(",")) };
-        Self { hash: XxHash3_64::oneshot(name.as_bytes()), name: name.into(), claim, weight }
+        let hash = XxHash3_64::oneshot(name.as_bytes());
+        Self { hash, name: name.into(), claim, failover: Arc::default(), weight }
+    }
+
+    /// The same with these to take its place.
+    #[must_use]
+    pub fn with_failover(self, failover: impl Into<Arc<[Claim]>>) -> Self {
+        Self { failover: failover.into(), ..self }
     }
 
     /// A number that stands for it in cookies.

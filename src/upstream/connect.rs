@@ -95,6 +95,23 @@ pub enum ConnectError {
     },
 }
 
+impl ConnectError {
+    /// Whether the cause lies with this machine alone, so that nothing is known of the provider.
+    pub fn is_ours(&self) -> bool {
+        match self {
+            Self::Lacking { .. } => true,
+            Self::Tls { source, .. } => matches!(**source, TlsError::NoRoots { .. }),
+            Self::Resolve { .. }
+            | Self::NoAddress { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Timeout { .. }
+            | Self::NotHttp { .. }
+            | Self::Handshake { .. } => false,
+        }
+    }
+}
+
 /// How connections are made, the same for all workers.
 #[derive(Debug)]
 pub struct Dialler {

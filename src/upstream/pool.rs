@@ -113,6 +113,15 @@ impl Pool {
         None
     }
 
+    /// Gives up the connection of this sender, which takes no more requests. Its seat stays taken while others wait on it.
+    pub(super) fn give_up(&self, sender: &Sender) {
+        let bond = sender.bond();
+        self.ready.borrow_mut().retain(|idle| !Rc::ptr_eq(idle.sender.bond(), bond));
+        if Rc::strong_count(bond) == 1 {
+            bond.seat.leave();
+        }
+    }
+
     pub(super) fn give_back(&self, sender: Sender, clock: Clock, idle_max: usize) {
         if sender.is_shared() || idle_max == 0 || sender.is_closed() || self.memory.is_retired() {
             return;

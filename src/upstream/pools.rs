@@ -6,7 +6,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{HeaderMap, Method, Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -35,7 +36,7 @@ pub struct Sending {
     pub reuse: Reuse,
     /// Whether it is sent a second time should it perhaps have arrived, and so need not be kept from a stale connection.
     pub repeats: bool,
-    /// When this attempt began.
+    /// When this attempt began; once a connection had to be made, when that was there.
     pub begun: Instant,
 }
 
@@ -100,7 +101,7 @@ impl Pools {
                 Ok(self.lend(pool, sender, response, last))
             }
             Err(error) => {
-                let request = self.mend(error, sender)?;
+                let request = self.mend(&pool, error, &sender)?;
                 Box::pin(self.send_anew(&pool, endpoint, request, sending)).await
             }
         }
@@ -124,28 +125,29 @@ impl Pools {
                     return Err(SendError { cause, arrival: Arrival::Never, request });
                 }
             };
+            // Making a connection is no silence of the provider's on it.
+            let sending = Sending { begun: Instant::now(), ..sending };
             match sender.send(*request, &pool.memory.address, sending, is_kept).await {
                 Ok(response) => {
-                    if let Some(timeout) = told_timeout(response.headers()) {
+                    if let Some(timeout) = told(&response).filter(|_| !is_kept) {
                         pool.memory.idling().told(timeout);
                     }
                     return Ok(self.lend(Rc::clone(pool), sender, response, last));
                 }
                 Err(error) if mended => return Err(error),
-                Err(error) => request = self.mend(error, sender)?,
+                Err(error) => request = self.mend(pool, error, &sender)?,
             }
             mended = true;
         }
     }
 
     /// The request that a stale connection gave back, to be sent on another without further ado.
-    fn mend(&self, error: SendError, sender: Sender) -> Result<Box<Request<Body>>, SendError> {
+    fn mend(&self, pool: &Pool, error: SendError, sender: &Sender) -> Result<Box<Request<Body>>, SendError> {
         if !matches!(error.cause, SendCause::Stale { .. }) {
             return Err(error);
         }
         self.dialler.metrics.proxy.upstream_stale_total.inc();
-        // Its connection is about to end.
-        sender.bond().seat.leave();
+        pool.give_up(sender);
         let SendError { cause, arrival, request } = error;
         request.ok_or(SendError { cause, arrival, request: None })
     }
@@ -246,6 +248,21 @@ impl Pools {
     }
 }
 
+/// How long a provider keeps idle connections, as its first answer on one tells: nothing by the end of the connection, and
+/// zero where it says that it keeps it and not how long.
+fn told<B>(response: &Response<B>) -> Option<Duration> {
+    let headers = response.headers();
+    let ends = response.version() != Version::HTTP_11
+        || response.status() == StatusCode::SWITCHING_PROTOCOLS
+        || headers.get_all(CONNECTION).iter().any(|said| says_close(said.as_bytes()));
+    told_timeout(headers).or_else(|| (!ends).then_some(Duration::ZERO))
+}
+
+/// Whether `close` is among the options of a connection.
+fn says_close(options: &[u8]) -> bool {
+    options.split(|byte| *byte == b',').any(|option| option.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
 /// How long a provider says it keeps an idle connection, as in `Keep-Alive: timeout=5, max=100`.
 fn told_timeout(headers: &HeaderMap) -> Option<Duration> {
     let said = headers.get("keep-alive")?.to_str().ok()?;
@@ -277,5 +294,24 @@ mod tests {
             assert_eq!(told(said), None, "{said}");
         }
         assert_eq!(told_timeout(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn a_provider_that_says_no_timeout_any_more_takes_back_what_it_said() {
+        let after = |status: u16, version: Version, headers: &[(&str, &str)]| {
+            let mut response = Response::builder().status(status).version(version);
+            for (name, value) in headers {
+                response = response.header(*name, *value);
+            }
+            told(&response.body(()).unwrap())
+        };
+        let none = Some(Duration::ZERO);
+        assert_eq!(after(200, Version::HTTP_11, &[]), none);
+        assert_eq!(after(200, Version::HTTP_11, &[("connection", "keep-alive")]), none);
+        let five = [("connection", "keep-alive"), ("keep-alive", "timeout=5")];
+        assert_eq!(after(200, Version::HTTP_11, &five), Some(Duration::from_secs(5)));
+        assert_eq!(after(400, Version::HTTP_11, &[("connection", "x, Close")]), None, "it is not kept");
+        assert_eq!(after(101, Version::HTTP_11, &[("connection", "upgrade")]), None);
+        assert_eq!(after(200, Version::HTTP_2, &[]), None);
     }
 }

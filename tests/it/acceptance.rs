@@ -19,6 +19,7 @@ mod simulated;
 mod size;
 mod slow;
 mod start;
+mod trouble;
 mod zones;
 
 use std::collections::BTreeSet;

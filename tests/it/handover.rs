@@ -1,6 +1,7 @@
 //! Two processes of the program, one after the other: what the first found out, the second does not find out again.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use http::StatusCode;
 use tempfile::TempDir;
@@ -10,6 +11,7 @@ use crate::support::patience::at_last;
 use crate::support::patient::Patient;
 use crate::support::ports;
 use crate::support::program::{Program, get};
+use crate::support::staffed::{Staffed, Work};
 
 /// Three providers: one that says it is ill, one that is not there, and one that is well; and a folder for all files.
 struct Fleet {
@@ -113,4 +115,43 @@ async fn without_it_the_next_process_finds_everything_out_again() {
     let second = fleet.run("30s", "handover = \"0s\"").await;
     let (ill, gone, well) = fleet.first_requests(&second).await;
     assert!(ill > 5 && gone > 0 && well > 5, "{ill} {gone} {well}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_ejected_stays_out_and_who_was_slow_counts_as_slow() {
+    let (failing, slow) = (
+        Staffed::start(Work::of(Duration::ZERO)).await,
+        Staffed::start(Work::of(Duration::from_secs(1))).await,
+    );
+    failing.says(500);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wayside.toml");
+    let text = format!(
+        "[registry]\nurl = \"fixed:greeter={},{}\"\n[services.health]\npause = \"50s\"\n[store]\nfolder = \"{}\"\n",
+        failing.address,
+        slow.address,
+        folder.path().join("store").display(),
+    );
+    std::fs::write(&file, text).unwrap();
+    let arguments = ["--config", file.to_str().unwrap()];
+    let ejected = async |program: &Program| program.metric("wayside_endpoints", "state=\"ejected\"").await;
+    let mut first = Program::run(&arguments).await;
+    while ejected(&first).await == 0.0 {
+        ask(&first).await;
+    }
+    assert_eq!(ask(&first).await, StatusCode::OK);
+    first.signal("TERM");
+    assert!(first.ended().await.success());
+
+    let (before, second) = (failing.requests(), Program::run(&arguments).await);
+    assert_eq!(ask(&second).await, StatusCode::OK);
+    assert_eq!(ejected(&second).await, 1.0, "from the first request on");
+    assert_eq!(failing.requests(), before);
+    let told = second.ask_json("/services/greeter").await;
+    let endpoints = told["endpoints"].as_array().unwrap();
+    let of = |address: String| endpoints.iter().find(|it| it["address"] == address).unwrap();
+    let out = of(failing.address.to_string());
+    assert!(out["ejections"] == 1 && out["pause_ms"].as_u64().unwrap() > 10_000, "{out}");
+    let known = of(slow.address.to_string());
+    assert!(known["latency_ms"].as_f64().unwrap() > 100.0, "{known}");
 }

@@ -4,6 +4,7 @@ mod access;
 mod admin;
 mod check;
 mod demo;
+mod descriptors;
 mod ending;
 mod flags;
 mod reloading;

@@ -1,10 +1,15 @@
-//! What is laid down for the requests of a route: told apart, shared out, held together, copied, held back, disturbed.
+//! What is laid down for the requests of a route or a service: told apart, shared out, held together, copied, held back,
+//! disturbed, led away, compared.
 
+mod detours;
 mod faults;
 mod keys;
+mod limits;
 mod mirrors;
 mod overrides;
 mod rates;
+mod samples;
+mod shadows;
 mod splits;
 mod sticky;
 

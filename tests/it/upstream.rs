@@ -3,3 +3,4 @@
 mod admission;
 mod http2;
 mod idling;
+mod lines;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each with a good registry before it, unless it says `registry` itself.
-const BROKEN: [&str; 80] = [
+const BROKEN: [&str; 83] = [
     "[registry]",
     "[registry]\nurl = \"127.0.0.1:2181\"",
     "[registry]\nurl = \"zk://127.0.0.1:2181\"",
@@ -80,6 +80,9 @@ const BROKEN: [&str; 80] = [
     "[[route]]\nservice = \"a\"\nfault = { delay_percent = 5, abort = 200 }",
     "[[route]]\nservice = \"a\"\nfault = {}\nfalt = {}",
     "[registry]\nurl = \"fixed:greeter=127.0.0.1:1\"\n[[route]]\nservice = \"greeter\"\nmirror = { service = \"greter\" }\nsplit = [{ service = \"greetr\", weight = 1 }]",
+    "[services.check]\nkind = \"http\"\nstatus = []\n[[service]]\nname = \"a\"\n[service.check]\nstatus = []",
+    "[services.check]\nkind = \"tcp\"\npath = \"/health\"\nhost = \"a.b\"\ngrpc_service = \"a.B\"\n[[service]]\nname = \"a\"\n[service.check]\nkind = \"grpc\"",
+    "[services.check]\npath = \"/health\"",
     "[log]\nlevel = \"verbose\"\nformat = \"jsn\"",
     "[access_log]\nenabled = true\npath = \"\"\nqueue = 1979-05-27",
     "workers = \nadmin = {\n[log\nlevel = 'info'",

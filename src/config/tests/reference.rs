@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::super::reader::{Absence, Asked};
 use super::*;
 
-const REFERENCE: &str = include_str!("../../../config/reference.toml");
+pub(super) const REFERENCE: &str = include_str!("../../../config/reference.toml");
 
 /// The reference with everything that is commented out in it switched on: settings begin with `#`, sentences with `# `.
 pub(super) fn everything(text: &str) -> String {
@@ -17,7 +17,7 @@ pub(super) fn everything(text: &str) -> String {
 }
 
 /// What the reader asks for in a text, and what it finds wrong.
-fn asked(text: &str) -> (Vec<Asked>, Vec<Mistake>) {
+pub(super) fn asked(text: &str) -> (Vec<Asked>, Vec<Mistake>) {
     let (mut tree, mistakes) = file::parse(text);
     assert_eq!(mistakes, []);
     let reader = Reader::default();

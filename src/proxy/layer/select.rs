@@ -58,9 +58,11 @@ impl<S> Select<S> {
         {
             return Ok(picked);
         }
-        if !routed.rules.failover.is_empty()
-            && let Some(picked) = self.fail_over(routed, now)
-        {
+        let has_failover = {
+            let part = routed.record.part.borrow();
+            !part.as_ref().map_or(&routed.rules.failover, |part| &part.failover).is_empty()
+        };
+        if has_failover && let Some(picked) = self.fail_over(routed, now) {
             return Ok(picked);
         }
         Ok((self.pick_of(&routed.bound, routed, now)?, Rc::clone(&routed.bound)))
@@ -121,7 +123,9 @@ impl<S> Select<S> {
             return Some((endpoint, Rc::clone(&routed.bound)));
         }
         let (directory, shared) = (&self.worker.directory, &self.worker.shared);
-        for claim in &*routed.rules.failover {
+        let part = routed.record.part.borrow().clone();
+        let behind = part.as_ref().map_or(&routed.rules.failover, |part| &part.failover);
+        for claim in &**behind {
             let Ok(bound) = directory.claimed(claim, &shared.catalog, &shared.metrics) else { continue };
             if bound.look(|snapshot| snapshot.is_usable(now))
                 && let Ok(endpoint) = self.pick_of(&bound, routed, now)
@@ -238,6 +242,7 @@ mod tests {
     use crate::balance::{Policy, Wish};
     use crate::catalog::Claim;
     use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::route::Part;
 
     type Inner = Played<Attempt, Failure<Returned>>;
 
@@ -319,6 +324,31 @@ mod tests {
         assert_eq!(goes_to(tried, 2).await, None, "nothing is available there either");
         endpoints[1].memory.reached();
         assert_eq!(goes_to(bed.get(), 2).await, None);
+    }
+
+    #[tokio::test]
+    async fn who_takes_the_place_of_a_part_is_its_own_matter() {
+        let mut bed = Bed::new();
+        let endpoints = bed.list(&[1]);
+        let claim = |name: &str| Claim::on(name.parse().unwrap(), Policy::RoundRobin);
+        for (name, port) in [("far", 3), ("near", 4)] {
+            let shared = &bed.worker.shared;
+            let bound = bed.worker.directory.claimed(&claim(name), &shared.catalog, &shared.metrics).unwrap();
+            bed.list_at(&bound, &[port]);
+        }
+        bed.rules.failover = [claim("far")].into();
+        let (mut select, inner) = select(&bed);
+        endpoints[0].memory.fail_to_connect(bed.worker.shared.clock.now(), 0.5);
+        let part = Part::new(claim("a"), 1.0).with_failover([claim("near")]);
+        for (part, port) in [(None, 3), (Some(part), 4)] {
+            let routed = bed.get();
+            routed.record.part.replace(part.map(std::sync::Arc::new));
+            inner.then(move |attempt| {
+                assert_eq!(attempt.endpoint.memory.number, port);
+                Ok(answer(200))
+            });
+            select.call(routed).await.unwrap();
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -103,3 +103,14 @@ async fn a_head_a_body_and_an_idle_connection_have_theirs() {
     thinking.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     patient.hear_until("ok").await;
 }
+
+/// The deadline of Envoy's own making: it sets none here, and goes on to the provider as any other header does.
+#[tokio::test]
+async fn what_envoy_expects_of_itself_is_no_limit_of_ours() {
+    let played = Played::with(config_with("[timeouts]\nrequest = \"1500ms\"")).await;
+    let begun = std::time::Instant::now();
+    let (mut client, _provider, heard) = played.asked(&get("x-envoy-expected-rq-timeout-ms: 10\r\n")).await;
+    assert_eq!(line(&heard, "x-envoy-expected-rq-timeout-ms"), Some("10"), "{heard}");
+    assert_eq!(status(&client.hear_head().await), 504);
+    assert!(begun.elapsed() >= std::time::Duration::from_millis(1500), "{:?}", begun.elapsed());
+}

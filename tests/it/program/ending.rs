@@ -91,6 +91,45 @@ async fn what_runs_is_finished() {
 }
 
 #[tokio::test]
+async fn what_waits_for_a_provider_is_finished_too() {
+    let script = Script::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wayside.toml");
+    let text = format!(
+        "[registry]\nurl = \"fixed:greeter={}\"\n[services.limits]\nin_flight = 1\nqueue = 4\nqueue_timeout = \"20s\"\n",
+        script.address()
+    );
+    std::fs::write(&file, text).unwrap();
+    let mut program = Program::run(&["--config", file.to_str().unwrap()]).await;
+    let mut clients = Vec::new();
+    let mut known = Vec::new();
+    let mut serving = None;
+    for waiting in 0..3_u8 {
+        let mut client = Raw::connect(program.listeners()[0]).await;
+        client.say(format!("GET /{waiting} HTTP/1.1\r\nhost: greeter\r\n\r\n")).await;
+        clients.push(client);
+        if waiting == 0 {
+            serving = Some(script.hear_head(&mut known).await);
+        }
+        at_last("it waits", async || program.metric("wayside_queue_waiting", "").await == f64::from(waiting))
+            .await;
+    }
+    program.signal("TERM");
+    program.logs("stopping").await;
+    for (number, client) in clients.iter_mut().enumerate() {
+        let (head, at) = match serving.take() {
+            Some(first) => first,
+            None => script.hear_head(&mut known).await,
+        };
+        assert!(head.starts_with(&format!("GET /{number} ")), "{head}");
+        known[at].say("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate").await;
+        let heard = client.hear_all().await;
+        assert!(heard.starts_with("HTTP/1.1 200") && heard.ends_with("late"), "{heard}");
+    }
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+}
+
+#[tokio::test]
 async fn told_twice_it_ends_at_once() {
     let (mut program, mut client, _provider) = with_a_request_under_way().await;
     program.signal("TERM");

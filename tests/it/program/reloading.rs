@@ -149,3 +149,40 @@ async fn what_is_declared_of_a_service_changes_for_those_who_name_it() {
         .await;
     }
 }
+
+/// A configuration in which all requests go to one of two parts, by these weights, and that has a secret of a registry.
+fn split(echoes: &[Echo], (first, second): (u8, u8), auth: &str) -> String {
+    let (a, b) = (echoes[0].address(), echoes[1].address());
+    format!(
+        "[[registry]]\nurl = \"fixed:a={a};b={b}\"\n[[registry]]\nurl = \"consul://127.0.0.1:1\"\nrole = \"shadow\"\n\
+         auth = \"{auth}\"\n[[route]]\nname = \"x\"\npath = \"/x\"\n\
+         split = [{{ service = \"a\", weight = {first} }}, {{ service = \"b\", weight = {second} }}]\n"
+    )
+}
+
+#[tokio::test]
+async fn swapped_weights_take_effect_and_a_changed_secret_is_told_to_wait() {
+    let it = Reloaded::start_as(|echoes| split(echoes, (1, 0), "one")).await;
+    write(&it.file, &split(&it.echoes, (0, 1), "one"));
+    it.arrives_at(1).await;
+    it.program.logs("- weight = 1").await;
+    write(&it.file, &split(&it.echoes, (0, 1), "other"));
+    let line = it.program.logs("these changes take effect at the next start").await;
+    assert!(line.contains("registry.auth"), "{line}");
+    assert!(!it.program.log().contains("other\""), "a secret is not shown");
+}
+
+#[tokio::test]
+async fn swapped_routes_take_effect() {
+    let it = Reloaded::start().await;
+    let (a, b) = (it.echoes[0].address(), it.echoes[1].address());
+    let registry = format!("[registry]\nurl = \"fixed:a={a};b={b}\"\n");
+    // Each takes some requests that the other does not, and both take these.
+    let to_a = "[[route]]\nname = \"a\"\npath = \"/x\"\nservice = \"a\"\n";
+    let to_b = "[[route]]\nname = \"b\"\nmethods = [\"GET\"]\nservice = \"b\"\n";
+    write(&it.file, &format!("{registry}{to_b}{to_a}"));
+    it.arrives_at(1).await;
+    write(&it.file, &format!("{registry}{to_a}{to_b}"));
+    it.arrives_at(0).await;
+    it.program.logs("in the order of its sections only").await;
+}

@@ -1,5 +1,6 @@
 //! A client on one connection: well-behaved HTTP, or raw bytes.
 
+use std::io;
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -17,10 +18,15 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).await.unwrap();
+        Self::try_connect(address).await.unwrap()
+    }
+
+    /// Connects, where that may fail.
+    pub(crate) async fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address).await?;
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection.with_upgrades());
-        Self { sender }
+        Ok(Self { sender })
     }
 
     /// Sends a request and reads the whole answer.

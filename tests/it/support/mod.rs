@@ -8,6 +8,7 @@ pub(crate) mod dns;
 pub(crate) mod etcd;
 pub(crate) mod expiry;
 pub(crate) mod fickle;
+pub(crate) mod files;
 pub(crate) mod frames;
 pub(crate) mod gate;
 pub(crate) mod light;

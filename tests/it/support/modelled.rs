@@ -1,6 +1,6 @@
 //! Modelled providers: each answers when and how its model says, so that a test can make one slow.
 
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -12,6 +12,7 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use rand::RngExt as _;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -23,6 +24,15 @@ pub(crate) struct Modelled {
     _tasks: JoinSet<()>,
 }
 
+/// How every other request goes wrong at a provider that flaps.
+#[derive(Clone, Copy)]
+pub(crate) enum Flaps {
+    /// It is answered with 503.
+    Answers,
+    /// Its connection is closed in place of an answer.
+    Closes,
+}
+
 /// How it answers.
 #[derive(Default)]
 struct Model {
@@ -31,6 +41,7 @@ struct Model {
     /// How long one answer in so many takes in its place, by chance; 0: none does.
     tail_micros: AtomicU64,
     tail_one_in: AtomicUsize,
+    flaps: Mutex<Option<Flaps>>,
     requests: AtomicUsize,
 }
 
@@ -73,6 +84,11 @@ impl Modelled {
         self.model.tail_one_in.store(one_in, Ordering::Relaxed);
     }
 
+    /// From the next request on every other one goes wrong.
+    pub(crate) fn flaps(&self, how: Flaps) {
+        *self.model.flaps.lock() = Some(how);
+    }
+
     /// Requests that came.
     pub(crate) fn requests(&self) -> usize {
         self.model.requests.load(Ordering::Relaxed)
@@ -87,14 +103,19 @@ async fn serve(listener: TcpListener, model: Arc<Model>) {
         let service = service_fn(move |_| {
             let model = Arc::clone(&model);
             async move {
-                model.requests.fetch_add(1, Ordering::Relaxed);
+                let number = model.requests.fetch_add(1, Ordering::Relaxed);
+                let wrong = (*model.flaps.lock()).filter(|_| number.is_multiple_of(2));
                 // By chance: providers that lag in step would all be slow at the same moment under round robin.
                 let one_in = model.tail_one_in.load(Ordering::Relaxed);
                 let lags = one_in > 0 && rand::rng().random_range(0..one_in) == 0;
                 let micros = if lags { &model.tail_micros } else { &model.micros };
                 tokio::time::sleep(Duration::from_micros(micros.load(Ordering::Relaxed))).await;
-                let response = Response::new(Full::new(Bytes::from_static(b"ok")));
-                Ok::<_, Infallible>(response)
+                let response = Response::builder().status(match wrong {
+                    None => 200,
+                    Some(Flaps::Answers) => 503,
+                    Some(Flaps::Closes) => return Err(io::Error::other("it flaps")),
+                });
+                Ok(response.body(Full::new(Bytes::from_static(b"ok"))).unwrap())
             }
         });
         open.spawn(async move {

@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use parking_lot::Mutex;
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use serde_json::Value;
 use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
@@ -106,6 +107,14 @@ impl Program {
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().expect("a process that was not waited for").to_string();
         assert!(Now::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Lets it have so many files open from now on, or with `None` as many as this process may.
+    pub(crate) fn may_open(&self, files: Option<u64>) {
+        let id = self.child.id().expect("a process that was not waited for");
+        let limit = Rlimit { current: files, ..getrlimit(Resource::Nofile) };
+        let current = limit.current.or(limit.maximum);
+        prlimit(Pid::from_raw(id.cast_signed()), Resource::Nofile, Rlimit { current, ..limit }).unwrap();
     }
 
     /// The lines logged so far that contain this.

@@ -1,10 +1,12 @@
 //! Providers: an echo that tells what it was asked, and raw ones that a test scripts.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
+use futures_util::future::select_all;
 use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -16,6 +18,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 use wayside::provider::Address;
+
+use super::client::Raw;
 
 /// A provider that answers each request with what it was asked, as JSON.
 pub(crate) struct Echo {
@@ -172,6 +176,23 @@ impl Script {
 
     pub(crate) fn address(&self) -> Address {
         self.listener.local_addr().unwrap().into()
+    }
+
+    /// The head of the next request, be it on one of these connections or on a new one, which is then among them; and the
+    /// place of the connection.
+    pub(crate) async fn hear_head(&self, known: &mut Vec<Raw>) -> (String, usize) {
+        loop {
+            let mut heard = Box::pin(async {
+                let all = known.iter_mut().map(|connection| Box::pin(connection.hear_head()));
+                if all.len() == 0 { pending().await } else { select_all(all).await }
+            });
+            let fresh = tokio::select! {
+                (head, at, _) = &mut heard => return (head, at),
+                stream = self.accept() => Raw::from(stream),
+            };
+            drop(heard);
+            known.push(fresh);
+        }
     }
 
     pub(crate) async fn accept(&self) -> TcpStream {

@@ -1,6 +1,7 @@
 //! Steady load: requests that come at a fixed rate, whether or not those before them were answered, as from many callers.
 
 use std::fmt;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::MissedTickBehavior;
 
 use super::client::Client;
+use super::files;
 
 /// Asks a service at a fixed rate. Connections are taken from a stock that grows as it must.
 pub(crate) struct Steady {
@@ -30,7 +32,11 @@ pub(crate) struct Figures {
 
 impl Steady {
     /// Asks for so long; `at` is called with the time that has passed before each batch of requests.
+    ///
+    /// # Panics
+    /// When the test itself cannot ask, which says nothing of the proxy.
     pub(crate) async fn run(&self, lasting: Duration, mut at: impl FnMut(Duration)) -> Figures {
+        files::as_many_as_may_be();
         let stock = Arc::<Mutex<Vec<Client>>>::default();
         let mut asked = 0;
         let mut requests = JoinSet::new();
@@ -46,7 +52,9 @@ impl Steady {
             }
             asked = due;
         }
-        let answers = requests.join_all().await;
+        let answers: io::Result<Vec<_>> = requests.join_all().await.into_iter().collect();
+        let answers = answers
+            .unwrap_or_else(|error| panic!("this test has no connection to ask on, see ulimit -n: {error}"));
         let mut times: Vec<Duration> = answers.iter().copied().flatten().collect();
         times.sort_unstable();
         Figures { failed: answers.len() - times.len(), times }
@@ -81,14 +89,21 @@ impl fmt::Display for Figures {
 }
 
 /// How long one request took, if it was answered with 200.
-async fn ask(proxy: SocketAddr, service: &str, stock: Arc<Mutex<Vec<Client>>>) -> Option<Duration> {
+///
+/// # Errors
+/// When there is no connection to ask on.
+async fn ask(
+    proxy: SocketAddr,
+    service: &str,
+    stock: Arc<Mutex<Vec<Client>>>,
+) -> io::Result<Option<Duration>> {
     let begun = Instant::now();
     let kept = stock.lock().pop();
     let mut client = match kept {
         Some(client) => client,
-        None => Client::connect(proxy).await,
+        None => Client::try_connect(proxy).await?,
     };
-    let response = client.try_get(service, "/").await.ok()?;
+    let Ok(response) = client.try_get(service, "/").await else { return Ok(None) };
     stock.lock().push(client);
-    (response.status() == http::StatusCode::OK).then(|| begun.elapsed())
+    Ok((response.status() == http::StatusCode::OK).then(|| begun.elapsed()))
 }

@@ -87,3 +87,20 @@ async fn large_bodies_and_copies_are_not_copied() {
     mirrored(&proxy, Mirrored::Answered, 1).await;
     assert_eq!((a.requests(), b.requests()), (4, 1));
 }
+
+#[tokio::test]
+async fn copies_are_tried_elsewhere_and_requests_that_are_have_one_copy() {
+    let (a, b) = (Echo::start().await, Echo::start().await);
+    // A port that nobody listens at comes first, so that each worker meets it.
+    let gone = || "\"127.0.0.1:1\"".to_owned();
+    let text = registry(&[("a", &[gone(), provider(&a, "")]), ("b", &[gone(), provider(&b, "")])])
+        + "[[service]]\nname = \"a\"\nmirror = { service = \"b\" }\n";
+    let (proxy, mut client) = proxied(&text).await;
+    for _ in 0..10 {
+        assert_eq!(post(&mut client, 100).await, 200);
+    }
+    mirrored(&proxy, Mirrored::Answered, 10).await;
+    assert_eq!((a.requests(), b.requests()), (10, 10), "none is lost, and none is doubled");
+    let tried = proxy.metrics.proxy.retries_total.get();
+    assert!(tried >= 2, "a request and a copy were tried again, not {tried}");
+}

@@ -1,9 +1,13 @@
 //! Sticky sessions: a cookie holds the provider, which nobody but the client sees, and is written anew when that is gone.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::Response;
+use wayside::telemetry::metrics::HedgeResult;
 
 use super::{ask, port, provider, proxied, registry};
+use crate::support::modelled::Modelled;
 use crate::support::provider::{Echo, told, told_header};
 
 const STICKY: &str = "[[service]]\nname = \"a\"\nsticky = { cookie = \"w\", ttl = \"1h\" }\n";
@@ -72,4 +76,31 @@ async fn a_session_stays_in_its_part_of_a_split() {
             assert_eq!((port(&again), set(&again)), (port(&first), None));
         }
     }
+}
+
+#[tokio::test]
+async fn a_session_waits_for_its_provider_and_others_have_a_second_one_asked() {
+    let providers = Modelled::several(2, Duration::ZERO).await;
+    let text = format!(
+        "[registry]\nurl = \"{}\"\n[[service]]\nname = \"a\"\nhedge = \"20ms\"\nsticky = {{ cookie = \"w\" }}\n",
+        Modelled::url("a", &providers)
+    );
+    let (proxy, mut client) = proxied(&text).await;
+    let session = kept(set(&ask(&mut client, &[]).await).unwrap());
+    for provider in &providers {
+        provider.takes(Duration::from_millis(100));
+    }
+    let before = providers.iter().map(Modelled::requests).sum::<usize>();
+    for _ in 0..5 {
+        let again = ask(&mut client, &[("cookie", &session)]).await;
+        assert_eq!((again.status().as_u16(), set(&again)), (200, None));
+    }
+    let hedges = &proxy.metrics.proxy.hedges_total;
+    let asked =
+        || [HedgeResult::Won, HedgeResult::Lost].map(|result| hedges.of(result).get()).iter().sum::<u64>();
+    assert_eq!(asked(), 0);
+    assert_eq!(providers.iter().map(Modelled::requests).sum::<usize>(), before + 5);
+    let fresh = ask(&mut client, &[]).await;
+    assert!(fresh.status() == 200 && set(&fresh).is_some());
+    assert_eq!(asked(), 1);
 }

@@ -55,22 +55,7 @@ async fn who_waits_is_called_in_turn_whichever_worker_has_the_room() {
     first.hear_until("ok").await;
     let mut known = vec![serving];
     for (number, client) in line.iter_mut().enumerate() {
-        // It comes on a connection that is kept, or on a new one of the other worker's.
-        let mut heard = None;
-        while heard.is_none() {
-            let mut asked = Box::pin(async {
-                let all = known.iter_mut().map(|connection| Box::pin(connection.hear_head()));
-                futures_util::future::select_all(all).await
-            });
-            let mut fresh = None;
-            tokio::select! {
-                (head, at, _) = &mut asked => heard = Some((head, at)),
-                stream = provider.accept() => fresh = Some(Raw::from(stream)),
-            }
-            drop(asked);
-            known.extend(fresh);
-        }
-        let (head, at) = heard.unwrap();
+        let (head, at) = provider.hear_head(&mut known).await;
         assert!(head.starts_with(&format!("GET /{number} ")), "the first to come is served first: {head}");
         known[at].say(OK).await;
         client.hear_until("ok").await;
