@@ -54,19 +54,34 @@ impl TwoChoices {
         if turn >= TURNS_MAX {
             return self.alias.draw(ask.rng);
         }
-        let (mut first, mut second) = self.alias.draw_two(ask.rng);
-        if self.is_no_choice(first, second) {
-            (first, second) = self.redraw(ask, turn, (first, second));
-        }
+        let (first, second) = self.alias.draw_two(ask.rng);
         let (one, other) = (&*self.slots[first].memory, &*self.slots[second].memory);
-        let costs =
-            |index: usize, memory: &Memory| cost(memory, memory.in_flight() as f32 * self.slots[index].scale);
-        let first_is_better = if one.is_available() && other.is_available() && ask.tried.is_empty() {
-            costs(first, one) <= costs(second, other)
-        } else {
-            prefers(ask, turn, one, other).unwrap_or_else(|| costs(first, one) <= costs(second, other))
-        };
+        if one.is_available() & other.is_available() & ask.tried.is_empty() {
+            return if self.costs(first, &cost) <= self.costs(second, &cost) { first } else { second };
+        }
+        self.choose_around(ask, turn, (first, second), &cost)
+    }
+
+    /// The better of two, or of others that are drawn in their place, where one of them is out or was tried.
+    #[cold]
+    fn choose_around(
+        &self,
+        ask: &mut Ask<'_>,
+        turn: usize,
+        drawn: (usize, usize),
+        cost: &impl Fn(&Memory, f32) -> f32,
+    ) -> usize {
+        let (first, second) = self.redraw(ask, turn, drawn);
+        let (one, other) = (&self.slots[first].memory, &self.slots[second].memory);
+        let first_is_better = prefers(ask, turn, one, other)
+            .unwrap_or_else(|| self.costs(first, cost) <= self.costs(second, cost));
         if first_is_better { first } else { second }
+    }
+
+    /// What an endpoint costs.
+    fn costs(&self, index: usize, cost: &impl Fn(&Memory, f32) -> f32) -> f32 {
+        let Slot { memory, scale } = &self.slots[index];
+        cost(memory, memory.in_flight() as f32 * scale)
     }
 
     /// Whether only one of two is there to be chosen.
@@ -75,7 +90,6 @@ impl TwoChoices {
     }
 
     /// Two of which both can be chosen, if they come soon; unless one of these is to be tried again.
-    #[cold]
     fn redraw(&self, ask: &mut Ask<'_>, turn: usize, mut drawn: (usize, usize)) -> (usize, usize) {
         for _ in 0..REDRAWS_MAX {
             let (one, other) = (&*self.slots[drawn.0].memory, &*self.slots[drawn.1].memory);
@@ -101,7 +115,6 @@ fn on_trial(ask: &Ask<'_>, turn: usize, one: &Memory, other: &Memory) -> Option<
 }
 
 /// Whether the first of two is to be preferred whatever it costs, or the second; `None` when the cost decides.
-#[cold]
 fn prefers(ask: &Ask<'_>, turn: usize, one: &Memory, other: &Memory) -> Option<bool> {
     if let Some(is_first) = on_trial(ask, turn, one, other) {
         return Some(is_first);

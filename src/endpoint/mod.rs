@@ -208,7 +208,8 @@ impl Memory {
 
     /// Whether any attempt may be made there, as far as is known.
     pub fn is_available(&self) -> bool {
-        self.reach.is_available() && !self.ejection.is_out() && self.checked.is_well()
+        // Not one after the other: it is on the path of every pick, and hardly ever false.
+        self.reach.is_available() & !self.ejection.is_out() & self.checked.is_well()
     }
 
     /// Whether it is out because attempts failed.

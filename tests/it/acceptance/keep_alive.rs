@@ -61,7 +61,7 @@ async fn few_posts_fail_on_a_connection_that_is_being_closed() {
     // The busier the machine, the longer the moment between look and write.
     let failed = asked.failed.len() as u64;
     assert!(
-        failed * either(8, 16) <= met,
+        failed * 8 <= met,
         "{failed} of {met} that met the end of a connection failed: {asked}"
     );
 }
