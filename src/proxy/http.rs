@@ -15,7 +15,7 @@ use tokio::io::AsyncWriteExt as _;
 
 use super::Settings;
 use super::client::{Client, ClientStream, Order};
-use super::layer::Answer;
+use super::layer::middleware::Answer;
 use super::layer::observe::Arrived;
 use super::stack::Stack;
 use super::worker::Worker;
@@ -42,7 +42,7 @@ struct Entrance<S> {
 impl<S: Stack> hyper::service::Service<Request<Incoming>> for Entrance<S> {
     type Response = Response<Body>;
     type Error = Infallible;
-    type Future = Answer<Response<Body>, Infallible>;
+    type Future = Answer<Infallible>;
 
     fn call(&self, message: Request<Incoming>) -> Self::Future {
         self.stack.clone().call(Arrived { message, client: Rc::clone(&self.client) })

@@ -3,50 +3,28 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use http::Response;
-use tower::{Service, ServiceBuilder};
+use tower::ServiceBuilder;
 
-use super::layer::Answer;
-use super::layer::admit::AdmitLayer;
-use super::layer::deadline::DeadlineLayer;
-use super::layer::fault::FaultLayer;
+use super::layer::admit::Admit;
+use super::layer::deadline::Deadline;
+use super::layer::fault::Fault;
 use super::layer::forward::Forward;
-use super::layer::mirror::MirrorLayer;
-use super::layer::observe::{Arrived, ObserveLayer};
-use super::layer::rate::RateLayer;
-use super::layer::report::ReportLayer;
-use super::layer::rescue::RescueLayer;
-use super::layer::retry::RetryLayer;
-use super::layer::route::RouteLayer;
-use super::layer::select::SelectLayer;
-use super::layer::sticky::StickyLayer;
+use super::layer::middleware::{Serve, Wrap};
+use super::layer::mirror::Mirror;
+use super::layer::observe::{Arrived, Observe};
+use super::layer::rate::Rate;
+use super::layer::report::Report;
+use super::layer::rescue::Rescue;
+use super::layer::retry::Retry;
+use super::layer::route::Route;
+use super::layer::select::Select;
+use super::layer::sticky::Sticky;
 use super::worker::Worker;
-use crate::body::Body;
 
 /// What the stack is to its callers: it answers everything that arrives.
-pub trait Stack:
-    Service<
-        Arrived,
-        Response = Response<Body>,
-        Error = Infallible,
-        Future = Answer<Response<Body>, Infallible>,
-    > + Clone
-    + Unpin
-    + 'static
-{
-}
+pub trait Stack: Serve<Arrived, Infallible> + Unpin {}
 
-impl<S> Stack for S where
-    S: Service<
-            Arrived,
-            Response = Response<Body>,
-            Error = Infallible,
-            Future = Answer<Response<Body>, Infallible>,
-        > + Clone
-        + Unpin
-        + 'static
-{
-}
+impl<S: Serve<Arrived, Infallible> + Unpin> Stack for S {}
 
 /// Builds the stack of a worker.
 ///
@@ -57,31 +35,31 @@ pub fn stack(worker: &Rc<Worker>) -> impl Stack {
     // What it takes to have one answered, be it a request or its copy.
     let attempts = ServiceBuilder::new()
         // Around the choice, so that a second attempt chooses again.
-        .layer(RetryLayer { worker: worker() })
+        .layer(Wrap(Retry { worker: worker() }))
         // The choice, made at the last moment, from the latest snapshot.
-        .layer(SelectLayer { worker: worker() })
+        .layer(Wrap(Select { worker: worker() }))
         // Around the attempt alone, so that its outcome is told to the endpoint that had it.
-        .layer(ReportLayer { worker: worker() })
+        .layer(Wrap(Report { worker: worker() }))
         // Innermost: the bytes.
         .service(Forward { worker: worker() });
     ServiceBuilder::new()
         // Outermost: what is not seen here was never there.
-        .layer(ObserveLayer { worker: worker() })
+        .layer(Wrap(Observe { worker: worker() }))
         // Around everything that can fail, within what must see the answer the client gets.
-        .layer(RescueLayer { worker: worker() })
+        .layer(Wrap(Rescue { worker: worker() }))
         // First of all the question where to: every limit below belongs to the answer.
-        .layer(RouteLayer { worker: worker() })
+        .layer(Wrap(Route { worker: worker() }))
         // Before there is room for it: what may not pass need not wait either.
-        .layer(RateLayer { worker: worker() })
+        .layer(Wrap(Rate { worker: worker() }))
         // Around all attempts: the caller's patience does not begin anew with each, nor once there is room.
-        .layer(DeadlineLayer)
+        .layer(Wrap(Deadline))
         // Before any attempt; after routing, so that the refusal is counted for its service.
-        .layer(AdmitLayer { worker: worker() })
+        .layer(Wrap(Admit { worker: worker() }))
         // Within the deadline, as if the provider were slow; around all that is done for those that pass.
-        .layer(FaultLayer { worker: worker() })
+        .layer(Wrap(Fault { worker: worker() }))
         // Around all attempts: what counts is who answered in the end.
-        .layer(StickyLayer { worker: worker() })
+        .layer(Wrap(Sticky { worker: worker() }))
         // Once for a request, however often it is tried; the last that sees it whole.
-        .layer(MirrorLayer::new(worker(), attempts.clone()))
+        .layer(Wrap(Mirror::new(worker(), attempts.clone())))
         .service(attempts)
 }

@@ -1,14 +1,10 @@
 //! Admit: lets no request more be in flight than may be; the next ones wait in line a while, or are refused at once.
 
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use http::Response;
 use tokio::time::{Instant, timeout_at};
-use tower::{Layer, Service};
 
-use super::{Answer, always_ready};
-use crate::body::Body;
+use super::middleware::{Answer, Middleware, Serve, refused};
 use crate::proxy::admission::{Entry, Ticket};
 use crate::proxy::error::ProxyError;
 use crate::proxy::request::Routed;
@@ -16,53 +12,26 @@ use crate::proxy::worker::Worker;
 
 /// Bounds the requests in flight.
 #[derive(Clone, Debug)]
-pub struct AdmitLayer {
+pub struct Admit {
     /// Whose requests are counted, together with its siblings'.
     pub worker: Rc<Worker>,
 }
 
-impl<S> Layer<S> for AdmitLayer {
-    type Service = Admit<S>;
-
-    fn layer(&self, inner: S) -> Admit<S> {
-        Admit { inner, worker: Rc::clone(&self.worker) }
-    }
-}
-
-/// See [`AdmitLayer`].
-#[derive(Clone, Debug)]
-pub struct Admit<S> {
-    inner: S,
-    worker: Rc<Worker>,
-}
-
-impl<S> Service<Routed> for Admit<S>
-where
-    S: Service<
-            Routed,
-            Response = Response<Body>,
-            Error = ProxyError,
-            Future = Answer<Response<Body>, ProxyError>,
-        > + Clone
-        + 'static,
-{
-    type Response = Response<Body>;
+impl Middleware for Admit {
+    type Request = Routed;
     type Error = ProxyError;
-    type Future = Answer<Response<Body>, ProxyError>;
+    type InnerRequest = Routed;
+    type InnerError = ProxyError;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, routed: Routed) -> Self::Future {
+    fn call(&self, routed: Routed, inner: &mut impl Serve<Routed, ProxyError>) -> Answer<ProxyError> {
         match self.worker.shared.admission.enter() {
-            Entry::Free => self.inner.call(routed),
+            Entry::Free => inner.call(routed),
             Entry::Full => {
                 let limit = self.worker.shared.settings.requests_max;
-                Box::pin(std::future::ready(Err(ProxyError::Overloaded { limit })))
+                refused(ProxyError::Overloaded { limit })
             }
             Entry::Wait(ticket) => {
-                let (mut inner, worker) = (self.inner.clone(), Rc::clone(&self.worker));
+                let (mut inner, worker) = (inner.clone(), Rc::clone(&self.worker));
                 Box::pin(async move {
                     wait(ticket, &worker).await?;
                     inner.call(routed).await
@@ -87,15 +56,18 @@ async fn wait(ticket: Ticket, worker: &Worker) -> Result<(), ProxyError> {
 
 #[cfg(test)]
 mod tests {
+    use tower::{Layer as _, Service as _};
+
     use super::*;
     use crate::proxy::Settings;
     use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::proxy::layer::middleware::Wrap;
 
     #[tokio::test]
     async fn one_too_many_goes_no_further_and_room_is_made_by_the_end_of_another() {
         let bed = Bed::with(Settings { requests_max: 2, ..Settings::default() });
         let inner = Played::new();
-        let mut admit = AdmitLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        let mut admit = Wrap(Admit { worker: Rc::clone(&bed.worker) }).layer(inner.clone());
         let (first, second) = (bed.get(), bed.get());
         let third = admit.call(bed.get()).await.unwrap_err();
         assert!(matches!(third, ProxyError::Overloaded { limit: 2 }), "{third}");
@@ -111,7 +83,7 @@ mod tests {
         let patience = settings.queue_timeout;
         let bed = Bed::with(settings);
         let inner = Played::new();
-        let mut admit = AdmitLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        let mut admit = Wrap(Admit { worker: Rc::clone(&bed.worker) }).layer(inner.clone());
         let first = bed.get();
         let (second, third) = (admit.call(bed.get()), admit.call(bed.get()));
         let fourth = admit.call(bed.get()).await.unwrap_err();
@@ -132,7 +104,7 @@ mod tests {
     async fn a_client_that_goes_away_leaves_the_line() {
         let bed = Bed::with(Settings { requests_max: 1, queue_max: 2, ..Settings::default() });
         let inner = Played::new();
-        let mut admit = AdmitLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        let mut admit = Wrap(Admit { worker: Rc::clone(&bed.worker) }).layer(inner.clone());
         let first = bed.get();
         let (second, third) = (admit.call(bed.get()), admit.call(bed.get()));
         drop(second);

@@ -4,13 +4,14 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, sleep_until};
 
-use super::*;
+use super::middleware::Answer;
 use crate::balance::{Policy, rng};
 use crate::body::Body;
 use crate::catalog::{self, Catalog, Claim, Members, Snapshot};
@@ -140,7 +141,7 @@ pub(super) struct Played<R, E> {
 }
 
 /// One answer, made of the request.
-type Play<R, E> = Box<dyn FnOnce(R) -> Answer<http::Response<Body>, E>>;
+type Play<R, E> = Box<dyn FnOnce(R) -> Answer<E>>;
 
 impl<R, E> Clone for Played<R, E> {
     fn clone(&self) -> Self {
@@ -191,10 +192,10 @@ impl<R: 'static, E: 'static> Played<R, E> {
 impl<R: 'static, E: 'static> tower::Service<R> for Played<R, E> {
     type Response = http::Response<Body>;
     type Error = E;
-    type Future = Answer<http::Response<Body>, E>;
+    type Future = Answer<E>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), E>> {
-        always_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), E>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: R) -> Self::Future {

@@ -1,15 +1,11 @@
 //! Deadline: how long a request may take in all, until the head of its answer.
 
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::Response;
 use tokio::time::Instant;
-use tower::{Layer, Service};
 
-use super::{Answer, always_ready};
-use crate::body::Body;
+use super::middleware::{Answer, Middleware, Serve, refused};
 use crate::proxy::error::ProxyError;
 use crate::proxy::request::{Exchange, Routed};
 use crate::proxy::time_left;
@@ -19,43 +15,18 @@ const FAR: Duration = Duration::from_hours(24 * 365);
 
 /// Bounds the time until the head of an answer.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct DeadlineLayer;
+pub struct Deadline;
 
-impl<S> Layer<S> for DeadlineLayer {
-    type Service = Deadline<S>;
-
-    fn layer(&self, inner: S) -> Deadline<S> {
-        Deadline { inner }
-    }
-}
-
-/// See [`DeadlineLayer`].
-#[derive(Clone, Debug)]
-pub struct Deadline<S> {
-    inner: S,
-}
-
-impl<S> Service<Routed> for Deadline<S>
-where
-    S: Service<
-            Routed,
-            Response = Response<Body>,
-            Error = ProxyError,
-            Future = Answer<Response<Body>, ProxyError>,
-        >,
-{
-    type Response = Response<Body>;
+impl Middleware for Deadline {
+    type Request = Routed;
     type Error = ProxyError;
-    type Future = Answer<Response<Body>, ProxyError>;
+    type InnerRequest = Routed;
+    type InnerError = ProxyError;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, mut routed: Routed) -> Self::Future {
+    fn call(&self, mut routed: Routed, inner: &mut impl Serve<Routed, ProxyError>) -> Answer<ProxyError> {
         if routed.exchange == Exchange::MicroStream {
             // A stream lasts as long as both ends like; the caller's Timeout is about its first answer, and the caller's to keep.
-            return self.inner.call(routed);
+            return inner.call(routed);
         }
         let asked = time_left::asked(routed.message.headers(), routed.traits);
         let limit = asked.unwrap_or(routed.rules.limits.request_timeout);
@@ -63,14 +34,14 @@ where
         // What lies too far ahead to be told as a time is as good as none.
         let deadline = begun.checked_add(limit).unwrap_or_else(|| begun + FAR);
         if deadline <= Instant::now() {
-            return Box::pin(std::future::ready(Err(ProxyError::Deadline { limit })));
+            return refused(ProxyError::Deadline { limit });
         }
         routed.deadline = Some(deadline);
         let mut timer = routed.client.timer(deadline);
         let client = Rc::clone(&routed.client);
         let record = Rc::clone(&routed.record);
         let awaited = client.await_answer();
-        let mut answer = self.inner.call(routed);
+        let mut answer = inner.call(routed);
         Box::pin(async move {
             let result = tokio::select! {
                 biased;
@@ -91,14 +62,17 @@ where
 mod tests {
     use tokio::time::timeout;
 
+    use tower::{Layer as _, Service as _};
+
     use super::*;
     use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::proxy::layer::middleware::Wrap;
 
     #[tokio::test(start_paused = true)]
     async fn an_answer_in_time_passes_and_a_late_one_is_given_up() {
         let bed = Bed::new();
         let inner = Played::new();
-        let mut deadline = DeadlineLayer.layer(inner.clone());
+        let mut deadline = Wrap(Deadline).layer(inner.clone());
         inner.then(|_| Ok(answer(200)));
         assert_eq!(deadline.call(bed.get()).await.unwrap().status(), 200);
         for _ in 0..2 {
@@ -124,7 +98,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         inner.then_never();
         let begun = Instant::now();
-        DeadlineLayer.layer(inner).call(routed).await.unwrap_err();
+        Wrap(Deadline).layer(inner).call(routed).await.unwrap_err();
         assert_eq!(begun.elapsed().as_secs(), 5);
     }
 
@@ -136,7 +110,7 @@ mod tests {
             inner.then_never();
             let request = http::Request::get("/").header("micro-service", "svc").header("timeout", timeout);
             let begun = Instant::now();
-            DeadlineLayer.layer(inner).call(bed.routed(request)).await.unwrap_err();
+            Wrap(Deadline).layer(inner).call(bed.routed(request)).await.unwrap_err();
             assert_eq!(begun.elapsed().as_secs(), seconds);
         }
     }
@@ -149,7 +123,7 @@ mod tests {
             let request = http::Request::get("/").header("micro-service", "svc").header("timeout", timeout);
             let routed = bed.routed(request);
             tokio::time::advance(Duration::from_secs(5)).await;
-            let error = DeadlineLayer.layer(inner.clone()).call(routed).await.unwrap_err();
+            let error = Wrap(Deadline).layer(inner.clone()).call(routed).await.unwrap_err();
             assert_eq!(error.reason(), "deadline", "the inner service is not called");
         }
     }
@@ -160,7 +134,7 @@ mod tests {
         let inner = Played::new();
         inner.then_never();
         let routed = Routed { exchange: Exchange::MicroStream, ..bed.get() };
-        timeout(Duration::from_hours(1), DeadlineLayer.layer(inner).call(routed)).await.unwrap_err();
+        timeout(Duration::from_hours(1), Wrap(Deadline).layer(inner).call(routed)).await.unwrap_err();
     }
 
     #[tokio::test(start_paused = true)]
@@ -169,7 +143,7 @@ mod tests {
         bed.limits.request_timeout = Duration::from_hours(1);
         let inner = Played::new();
         inner.then_never();
-        let call = DeadlineLayer.layer(inner).call(bed.get());
+        let call = Wrap(Deadline).layer(inner).call(bed.get());
         let settings = &bed.worker.shared.settings;
         tokio::time::advance(settings.stream_idle_timeout * 2).await;
         bed.worker.tick.advance();

@@ -2,13 +2,8 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use http::Response;
-use tower::{Layer, Service};
-
-use super::{Answer, always_ready};
-use crate::body::Body;
+use super::middleware::{Answer, Middleware, Serve};
 use crate::proxy::error::ProxyError;
 use crate::proxy::request::Routed;
 use crate::proxy::worker::Worker;
@@ -20,48 +15,21 @@ const ABORT: &str = "abort";
 
 /// Disturbs requests on purpose.
 #[derive(Clone, Debug)]
-pub struct FaultLayer {
+pub struct Fault {
     /// Whose luck.
     pub worker: Rc<Worker>,
 }
 
-impl<S> Layer<S> for FaultLayer {
-    type Service = Disturb<S>;
-
-    fn layer(&self, inner: S) -> Disturb<S> {
-        Disturb { inner, worker: Rc::clone(&self.worker) }
-    }
-}
-
-/// See [`FaultLayer`].
-#[derive(Clone, Debug)]
-pub struct Disturb<S> {
-    inner: S,
-    worker: Rc<Worker>,
-}
-
-impl<S> Service<Routed> for Disturb<S>
-where
-    S: Service<
-            Routed,
-            Response = Response<Body>,
-            Error = ProxyError,
-            Future = Answer<Response<Body>, ProxyError>,
-        > + Clone
-        + 'static,
-{
-    type Response = Response<Body>;
+impl Middleware for Fault {
+    type Request = Routed;
     type Error = ProxyError;
-    type Future = Answer<Response<Body>, ProxyError>;
+    type InnerRequest = Routed;
+    type InnerError = ProxyError;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, routed: Routed) -> Self::Future {
+    fn call(&self, routed: Routed, inner: &mut impl Serve<Routed, ProxyError>) -> Answer<ProxyError> {
         let concerned = |fault: &&Arc<crate::route::Fault>| fault.concerns(routed.message.headers());
         let Some(fault) = routed.rules.fault.as_ref().filter(concerned) else {
-            return self.inner.call(routed);
+            return inner.call(routed);
         };
         let (delay, abort) = (fault.delay(self.worker.luck()), fault.abort(self.worker.luck()));
         for (fault, strikes) in [(DELAY, delay.is_some()), (ABORT, abort.is_some())] {
@@ -70,7 +38,7 @@ where
                 self.worker.shared.metrics.traffic.fault(fault).inc();
             }
         }
-        let mut inner = self.inner.clone();
+        let mut inner = inner.clone();
         Box::pin(async move {
             if let Some(delay) = delay {
                 tokio::time::sleep(delay).await;
@@ -90,14 +58,17 @@ mod tests {
     use http::{HeaderName, StatusCode};
     use tokio::time::Instant;
 
+    use tower::{Layer as _, Service as _};
+
     use super::*;
     use crate::proxy::layer::bed::{Bed, Played, answer};
-    use crate::proxy::layer::deadline::DeadlineLayer;
-    use crate::route::{Fault, HeaderPattern, Share};
+    use crate::proxy::layer::deadline::Deadline;
+    use crate::proxy::layer::middleware::Wrap;
+    use crate::route::{self, HeaderPattern, Share};
 
     fn bed(delay: Option<Duration>, abort: Option<u16>) -> Bed {
         let mut bed = Bed::new();
-        bed.rules.fault = Some(Arc::new(Fault {
+        bed.rules.fault = Some(Arc::new(route::Fault {
             delay: delay.map(|delay| (delay, Share::ALL)),
             abort: abort.map(|status| (StatusCode::from_u16(status).unwrap(), Share::ALL)),
             headers: vec![HeaderPattern { name: HeaderName::from_static("x-game-day"), value: None }],
@@ -113,7 +84,7 @@ mod tests {
     async fn a_delay_holds_up_and_an_abort_answers_those_it_concerns() {
         let bed = bed(Some(Duration::from_secs(2)), Some(418));
         let inner = Played::new();
-        let mut layer = FaultLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        let mut layer = Wrap(Fault { worker: Rc::clone(&bed.worker) }).layer(inner.clone());
         let begun = Instant::now();
         inner.then(|_| Ok(answer(200)));
         layer.call(bed.get()).await.unwrap();
@@ -131,8 +102,8 @@ mod tests {
     async fn a_delay_counts_against_the_deadline() {
         let mut bed = bed(Some(Duration::from_secs(2)), None);
         bed.limits.request_timeout = Duration::from_secs(1);
-        let layer = FaultLayer { worker: Rc::clone(&bed.worker) }.layer(Played::new());
-        let error = DeadlineLayer.layer(layer).call(struck(&bed)).await.unwrap_err();
+        let layer = Wrap(Fault { worker: Rc::clone(&bed.worker) }).layer(Played::new());
+        let error = Wrap(Deadline).layer(layer).call(struck(&bed)).await.unwrap_err();
         assert_eq!(error.reason(), "deadline");
     }
 }

@@ -11,7 +11,7 @@ use http_body::Body as _;
 use tokio::time::Instant;
 use tower::Service;
 
-use super::{Answer, always_ready};
+use super::middleware::Answer;
 use crate::body::Body;
 use crate::provider::{Protocol, Provider};
 use crate::proxy::error::ProxyError;
@@ -32,10 +32,10 @@ pub struct Forward {
 impl Service<Attempt> for Forward {
     type Response = Response<Body>;
     type Error = Failure<Returned>;
-    type Future = Answer<Response<Body>, Failure<Returned>>;
+    type Future = Answer<Failure<Returned>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<Returned>>> {
-        always_ready(cx)
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Failure<Returned>>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, mut attempt: Attempt) -> Self::Future {

@@ -33,9 +33,9 @@ impl Line {
     ///
     /// # Errors
     /// When none had room in time, or there is none any more.
-    pub(super) async fn wait<S>(
+    pub(super) async fn wait(
         &self,
-        select: &Select<S>,
+        select: &Select,
         routed: &Routed,
     ) -> Result<(Picked, Instant), ProxyError> {
         let metrics = &select.worker.shared.metrics.proxy;
@@ -100,16 +100,14 @@ mod tests {
     use tower::{Layer as _, Service as _};
 
     use super::*;
-    use crate::body::Body;
     use crate::endpoint::{Care, Endpoint, Queue};
-    use crate::proxy::layer::Answer;
     use crate::proxy::layer::bed::{Bed, Played, answer};
-    use crate::proxy::layer::select::SelectLayer;
+    use crate::proxy::layer::middleware::{Answer, Wrap};
     use crate::proxy::request::{Attempt, Failure, Returned};
 
     const TIMEOUT: Duration = Duration::from_secs(1);
 
-    type Sent = Answer<http::Response<Body>, Failure<Returned>>;
+    type Sent = Answer<Failure<Returned>>;
 
     /// A bed with one endpoint of room for one attempt, and a line of two.
     fn bed() -> (Bed, Endpoint) {
@@ -124,7 +122,7 @@ mod tests {
     fn send(bed: &Bed) -> Sent {
         let inner = Played::<Attempt, Failure<Returned>>::new();
         inner.then(|_| Ok(answer(200)));
-        SelectLayer { worker: Rc::clone(&bed.worker) }.layer(inner).call(bed.get())
+        Wrap(Select { worker: Rc::clone(&bed.worker) }).layer(inner).call(bed.get())
     }
 
     fn reason(failure: &Failure<Returned>) -> &'static str {

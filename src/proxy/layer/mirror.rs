@@ -5,18 +5,16 @@ use std::fmt;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
+use http::Request;
 use http::header::{EXPECT, HeaderName, HeaderValue};
-use http::{Request, Response};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
-use tower::{Layer, Service};
 
-use super::{Answer, always_ready};
+use super::middleware::{Answer, Middleware, Serve};
 use crate::body::{Body, End};
 use crate::endpoint::Outcome;
 use crate::proxy::client::Client;
@@ -41,78 +39,43 @@ const BODY_MAX: usize = 64 * 1024;
 const COPIES_MAX: i64 = 256;
 
 /// How one copy is sent: what tries, chooses, reports and forwards, without what is around that for requests.
-type Aside = Rc<dyn Fn(Routed) -> Answer<Response<Body>, ProxyError>>;
+type Aside = Rc<dyn Fn(Routed) -> Answer<ProxyError>>;
 
 /// Copies requests.
 #[derive(Clone)]
-pub struct MirrorLayer {
+pub struct Mirror {
     worker: Rc<Worker>,
     aside: Aside,
 }
 
-impl MirrorLayer {
+impl Mirror {
     /// A layer that sends copies through this service.
-    pub fn new<S>(worker: Rc<Worker>, aside: S) -> Self
-    where
-        S: Service<
-                Routed,
-                Response = Response<Body>,
-                Error = ProxyError,
-                Future = Answer<Response<Body>, ProxyError>,
-            > + Clone
-            + 'static,
-    {
+    pub fn new(worker: Rc<Worker>, aside: impl Serve<Routed, ProxyError>) -> Self {
         Self { worker, aside: Rc::new(move |copy| aside.clone().call(copy)) }
     }
 }
 
-impl<S> Layer<S> for MirrorLayer {
-    type Service = Mirroring<S>;
-
-    fn layer(&self, inner: S) -> Mirroring<S> {
-        Mirroring { inner, copies: self.clone() }
-    }
-}
-
-impl fmt::Debug for MirrorLayer {
+impl fmt::Debug for Mirror {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MirrorLayer").finish_non_exhaustive()
+        f.debug_struct("Mirror").finish_non_exhaustive()
     }
 }
 
-/// See [`MirrorLayer`].
-#[derive(Clone, Debug)]
-pub struct Mirroring<S> {
-    inner: S,
-    copies: MirrorLayer,
-}
-
-impl<S> Service<Routed> for Mirroring<S>
-where
-    S: Service<
-            Routed,
-            Response = Response<Body>,
-            Error = ProxyError,
-            Future = Answer<Response<Body>, ProxyError>,
-        >,
-{
-    type Response = Response<Body>;
+impl Middleware for Mirror {
+    type Request = Routed;
     type Error = ProxyError;
-    type Future = Answer<Response<Body>, ProxyError>;
+    type InnerRequest = Routed;
+    type InnerError = ProxyError;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, mut routed: Routed) -> Self::Future {
+    fn call(&self, mut routed: Routed, inner: &mut impl Serve<Routed, ProxyError>) -> Answer<ProxyError> {
         if routed.rules.mirror.is_some() {
-            self.copies.offer(&mut routed);
+            self.offer(&mut routed);
         }
-        self.inner.call(routed)
+        inner.call(routed)
     }
 }
 
-impl MirrorLayer {
+impl Mirror {
     /// Copies a request, if it is one of those that are to be copied, once its body is known.
     fn offer(&self, routed: &mut Routed) {
         let Some(mirror) = &routed.rules.mirror else { return };

@@ -2,14 +2,12 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
 use http::header::{CONNECTION, HeaderValue};
 use http::{Response, StatusCode, Version};
 use hyper::body::Incoming;
-use tower::{Layer, Service};
 
-use super::{Answer, always_ready};
+use super::middleware::{Answer, Middleware, Serve};
 use crate::body::Body;
 use crate::proxy::client::Client;
 use crate::proxy::record::Record;
@@ -28,40 +26,18 @@ pub struct Arrived {
 
 /// Begins records.
 #[derive(Clone, Debug)]
-pub struct ObserveLayer {
+pub struct Observe {
     /// Whose records.
     pub worker: Rc<Worker>,
 }
 
-impl<S> Layer<S> for ObserveLayer {
-    type Service = Observe<S>;
-
-    fn layer(&self, inner: S) -> Observe<S> {
-        Observe { inner, worker: Rc::clone(&self.worker) }
-    }
-}
-
-/// See [`ObserveLayer`].
-#[derive(Clone, Debug)]
-pub struct Observe<S> {
-    inner: S,
-    worker: Rc<Worker>,
-}
-
-impl<S> Service<Arrived> for Observe<S>
-where
-    S: Service<Request, Response = Response<Body>, Error = Infallible>,
-    S::Future: 'static,
-{
-    type Response = Response<Body>;
+impl Middleware for Observe {
+    type Request = Arrived;
     type Error = Infallible;
-    type Future = Answer<Response<Body>, Infallible>;
+    type InnerRequest = Request;
+    type InnerError = Infallible;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, arrived: Arrived) -> Self::Future {
+    fn call(&self, arrived: Arrived, inner: &mut impl Serve<Request, Infallible>) -> Answer<Infallible> {
         let Arrived { message, client } = arrived;
         let record = Record::begin(&self.worker, &client, &message);
         // HTTP/2 has a frame for it.
@@ -74,7 +50,7 @@ where
             record.uploading.set(true);
             message.body_mut().on_end(move |end| record.received(end));
         }
-        let answer = self.inner.call(Request {
+        let answer = inner.call(Request {
             traits: Traits::of(message.headers()),
             message,
             client,

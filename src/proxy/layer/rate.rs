@@ -1,64 +1,33 @@
 //! Rate: refuses at once what is more than the route may have in its time.
 
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use http::Response;
-use tower::{Layer, Service};
-
-use super::{Answer, always_ready};
-use crate::body::Body;
+use super::middleware::{Answer, Middleware, Serve, refused};
 use crate::proxy::error::ProxyError;
 use crate::proxy::request::Routed;
 use crate::proxy::worker::Worker;
 
 /// Holds routes to their rates.
 #[derive(Clone, Debug)]
-pub struct RateLayer {
+pub struct Rate {
     /// Whose clock.
     pub worker: Rc<Worker>,
 }
 
-impl<S> Layer<S> for RateLayer {
-    type Service = RateGate<S>;
-
-    fn layer(&self, inner: S) -> RateGate<S> {
-        RateGate { inner, worker: Rc::clone(&self.worker) }
-    }
-}
-
-/// See [`RateLayer`].
-#[derive(Clone, Debug)]
-pub struct RateGate<S> {
-    inner: S,
-    worker: Rc<Worker>,
-}
-
-impl<S> Service<Routed> for RateGate<S>
-where
-    S: Service<
-            Routed,
-            Response = Response<Body>,
-            Error = ProxyError,
-            Future = Answer<Response<Body>, ProxyError>,
-        >,
-{
-    type Response = Response<Body>;
+impl Middleware for Rate {
+    type Request = Routed;
     type Error = ProxyError;
-    type Future = Answer<Response<Body>, ProxyError>;
+    type InnerRequest = Routed;
+    type InnerError = ProxyError;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, routed: Routed) -> Self::Future {
+    fn call(&self, routed: Routed, inner: &mut impl Serve<Routed, ProxyError>) -> Answer<ProxyError> {
         if let Some(rate) = &routed.rules.rate
             && let Err(pause) = rate.take(self.worker.shared.clock.run_at(routed.record.begun()))
         {
             let (requests, per) = (rate.limit.requests, rate.limit.per);
-            return Box::pin(std::future::ready(Err(ProxyError::RateLimited { requests, per, pause })));
+            return refused(ProxyError::RateLimited { requests, per, pause });
         }
-        self.inner.call(routed)
+        inner.call(routed)
     }
 }
 
@@ -69,17 +38,20 @@ mod tests {
 
     use tokio::time::advance;
 
+    use tower::{Layer as _, Service as _};
+
     use super::*;
     use crate::proxy::layer::bed::{Bed, Played, answer};
-    use crate::route::{Rate, RateLimit};
+    use crate::proxy::layer::middleware::Wrap;
+    use crate::route::{self, RateLimit};
 
     #[tokio::test(start_paused = true)]
     async fn what_is_too_much_is_refused_until_its_time_has_come() {
         let mut bed = Bed::new();
         let limit = RateLimit { requests: 1, per: Duration::from_secs(2), burst: 2 };
-        bed.rules.rate = Some(Arc::new(Rate::new(limit)));
+        bed.rules.rate = Some(Arc::new(route::Rate::new(limit)));
         let inner = Played::new();
-        let mut rate = RateLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        let mut rate = Wrap(Rate { worker: Rc::clone(&bed.worker) }).layer(inner.clone());
         for _ in 0..2 {
             inner.then(|_| Ok(answer(200)));
             rate.call(bed.get()).await.unwrap();

@@ -2,14 +2,12 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, SystemTime};
 
 use http::{HeaderMap, Response};
 use tokio::time::Instant;
-use tower::{Layer, Service};
 
-use super::{Answer, always_ready};
+use super::middleware::{Answer, Middleware, Serve};
 use crate::body::Body;
 use crate::catalog::Snapshot;
 use crate::endpoint::{Ending, Ghost, Grounds, LoadGuard, Memory, Outcome, Said, Sentence, Verdict};
@@ -24,40 +22,22 @@ use crate::upstream::{ConnectError, SendCause};
 
 /// Tells endpoints how attempts went.
 #[derive(Clone, Debug)]
-pub struct ReportLayer {
+pub struct Report {
     /// Whose clock and luck.
     pub worker: Rc<Worker>,
 }
 
-impl<S> Layer<S> for ReportLayer {
-    type Service = Report<S>;
-
-    fn layer(&self, inner: S) -> Report<S> {
-        Report { inner, worker: Rc::clone(&self.worker) }
-    }
-}
-
-/// See [`ReportLayer`].
-#[derive(Clone, Debug)]
-pub struct Report<S> {
-    inner: S,
-    worker: Rc<Worker>,
-}
-
-impl<S> Service<Attempt> for Report<S>
-where
-    S: Service<Attempt, Response = Response<Body>, Error = Failure<Returned>>,
-    S::Future: 'static,
-{
-    type Response = Response<Body>;
+impl Middleware for Report {
+    type Request = Attempt;
     type Error = Failure<Returned>;
-    type Future = Answer<Response<Body>, Failure<Returned>>;
+    type InnerRequest = Attempt;
+    type InnerError = Failure<Returned>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<Returned>>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, attempt: Attempt) -> Self::Future {
+    fn call(
+        &self,
+        attempt: Attempt,
+        inner: &mut impl Serve<Attempt, Failure<Returned>>,
+    ) -> Answer<Failure<Returned>> {
         let told = Told {
             guard: Rc::clone(&attempt.guard),
             bound: Rc::clone(&attempt.bound),
@@ -68,7 +48,7 @@ where
         };
         let called = &attempt.endpoint.provider;
         let called = (called.protocol == Protocol::Mucp).then(|| Arc::clone(called));
-        let answer = self.inner.call(attempt);
+        let answer = inner.call(attempt);
         Box::pin(async move {
             let awaited = Awaited(Some(told));
             match answer.await {

@@ -2,13 +2,8 @@
 
 use std::convert::Infallible;
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use http::Response;
-use tower::{Layer, Service};
-
-use super::{Answer, always_ready};
-use crate::body::Body;
+use super::middleware::{Answer, Middleware, Serve};
 use crate::proxy::answer::Form;
 use crate::proxy::error::ProxyError;
 use crate::proxy::request::Request;
@@ -16,44 +11,22 @@ use crate::proxy::worker::Worker;
 
 /// Turns errors into answers.
 #[derive(Clone, Debug)]
-pub struct RescueLayer {
+pub struct Rescue {
     /// Whose catalog tells how things are.
     pub worker: Rc<Worker>,
 }
 
-impl<S> Layer<S> for RescueLayer {
-    type Service = Rescue<S>;
-
-    fn layer(&self, inner: S) -> Rescue<S> {
-        Rescue { inner, worker: Rc::clone(&self.worker) }
-    }
-}
-
-/// See [`RescueLayer`].
-#[derive(Clone, Debug)]
-pub struct Rescue<S> {
-    inner: S,
-    worker: Rc<Worker>,
-}
-
-impl<S> Service<Request> for Rescue<S>
-where
-    S: Service<Request, Response = Response<Body>, Error = ProxyError>,
-    S::Future: 'static,
-{
-    type Response = Response<Body>;
+impl Middleware for Rescue {
+    type Request = Request;
     type Error = Infallible;
-    type Future = Answer<Response<Body>, Infallible>;
+    type InnerRequest = Request;
+    type InnerError = ProxyError;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&self, request: Request, inner: &mut impl Serve<Request, ProxyError>) -> Answer<Infallible> {
         let form = Form::of(request.traits);
         let record = Rc::clone(&request.record);
         let worker = Rc::clone(&self.worker);
-        let answer = self.inner.call(request);
+        let answer = inner.call(request);
         Box::pin(async move {
             Ok(match answer.await {
                 Ok(response) => response,
@@ -68,14 +41,17 @@ where
 
 #[cfg(test)]
 mod tests {
+    use tower::{Layer as _, Service as _};
+
     use super::*;
     use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::proxy::layer::middleware::Wrap;
 
     #[tokio::test]
     async fn errors_become_answers_and_answers_stay() {
         let bed = Bed::new();
         let inner = Played::<Request, ProxyError>::new();
-        let mut rescue = RescueLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        let mut rescue = Wrap(Rescue { worker: Rc::clone(&bed.worker) }).layer(inner.clone());
         for (answered, status, reason) in
             [(Ok(answer(404)), 404, None), (Err(ProxyError::Loop), 508, Some("loop"))]
         {

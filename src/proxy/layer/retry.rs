@@ -8,15 +8,13 @@ mod tests;
 mod verdict;
 
 use std::rc::Rc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
-use tower::{Layer, Service};
 
 use self::course::Course;
-use super::{Answer, always_ready};
+use super::middleware::{Answer, Middleware, Serve};
 use crate::body::Body;
 use crate::proxy::error::ProxyError;
 use crate::proxy::record::Target;
@@ -29,24 +27,9 @@ const LAST_MOMENT: Duration = Duration::from_millis(2);
 
 /// Sends again what may be sent again.
 #[derive(Clone, Debug)]
-pub struct RetryLayer {
+pub struct Retry {
     /// Whose luck and clock, and where retries are counted.
     pub worker: Rc<Worker>,
-}
-
-impl<S> Layer<S> for RetryLayer {
-    type Service = Retry<S>;
-
-    fn layer(&self, inner: S) -> Retry<S> {
-        Retry { inner, worker: Rc::clone(&self.worker) }
-    }
-}
-
-/// See [`RetryLayer`].
-#[derive(Clone, Debug)]
-pub struct Retry<S> {
-    inner: S,
-    worker: Rc<Worker>,
 }
 
 /// What became of an attempt.
@@ -84,27 +67,19 @@ impl Told {
     }
 }
 
-impl<S> Service<Routed> for Retry<S>
-where
-    S: Service<
-            Routed,
-            Response = Response<Body>,
-            Error = Failure<Returned>,
-            Future = Answer<Response<Body>, Failure<Returned>>,
-        > + Clone
-        + 'static,
-{
-    type Response = Response<Body>;
+impl Middleware for Retry {
+    type Request = Routed;
     type Error = ProxyError;
-    type Future = Answer<Response<Body>, ProxyError>;
+    type InnerRequest = Routed;
+    type InnerError = Failure<Returned>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, mut routed: Routed) -> Self::Future {
+    fn call(
+        &self,
+        mut routed: Routed,
+        inner: &mut impl Serve<Routed, Failure<Returned>>,
+    ) -> Answer<ProxyError> {
         let begun = Instant::now();
-        let mut inner = self.inner.clone();
+        let mut inner = inner.clone();
         routed.bound.count();
         let retries = &routed.rules.limits.retries;
         let hedge = retries.hedge;
@@ -138,19 +113,11 @@ where
 }
 
 /// What is done when the first attempt came to nothing, or was answered by what may be better elsewhere.
-async fn go_on<S>(
+async fn go_on(
     mut course: Course,
-    mut inner: S,
+    mut inner: impl Serve<Routed, Failure<Returned>>,
     mut outcome: Outcome,
-) -> Result<Response<Body>, ProxyError>
-where
-    S: Service<
-            Routed,
-            Response = Response<Body>,
-            Error = Failure<Returned>,
-            Future = Answer<Response<Body>, Failure<Returned>>,
-        >,
-{
+) -> Result<Response<Body>, ProxyError> {
     let metrics = &Rc::clone(&course.worker).shared.metrics.proxy;
     let mut told = Told::default();
     let (mut left, mut pauses) = (course.retries().max, 0);
@@ -231,7 +198,7 @@ async fn anew(course: &mut Course, told: &mut Told, pauses: u8) -> Option<Again>
 async fn answered(
     course: &Course,
     is_answered: bool,
-    mut attempt: Answer<Response<Body>, Failure<Returned>>,
+    mut attempt: Answer<Failure<Returned>>,
 ) -> Option<Outcome> {
     if !is_answered {
         return Some(attempt.await);

@@ -4,14 +4,12 @@ mod aim;
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Response, Uri, Version};
-use tower::{Layer, Service};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
-use super::{Answer, always_ready};
+use super::middleware::{Answer, Middleware, Serve, refused};
 use crate::body::Body;
 use crate::proxy::client::Client;
 use crate::proxy::error::ProxyError;
@@ -25,24 +23,9 @@ use aim::Aim;
 
 /// Finds where requests go.
 #[derive(Clone, Debug)]
-pub struct RouteLayer {
+pub struct Route {
     /// Whose table and services.
     pub worker: Rc<Worker>,
-}
-
-impl<S> Layer<S> for RouteLayer {
-    type Service = Route<S>;
-
-    fn layer(&self, inner: S) -> Route<S> {
-        Route { inner, worker: Rc::clone(&self.worker) }
-    }
-}
-
-/// See [`RouteLayer`].
-#[derive(Clone, Debug)]
-pub struct Route<S> {
-    inner: S,
-    worker: Rc<Worker>,
 }
 
 /// Where a request goes, and what is changed before.
@@ -54,34 +37,22 @@ struct Destination {
     host: Option<HeaderValue>,
 }
 
-impl<S> Service<Request> for Route<S>
-where
-    S: Service<
-            Routed,
-            Response = Response<Body>,
-            Error = ProxyError,
-            Future = Answer<Response<Body>, ProxyError>,
-        > + Clone
-        + 'static,
-{
-    type Response = Response<Body>;
+impl Middleware for Route {
+    type Request = Request;
     type Error = ProxyError;
-    type Future = Answer<Response<Body>, ProxyError>;
+    type InnerRequest = Routed;
+    type InnerError = ProxyError;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, request: Request) -> Self::Future {
+    fn call(&self, request: Request, inner: &mut impl Serve<Routed, ProxyError>) -> Answer<ProxyError> {
         let routed = match prepare(request, &self.worker) {
             Ok(routed) => routed,
-            Err(error) => return Box::pin(std::future::ready(Err(error))),
+            Err(error) => return refused(error),
         };
         if routed.bound.look(|snapshot| snapshot.listed) {
-            return self.inner.call(routed);
+            return inner.call(routed);
         }
         // The first requests for a service wait for its first list, unless the registry is known to be away.
-        let mut inner = self.inner.clone();
+        let mut inner = inner.clone();
         let limit = self.worker.shared.catalog.settings().first_list_timeout;
         Box::pin(async move {
             routed.bound.subscription.listed(limit).await;

@@ -2,17 +2,13 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use http::Response;
 use rand::rngs::SmallRng;
 use tokio::time::Instant;
-use tower::{Layer, Service};
 
 use super::line::Line;
-use super::{Answer, always_ready};
+use super::middleware::{Answer, Middleware, Serve, refused};
 use crate::balance::Ask;
-use crate::body::Body;
 use crate::catalog::{NoEndpoint, Snapshot};
 use crate::clock::Moment;
 use crate::endpoint::Endpoint;
@@ -26,30 +22,15 @@ use crate::upstream::Reuse;
 
 /// Chooses endpoints.
 #[derive(Clone, Debug)]
-pub struct SelectLayer {
+pub struct Select {
     /// Whose luck and clock.
     pub worker: Rc<Worker>,
-}
-
-impl<S> Layer<S> for SelectLayer {
-    type Service = Select<S>;
-
-    fn layer(&self, inner: S) -> Select<S> {
-        Select { inner, worker: Rc::clone(&self.worker) }
-    }
-}
-
-/// See [`SelectLayer`].
-#[derive(Clone, Debug)]
-pub struct Select<S> {
-    inner: S,
-    pub(super) worker: Rc<Worker>,
 }
 
 /// An endpoint, and the subscription it is of: the one that was asked for, or another one that stands in.
 pub(super) type Picked = (Endpoint, Rc<Bound>);
 
-impl<S> Select<S> {
+impl Select {
     /// Chooses an endpoint.
     pub(super) fn pick(&self, routed: &Routed, begun: Instant) -> Result<Picked, ProxyError> {
         let now = self.worker.shared.clock.at(begun);
@@ -152,38 +133,30 @@ fn told(why: NoEndpoint, service: &ServiceName, snapshot: &Snapshot) -> ProxyErr
     }
 }
 
-impl<S> Service<Routed> for Select<S>
-where
-    S: Service<
-            Attempt,
-            Response = Response<Body>,
-            Error = Failure<Returned>,
-            Future = Answer<Response<Body>, Failure<Returned>>,
-        > + Clone
-        + 'static,
-{
-    type Response = Response<Body>;
+impl Middleware for Select {
+    type Request = Routed;
     type Error = Failure<Returned>;
-    type Future = Answer<Response<Body>, Failure<Returned>>;
+    type InnerRequest = Attempt;
+    type InnerError = Failure<Returned>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Failure<Returned>>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, routed: Routed) -> Self::Future {
+    fn call(
+        &self,
+        routed: Routed,
+        inner: &mut impl Serve<Attempt, Failure<Returned>>,
+    ) -> Answer<Failure<Returned>> {
         let begun = Instant::now();
         let full = || ProxyError::EndpointsFull { service: routed.bound.service().clone() };
         let picked = if Line::is_before(&routed) { Err(full()) } else { self.pick(&routed, begun) };
         let error = match picked {
-            Ok(picked) => return self.attempt(routed, picked, begun),
+            Ok(picked) => return attempt(inner, routed, picked, begun),
             Err(error) => error,
         };
         let line = matches!(error, ProxyError::EndpointsFull { .. }).then(|| Line::join(&routed)).flatten();
-        let Some(line) = line else { return Box::pin(std::future::ready(Err(error.into()))) };
-        let mut this = self.clone();
+        let Some(line) = line else { return refused(error.into()) };
+        let (this, mut inner) = (self.clone(), inner.clone());
         Box::pin(async move {
             let (picked, begun) = line.wait(&this, &routed).await?;
-            let answer = this.attempt(routed, picked, begun);
+            let answer = attempt(&mut inner, routed, picked, begun);
             // Who is next looks for room after what this one took is counted.
             drop(line);
             answer.await
@@ -191,64 +164,57 @@ where
     }
 }
 
-impl<S> Select<S>
-where
-    S: Service<
-            Attempt,
-            Response = Response<Body>,
-            Error = Failure<Returned>,
-            Future = Answer<Response<Body>, Failure<Returned>>,
-        >,
-{
-    /// Sends a request to an endpoint.
-    fn attempt(
-        &mut self,
-        routed: Routed,
-        (endpoint, bound): Picked,
-        begun: Instant,
-    ) -> Answer<Response<Body>, Failure<Returned>> {
-        let Routed { message, traits, client, record, rules, exchange, reuse, deadline, .. } = routed;
-        let retries = &rules.limits.retries;
-        // A body may be longer than what is kept of it.
-        let repeats = retries.max > 0
-            && retries.idempotent
-            && (retries.harmless || message.method().is_idempotent())
-            && message.body().is_empty();
-        record.attempts.set(record.attempts.get().saturating_add(1));
-        let memory = Arc::clone(&endpoint.memory);
-        record.target.replace(Some(Target { memory, bound: Rc::clone(&bound) }));
-        self.inner.call(Attempt {
-            message,
-            traits,
-            client,
-            number: record.attempts.get(),
-            record,
-            guard: Rc::new(endpoint.memory.begin()),
-            endpoint,
-            bound,
-            exchange,
-            reuse,
-            repeats,
-            begun,
-            limit: rules.limits.attempt_timeout,
-            deadline,
-        })
-    }
+/// Sends a request to an endpoint.
+fn attempt(
+    inner: &mut impl Serve<Attempt, Failure<Returned>>,
+    routed: Routed,
+    (endpoint, bound): Picked,
+    begun: Instant,
+) -> Answer<Failure<Returned>> {
+    let Routed { message, traits, client, record, rules, exchange, reuse, deadline, .. } = routed;
+    let retries = &rules.limits.retries;
+    // A body may be longer than what is kept of it.
+    let repeats = retries.max > 0
+        && retries.idempotent
+        && (retries.harmless || message.method().is_idempotent())
+        && message.body().is_empty();
+    record.attempts.set(record.attempts.get().saturating_add(1));
+    let memory = Arc::clone(&endpoint.memory);
+    record.target.replace(Some(Target { memory, bound: Rc::clone(&bound) }));
+    inner.call(Attempt {
+        message,
+        traits,
+        client,
+        number: record.attempts.get(),
+        record,
+        guard: Rc::new(endpoint.memory.begin()),
+        endpoint,
+        bound,
+        exchange,
+        reuse,
+        repeats,
+        begun,
+        limit: rules.limits.attempt_timeout,
+        deadline,
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use tower::{Layer as _, Service as _};
+
     use super::*;
     use crate::balance::{Policy, Wish};
     use crate::catalog::Claim;
     use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::proxy::layer::middleware::{Wrap, Wrapped};
     use crate::route::Part;
 
     type Inner = Played<Attempt, Failure<Returned>>;
 
-    fn select(bed: &Bed) -> (Select<Inner>, Inner) {
+    fn select(bed: &Bed) -> (Wrapped<Select, Inner>, Inner) {
         let inner = Inner::new();
-        (SelectLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone()), inner)
+        (Wrap(Select { worker: Rc::clone(&bed.worker) }).layer(inner.clone()), inner)
     }
 
     #[tokio::test]

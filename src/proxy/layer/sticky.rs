@@ -1,15 +1,12 @@
 //! Sticky: with the answer, gives a session the cookie that holds its endpoint.
 
 use std::rc::Rc;
-use std::task::{Context, Poll};
 
+use http::HeaderMap;
 use http::header::SET_COOKIE;
-use http::{HeaderMap, Response};
-use tower::{Layer, Service};
 
-use super::{Answer, always_ready};
+use super::middleware::{Answer, Middleware, Serve};
 use crate::balance::Wish;
-use crate::body::Body;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers::X_FORWARDED_PROTO;
 use crate::proxy::request::Routed;
@@ -18,55 +15,29 @@ use crate::route::Held;
 
 /// Holds sessions together.
 #[derive(Clone, Debug)]
-pub struct StickyLayer {
+pub struct Sticky {
     /// Whose metrics.
     pub worker: Rc<Worker>,
 }
 
-impl<S> Layer<S> for StickyLayer {
-    type Service = Stick<S>;
-
-    fn layer(&self, inner: S) -> Stick<S> {
-        Stick { inner, worker: Rc::clone(&self.worker) }
-    }
-}
-
-/// See [`StickyLayer`].
-#[derive(Clone, Debug)]
-pub struct Stick<S> {
-    inner: S,
-    worker: Rc<Worker>,
-}
-
-impl<S> Service<Routed> for Stick<S>
-where
-    S: Service<
-            Routed,
-            Response = Response<Body>,
-            Error = ProxyError,
-            Future = Answer<Response<Body>, ProxyError>,
-        >,
-{
-    type Response = Response<Body>;
+impl Middleware for Sticky {
+    type Request = Routed;
     type Error = ProxyError;
-    type Future = Answer<Response<Body>, ProxyError>;
+    type InnerRequest = Routed;
+    type InnerError = ProxyError;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), ProxyError>> {
-        always_ready(cx)
-    }
-
-    fn call(&mut self, routed: Routed) -> Self::Future {
-        let Some(sticky) = routed.rules.sticky.clone() else { return self.inner.call(routed) };
+    fn call(&self, routed: Routed, inner: &mut impl Serve<Routed, ProxyError>) -> Answer<ProxyError> {
+        let Some(sticky) = routed.rules.sticky.clone() else { return inner.call(routed) };
         let held = match routed.wish.as_deref() {
             Some(Wish::Prefer(token)) => Some(*token),
             None => None,
             // Who asks for a provider once does not move the session there.
-            Some(Wish::Only(_) | Wish::Such { .. }) => return self.inner.call(routed),
+            Some(Wish::Only(_) | Wish::Such { .. }) => return inner.call(routed),
         };
         let secure = came_securely(routed.message.headers());
         let record = Rc::clone(&routed.record);
         let worker = Rc::clone(&self.worker);
-        let answer = self.inner.call(routed);
+        let answer = inner.call(routed);
         Box::pin(async move {
             let mut response = answer.await?;
             let token = record.target.borrow().as_ref().map(|target| target.memory.token);
@@ -90,16 +61,19 @@ fn came_securely(headers: &HeaderMap) -> bool {
 mod tests {
     use std::sync::Arc;
 
+    use tower::{Layer as _, Service as _};
+
     use super::*;
     use crate::endpoint::Token;
     use crate::proxy::layer::bed::{Bed, Played, answer};
+    use crate::proxy::layer::middleware::Wrap;
     use crate::proxy::record::Target;
-    use crate::route::Sticky;
+    use crate::route;
 
     /// What an answer of `127.0.0.1:1` sets, to a request with this wish.
     async fn set(wish: Option<Wish>, proto: &str) -> Option<String> {
         let mut bed = Bed::new();
-        bed.rules.sticky = Some(Arc::new(Sticky { cookie: "w".into(), ttl: None, path: "/".into() }));
+        bed.rules.sticky = Some(Arc::new(route::Sticky { cookie: "w".into(), ttl: None, path: "/".into() }));
         let memory = Arc::clone(&bed.list(&[1])[0].memory);
         let inner = Played::new();
         inner.then(move |routed: Routed| {
@@ -109,7 +83,7 @@ mod tests {
         });
         let routed = bed.routed(http::Request::get("/").header("x-forwarded-proto", proto));
         let routed = Routed { wish: wish.map(Box::new), ..routed };
-        let mut sticky = StickyLayer { worker: Rc::clone(&bed.worker) }.layer(inner);
+        let mut sticky = Wrap(Sticky { worker: Rc::clone(&bed.worker) }).layer(inner);
         let response = sticky.call(routed).await.unwrap();
         let set = response.headers().get(SET_COOKIE).map(|set| set.to_str().unwrap().to_owned());
         assert_eq!(bed.metrics().traffic.sticky_moves_total.get(), u64::from(set.is_some()));
@@ -132,7 +106,7 @@ mod tests {
         let bed = Bed::new();
         let inner = Played::new();
         inner.then(|_| Ok(answer(200)));
-        let mut sticky = StickyLayer { worker: Rc::clone(&bed.worker) }.layer(inner);
+        let mut sticky = Wrap(Sticky { worker: Rc::clone(&bed.worker) }).layer(inner);
         assert!(sticky.call(bed.get()).await.unwrap().headers().is_empty());
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::task::LocalSet;
 use tokio::time::Instant;
+use tower::{Layer as _, Service as _};
 
 use super::*;
 use crate::balance::Policy;
@@ -11,11 +12,12 @@ use crate::body::played::played;
 use crate::catalog::Claim;
 use crate::endpoint::Said;
 use crate::proxy::layer::bed::{Bed, Played, answer};
-use crate::proxy::layer::report::ReportLayer;
-use crate::proxy::layer::retry::RetryLayer;
-use crate::proxy::layer::select::SelectLayer;
+use crate::proxy::layer::middleware::Wrap;
+use crate::proxy::layer::report::Report;
+use crate::proxy::layer::retry::Retry;
+use crate::proxy::layer::select::Select;
 use crate::proxy::request::{Attempt, Failure, Returned};
-use crate::route::{Hedge, Mirror, Share};
+use crate::route::{self, Hedge, Share};
 
 type Aside = Played<Routed, ProxyError>;
 
@@ -24,7 +26,7 @@ fn bed() -> Bed {
     let mut bed = Bed::new();
     bed.list(&[1]);
     let claim = bed.get().bound.subscription.claim().clone();
-    bed.rules.mirror = Some(Arc::new(Mirror { claim, share: Share::ALL }));
+    bed.rules.mirror = Some(Arc::new(route::Mirror { claim, share: Share::ALL }));
     bed
 }
 
@@ -39,7 +41,7 @@ async fn pass(bed: &Bed, aside: &Aside, routed: Routed) {
         let body = routed.message.into_body();
         Ok(answer(200).map(|_| body))
     });
-    let layer = MirrorLayer::new(Rc::clone(&bed.worker), aside.clone());
+    let layer = Wrap(Mirror::new(Rc::clone(&bed.worker), aside.clone()));
     let response = layer.layer(inner).call(routed).await.unwrap();
     let _ = response.into_body().collect().await;
     while bed.metrics().traffic.mirrors_in_flight.get() > 0 {
@@ -88,7 +90,7 @@ async fn what_is_not_to_be_copied_is_not() {
         bed.metrics().traffic.mirrors_in_flight.set(COPIES_MAX);
         let inner = Played::new();
         inner.then(|_| Ok(answer(200)));
-        let layer = MirrorLayer::new(Rc::clone(&bed.worker), aside.clone());
+        let layer = Wrap(Mirror::new(Rc::clone(&bed.worker), aside.clone()));
         layer.layer(inner).call(bed.get()).await.unwrap();
         assert_eq!(counted(&bed, Mirrored::NoRoom), 1);
     };
@@ -101,7 +103,7 @@ async fn a_body_that_breaks_off_is_not_copied() {
         let bed = bed();
         let inner = Played::new();
         inner.then(|_unread| Ok(answer(200)));
-        let layer = MirrorLayer::new(Rc::clone(&bed.worker), Aside::new());
+        let layer = Wrap(Mirror::new(Rc::clone(&bed.worker), Aside::new()));
         layer.layer(inner).call(with_body(&bed, 5)).await.unwrap();
         assert_eq!(counted(&bed, Mirrored::Incomplete), 1);
         assert_eq!(bed.metrics().traffic.mirrors_in_flight.get(), 0);
@@ -136,7 +138,7 @@ async fn a_drain_drops_what_is_under_way_and_begins_nothing() {
         for _ in 0..2 {
             inner.then(|_| Ok(answer(200)));
         }
-        let layer = MirrorLayer::new(Rc::clone(&bed.worker), aside.clone());
+        let layer = Wrap(Mirror::new(Rc::clone(&bed.worker), aside.clone()));
         let mut mirroring = layer.layer(inner);
         mirroring.call(bed.get()).await.unwrap();
         tokio::task::yield_now().await;
@@ -171,7 +173,7 @@ async fn a_provider_that_lets_copies_hang_is_ejected() {
         let mut bed = bed();
         let endpoints = bed.list(&[1, 2, 3]);
         bed.limits.retries.max = 0;
-        let attempts = tower::service_fn(|attempt: Attempt| -> Answer<Response<Body>, Failure<Returned>> {
+        let attempts = tower::service_fn(|attempt: Attempt| -> Answer<Failure<Returned>> {
             let is_first = attempt.endpoint.memory.number == 1;
             Box::pin(async move {
                 let _held = attempt;
@@ -179,9 +181,9 @@ async fn a_provider_that_lets_copies_hang_is_ejected() {
             })
         });
         let worker = || Rc::clone(&bed.worker);
-        let report = ReportLayer { worker: worker() }.layer(attempts);
-        let select = SelectLayer { worker: worker() }.layer(report);
-        let layer = MirrorLayer::new(worker(), RetryLayer { worker: worker() }.layer(select));
+        let report = Wrap(Report { worker: worker() }).layer(attempts);
+        let select = Wrap(Select { worker: worker() }).layer(report);
+        let layer = Wrap(Mirror::new(worker(), Wrap(Retry { worker: worker() }).layer(select)));
         for _ in 0..15 {
             let inner = Played::new();
             inner.then(|_| Ok(answer(200)));

@@ -1,17 +1,20 @@
 //! What endpoints are told of attempts, and what follows.
 
+use tower::{Layer as _, Service as _};
+
 use super::*;
 use crate::body::played::played;
 use crate::proxy::layer::bed::{Bed, Played, answer};
-use crate::proxy::layer::select::SelectLayer;
+use crate::proxy::layer::middleware::Wrap;
+use crate::proxy::layer::select::Select;
 
 type Inner = Played<Attempt, Failure<Returned>>;
 
 async fn attempt(bed: &Bed, result: Result<Response<Body>, ProxyError>) -> Option<Response<Body>> {
     let inner = Inner::new();
-    let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+    let report = Wrap(Report { worker: Rc::clone(&bed.worker) }).layer(inner.clone());
     inner.then(|_| result.map_err(Failure::from));
-    SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(bed.get()).await.ok()
+    Wrap(Select { worker: Rc::clone(&bed.worker) }).layer(report).call(bed.get()).await.ok()
 }
 
 #[tokio::test]
@@ -40,9 +43,10 @@ async fn a_failure_to_connect_puts_an_endpoint_aside_and_an_answer_brings_it_bac
 async fn an_attempt_whose_caller_goes_away_took_at_least_so_long() {
     let bed = Bed::new();
     let memory = Arc::clone(&bed.list(&[1])[0].memory);
-    let never = tower::service_fn(|_: Attempt| std::future::pending());
-    let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(never);
-    let mut select = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report);
+    let never = Inner::new();
+    never.then_never();
+    let report = Wrap(Report { worker: Rc::clone(&bed.worker) }).layer(never);
+    let mut select = Wrap(Select { worker: Rc::clone(&bed.worker) }).layer(report);
     let waited = std::time::Duration::from_secs(2);
     tokio::time::timeout(waited, select.call(bed.get())).await.unwrap_err();
     assert_eq!(memory.latency.expected(bed.worker.shared.clock.now()), waited);
@@ -80,12 +84,12 @@ async fn eject(bed: &Bed, make: impl Fn() -> Result<Response<Body>, ProxyError>)
         }
         let is_first = |memory: &Memory| memory.number == 1;
         let inner = Inner::new();
-        let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
+        let report = Wrap(Report { worker: Rc::clone(&bed.worker) }).layer(inner.clone());
         let answered = make();
         inner.then(move |attempt| {
             if is_first(&attempt.endpoint.memory) { answered.map_err(Failure::from) } else { Ok(answer(200)) }
         });
-        let _ = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(bed.get()).await;
+        let _ = Wrap(Select { worker: Rc::clone(&bed.worker) }).layer(report).call(bed.get()).await;
         assert!(attempts < 99, "it is not ejected");
     }
     unreachable!()
@@ -133,8 +137,8 @@ async fn an_attempt_given_up_for_the_time_was_late_and_one_given_up_by_the_calle
         let record = Rc::clone(&routed.record);
         let inner = Inner::new();
         inner.then_never();
-        let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner);
-        let mut answer = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(routed);
+        let report = Wrap(Report { worker: Rc::clone(&bed.worker) }).layer(inner);
+        let mut answer = Wrap(Select { worker: Rc::clone(&bed.worker) }).layer(report).call(routed);
         assert!(futures_util::poll!(&mut answer).is_pending());
         tokio::time::advance(Duration::from_secs(10)).await;
         record.overdue.set(overdue);
@@ -194,10 +198,10 @@ async fn nobody_is_late_who_waits_for_the_rest_of_the_request() {
         let inner = Inner::new();
         let limit = Duration::from_secs(1);
         inner.then_after(limit, move |_| Err(ProxyError::AttemptTimeout { limit }.into()));
-        let report = ReportLayer { worker: Rc::clone(&bed.worker) }.layer(inner);
+        let report = Wrap(Report { worker: Rc::clone(&bed.worker) }).layer(inner);
         let routed = bed.get();
         routed.record.uploading.set(uploading);
-        let sent = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(report).call(routed).await;
+        let sent = Wrap(Select { worker: Rc::clone(&bed.worker) }).layer(report).call(routed).await;
         assert!(sent.is_err());
         assert_eq!(memory.failures(), failures);
         assert!(memory.latency.expected(bed.worker.shared.clock.now()) >= limit);

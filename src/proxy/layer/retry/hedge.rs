@@ -2,13 +2,10 @@
 
 use std::time::Duration;
 
-use http::Response;
 use tokio::time::{Instant, sleep};
-use tower::Service;
 
 use super::course::Course;
-use super::{Answer, Outcome, answered, verdict};
-use crate::body::Body;
+use super::{Answer, Outcome, Serve, answered, verdict};
 use crate::proxy::record::Target;
 use crate::proxy::request::{Failure, Returned, Routed};
 use crate::route::Hedge;
@@ -18,20 +15,17 @@ use crate::telemetry::metrics::HedgeResult;
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// What both attempts have for an answer to come.
-type Coming = Answer<Response<Body>, Failure<Returned>>;
+type Coming = Answer<Failure<Returned>>;
 
 /// Waits for the first attempt, and for a second one once the first is late. The one that loses is dropped: its connection is
 /// closed, or its stream reset, and nothing is held against its provider.
-pub(super) async fn hedged<S>(
+pub(super) async fn hedged(
     course: &mut Course,
-    inner: &mut S,
+    inner: &mut impl Serve<Routed, Failure<Returned>>,
     mut first: Coming,
     hedge: Hedge,
     begun: Instant,
-) -> Outcome
-where
-    S: Service<Routed, Response = Response<Body>, Error = Failure<Returned>, Future = Coming>,
-{
+) -> Outcome {
     let measures = matches!(hedge, Hedge::Percentile(_));
     let delay = match hedge {
         Hedge::After(delay) => Some(delay),
@@ -66,10 +60,7 @@ struct Second {
 
 /// Begins a second attempt, where the whole request is there to be sent, somebody else is there to have it, and the budget
 /// allows it.
-fn second<S>(course: &mut Course, inner: &mut S) -> Option<Second>
-where
-    S: Service<Routed, Response = Response<Body>, Error = Failure<Returned>, Future = Coming>,
-{
+fn second(course: &mut Course, inner: &mut impl Serve<Routed, Failure<Returned>>) -> Option<Second> {
     course.went();
     if course.record.attempts.get() == 0 {
         // The first one still waits for its turn.

@@ -6,20 +6,23 @@ mod hedging;
 use futures_util::FutureExt as _;
 use http_body_util::BodyExt as _;
 
+use tower::{Layer as _, Service as _};
+
 use super::*;
 use crate::body::played::played;
 use crate::catalog::Allowance;
 use crate::proxy::layer::bed::{Bed, Played, answer};
-use crate::proxy::layer::select::{Select, SelectLayer};
+use crate::proxy::layer::middleware::{Wrap, Wrapped};
+use crate::proxy::layer::select::Select;
 use crate::proxy::request::Attempt;
 use crate::upstream::{ConnectError, Reuse, SendCause};
 
 type Inner = Played<Attempt, Failure<Returned>>;
 
-fn retry(bed: &Bed) -> (Retry<Select<Inner>>, Inner) {
+fn retry(bed: &Bed) -> (Wrapped<Retry, Wrapped<Select, Inner>>, Inner) {
     let inner = Inner::new();
-    let select = SelectLayer { worker: Rc::clone(&bed.worker) }.layer(inner.clone());
-    (RetryLayer { worker: Rc::clone(&bed.worker) }.layer(select), inner)
+    let select = Wrap(Select { worker: Rc::clone(&bed.worker) }).layer(inner.clone());
+    (Wrap(Retry { worker: Rc::clone(&bed.worker) }).layer(select), inner)
 }
 
 /// A bed with so many providers, and with these statuses to try elsewhere after.
