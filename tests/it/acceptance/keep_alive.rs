@@ -60,8 +60,5 @@ async fn few_posts_fail_on_a_connection_that_is_being_closed() {
     assert_eq!(reasons, asked.failed.len(), "{:?}", asked.failed);
     // The busier the machine, the longer the moment between look and write.
     let failed = asked.failed.len() as u64;
-    assert!(
-        failed * 8 <= met,
-        "{failed} of {met} that met the end of a connection failed: {asked}"
-    );
+    assert!(failed * 8 <= met, "{failed} of {met} that met the end of a connection failed: {asked}");
 }
