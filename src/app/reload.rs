@@ -119,8 +119,6 @@ impl Reloader {
             self.config = config;
             return;
         }
-        tell(old, new, &secrets);
-        let waiting: Vec<String> = waiting(old, new).into_iter().chain(secrets).collect();
         self.shared.catalog.restrict(config.restrictions.clone());
         self.shared.catalog.tend(config.cares.clone());
         self.shared.catalog.lay_out(config.layouts.clone());
@@ -134,6 +132,9 @@ impl Reloader {
         super::warn_of_faults(&config.routes);
         self.announcements.configure(&config.announce);
         self.health.configure(config.checks.clone());
+        // Only now: whoever reads it may count on it.
+        tell(old, new, &secrets);
+        let waiting: Vec<String> = waiting(old, new).into_iter().chain(secrets).collect();
         if let Some(log) = &self.log {
             log.set_level(config.log.level);
         }
