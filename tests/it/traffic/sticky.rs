@@ -90,17 +90,19 @@ async fn a_session_waits_for_its_provider_and_others_have_a_second_one_asked() {
     for provider in &providers {
         provider.takes(Duration::from_millis(100));
     }
+    let hedges = &proxy.metrics.proxy.hedges_total;
+    let asked =
+        || [HedgeResult::Won, HedgeResult::Lost].map(|result| hedges.of(result).get()).iter().sum::<u64>();
+    // The request that began the session may have been late as well.
+    let hedged = asked();
     let before = providers.iter().map(Modelled::requests).sum::<usize>();
     for _ in 0..5 {
         let again = ask(&mut client, &[("cookie", &session)]).await;
         assert_eq!((again.status().as_u16(), set(&again)), (200, None));
     }
-    let hedges = &proxy.metrics.proxy.hedges_total;
-    let asked =
-        || [HedgeResult::Won, HedgeResult::Lost].map(|result| hedges.of(result).get()).iter().sum::<u64>();
-    assert_eq!(asked(), 0);
+    assert_eq!(asked(), hedged);
     assert_eq!(providers.iter().map(Modelled::requests).sum::<usize>(), before + 5);
     let fresh = ask(&mut client, &[]).await;
     assert!(fresh.status() == 200 && set(&fresh).is_some());
-    assert_eq!(asked(), 1);
+    assert_eq!(asked(), hedged + 1);
 }
