@@ -11,8 +11,8 @@ use super::trial::Trial;
 
 /// What attempts leave behind.
 ///
-/// Apart from the [`Memory`](super::Memory) it belongs to, so that the memories of a large service lie close together. In
-/// the order in which it is written: what each attempt writes, then what only some do, on cache lines of their own.
+/// Apart from the [`Memory`](super::Memory) it belongs to, so that what attempts write at their end lies on no cache line that
+/// a pick reads. In the order in which it is written: what each attempt writes comes before what only some do.
 #[derive(Debug, Default)]
 #[repr(C, align(64))]
 pub(super) struct History {
