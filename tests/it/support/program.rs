@@ -21,6 +21,12 @@ use super::patience::eventually;
 /// How long a process may take for anything on a busy machine before a test fails.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// The program: the one that was built with the tests, or what `WAYSIDE_TEST_PROGRAM` names, so that what is promised can be measured
+/// on a release build.
+fn binary() -> String {
+    std::env::var("WAYSIDE_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_wayside").to_owned())
+}
+
 /// Any free port of loopback, as an argument.
 pub(crate) const ANY: &str = "127.0.0.1:0";
 
@@ -37,7 +43,7 @@ pub(crate) struct Program {
 impl Program {
     /// Starts it with these arguments and nothing in its environment but these variables.
     pub(crate) fn launch(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_wayside"));
+        let mut command = Command::new(binary());
         command.args(arguments).env_clear().envs(variables.iter().copied());
         Self::spawn(command)
     }
@@ -46,7 +52,7 @@ impl Program {
     pub(crate) fn launch_within(arguments: &[&str], soft: u64, hard: u64) -> Self {
         let mut command = Command::new("sh");
         let script = format!("ulimit -S -n {soft}; ulimit -H -n {hard}; exec \"$0\" \"$@\"");
-        command.args(["-c", &script, env!("CARGO_BIN_EXE_wayside")]).args(arguments);
+        command.args(["-c", &script, &binary()]).args(arguments);
         Self::spawn(command)
     }
 
@@ -231,7 +237,7 @@ pub(crate) fn text(response: &Response<Bytes>) -> String {
 
 /// Runs it to its end: its exit code, what it said, and what it complained of.
 pub(crate) fn whole(arguments: &[&str], variables: &[(&str, &str)]) -> (i32, String, String) {
-    let mut command = assert_cmd::Command::new(env!("CARGO_BIN_EXE_wayside"));
+    let mut command = assert_cmd::Command::new(binary());
     let command = command.args(arguments).env_clear().envs(variables.iter().copied()).timeout(LIMIT);
     let Output { status, stdout, stderr } = command.output().unwrap();
     let text = |bytes| String::from_utf8(bytes).unwrap();
