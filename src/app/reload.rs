@@ -96,7 +96,8 @@ impl Reloader {
             if !asked && now == seen {
                 continue;
             }
-            let now = if now.has_other_files(&seen) { now.settled(&self.reload.file, &files).await } else { now };
+            let now =
+                if now.has_other_files(&seen) { now.settled(&self.reload.file, &files).await } else { now };
             let read = self.apply().await;
             seen = now.among(&read);
             files = read;

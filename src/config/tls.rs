@@ -9,7 +9,9 @@ use rustls::pki_types::ServerName;
 use super::reader::Section;
 use super::value::{Flag, List, Parsed, parsed};
 use crate::provider::ServiceName;
-use crate::upstream::tls::{Identity, PemError, Revoked, Roots, Settings, SpiffeId, Terms, Trust, certificates};
+use crate::upstream::tls::{
+    Identity, PemError, Revoked, Roots, Settings, SpiffeId, Terms, Trust, certificates,
+};
 
 /// A file by its path, and what was in it.
 struct Read<T> {

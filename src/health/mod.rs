@@ -210,9 +210,8 @@ mod tests {
     fn what_this_machine_lacks_is_held_against_nobody() {
         let address: Address = "10.0.0.1:80".parse().unwrap();
         let lacking = std::io::Error::from_raw_os_error(24);
-        let tls = |source| {
-            ConnectError::Tls { address: address.clone(), id: "p".into(), source: Arc::new(source) }
-        };
+        let tls =
+            |source| ConnectError::Tls { address: address.clone(), id: "p".into(), source: Arc::new(source) };
         for (error, seen) in [
             (ConnectError::Lacking { address: address.clone(), source: Arc::new(lacking) }, Seen::Unknown),
             (tls(TlsError::NoRoots { cause: None }), Seen::Unknown),

@@ -330,7 +330,9 @@ fn cause_telling(cause: &SendCause) -> Telling {
 fn tls_telling(cause: &TlsError) -> Telling {
     use StatusCode as S;
     let proxy_status = match cause {
-        TlsError::Timeout { .. } => return telling("connection_timeout", S::GATEWAY_TIMEOUT, "connection_timeout"),
+        TlsError::Timeout { .. } => {
+            return telling("connection_timeout", S::GATEWAY_TIMEOUT, "connection_timeout");
+        }
         TlsError::Certificate(_) => "tls_certificate_error",
         TlsError::Alert { .. } => "tls_alert_received",
         TlsError::NoRoots { .. } | TlsError::Name { .. } | TlsError::List(_) => "proxy_configuration_error",

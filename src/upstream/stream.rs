@@ -74,7 +74,8 @@ impl Stream {
         has_identity: bool,
         metrics: &Arc<Metrics>,
     ) -> Self {
-        let (address, id, metrics) = (provider.address.clone(), Arc::clone(&provider.id), Arc::clone(metrics));
+        let (address, id, metrics) =
+            (provider.address.clone(), Arc::clone(&provider.id), Arc::clone(metrics));
         let refusal = Arc::new(Refusal { address, id, has_identity, metrics, alert: OnceLock::new() });
         Self::Secure(Box::new(Secure { stream, refusal, heard: false }))
     }

@@ -75,7 +75,7 @@ impl fmt::Debug for Tls {
 
 impl Tls {
     pub(super) fn new(settings: &Settings) -> Self {
-        let manners = Manners::new(settings, &|_, terms| Manner::new(terms));
+        let manners = Manners::new(settings, |_, terms| Manner::new(terms));
         Self { manners: ArcSwap::from_pointee(manners), epoch: AtomicU64::new(0) }
     }
 
@@ -84,7 +84,7 @@ impl Tls {
     pub(super) async fn renew(&self, settings: &Settings, drain: &Drain) -> bool {
         let before = self.manners.load_full();
         let roots = before.system_roots(drain).await;
-        let manners = Manners::new(settings, &|service, terms| {
+        let manners = Manners::new(settings, |service, terms| {
             let known = before.of(service);
             if known.still_holds(&terms, roots.as_deref()) { Arc::clone(known) } else { Manner::new(terms) }
         });
@@ -108,7 +108,7 @@ impl Tls {
 }
 
 impl Manners {
-    fn new(settings: &Settings, make: &dyn Fn(Option<&ServiceName>, Arc<Terms>) -> Arc<Manner>) -> Self {
+    fn new(settings: &Settings, make: impl Fn(Option<&ServiceName>, Arc<Terms>) -> Arc<Manner>) -> Self {
         let usual = make(None, Arc::clone(&settings.usual));
         let of_service = |(service, terms): (&ServiceName, &Arc<Terms>)| {
             (service.clone(), make(Some(service), Arc::clone(terms)))

@@ -68,7 +68,13 @@ fn several(services: &[(&str, &Echo)], sections: &str) -> Running {
 }
 
 /// Asserts that an answer tells of a failure of TLS with this provider of `svc` in this way, by this word, for this cause.
-fn assert_refused(response: &Response<Bytes>, address: &Address, proxy_status: &str, reason: &str, cause: &str) {
+fn assert_refused(
+    response: &Response<Bytes>,
+    address: &Address,
+    proxy_status: &str,
+    reason: &str,
+    cause: &str,
+) {
     let status = response.headers()["proxy-status"].to_str().unwrap();
     let body = String::from_utf8_lossy(response.body());
     assert_eq!(response.status(), 502, "{body}");

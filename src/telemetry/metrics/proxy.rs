@@ -124,11 +124,7 @@ impl ProxyMetrics {
             ),
             upgrades_open: gauge("upgrades_open", "Connections switched to another protocol, open now."),
             panics_total: counter("panics_total", "Tasks that panicked; each is a fault of this program."),
-            tls_failures: names.counters(
-                "upstream_tls_failures_total",
-                "Handshakes of TLS with endpoints that failed, of requests, checks and probes, by the reason.",
-                &["reason"],
-            ),
+            tls_failures: tls_failures(names),
         }
     }
 
@@ -141,6 +137,11 @@ impl ProxyMetrics {
     pub fn ejections(&self, cause: &'static str) -> IntCounter {
         self.ejections.with_label_values(&[cause])
     }
+}
+
+fn tls_failures(names: &Names) -> IntCounterVec {
+    let help = "Handshakes of TLS with endpoints that failed, of requests, checks and probes, by the reason.";
+    names.counters("upstream_tls_failures_total", help, &["reason"])
 }
 
 fn waits(names: &Names) -> Histogram {

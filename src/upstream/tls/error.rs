@@ -30,7 +30,9 @@ pub enum TlsError {
     #[error("{}", certificate(.0))]
     Certificate(CertificateError),
     /// A list of revoked certificates cannot be used.
-    #[error("the list of revoked certificates of its authority cannot be used ({0:?}); look at the file of crl")]
+    #[error(
+        "the list of revoked certificates of its authority cannot be used ({0:?}); look at the file of crl"
+    )]
     List(CertRevocationListError),
     /// The provider broke off, and says why by an alert.
     #[error("{}", alert_told(*.alert, *.has_identity))]
@@ -66,7 +68,8 @@ pub enum TlsError {
     Io(#[source] io::Error),
 }
 
-const OTHER_VERSION: &str = "it speaks no version of TLS that is spoken here, 1.2 or 1.3; it has to be renewed";
+const OTHER_VERSION: &str =
+    "it speaks no version of TLS that is spoken here, 1.2 or 1.3; it has to be renewed";
 const NO_HTTP2: &str = "it does not offer HTTP/2 over TLS (ALPN), which the protocol of its record needs";
 
 /// What is wrong with a certificate, and what to do.
@@ -121,7 +124,8 @@ fn certificate(error: &CertificateError) -> String {
 fn other_name(expected: &ServerName<'_>, presented: &[String]) -> String {
     // The library writes them as `DnsName("a")` and `IpAddress(10.0.0.1)`.
     let plain = |name: &String| {
-        let name = name.strip_suffix(')').and_then(|name| name.split_once('(')).map_or(&**name, |(_, name)| name);
+        let name =
+            name.strip_suffix(')').and_then(|name| name.split_once('(')).map_or(&**name, |(_, name)| name);
         name.trim_matches('"').to_owned()
     };
     let presented: Vec<String> = presented.iter().map(plain).collect();
@@ -164,7 +168,9 @@ fn alert_told(alert: AlertDescription, has_identity: bool) -> String {
         }
         A::BadCertificate => "it finds the certificate of client_cert broken, or not one of those it wants",
         A::UnsupportedCertificate => "it cannot use a certificate of the kind of client_cert",
-        A::CertificateRevoked => "it says that the certificate of client_cert is revoked; have a new one issued",
+        A::CertificateRevoked => {
+            "it says that the certificate of client_cert is revoked; have a new one issued"
+        }
         A::CertificateExpired => "it says that the certificate of client_cert has expired; have it renewed",
         A::CertificateUnknown => "it does not accept the certificate of client_cert",
         A::UnknownCA => {
@@ -318,7 +324,8 @@ mod tests {
     #[test]
     fn names_in_certificates_are_told_as_people_write_them() {
         let expected = ServerName::try_from("a.internal").unwrap();
-        let told = other_name(&expected, &["DnsName(\"b.internal\")".to_owned(), "IpAddress(10.0.0.1)".to_owned()]);
+        let told =
+            other_name(&expected, &["DnsName(\"b.internal\")".to_owned(), "IpAddress(10.0.0.1)".to_owned()]);
         assert!(told.contains("not for a.internal, but for b.internal, 10.0.0.1;"), "{told}");
         assert!(other_name(&expected, &[]).contains("no name at all"));
     }

@@ -57,10 +57,7 @@ impl SpiffeId {
             None => rest.starts_with('/'),
         };
         check(uri).is_ok()
-            && uri
-                .strip_prefix(SCHEME)
-                .and_then(|rest| rest.strip_prefix(&*self.domain))
-                .is_some_and(same)
+            && uri.strip_prefix(SCHEME).and_then(|rest| rest.strip_prefix(&*self.domain)).is_some_and(same)
     }
 }
 
@@ -78,7 +75,9 @@ fn check(text: &str) -> Result<(), SpiffeError> {
         }
         let is_sound = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
         if !segment.bytes().all(is_sound) {
-            return Err(SpiffeError("its path has something else than letters, digits, dots, hyphens and underscores"));
+            return Err(SpiffeError(
+                "its path has something else than letters, digits, dots, hyphens and underscores",
+            ));
         }
     }
     Ok(())

@@ -32,7 +32,11 @@ async fn certificates_are_refused_for_a_cause_that_is_told() {
         (theirs.issue("127.0.0.1"), "tls_unknown_authority", "comes from no authority that is trusted here"),
         (Authority::new("one").issue("127.0.0.1"), "tls_unknown_authority", "but not its signature"),
         (Issued::by_itself("127.0.0.1"), "tls_self_signed", "is self-signed"),
-        (ours.issue("127.0.0.2"), "tls_wrong_name", "is not for 127.0.0.1, but for 127.0.0.2; write server_name"),
+        (
+            ours.issue("127.0.0.2"),
+            "tls_wrong_name",
+            "is not for 127.0.0.1, but for 127.0.0.2; write server_name",
+        ),
         (ours.issue_until("127.0.0.1", 2001), "tls_expired", "has expired, at 2001-12-31T00:00:00Z"),
         (ours.issue_from("127.0.0.1", 2090), "tls_not_valid_yet", "only from 2090-01-01T00:00:00Z"),
     ] {
@@ -63,7 +67,10 @@ async fn what_its_authority_revoked_is_refused() {
         (lines.clone(), &good),
         (wanted, &known),
         // Of whom there is no list, nobody is revoked.
-        (format!("{lines}\n[[service]]\nname = \"svc\"\n[service.tls]\nca = {both:?}"), &theirs.issue("127.0.0.1")),
+        (
+            format!("{lines}\n[[service]]\nname = \"svc\"\n[service.tls]\nca = {both:?}"),
+            &theirs.issue("127.0.0.1"),
+        ),
     ] {
         let echo = Echo::secure(shown.server(&[])).await;
         let mut it = Believer::with(&ours, &lines, Protocol::Http1, &[echo.address()]).await;
@@ -78,7 +85,10 @@ async fn who_bears_another_id_is_refused() {
     let one = format!("spiffe_id = {id:?}");
     let wrong = "tls_wrong_id";
     for (shown, cause) in [
-        (ours.issue_to(&["spiffe://example.org/ns/a/sa/c"]), "but for spiffe://example.org/ns/a/sa/c; look at"),
+        (
+            ours.issue_to(&["spiffe://example.org/ns/a/sa/c"]),
+            "but for spiffe://example.org/ns/a/sa/c; look at",
+        ),
         (ours.issue_to(&[id, "spiffe://example.org/ns/a/sa/c"]), "more than the one id"),
         // A name is of no help.
         (ours.issue("127.0.0.1"), "for no SPIFFE id at all"),
@@ -131,7 +141,13 @@ async fn providers_of_other_versions_are_told_apart() {
     hello.extend([7; 32]);
     hello.extend([0, 0, 47, 0]);
     said(&hello, "tls_protocol_error", "tls_version", "1.2 or 1.3").await;
-    said(b"HTTP/1.1 400 Bad Request\r\n\r\n", "tls_protocol_error", "tls_not_spoken", "though its record says so").await;
+    said(
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        "tls_protocol_error",
+        "tls_not_spoken",
+        "though its record says so",
+    )
+    .await;
     said(b"", "tls_protocol_error", "tls_closed", "closed the connection").await;
 }
 
@@ -150,7 +166,8 @@ async fn every_alert_against_our_certificate_is_told() {
 
 #[tokio::test]
 async fn a_provider_that_does_not_believe_us_is_told_from_one_that_wants_nothing() {
-    let (servers, clients, strangers) = (Authority::new("one"), Authority::new("other"), Authority::new("third"));
+    let (servers, clients, strangers) =
+        (Authority::new("one"), Authority::new("other"), Authority::new("third"));
     let files = Files::new();
     for (us, cause) in [
         (strangers.issue("wayside"), "does not trust the authority of client_cert"),
@@ -225,7 +242,8 @@ async fn a_handshake_has_the_time_of_a_connection() {
     let body = String::from_utf8_lossy(response.body());
     assert_eq!(response.status(), 504);
     let (address, port) = (silent.address(), silent.address().port());
-    let told = format!("cannot speak TLS with {address} (svc-{port}): the handshake did not end within 100ms");
+    let told =
+        format!("cannot speak TLS with {address} (svc-{port}): the handshake did not end within 100ms");
     assert!(body.contains(&told), "{body}");
     assert!(response.headers()["proxy-status"].to_str().unwrap().contains("details=\"connection_timeout\""));
     // It was begun, in nothing but TLS.
@@ -304,7 +322,13 @@ async fn a_provider_that_wants_to_know_us_is_shown_a_certificate() {
             let (address, told) = (echo.address(), "tls_alert_received");
             let response = it.get().await;
             let word = "tls_client_certificate";
-            assert_refused(&response, &address, told, word, "write client_cert and client_key in [upstream.tls]");
+            assert_refused(
+                &response,
+                &address,
+                told,
+                word,
+                "write client_cert and client_key in [upstream.tls]",
+            );
             let endpoint = &it.proxy.catalog.service("svc").unwrap().endpoints[0];
             assert_eq!((endpoint.state, echo.requests()), ("unreachable", requests));
         }

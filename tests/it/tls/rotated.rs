@@ -65,14 +65,20 @@ async fn whom_nobody_vouches_for_any_more_is_reached_no_longer() {
     // Both are trusted meanwhile, as when one takes the place of the other.
     replace(&it.ca, &format!("{}{}", old.pem, new.pem));
     it.renewed(1).await;
-    assert_eq!((it.status().await, it.status().await, echo.connections()), (StatusCode::OK, StatusCode::OK, 2));
+    assert_eq!(
+        (it.status().await, it.status().await, echo.connections()),
+        (StatusCode::OK, StatusCode::OK, 2)
+    );
     replace(&it.ca, &new.pem);
     it.renewed(2).await;
     let requests = echo.requests();
     let answer = get(it.program.listeners()[0], "/svc/").await;
     let told = text(&answer);
     assert_eq!((answer.status(), echo.requests()), (StatusCode::BAD_GATEWAY, requests), "{told}");
-    assert!(told.contains(&echo.address().to_string()) && told.contains("no authority that is trusted here"), "{told}");
+    assert!(
+        told.contains(&echo.address().to_string()) && told.contains("no authority that is trusted here"),
+        "{told}"
+    );
     it.program.says("tls_unknown_authority").await;
     let line = it.program.logs("an endpoint cannot be reached").await;
     assert!(line.contains(&echo.address().to_string()) && line.contains("no authority"), "{line}");
@@ -130,7 +136,8 @@ async fn an_http2_connection_takes_no_further_streams() {
 #[tokio::test]
 async fn a_new_identity_is_shown_on_new_connections() {
     let authority = Authority::new("one");
-    let echo = Echo::secure(authority.issue("127.0.0.1").server_for(&authority, &rustls::version::TLS13)).await;
+    let echo =
+        Echo::secure(authority.issue("127.0.0.1").server_for(&authority, &rustls::version::TLS13)).await;
     let files = Files::new();
     let write = |name: &str| {
         let us = authority.issue(name);
@@ -140,7 +147,10 @@ async fn a_new_identity_is_shown_on_new_connections() {
     let us = files.write("other.pem", "");
     let lines = format!("client_cert = {:?}", us.with_file_name("us.pem"));
     let it = Trusting::start(&at(&echo), &lines, &authority.pem).await;
-    assert_eq!((it.status().await, it.status().await, echo.connections()), (StatusCode::OK, StatusCode::OK, 1));
+    assert_eq!(
+        (it.status().await, it.status().await, echo.connections()),
+        (StatusCode::OK, StatusCode::OK, 1)
+    );
     write("second");
     it.renewed(1).await;
     assert_eq!((it.status().await, echo.connections()), (StatusCode::OK, 2));
@@ -152,10 +162,8 @@ async fn noticed(place: impl FnOnce(&Path, &str), change: impl FnOnce(&Path, &st
     let echo = Echo::secure(new.issue("127.0.0.1").server(&[])).await;
     let folder = tempfile::tempdir().unwrap();
     place(folder.path(), &old.pem);
-    let lines = format!(
-        "\n[[service]]\nname = \"svc\"\n[service.tls]\nca = {:?}",
-        folder.path().join("tls/ca.pem")
-    );
+    let lines =
+        format!("\n[[service]]\nname = \"svc\"\n[service.tls]\nca = {:?}", folder.path().join("tls/ca.pem"));
     let it = Trusting::start(&at(&echo), &lines, &old.pem).await;
     assert_eq!(it.status().await, 502);
     change(folder.path(), &new.pem);

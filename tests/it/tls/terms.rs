@@ -66,8 +66,13 @@ async fn what_a_service_says_goes_over_what_is_usual() {
          [[service]]\nname = \"by-id\"\n[service.tls]\nspiffe_id = \"spiffe://example.org/*\"\n\
          [[service]]\nname = \"any\"\n[service.tls]\nverify = false\n"
     );
-    let services =
-        [("usual", &named), ("other-name", &named), ("by-id", &bearer), ("not-by-id", &bearer), ("any", &bearer)];
+    let services = [
+        ("usual", &named),
+        ("other-name", &named),
+        ("by-id", &bearer),
+        ("not-by-id", &bearer),
+        ("any", &bearer),
+    ];
     let it = several(&services, &sections);
     for (service, expected) in
         [("usual", 200), ("other-name", 502), ("by-id", 200), ("not-by-id", 502), ("any", 200)]
@@ -75,7 +80,8 @@ async fn what_a_service_says_goes_over_what_is_usual() {
         assert_eq!(status(&it, service).await, expected, "{service}");
     }
     // Who says by what a certificate is verified wants it verified.
-    let sections = format!("[upstream.tls]\nverify = false\n[[service]]\nname = \"a\"\n[service.tls]\nca = {ca:?}\n");
+    let sections =
+        format!("[upstream.tls]\nverify = false\n[[service]]\nname = \"a\"\n[service.tls]\nca = {ca:?}\n");
     let stranger = Echo::secure(Authority::new("other").issue("127.0.0.1").server(&[])).await;
     let it = several(&[("a", &stranger), ("b", &stranger)], &sections);
     assert_eq!((status(&it, "a").await, status(&it, "b").await), (StatusCode::BAD_GATEWAY, StatusCode::OK));

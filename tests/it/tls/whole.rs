@@ -92,7 +92,9 @@ async fn that_our_certificate_ends_soon_is_said_aloud() {
         let program = Program::run(&["--config", file.to_str().unwrap()]).await;
         let told = program.logged("the client certificate that is shown to providers");
         match said {
-            Some(said) => assert!(told.len() == 1 && told[0].contains(said) && told[0].contains("WARN"), "{told:?}"),
+            Some(said) => {
+                assert!(told.len() == 1 && told[0].contains(said) && told[0].contains("WARN"), "{told:?}")
+            }
             None => assert_eq!(told, [""; 0]),
         }
     }
@@ -118,9 +120,15 @@ async fn mistakes_in_files_of_certificates_are_found_by_check() {
         (format!("ca = {empty:?}"), &["there is no certificate in it", "BEGIN CERTIFICATE"]),
         (format!("ca = {torn:?}"), &["it is no PEM"]),
         (format!("ca = {junk:?}"), &["its certificate number 2 cannot be used"]),
-        (format!("crl = {empty:?}"), &["upstream.tls.crl", "no list of revoked certificates", "BEGIN X509 CRL"]),
+        (
+            format!("crl = {empty:?}"),
+            &["upstream.tls.crl", "no list of revoked certificates", "BEGIN X509 CRL"],
+        ),
         (format!("crl = {bad_list:?}"), &["upstream.tls.crl", "its list number 1 cannot be used"]),
-        ("spiffe_id = \"example.org/a\"".to_owned(), &["upstream.tls.spiffe_id", "does not begin with spiffe://"]),
+        (
+            "spiffe_id = \"example.org/a\"".to_owned(),
+            &["upstream.tls.spiffe_id", "does not begin with spiffe://"],
+        ),
         (
             "verify = false\nspiffe_id = \"spiffe://example.org/a\"".to_owned(),
             &["upstream.tls.spiffe_id", "it is of no use"],
