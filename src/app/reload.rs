@@ -67,6 +67,8 @@ impl fmt::Debug for Reload {
 /// Follows the file and applies what changed.
 pub(super) struct Reloader {
     pub(super) reload: Reload,
+    /// How its files looked when it was about to take effect.
+    pub(super) seen: Looks,
     /// What is in force.
     pub(super) config: Config,
     pub(super) text: Arc<ArcSwap<String>>,
@@ -84,22 +86,26 @@ impl Reloader {
         let mut alarm = Alarm::new();
         // Those of the configuration that was read last, be it in force or not: it may be a file that is to be mended.
         let mut files = self.config.files.clone();
-        let mut seen = Looks::at(&self.reload.file, &files);
         loop {
             alarm.arm_all(std::iter::once(&self.reload.file).chain(&files).map(PathBuf::as_path));
-            let asked = tokio::select! {
-                () = alarm.rung() => false,
-                () = tokio::time::sleep(POLL) => false,
-                Some(()) = async { self.hangup.as_mut()?.recv().await } => true,
-            };
+            // What changed before the alarm was armed does not ring.
+            let asked = Looks::at(&self.reload.file, &files) == self.seen
+                && tokio::select! {
+                    () = alarm.rung() => false,
+                    () = tokio::time::sleep(POLL) => false,
+                    Some(()) = async { self.hangup.as_mut()?.recv().await } => true,
+                };
             let now = Looks::at(&self.reload.file, &files);
-            if !asked && now == seen {
+            if !asked && now == self.seen {
                 continue;
             }
-            let now =
-                if now.has_other_files(&seen) { now.settled(&self.reload.file, &files).await } else { now };
+            let now = if now.has_other_files(&self.seen) {
+                now.settled(&self.reload.file, &files).await
+            } else {
+                now
+            };
             let read = self.apply().await;
-            seen = now.among(&read);
+            self.seen = now.among(&read);
             files = read;
         }
     }

@@ -76,6 +76,7 @@ impl fmt::Debug for Tls {
 impl Tls {
     pub(super) fn new(settings: &Settings) -> Self {
         let manners = Manners::new(settings, |_, terms| Manner::new(terms));
+        manners.warn();
         Self { manners: ArcSwap::from_pointee(manners), epoch: AtomicU64::new(0) }
     }
 
@@ -90,6 +91,7 @@ impl Tls {
         });
         let is_same = manners.is_same(&before);
         if !is_same {
+            manners.warn();
             self.manners.store(Arc::new(manners));
             self.epoch.fetch_add(1, Ordering::Release);
         }
@@ -113,9 +115,7 @@ impl Manners {
         let of_service = |(service, terms): (&ServiceName, &Arc<Terms>)| {
             (service.clone(), make(Some(service), Arc::clone(terms)))
         };
-        let manners = Self { usual, by_service: settings.by_service.iter().map(of_service).collect() };
-        manners.warn();
-        manners
+        Self { usual, by_service: settings.by_service.iter().map(of_service).collect() }
     }
 
     fn of(&self, service: Option<&ServiceName>) -> &Arc<Manner> {
@@ -153,13 +153,17 @@ impl Manners {
     /// Says what is to be known of each.
     fn warn(&self) {
         for (service, manner) in self.all() {
+            // What a service has in common with all is said of all.
+            let (terms, usual) = (&manner.terms, service.map(|_| &self.usual.terms));
             let of = service.map_or_else(String::new, |service| format!(" of service {service}"));
-            if manner.terms.trust == Trust::Anyone {
+            if terms.trust == Trust::Anyone && usual.is_none_or(|usual| usual.trust != Trust::Anyone) {
                 tracing::warn!(
                     "CERTIFICATES{of} ARE NOT VERIFIED: whoever can redirect connections to a provider can read and change what is sent"
                 );
             }
-            if let Some(ending) = manner.terms.identity.as_ref().and_then(Identity::ending) {
+            let own = terms.identity.as_ref();
+            let own = own.filter(|own| usual.is_none_or(|usual| usual.identity.as_ref() != Some(own)));
+            if let Some(ending) = own.and_then(Identity::ending) {
                 tracing::warn!("the client certificate that is shown to providers{of} {ending}; renew it");
             }
         }
