@@ -42,8 +42,8 @@ struct Bells {
 
 #[derive(Debug, Default)]
 struct Scope {
-    /// A change of any file in it matters.
-    folder: Option<PathBuf>,
+    /// A change of any file in these matters.
+    folders: BTreeSet<PathBuf>,
     /// A change of one of these matters wherever it is seen.
     names: BTreeSet<OsString>,
 }
@@ -68,17 +68,24 @@ impl Alarm {
     /// Watches what has to be watched for this path now. To be called before it is read, so that no change falls between.
     /// True when all of it is watched.
     pub fn arm(&mut self, path: &Path) -> bool {
+        self.arm_all([path])
+    }
+
+    /// The same for several paths.
+    pub fn arm_all<'p>(&mut self, paths: impl IntoIterator<Item = &'p Path>) -> bool {
         let mut scope = Scope::default();
         let mut folders = BTreeSet::new();
-        // The path as written, and where it leads to.
-        for path in std::iter::once(path.to_owned()).chain(std::fs::canonicalize(path).ok()) {
-            scope.names.extend(path.file_name().map(OsString::from));
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-            folders.insert(parent.unwrap_or(Path::new(".")).to_owned());
-        }
-        if path.is_dir() {
-            folders.insert(path.to_owned());
-            scope.folder = Some(path.to_owned());
+        for path in paths {
+            // The path as written, and where it leads to.
+            for path in std::iter::once(path.to_owned()).chain(std::fs::canonicalize(path).ok()) {
+                scope.names.extend(path.file_name().map(OsString::from));
+                let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+                folders.insert(parent.unwrap_or(Path::new(".")).to_owned());
+            }
+            if path.is_dir() {
+                folders.insert(path.to_owned());
+                scope.folders.insert(path.to_owned());
+            }
         }
         scope.names.insert(SWAPPED_LINK.into());
         *self.bells.scope.lock().unwrap_or_else(PoisonError::into_inner) = scope;
@@ -158,7 +165,7 @@ impl Bells {
         let scope = self.scope.lock().unwrap_or_else(PoisonError::into_inner);
         event.paths.iter().any(|path| {
             path.file_name().is_some_and(|name| scope.names.contains(name))
-                || scope.folder.as_deref().is_some_and(|folder| path.parent() == Some(folder))
+                || path.parent().is_some_and(|folder| scope.folders.contains(folder))
         })
     }
 }

@@ -1,4 +1,7 @@
-//! What every fuzz target does: it reads its input as an entry of a registry.
+//! What fuzz targets do: read their input as an entry of a registry, or send it through a whole proxy.
+
+pub mod strict;
+pub mod whole;
 
 use std::sync::Arc;
 

@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
+use super::files::Looks;
 use super::reload::Reloader;
 use crate::admin::{self, Readiness};
 use crate::announce::Announcements;
@@ -50,15 +51,18 @@ impl Control {
         let orders = if self.surroundings.signals { Orders::of_process() } else { Orders::default() };
         let hangup = self.surroundings.reload.as_ref().and_then(|_| hangup());
         drop(entered);
+        // Before anybody is told that the proxy has started, and may change a file.
+        let seen =
+            self.surroundings.reload.as_ref().map(|reload| Looks::at(&reload.file, &self.config.files));
         let run = move || {
-            runtime.block_on(self.run(orders, hangup));
+            runtime.block_on(self.run(orders, hangup, seen));
             // A disk that hangs does not hold up the end.
             runtime.shutdown_timeout(LAST_ANSWERS);
         };
         std::thread::Builder::new().name("control".to_owned()).spawn(run)
     }
 
-    async fn run(self, mut orders: Orders, hangup: Option<Signal>) {
+    async fn run(self, mut orders: Orders, hangup: Option<Signal>, seen: Option<Looks>) {
         let Self { config, announcements, health, shared, admin, surroundings, leave, readiness } = self;
         let Surroundings { log, reload, signals: _ } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
@@ -84,9 +88,10 @@ impl Control {
             }
         }
         let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
-        if let Some(reload) = reload {
+        if let Some((reload, seen)) = reload.zip(seen) {
             let (shared, announcements) = (Arc::clone(&shared), Arc::clone(&announcements));
-            let reloader = Reloader { reload, config, text, shared, announcements, health, log, hangup };
+            let reloader =
+                Reloader { reload, seen, config, text, shared, announcements, health, log, hangup };
             let end = control.clone();
             control.spawn("reload", async move {
                 tokio::select! {

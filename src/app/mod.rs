@@ -2,6 +2,7 @@
 
 mod changes;
 mod control;
+mod files;
 mod reload;
 mod worker;
 

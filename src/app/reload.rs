@@ -1,6 +1,7 @@
 //! Reload: a changed configuration is read again, checked whole, and as much of it applied as can be while running.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error as _;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,15 +11,16 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 
 use super::changes;
+use super::files::Looks;
 use crate::alarm::Alarm;
 use crate::announce::Announcements;
-use crate::config::Config;
+use crate::config::{Config, ConfigError};
 use crate::health::Health;
 use crate::proxy::Shared;
 use crate::telemetry::log;
 
-/// How often the file is looked at even though nothing told of a change: some file systems never do.
-const POLL: Duration = Duration::from_secs(30);
+/// How often files are looked at even though nothing told of a change: some file systems never do.
+const POLL: Duration = Duration::from_secs(10);
 
 /// What takes effect at once, keys and whole sections; everything else waits for the next start.
 const AT_ONCE: [&str; 24] = [
@@ -52,8 +54,8 @@ const AT_ONCE: [&str; 24] = [
 pub struct Reload {
     /// The file, which is followed for changes.
     pub file: PathBuf,
-    /// Reads it, under the same flags and environment as at the start; the error is complete and ready to be shown.
-    pub load: Box<dyn Fn() -> Result<Config, String> + Send>,
+    /// Reads it, under the same flags and environment as at the start.
+    pub load: Box<dyn Fn() -> Result<Config, ConfigError> + Send>,
 }
 
 impl fmt::Debug for Reload {
@@ -65,6 +67,8 @@ impl fmt::Debug for Reload {
 /// Follows the file and applies what changed.
 pub(super) struct Reloader {
     pub(super) reload: Reload,
+    /// How its files looked when it was about to take effect.
+    pub(super) seen: Looks,
     /// What is in force.
     pub(super) config: Config,
     pub(super) text: Arc<ArcSwap<String>>,
@@ -80,40 +84,62 @@ impl Reloader {
     /// Runs for ever.
     pub(super) async fn run(mut self) {
         let mut alarm = Alarm::new();
-        let mut seen = std::fs::read(&self.reload.file).ok();
+        // Those of the configuration that was read last, be it in force or not: it may be a file that is to be mended.
+        let mut files = self.config.files.clone();
         loop {
-            alarm.arm(&self.reload.file);
-            let asked = tokio::select! {
-                () = alarm.rung() => false,
-                () = tokio::time::sleep(POLL) => false,
-                Some(()) = async { self.hangup.as_mut()?.recv().await } => true,
-            };
-            let now = std::fs::read(&self.reload.file).ok();
-            if asked || now != seen {
-                seen = now;
-                self.apply();
+            alarm.arm_all(std::iter::once(&self.reload.file).chain(&files).map(PathBuf::as_path));
+            // What changed before the alarm was armed does not ring.
+            let asked = Looks::at(&self.reload.file, &files) == self.seen
+                && tokio::select! {
+                    () = alarm.rung() => false,
+                    () = tokio::time::sleep(POLL) => false,
+                    Some(()) = async { self.hangup.as_mut()?.recv().await } => true,
+                };
+            let now = Looks::at(&self.reload.file, &files);
+            if !asked && now == self.seen {
+                continue;
             }
+            let now = if now.has_other_files(&self.seen) {
+                now.settled(&self.reload.file, &files).await
+            } else {
+                now
+            };
+            let read = self.apply().await;
+            self.seen = now.among(&read);
+            files = read;
         }
     }
 
-    fn apply(&mut self) {
+    /// Reads the configuration and applies it if it is good; the files that it names.
+    async fn apply(&mut self) -> BTreeSet<PathBuf> {
         let config = match (self.reload.load)() {
             Ok(config) => config,
-            Err(mistakes) => {
-                tracing::error!("the configuration is wrong; the one in force stays\n{mistakes}");
-                return;
+            Err(error) => {
+                let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+                tracing::error!("the configuration is wrong; the one in force stays\n{error}{cause}");
+                return match error {
+                    ConfigError::Mistakes(mistakes) => mistakes.files() | &self.config.files,
+                    ConfigError::Unreadable { .. } => self.config.files.clone(),
+                };
             }
         };
+        let files = config.files.clone();
         // Certificates may be others under the same names; those of the system are read again too.
-        self.shared.dialler.renew_tls(config.upstream.tls.clone());
-        let has_other_files = config.upstream.tls != self.config.upstream.tls;
-        if has_other_files {
-            tracing::info!("new connections use the certificates that were read now");
+        let has_other_terms = self.shared.dialler.renew_tls(&config.upstream.tls).await;
+        if has_other_terms {
+            tracing::info!(
+                "new connections use the certificates that were read now; those made before end with their requests"
+            );
         }
+        self.put_in_force(config, has_other_terms);
+        files
+    }
+
+    fn put_in_force(&mut self, config: Config, has_other_terms: bool) {
         let (old, new) = (self.config.to_toml(), config.to_toml());
         let secrets = self.config.changed_secrets(&config);
         if old == new && secrets.is_empty() {
-            if !has_other_files {
+            if !has_other_terms {
                 tracing::info!("the configuration was read again; nothing changed");
             }
             self.config = config;

@@ -21,7 +21,10 @@ pub mod snapshot;
 pub mod source;
 mod sources;
 pub mod status;
+#[cfg(not(fuzzing))]
 mod store;
+#[cfg(fuzzing)]
+pub mod store;
 mod subscription;
 pub mod subset;
 mod uses;

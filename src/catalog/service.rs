@@ -115,11 +115,16 @@ impl Applied {
 
 impl Service {
     /// Nothing is known yet; these sources are asked, and what they name is treated and laid out so.
-    pub(super) fn new(heard: Vec<Option<Heard>>, care: Arc<Care>, layout: Arc<Layout>) -> Self {
+    pub(super) fn new(
+        name: &ServiceName,
+        heard: Vec<Option<Heard>>,
+        care: Arc<Care>,
+        layout: Arc<Layout>,
+    ) -> Self {
         Self {
             endpoints: Arc::new([]),
             inheritance: None,
-            group: Arc::default(),
+            group: Arc::new(Group::of(name.clone())),
             care,
             layout,
             absent: false,

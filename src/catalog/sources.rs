@@ -257,6 +257,7 @@ impl Catalog {
         let asked = self.asked(name, &state.restrictions);
         let heard = |number| asked.contains(number).then(|| Heard::nothing(now));
         let mut service = Service::new(
+            name,
             (0..self.sources.len()).map(heard).collect(),
             Arc::clone(state.cares.of(name)),
             Arc::clone(state.layouts.of(name)),

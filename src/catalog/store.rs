@@ -6,6 +6,8 @@
 
 mod document;
 mod file;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 pub(super) mod handover;
 mod sealed;
 mod stored;

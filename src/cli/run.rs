@@ -52,7 +52,7 @@ impl Run {
 /// Reads the file again, under what flags and environment said at the start.
 fn reload(file: PathBuf, overrides: Overrides) -> Reload {
     let path = file.clone();
-    let load = move || config::load(Some(&path), &overrides).map_err(|error| error.to_string());
+    let load = move || config::load(Some(&path), &overrides);
     Reload { file, load: Box::new(load) }
 }
 

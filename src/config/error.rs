@@ -1,6 +1,8 @@
 //! Mistakes: everything that is wrong with a configuration, each with its place and its cure.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -36,6 +38,7 @@ pub struct Mistake {
 pub struct Mistakes {
     file: Option<String>,
     list: Vec<Mistake>,
+    files: BTreeSet<PathBuf>,
 }
 
 /// Why there is no [`super::Config`].
@@ -60,7 +63,17 @@ impl Mistakes {
     pub(super) fn new(file: Option<&str>, mut list: Vec<Mistake>) -> Self {
         list.sort();
         list.dedup();
-        Self { file: file.map(str::to_owned), list }
+        Self { file: file.map(str::to_owned), list, files: BTreeSet::new() }
+    }
+
+    /// The same, in a configuration that names these files.
+    pub(super) fn naming(self, files: BTreeSet<PathBuf>) -> Self {
+        Self { files, ..self }
+    }
+
+    /// The files that the configuration names: a change of one of them may cure it.
+    pub fn files(&self) -> &BTreeSet<PathBuf> {
+        &self.files
     }
 
     /// The mistakes, in order of place.

@@ -88,6 +88,8 @@ pub struct Config {
     pub log: log::Settings,
     /// How requests are logged.
     pub access: access::Settings,
+    /// The files that it names and that were read with it, such as certificates.
+    pub files: BTreeSet<PathBuf>,
     text: Arc<str>,
     /// What tells the secrets apart that are not in the text.
     secrets: BTreeMap<(usize, String), u64>,
@@ -146,14 +148,16 @@ pub fn read(name: Option<&str>, text: &str, overrides: &Overrides) -> Result<Con
     }
     let reader = Reader::default();
     let config = understand(&mut tree, &reader, overrides);
+    let files = reader.files();
     let (asked, mistakes) = reader.into_parts();
     match config {
         Some(mut config) if mistakes.is_empty() => {
+            config.files = files;
             config.text = effective::toml(&asked).into();
             config.secrets = effective::secrets(&asked).into_iter().collect();
             Ok(config)
         }
-        Some(_) | None => Err(Mistakes::new(name, mistakes)),
+        Some(_) | None => Err(Mistakes::new(name, mistakes).naming(files)),
     }
 }
 

@@ -1,6 +1,8 @@
 //! The reader: asks a tree for typed values, collects every mistake, and remembers what it was asked for.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use twox_hash::XxHash3_64;
 
@@ -13,6 +15,7 @@ use super::value::Shape;
 pub(super) struct Reader {
     mistakes: RefCell<Vec<Mistake>>,
     asked: RefCell<Vec<Asked>>,
+    files: RefCell<BTreeSet<PathBuf>>,
 }
 
 /// A key that was asked for.
@@ -78,6 +81,11 @@ impl Reader {
         self.mistakes.borrow_mut().push(Mistake { place, key: key.into(), message: message.into() });
     }
 
+    /// The files that are named, be they there or not.
+    pub(super) fn files(&self) -> BTreeSet<PathBuf> {
+        self.files.borrow().clone()
+    }
+
     /// What was asked for, and what was wrong.
     pub(super) fn into_parts(self) -> (Vec<Asked>, Vec<Mistake>) {
         (self.asked.into_inner(), self.mistakes.into_inner())
@@ -117,6 +125,18 @@ impl<'r> Section<'r> {
         let value = self.look(key, shape);
         self.note(key, value.as_ref().map(|value| shape.write(value)), Absence::Means(absent));
         value
+    }
+
+    /// The value of a key that names a file, which is read with the configuration and followed for changes.
+    pub(super) fn file<S: Shape>(
+        &mut self,
+        key: &'static str,
+        shape: &S,
+        absent: &'static str,
+    ) -> Option<S::Out> {
+        let named = self.find(key).and_then(|(_, entry)| entry.node.as_text());
+        self.reader.files.borrow_mut().extend(named.map(PathBuf::from));
+        self.optional(key, shape, absent)
     }
 
     /// The value of a key that is never shown again.

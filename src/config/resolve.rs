@@ -20,6 +20,7 @@ use super::routes;
 use super::services::services;
 use super::sources::{Followed, restriction, sources};
 use super::tiers::{Here, Tiers};
+use super::tls;
 use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
 use crate::catalog::{Cares, Layouts, Restrictions};
 use crate::health::Checks;
@@ -73,7 +74,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let mut proxy = proxy::Settings::default();
     let mut limits = Limits::default();
     let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
-    let upstream = top.section("upstream", |section| upstream(section, connect_timeout));
+    let upstream = top.section("upstream", |section| upstream(section, connect_timeout, &said.tls));
     top.section("limits", |section| limits_of(section, &mut proxy));
     limits.retries = top.section("retries", retries);
     top.section("headers", |section| headers(section, &mut proxy));
@@ -109,6 +110,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         upstream,
         log,
         access,
+        files: BTreeSet::new(),
         text: Arc::from(""),
         secrets: BTreeMap::new(),
     };
@@ -127,6 +129,7 @@ struct Said {
     cares: Cares,
     layouts: Layouts,
     checks: Checks,
+    tls: Vec<(ServiceName, tls::Written)>,
 }
 
 /// Reads every `[[service]]`, where nothing else is said than what is usual.
@@ -141,6 +144,7 @@ fn said_of_services(
     let known = Known::of(sources.unwrap_or_default().iter().map(|source| &source.registry));
     let mut restrictions = Restrictions::new();
     let mut treatments = Vec::new();
+    let mut tls = Vec::new();
     let mut checks = Checks { usual: check.check(), by_service: BTreeMap::new() };
     top.sections("service", |section| {
         let service = services.declare(section, &known);
@@ -150,12 +154,14 @@ fn said_of_services(
         treatments.extend(service.clone().map(|service| (service, treatment)));
         let check = section.section("check", |section| check.of_one(section)).check();
         checks.by_service.extend(service.clone().map(|service| (service, check)));
+        let terms = section.section("tls", tls::of_one);
+        tls.extend(service.clone().map(|service| (service, terms)));
         services.lay_down(section, service.as_ref(), &known);
     });
     services.settle();
     check.must_be_of_use(top, &checks);
     let (cares, layouts) = (cares(treatment, treatments), tiers.into_layouts());
-    (services, Said { restrictions, cares, layouts, checks })
+    (services, Said { restrictions, cares, layouts, checks, tls })
 }
 
 /// What several sections have to agree on.
@@ -242,7 +248,11 @@ pub(super) fn shorter_than_request(
     }
 }
 
-fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::Settings {
+fn upstream(
+    section: &mut Section<'_>,
+    connect_timeout: Duration,
+    by_service: &[(ServiceName, tls::Written)],
+) -> upstream::Settings {
     let default = upstream::Settings::default();
     let connections_max = section.get("connections_max", &Number(COUNT), default.connections_max);
     let idle_default = default.idle_max.min(connections_max);
@@ -256,7 +266,7 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
     // The HTTP library reads at least 8 KiB at a time.
     let header_bytes_max =
         section.get("header_bytes", &Bytes(8 * 1024..=1024 * 1024), default.header_bytes_max);
-    let tls = section.section("tls", super::tls::tls);
+    let usual = section.section("tls", tls::of_all);
     upstream::Settings {
         connect_timeout,
         idle_timeout,
@@ -264,7 +274,7 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
         idle_max,
         connections_max,
         header_bytes_max,
-        tls,
+        tls: tls::settings(&usual, by_service),
     }
 }
 

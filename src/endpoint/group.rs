@@ -8,6 +8,7 @@ use crossbeam_utils::CachePadded;
 use super::line::Line;
 use super::refusal::Refusal;
 use crate::clock::Moment;
+use crate::provider::ServiceName;
 
 /// What the endpoints of one service have in common.
 #[derive(Debug, Default)]
@@ -16,11 +17,23 @@ pub struct Group {
     changes: CachePadded<AtomicU64>,
     /// The requests that wait for one of them to have room.
     pub(super) line: Line,
+    /// Their service; none where they are by themselves.
+    service: Option<ServiceName>,
     /// Whether somebody decides at this moment whether one of them is ejected. Written by whoever does.
     is_deciding: AtomicBool,
 }
 
 impl Group {
+    /// What the endpoints of a service will have in common.
+    pub fn of(service: ServiceName) -> Self {
+        Self { service: Some(service), ..Self::default() }
+    }
+
+    /// Their service, if it is known.
+    pub const fn service(&self) -> Option<&ServiceName> {
+        self.service.as_ref()
+    }
+
     /// How often one of them became available or ceased to be. What was reckoned at another number is out of date.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)

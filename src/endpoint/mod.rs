@@ -51,7 +51,7 @@ pub use tally::Grounds;
 pub use token::{Token, TokenError};
 
 use crate::clock::Moment;
-use crate::provider::{Address, Provider, Weight};
+use crate::provider::{Address, Provider, ServiceName, Weight};
 use aside::Aside;
 use ejection::Ejection;
 use ghost::Haunting;
@@ -82,6 +82,11 @@ impl Endpoint {
     /// Its short name, the same in every proxy.
     pub fn token(&self) -> Token {
         self.memory.token
+    }
+
+    /// Its service, if it is known.
+    pub fn service(&self) -> Option<&ServiceName> {
+        self.memory.group.service()
     }
 
     /// Whether picking this endpoint is sound: it can be reached and does not fail, as far as is known.

@@ -66,7 +66,7 @@ impl ServiceCheck {
             http2: asked_of.protocol == Protocol::H2c,
             tls: asked_of.secure,
         };
-        self.check.ask(&asked, connect(dialler, &asked_of)).await
+        self.check.ask(&asked, connect(dialler, service, &asked_of)).await
     }
 
     /// The provider as the check sees it: at the port that is asked, and spoken to as the question is.
@@ -95,8 +95,8 @@ fn host(service: &ServiceName, provider: &Provider) -> String {
     }
 }
 
-async fn connect(dialler: &Dialler, provider: &Provider) -> Result<Stream, Unwell> {
-    dialler.connect(provider).await.map_err(|error| unreachable(&error))
+async fn connect(dialler: &Dialler, service: &ServiceName, provider: &Provider) -> Result<Stream, Unwell> {
+    dialler.connect(Some(service), provider).await.map_err(|error| unreachable(&error))
 }
 
 fn unreachable(error: &ConnectError) -> Unwell {

@@ -185,7 +185,7 @@ impl Seen {
 
 /// Whether somebody accepts connections at the address of this endpoint, over TLS where its record says so.
 async fn probe(endpoint: Endpoint, dialler: &Dialler) -> (Arc<Memory>, Seen) {
-    let seen = Seen::of(&dialler.connect(&endpoint.provider).await);
+    let seen = Seen::of(&dialler.connect(endpoint.service(), &endpoint.provider).await);
     (endpoint.memory, seen)
 }
 
@@ -210,7 +210,8 @@ mod tests {
     fn what_this_machine_lacks_is_held_against_nobody() {
         let address: Address = "10.0.0.1:80".parse().unwrap();
         let lacking = std::io::Error::from_raw_os_error(24);
-        let tls = |source| ConnectError::Tls { address: address.clone(), source: Arc::new(source) };
+        let tls =
+            |source| ConnectError::Tls { address: address.clone(), id: "p".into(), source: Arc::new(source) };
         for (error, seen) in [
             (ConnectError::Lacking { address: address.clone(), source: Arc::new(lacking) }, Seen::Unknown),
             (tls(TlsError::NoRoots { cause: None }), Seen::Unknown),

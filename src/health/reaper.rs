@@ -19,7 +19,8 @@ pub(super) async fn reap(catalog: &Catalog, dialler: &Dialler) {
         tokio::time::sleep(pause.max(Duration::from_secs(1))).await;
         for (service, endpoint) in catalog.reapable() {
             // The last word is the provider's.
-            if dialler.connect(&endpoint.provider).await.is_err_and(|error| !error.is_ours()) {
+            if dialler.connect(Some(&service), &endpoint.provider).await.is_err_and(|error| !error.is_ours())
+            {
                 catalog.reap(&service, &endpoint).await;
             }
         }

@@ -64,7 +64,15 @@ impl Form {
         };
         let headers = response.headers_mut();
         let name = &worker.shared.pseudonym.name;
-        let status = format!("{name}; error={}; details=\"{}\"", telling.proxy_status, telling.reason);
+        let mut status = format!("{name}; error={}", telling.proxy_status);
+        if let Some((address, alert)) = error.unreached() {
+            // RFC 9209, sections 2.1.2 and 2.3.15. An address has nothing that would have to be escaped.
+            let _ = write!(status, "; next-hop=\"{address}\"");
+            if let Some((number, alert)) = alert {
+                let _ = write!(status, "; alert-id={number}; alert-message=\"{alert}\"");
+            }
+        }
+        let _ = write!(status, "; details=\"{}\"", telling.reason);
         insert(headers, PROXY_STATUS, &status);
         if let Some(after) = error.retry_after() {
             // Whole seconds, and never none: a caller is not asked to try again at once.

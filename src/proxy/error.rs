@@ -6,7 +6,7 @@ use http::StatusCode;
 use thiserror::Error;
 
 use crate::catalog::SubscribeError;
-use crate::provider::{ServiceName, ServiceNameError};
+use crate::provider::{Address, ServiceName, ServiceNameError};
 use crate::route::Unroutable;
 use crate::route::overrides::OverrideError;
 use crate::upstream::tls::TlsError;
@@ -263,6 +263,25 @@ impl ProxyError {
     }
 }
 
+impl ProxyError {
+    /// The provider that could not be reached, and the alert of TLS by which it told why, if it did: its number, and its name.
+    pub fn unreached(&self) -> Option<(&Address, Option<(u8, String)>)> {
+        let Self::Send(SendCause::Connect(error)) = self else { return None };
+        let alert = match error {
+            ConnectError::Tls { source, .. } => source.told_by(),
+            ConnectError::Resolve { .. }
+            | ConnectError::NoAddress { .. }
+            | ConnectError::Refused { .. }
+            | ConnectError::Lacking { .. }
+            | ConnectError::Failed { .. }
+            | ConnectError::Timeout { .. }
+            | ConnectError::NotHttp { .. }
+            | ConnectError::Handshake { .. } => None,
+        };
+        Some((error.address(), alert))
+    }
+}
+
 /// An error with its causes behind it, in one line.
 pub fn with_causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut told = error.to_string();
@@ -308,17 +327,21 @@ fn cause_telling(cause: &SendCause) -> Telling {
     }
 }
 
-const fn tls_telling(cause: &TlsError) -> Telling {
+fn tls_telling(cause: &TlsError) -> Telling {
     use StatusCode as S;
-    match cause {
-        TlsError::Timeout { .. } => telling("connection_timeout", S::GATEWAY_TIMEOUT, "connection_timeout"),
-        TlsError::Certificate(_) => telling("tls", S::BAD_GATEWAY, "tls_certificate_error"),
-        TlsError::Alert(_) => telling("tls", S::BAD_GATEWAY, "tls_alert_received"),
-        TlsError::NoRoots { .. } | TlsError::Name { .. } => {
-            telling("tls", S::BAD_GATEWAY, "proxy_configuration_error")
+    let proxy_status = match cause {
+        TlsError::Timeout { .. } => {
+            return telling("connection_timeout", S::GATEWAY_TIMEOUT, "connection_timeout");
         }
-        TlsError::NotTls | TlsError::Closed | TlsError::NoHttp2 | TlsError::Protocol(_) | TlsError::Io(_) => {
-            telling("tls", S::BAD_GATEWAY, "tls_protocol_error")
-        }
-    }
+        TlsError::Certificate(_) => "tls_certificate_error",
+        TlsError::Alert { .. } => "tls_alert_received",
+        TlsError::NoRoots { .. } | TlsError::Name { .. } | TlsError::List(_) => "proxy_configuration_error",
+        TlsError::Version
+        | TlsError::NotTls
+        | TlsError::Closed
+        | TlsError::NoHttp2
+        | TlsError::Protocol(_)
+        | TlsError::Io(_) => "tls_protocol_error",
+    };
+    telling(cause.reason(), S::BAD_GATEWAY, proxy_status)
 }

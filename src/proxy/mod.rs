@@ -5,6 +5,8 @@ mod answer;
 mod client;
 mod directory;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod headers;
 mod http;
 mod layer;

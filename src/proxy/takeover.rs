@@ -114,7 +114,8 @@ pub async fn begin_stream(
         let again = Some(Returned { message, elsewhere: true, never_arrived: true });
         Failure { error: cause.into(), again }
     };
-    let mut upstream = match worker.shared.dialler.connect_counted(&endpoint.provider).await {
+    let dialler = &worker.shared.dialler;
+    let mut upstream = match dialler.connect_counted(endpoint.service(), &endpoint.provider).await {
         Ok(upstream) => upstream,
         Err(cause) => return Err(failed(cause.into(), parts, first)),
     };

@@ -18,6 +18,8 @@
 
 mod announce;
 mod content;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod sources;
 
 use std::collections::BTreeMap;

@@ -1,6 +1,8 @@
 //! One connection to a provider: its name resolved, its addresses tried in turn, secured where its record says so, within
 //! one time limit.
 
+mod error;
+
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -9,108 +11,16 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
-use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::tls::{self, Tls, TlsError};
+pub use error::ConnectError;
+
+use super::tls::{self, Manner, Tls, TlsError};
 use super::{Settings, Stream};
 use crate::drain::Drain;
-use crate::provider::{Address, Host, Provider};
+use crate::provider::{Address, Host, Provider, ServiceName};
 use crate::telemetry::metrics::Metrics;
-
-/// Why no connection came about; the provider has seen nothing of the request.
-#[derive(Clone, Debug, Error)]
-pub enum ConnectError {
-    /// The host name could not be resolved.
-    #[error("cannot resolve the host of {address}")]
-    Resolve {
-        /// The provider's address.
-        address: Address,
-        /// The resolver's words.
-        #[source]
-        source: Arc<io::Error>,
-    },
-    /// The host name has no address.
-    #[error("the host of {address} has no address")]
-    NoAddress {
-        /// The provider's address.
-        address: Address,
-    },
-    /// The provider's machine refuses.
-    #[error("{address} refuses connections")]
-    Refused {
-        /// The provider's address.
-        address: Address,
-    },
-    /// This machine has not what a connection takes; the provider has nothing to do with it.
-    #[error("this machine cannot make another connection to {address}: {}", lacking(.source))]
-    Lacking {
-        /// The provider's address.
-        address: Address,
-        /// The system's words.
-        #[source]
-        source: Arc<io::Error>,
-    },
-    /// Any other failure to connect.
-    #[error("cannot connect to {address}")]
-    Failed {
-        /// The provider's address.
-        address: Address,
-        /// The system's words.
-        #[source]
-        source: Arc<io::Error>,
-    },
-    /// The time limit passed first.
-    #[error("no connection to {address} within {limit:?}")]
-    Timeout {
-        /// The provider's address.
-        address: Address,
-        /// The limit.
-        limit: Duration,
-    },
-    /// The provider speaks something else.
-    #[error("{address} does not speak HTTP")]
-    NotHttp {
-        /// The provider's address.
-        address: Address,
-    },
-    /// The connection came about, but TLS could not begin on it.
-    #[error("cannot speak TLS with {address}")]
-    Tls {
-        /// The provider's address.
-        address: Address,
-        /// The cause.
-        #[source]
-        source: Arc<TlsError>,
-    },
-    /// The connection came about, but HTTP could not begin on it.
-    #[error("cannot begin to speak HTTP with {address}")]
-    Handshake {
-        /// The provider's address.
-        address: Address,
-        /// hyper's words.
-        #[source]
-        source: Arc<hyper::Error>,
-    },
-}
-
-impl ConnectError {
-    /// Whether the cause lies with this machine alone, so that nothing is known of the provider.
-    pub fn is_ours(&self) -> bool {
-        match self {
-            Self::Lacking { .. } => true,
-            Self::Tls { source, .. } => matches!(**source, TlsError::NoRoots { .. }),
-            Self::Resolve { .. }
-            | Self::NoAddress { .. }
-            | Self::Refused { .. }
-            | Self::Failed { .. }
-            | Self::Timeout { .. }
-            | Self::NotHttp { .. }
-            | Self::Handshake { .. } => false,
-        }
-    }
-}
 
 /// How connections are made, the same for all workers.
 #[derive(Debug)]
@@ -121,7 +31,7 @@ pub struct Dialler {
     pub(super) drain: Drain,
     /// What counts them.
     pub(super) metrics: Arc<Metrics>,
-    tls: Tls,
+    pub(super) tls: Tls,
     /// When it was last said that this machine lacks something, and how often it did since then.
     lacked: Mutex<(Option<Instant>, u64)>,
 }
@@ -132,21 +42,26 @@ const LACK_PAUSE: Duration = Duration::from_secs(10);
 impl Dialler {
     /// No connection yet.
     pub fn new(settings: Settings, drain: Drain, metrics: Arc<Metrics>) -> Arc<Self> {
-        let tls = Tls::new(settings.tls.clone());
+        let tls = Tls::new(&settings.tls);
         Arc::new(Self { settings, drain, metrics, tls, lacked: Mutex::default() })
     }
 
-    /// Speaks TLS in another way from the next connection on.
-    pub fn renew_tls(&self, settings: tls::Settings) {
-        self.tls.renew(settings);
+    /// Speaks TLS in another way from the next connection on, with what the system trusts now. Connections whose terms are
+    /// others take no further requests; true when there are such terms.
+    pub async fn renew_tls(&self, settings: &tls::Settings) -> bool {
+        self.tls.renew(settings, &self.drain).await
     }
 
     /// Makes a connection for requests, and counts it.
     ///
     /// # Errors
     /// As [`Dialler::connect`].
-    pub async fn connect_counted(&self, provider: &Provider) -> Result<Stream, ConnectError> {
-        self.counted(self.connect(provider)).await
+    pub async fn connect_counted(
+        &self,
+        service: Option<&ServiceName>,
+        provider: &Provider,
+    ) -> Result<Stream, ConnectError> {
+        self.counted(self.connect(service, provider)).await
     }
 
     /// Counts what becomes of a connection.
@@ -177,29 +92,49 @@ impl Dialler {
         }
     }
 
-    /// Connects to a provider within the time limit, which includes resolving its name and the handshake of TLS. Where its
-    /// record asks for TLS, nothing is sent in clear text.
+    /// Connects to a provider of a service within the time limit, which includes resolving its name and the handshake of TLS.
+    /// Where its record asks for TLS, nothing is sent in clear text, and the terms of the service hold.
     ///
     /// # Errors
     /// When the name does not resolve, every address fails (the last cause is given), TLS fails, or the limit passes.
-    pub async fn connect(&self, provider: &Provider) -> Result<Stream, ConnectError> {
+    pub async fn connect(
+        &self,
+        service: Option<&ServiceName>,
+        provider: &Provider,
+    ) -> Result<Stream, ConnectError> {
         if provider.secure {
-            // Apart, so that those who do without need no room for it.
-            return Box::pin(self.connect_securely(provider)).await;
+            let manner = self.tls.manner(service);
+            return self.connect_in(&manner, provider).await;
         }
         let deadline = Instant::now() + self.settings.connect_timeout;
         self.socket(&provider.address, deadline).await.map(Stream::Clear)
     }
 
-    async fn connect_securely(&self, provider: &Provider) -> Result<Stream, ConnectError> {
+    /// Connects to a provider over TLS in a certain manner, as above.
+    ///
+    /// # Errors
+    /// As above.
+    pub(super) async fn connect_in(
+        &self,
+        manner: &Manner,
+        provider: &Provider,
+    ) -> Result<Stream, ConnectError> {
+        // Apart, so that those who do without need no room for it.
+        Box::pin(self.connect_securely(manner, provider)).await
+    }
+
+    async fn connect_securely(&self, manner: &Manner, provider: &Provider) -> Result<Stream, ConnectError> {
         let (address, limit) = (&provider.address, self.settings.connect_timeout);
-        let failed = |cause| ConnectError::Tls { address: address.clone(), source: Arc::new(cause) };
+        let failed = |cause: TlsError| {
+            self.metrics.proxy.tls_failures(cause.reason()).inc();
+            ConnectError::tls(address, &provider.id, cause)
+        };
         // What is read only once is not on the provider's time.
-        let handshake = self.tls.prepare(provider, &self.drain).await.map_err(failed)?;
+        let handshake = manner.prepare(provider, &self.drain).await.map_err(failed)?;
         let deadline = Instant::now() + limit;
         let socket = self.socket(address, deadline).await?;
         match timeout_at(deadline, handshake.make(socket)).await {
-            Ok(Ok(stream)) => Ok(stream.into()),
+            Ok(Ok(stream)) => Ok(Stream::secure(stream, provider, manner.has_identity(), &self.metrics)),
             Ok(Err(cause)) => Err(failed(cause)),
             Err(_) => Err(failed(TlsError::Timeout { limit })),
         }
@@ -261,7 +196,7 @@ async fn race<T, E>(tries: impl Iterator<Item = impl Future<Output = Result<T, E
 async fn dial(address: &Address, socket: SocketAddr) -> Result<TcpStream, ConnectError> {
     let failed = |source: io::Error| {
         let (address, source) = (address.clone(), Arc::new(source));
-        if is_ours(&source) {
+        if error::is_ours(&source) {
             ConnectError::Lacking { address, source }
         } else if source.kind() == io::ErrorKind::ConnectionRefused {
             ConnectError::Refused { address }
@@ -273,28 +208,6 @@ async fn dial(address: &Address, socket: SocketAddr) -> Result<TcpStream, Connec
     // Small requests must not wait for the acknowledgement of earlier ones.
     stream.set_nodelay(true).map_err(failed)?;
     Ok(stream)
-}
-
-/// What Linux calls them: no memory, no file descriptor in the system or the process, no local port, no buffer.
-const ENOMEM: i32 = 12;
-const ENFILE: i32 = 23;
-const EMFILE: i32 = 24;
-const EADDRNOTAVAIL: i32 = 99;
-const ENOBUFS: i32 = 105;
-
-/// Whether a failure to connect is this machine's own.
-fn is_ours(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | EADDRNOTAVAIL | ENOBUFS))
-}
-
-/// What is lacking, and where to look.
-fn lacking(error: &io::Error) -> &'static str {
-    match error.raw_os_error() {
-        Some(EMFILE) => "it has as many files open as a process may (ulimit -n)",
-        Some(ENFILE) => "the system has as many files open as it may (fs.file-max)",
-        Some(EADDRNOTAVAIL) => "no local port is free for that address (net.ipv4.ip_local_port_range)",
-        Some(_) | None => "the system has no memory for it",
-    }
 }
 
 #[cfg(test)]
@@ -338,15 +251,5 @@ mod tests {
         );
         assert_eq!(timed(vec![fails(1), after(10, Err(2)), fails(3)]).await, (Some(Err(3)), 10));
         assert_eq!(timed(Vec::new()).await, (None, 0));
-    }
-
-    #[test]
-    fn what_this_machine_lacks_is_told_apart() {
-        for (code, ours) in
-            [(EMFILE, true), (EADDRNOTAVAIL, true), (ENOBUFS, true), (111, false), (110, false)]
-        {
-            assert_eq!(is_ours(&io::Error::from_raw_os_error(code)), ours, "{code}");
-        }
-        assert!(!is_ours(&io::Error::other("no number")));
     }
 }

@@ -11,14 +11,12 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustls::AlertDescription;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use super::http2::{Running, Verdict, verdict};
 use super::seat::{Alive, Seat};
 use super::stream::Refusal;
-use super::tls::TlsError;
 use super::wire::{Signs, Wire};
 use super::{ConnectError, Dialler, Sending, Stream};
 use crate::body::Body;
@@ -137,7 +135,7 @@ pub(super) enum Sender {
 
 /// What ties senders to their connection.
 pub(super) struct Bond {
-    refusal: Option<Refusal>,
+    refusal: Option<Arc<Refusal>>,
     pub(super) signs: Arc<Signs>,
     pub(super) seat: Rc<Seat>,
 }
@@ -279,10 +277,9 @@ impl Sender {
             let arrival = if never { Arrival::Never } else { Arrival::Unknown };
             let address = address.clone();
             let request = returned.map(Box::new);
-            if let Some(alert) = self.refusal() {
+            if let Some(refusal) = self.refusal() {
                 // What came after the handshake has not been looked at.
-                let cause = ConnectError::Tls { address, source: Arc::new(TlsError::Alert(alert)) }.into();
-                SendError { cause, arrival: Arrival::Never, request }
+                SendError { cause: refusal.into(), arrival: Arrival::Never, request }
             } else if source.is_parse() {
                 SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
             } else if source.is_user() || source.is_body_write_aborted() {
@@ -297,9 +294,9 @@ impl Sender {
         })
     }
 
-    /// The alert by which the provider refused who we are, if it did.
-    fn refusal(&self) -> Option<AlertDescription> {
-        self.bond().refusal.as_ref()?.get().copied()
+    /// The refusal of who we are, if the provider did refuse that.
+    fn refusal(&self) -> Option<ConnectError> {
+        self.bond().refusal.as_ref()?.error()
     }
 }
 

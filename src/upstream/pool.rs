@@ -9,6 +9,7 @@ use tokio::sync::Mutex;
 
 use super::ConnectError;
 use super::connection::Sender;
+use super::tls::{Manner, Tls};
 use crate::clock::{Clock, Moment};
 use crate::endpoint::{Endpoint, Memory};
 use crate::provider::{Protocol, Provider};
@@ -19,6 +20,11 @@ pub(super) struct Pool {
     pub(super) memory: Arc<Memory>,
     /// What is spoken on all of them.
     speech: Speech,
+    /// The terms of TLS on all of them, where it is spoken; and when they were last seen to be those in force.
+    manner: Option<Arc<Manner>>,
+    epoch: Cell<u64>,
+    /// Whether another one took its place: nothing is kept here any more, while what is under way goes on.
+    is_over: Cell<bool>,
     /// Seats taken by connections, in use or idle.
     pub(super) open: Rc<Cell<usize>>,
     /// Connections on which a request can be sent; the newest last. HTTP/2 ones stay here while in use.
@@ -46,10 +52,16 @@ struct Idle {
 
 impl Pool {
     /// No connections yet.
-    pub(super) fn new(endpoint: &Endpoint) -> Rc<Self> {
+    pub(super) fn new(endpoint: &Endpoint, tls: &Tls) -> Rc<Self> {
+        // In this order: a change between the two is seen to be one later.
+        let epoch = Cell::new(tls.epoch());
+        let manner = endpoint.provider.secure.then(|| tls.manner(endpoint.service()));
         Rc::new(Self {
             memory: Arc::clone(&endpoint.memory),
             speech: speech(&endpoint.provider),
+            manner,
+            epoch,
+            is_over: Cell::new(false),
             open: Rc::default(),
             ready: RefCell::default(),
             dialling: Mutex::new(()),
@@ -57,9 +69,28 @@ impl Pool {
         })
     }
 
-    /// Whether what is spoken on its connections is what an endpoint asks for now.
-    pub(super) fn suits(&self, endpoint: &Endpoint) -> bool {
-        self.speech == speech(&endpoint.provider)
+    /// Whether what is spoken on its connections is what an endpoint asks for now, and on which terms.
+    pub(super) fn suits(&self, endpoint: &Endpoint, tls: &Tls) -> bool {
+        self.speech == speech(&endpoint.provider) && self.keeps_terms(tls)
+    }
+
+    /// Whether the terms of TLS on its connections are those in force.
+    pub(super) fn keeps_terms(&self, tls: &Tls) -> bool {
+        let Some(manner) = &self.manner else { return true };
+        let epoch = tls.epoch();
+        if self.epoch.get() == epoch {
+            return true;
+        }
+        let is_same = Arc::ptr_eq(manner, &tls.manner(self.memory.group().service()));
+        if is_same {
+            self.epoch.set(epoch);
+        }
+        is_same
+    }
+
+    /// The terms of TLS on its connections, where it is spoken.
+    pub(super) fn manner(&self) -> Option<&Manner> {
+        self.manner.as_deref()
     }
 
     /// How many connections could not be made.
@@ -80,7 +111,7 @@ impl Pool {
 
     /// Offers an HTTP/2 connection to others.
     pub(super) fn share(&self, sender: &Sender, now: Moment) {
-        if let Some(shared) = sender.share() {
+        if let Some(shared) = sender.share().filter(|_| !self.is_over.get()) {
             self.failed.borrow_mut().1 = None;
             self.ready.borrow_mut().push(Idle { sender: shared, since: now });
         }
@@ -123,7 +154,8 @@ impl Pool {
     }
 
     pub(super) fn give_back(&self, sender: Sender, clock: Clock, idle_max: usize) {
-        if sender.is_shared() || idle_max == 0 || sender.is_closed() || self.memory.is_retired() {
+        let is_of_use = !sender.is_shared() && !sender.is_closed();
+        if !is_of_use || idle_max == 0 || self.memory.is_retired() || self.is_over.get() {
             return;
         }
         let mut ready = self.ready.borrow_mut();
@@ -154,6 +186,12 @@ impl Pool {
         let mut ready = self.ready.borrow_mut();
         let oldest = ready.iter().position(|idle| idle.sender.streams() == 0);
         oldest.map(|at| ready.remove(at).close()).is_some()
+    }
+
+    /// Closes what idles, and what is under way at its end.
+    pub(super) fn end(&self) {
+        self.is_over.set(true);
+        self.clear();
     }
 
     /// Closes what idles.

@@ -183,6 +183,9 @@ impl Pools {
         self.by_endpoint.borrow_mut().retain(|_, pool| {
             if over || pool.memory.is_retired() {
                 pool.clear();
+            } else if !pool.keeps_terms(&self.dialler.tls) {
+                pool.end();
+                return false;
             } else {
                 pool.sweep(now, self.limit(pool, now), self.idle_timeout.max(HTTP2_IDLE));
             }
@@ -197,10 +200,11 @@ impl Pools {
 
     fn pool(&self, endpoint: &Endpoint) -> Rc<Pool> {
         let mut pools = self.by_endpoint.borrow_mut();
-        let begin = || Pool::new(endpoint);
+        let begin = || Pool::new(endpoint, &self.dialler.tls);
         let pool = pools.entry(endpoint.memory.number).or_insert_with(begin);
-        if !pool.suits(endpoint) {
-            // They end with their requests.
+        if !pool.suits(endpoint, &self.dialler.tls) {
+            // Its connections end with their requests.
+            pool.end();
             *pool = begin();
         }
         Rc::clone(pool)
@@ -241,7 +245,10 @@ impl Pools {
         let seat = Seat::take(&pool.open);
         let made = async {
             let alive = Alive::new(seat, &pool.memory, self.tick.clock(), &dialler.metrics);
-            let stream = dialler.connect(provider).await?;
+            let stream = match pool.manner() {
+                Some(manner) => dialler.connect_in(manner, provider).await?,
+                None => dialler.connect(None, provider).await?,
+            };
             Sender::begin(stream, provider.protocol, address, dialler, alive).await
         };
         Ok(dialler.counted(made).await?)

@@ -12,7 +12,10 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::tls::refused;
+use super::ConnectError;
+use super::tls::{TlsError, refused};
+use crate::provider::{Address, Provider};
+use crate::telemetry::metrics::Metrics;
 
 /// A connection to a provider. No larger than a socket: what TLS needs lies elsewhere.
 #[derive(Debug)]
@@ -27,24 +30,58 @@ pub enum Stream {
 #[derive(Debug)]
 pub struct Secure {
     stream: TlsStream<TcpStream>,
-    refusal: Refusal,
+    refusal: Arc<Refusal>,
     /// Whether the provider has said anything under TLS, and so has accepted us.
     heard: bool,
 }
 
 /// The provider's refusal of who we are, once it is read: with TLS 1.3 it comes only after our side of the handshake has
-/// ended. Nothing that was sent has been looked at then. Written by the connection, read by those who sent on it.
-pub type Refusal = Arc<OnceLock<AlertDescription>>;
+/// ended. Nothing that was sent has been looked at then.
+#[derive(Debug)]
+pub struct Refusal {
+    address: Address,
+    id: Arc<str>,
+    /// Whether we could show who we are.
+    has_identity: bool,
+    metrics: Arc<Metrics>,
+    /// Written by the connection, read by those who sent on it.
+    alert: OnceLock<AlertDescription>,
+}
 
-impl From<TlsStream<TcpStream>> for Stream {
-    fn from(stream: TlsStream<TcpStream>) -> Self {
-        Self::Secure(Box::new(Secure { stream, refusal: Refusal::default(), heard: false }))
+impl Refusal {
+    /// Why nothing came about on the connection, if the provider refused us.
+    pub(super) fn error(&self) -> Option<ConnectError> {
+        self.alert.get().map(|alert| {
+            let cause = TlsError::Alert { alert: *alert, has_identity: self.has_identity };
+            ConnectError::tls(&self.address, &self.id, cause)
+        })
+    }
+
+    fn note(&self, alert: AlertDescription) {
+        // The first one is the one that counts.
+        if self.alert.set(alert).is_ok() {
+            let cause = TlsError::Alert { alert, has_identity: self.has_identity };
+            self.metrics.proxy.tls_failures(cause.reason()).inc();
+        }
     }
 }
 
 impl Stream {
+    /// A connection to a provider under TLS, on which we could show who we are or not.
+    pub(super) fn secure(
+        stream: TlsStream<TcpStream>,
+        provider: &Provider,
+        has_identity: bool,
+        metrics: &Arc<Metrics>,
+    ) -> Self {
+        let (address, id, metrics) =
+            (provider.address.clone(), Arc::clone(&provider.id), Arc::clone(metrics));
+        let refusal = Arc::new(Refusal { address, id, has_identity, metrics, alert: OnceLock::new() });
+        Self::Secure(Box::new(Secure { stream, refusal, heard: false }))
+    }
+
     /// Where a refusal will be found, if one can come.
-    pub(super) fn refusal(&self) -> Option<Refusal> {
+    pub(super) fn refusal(&self) -> Option<Arc<Refusal>> {
         match self {
             Self::Clear(_) => None,
             Self::Secure(secure) => Some(Arc::clone(&secure.refusal)),
@@ -72,8 +109,7 @@ impl Secure {
             && !self.heard
             && let Some(alert) = refused(error)
         {
-            // The first one is the one that counts.
-            let _ = self.refusal.set(alert);
+            self.refusal.note(alert);
         }
         read
     }

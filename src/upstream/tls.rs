@@ -1,276 +1,173 @@
-//! TLS with providers whose record asks for it: made ready when it is first needed, and why a handshake failed.
+//! TLS with providers whose record asks for it: on which terms, by service, and how it is begun.
 
+mod error;
+mod manner;
+mod revoked;
+mod spiffe;
 mod trust;
+mod verify;
 
-use std::io;
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwap;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::ServerCertVerifier;
+use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::ServerName;
-use rustls::sign::SingleCertAndKey;
-use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
-use thiserror::Error;
-use tokio::net::TcpStream;
-use tokio::sync::OnceCell;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
+pub use error::TlsError;
+pub(super) use error::refused;
+pub(super) use manner::Manner;
+pub use revoked::Revoked;
+pub use spiffe::{SpiffeError, SpiffeId};
 pub use trust::{Identity, PemError, Roots, Trust, certificates};
+pub use verify::Distrust;
 
 use crate::drain::Drain;
-use crate::provider::{Host, Protocol, Provider};
+use crate::provider::ServiceName;
 
 /// How TLS is spoken with the providers whose record asks for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
+    /// With those of services of which nothing else is said.
+    pub usual: Arc<Terms>,
+    /// With those of a service.
+    pub by_service: BTreeMap<ServiceName, Arc<Terms>>,
+}
+
+/// The terms on which TLS is spoken with some providers: whom we believe, and who we are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
     /// Whose certificates are believed.
     pub trust: Trust,
-    /// The name that every certificate has to bear, in place of the host of its provider.
+    /// Certificates that are believed no longer.
+    pub revoked: Option<Revoked>,
+    /// The name that every certificate has to bear, in place of the host of its provider. Where ids are wanted, it is only
+    /// the name that is asked for.
     pub server_name: Option<ServerName<'static>>,
+    /// The SPIFFE ids of which every certificate has to bear one, in place of a name; none if a name is wanted.
+    pub ids: Vec<SpiffeId>,
     /// Who we are, where a provider asks.
     pub identity: Option<Identity>,
 }
 
-/// Why a handshake failed.
-#[derive(Debug, Error)]
-pub enum TlsError {
-    /// There is nothing to hold certificates against.
-    #[error("this system has no root certificates{}; some have to be given", .cause.as_deref().unwrap_or_default())]
-    NoRoots {
-        /// What went wrong when they were read, if anything did.
-        cause: Option<String>,
-    },
-    /// The provider's host cannot stand in a certificate.
-    #[error("{host:?} is no name for a certificate")]
-    Name {
-        /// The host.
-        host: Arc<str>,
-    },
-    /// The provider's certificate is not accepted.
-    #[error("{}", certificate(.0))]
-    Certificate(CertificateError),
-    /// The provider broke off, and says why by an alert.
-    #[error("it broke off with the alert {0:?}")]
-    Alert(AlertDescription),
-    /// What it said is not TLS.
-    #[error("it does not speak TLS on this port")]
-    NotTls,
-    /// The provider closed the connection in the middle of the handshake.
-    #[error("it closed the connection during the TLS handshake")]
-    Closed,
-    /// The time limit for the connection passed.
-    #[error("the handshake did not end within {limit:?}, connecting included")]
-    Timeout {
-        /// The limit.
-        limit: Duration,
-    },
-    /// HTTP/2 is to be spoken, and the provider did not agree to it.
-    #[error("it does not offer HTTP/2 over TLS")]
-    NoHttp2,
-    /// Any other failure of the protocol.
-    #[error("the TLS handshake failed")]
-    Protocol(#[source] rustls::Error),
-    /// The connection failed meanwhile.
-    #[error("the connection failed during the TLS handshake")]
-    Io(#[source] io::Error),
-}
-
-/// What is wrong with a certificate, in words that say where to look.
-fn certificate(error: &CertificateError) -> String {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the library may add causes, and tells them itself")]
-    match error {
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
-            "its certificate has expired".to_owned()
-        }
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            "its certificate is not valid yet".to_owned()
-        }
-        CertificateError::UnknownIssuer => {
-            "its certificate comes from no authority that is trusted here".to_owned()
-        }
-        CertificateError::BadSignature => {
-            "its certificate bears the name of an authority that is trusted here, but not its signature"
-                .to_owned()
-        }
-        CertificateError::NotValidForNameContext { expected, presented } => {
-            let presented = presented.join(", ");
-            format!("its certificate is not for {}, but for {presented}", expected.to_str())
-        }
-        other => format!("its certificate is not accepted: {other}"),
-    }
-}
-
-impl TlsError {
-    fn of(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::UnexpectedEof {
-            return Self::Closed;
-        }
-        match error.downcast::<rustls::Error>() {
-            Ok(rustls::Error::InvalidCertificate(cause)) => Self::Certificate(cause),
-            Ok(rustls::Error::AlertReceived(alert)) => Self::Alert(alert),
-            Ok(rustls::Error::InvalidMessage(_)) => Self::NotTls,
-            Ok(cause) => Self::Protocol(cause),
-            Err(error) => Self::Io(error),
-        }
-    }
-}
-
-/// The alert by which a provider refuses who we are, if an error of a connection is one.
-pub(super) fn refused(error: &io::Error) -> Option<AlertDescription> {
-    use AlertDescription as A;
-    let rustls::Error::AlertReceived(alert) = error.get_ref()?.downcast_ref()? else { return None };
-    let refusals = [
-        A::HandshakeFailure,
-        A::BadCertificate,
-        A::UnsupportedCertificate,
-        A::CertificateRevoked,
-        A::CertificateExpired,
-        A::CertificateUnknown,
-        A::UnknownCA,
-        A::AccessDenied,
-        A::CertificateRequired,
-    ];
-    refusals.contains(alert).then_some(*alert)
-}
-
-/// TLS as it is spoken now. A change of the settings holds for the connections made from then on.
-#[derive(Debug)]
+/// TLS as it is spoken now. A change of the terms holds for the connections made from then on, and those made before take
+/// no further requests.
 pub(super) struct Tls {
-    /// Replaced when the configuration is read again; loaded once for each handshake.
-    state: ArcSwap<State>,
+    /// Replaced when the configuration is read again; looked into once for each handshake.
+    manners: ArcSwap<Manners>,
+    /// Counts those replacements. Written after one, read at each request over TLS.
+    epoch: AtomicU64,
 }
 
-#[derive(Debug)]
-struct State {
-    settings: Settings,
-    /// Made for the first handshake: who has no provider with TLS holds no root certificates in memory.
-    ready: OnceCell<Ready>,
+struct Manners {
+    usual: Arc<Manner>,
+    by_service: HashMap<ServiceName, Arc<Manner>>,
 }
 
-/// What a handshake begins with, by what is to be spoken after it.
-struct Ready {
-    http1: TlsConnector,
-    http2: TlsConnector,
-}
-
-impl std::fmt::Debug for Ready {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Ready")
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("epoch", &self.epoch).finish_non_exhaustive()
     }
 }
 
 impl Tls {
-    pub(super) fn new(settings: Settings) -> Self {
-        Self { state: ArcSwap::from_pointee(State::new(settings)) }
+    pub(super) fn new(settings: &Settings) -> Self {
+        let manners = Manners::new(settings, |_, terms| Manner::new(terms));
+        manners.warn();
+        Self { manners: ArcSwap::from_pointee(manners), epoch: AtomicU64::new(0) }
     }
 
-    /// Takes other settings, and reads anew what the system trusts.
-    pub(super) fn renew(&self, settings: Settings) {
-        self.state.store(Arc::new(State::new(settings)));
-    }
-
-    /// What a handshake with a provider takes. Quick, but for the first time.
-    pub(super) async fn prepare(&self, provider: &Provider, drain: &Drain) -> Result<Handshake, TlsError> {
-        let state = self.state.load_full();
-        let name = state.settings.name_of(provider.address.host())?;
-        let ready = state.ready.get_or_try_init(|| Ready::make(&state.settings, drain)).await?;
-        Ok(match provider.protocol {
-            Protocol::Http1 | Protocol::Mucp => {
-                Handshake { name, connector: ready.http1.clone(), must_agree: None }
-            }
-            Protocol::H2c => Handshake { name, connector: ready.http2.clone(), must_agree: Some(HTTP2) },
-            // Only probes connect there, and TLS without a word of what is spoken above it.
-            Protocol::Tcp => Handshake { name, connector: ready.http1.clone(), must_agree: None },
-        })
-    }
-}
-
-/// A handshake that can begin.
-pub(super) struct Handshake {
-    name: ServerName<'static>,
-    connector: TlsConnector,
-    /// What the provider has to agree to speak, where it could be something else.
-    must_agree: Option<&'static [u8]>,
-}
-
-impl Handshake {
-    /// Makes a connection a secure one.
-    pub(super) async fn make(self, socket: TcpStream) -> Result<TlsStream<TcpStream>, TlsError> {
-        let stream = self.connector.connect(self.name, socket).await.map_err(TlsError::of)?;
-        if self.must_agree.is_some() && stream.get_ref().1.alpn_protocol() != self.must_agree {
-            return Err(TlsError::NoHttp2);
+    /// Takes other settings, and reads anew what the system trusts. Whoever keeps their terms keeps their connections. True
+    /// when somebody does not.
+    pub(super) async fn renew(&self, settings: &Settings, drain: &Drain) -> bool {
+        let before = self.manners.load_full();
+        let roots = before.system_roots(drain).await;
+        let manners = Manners::new(settings, |service, terms| {
+            let known = before.of(service);
+            if known.still_holds(&terms, roots.as_deref()) { Arc::clone(known) } else { Manner::new(terms) }
+        });
+        let is_same = manners.is_same(&before);
+        if !is_same {
+            manners.warn();
+            self.manners.store(Arc::new(manners));
+            self.epoch.fetch_add(1, Ordering::Release);
         }
-        Ok(stream)
+        !is_same
+    }
+
+    /// Another number whenever somebody's terms are others.
+    pub(super) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
+    }
+
+    /// How TLS is spoken with the providers of a service.
+    pub(super) fn manner(&self, service: Option<&ServiceName>) -> Arc<Manner> {
+        Arc::clone(self.manners.load().of(service))
     }
 }
 
-/// The names of protocols in a handshake (RFC 7301, section 6).
-const HTTP1: &[u8] = b"http/1.1";
-const HTTP2: &[u8] = b"h2";
-
-impl State {
-    fn new(settings: Settings) -> Self {
-        if settings.trust == Trust::Anyone {
-            tracing::warn!(
-                "CERTIFICATES ARE NOT VERIFIED: whoever can redirect connections to a provider can read and change what is sent"
-            );
-        }
-        Self { settings, ready: OnceCell::new() }
-    }
-}
-
-impl Settings {
-    fn name_of(&self, host: &Host) -> Result<ServerName<'static>, TlsError> {
-        if let Some(name) = &self.server_name {
-            return Ok(name.clone());
-        }
-        match host {
-            Host::Ip(ip) => Ok(ServerName::from(*ip)),
-            Host::Name(name) => {
-                ServerName::try_from(name.to_string()).map_err(|_| TlsError::Name { host: Arc::clone(name) })
-            }
-        }
-    }
-}
-
-impl Ready {
-    async fn make(settings: &Settings, drain: &Drain) -> Result<Self, TlsError> {
-        let provider = crypto();
-        let verifier: Arc<dyn ServerCertVerifier> = match &settings.trust {
-            Trust::Anyone => Arc::new(trust::Anyone::new(&provider)),
-            Trust::Only(roots) => verifier(roots.store(), &provider),
-            Trust::System => {
-                // They lie in hundreds of files, which no request should wait for but those that need them.
-                let roots = drain.run_aside("system roots", trust::system_roots).await;
-                verifier(Arc::new(roots.unwrap_or(Err(TlsError::NoRoots { cause: None }))?), &provider)
-            }
+impl Manners {
+    fn new(settings: &Settings, make: impl Fn(Option<&ServiceName>, Arc<Terms>) -> Arc<Manner>) -> Self {
+        let usual = make(None, Arc::clone(&settings.usual));
+        let of_service = |(service, terms): (&ServiceName, &Arc<Terms>)| {
+            (service.clone(), make(Some(service), Arc::clone(terms)))
         };
-        let builder = ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("ring has cipher suites for TLS 1.2 and 1.3")
-            .dangerous()
-            .with_custom_certificate_verifier(verifier);
-        let mut config = match &settings.identity {
-            Some(identity) => {
-                builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity.certified())))
-            }
-            None => builder.with_no_client_auth(),
-        };
-        config.alpn_protocols = vec![HTTP1.to_vec()];
-        let mut http2 = config.clone();
-        http2.alpn_protocols = vec![HTTP2.to_vec()];
-        Ok(Self { http1: Arc::new(config).into(), http2: Arc::new(http2).into() })
+        Self { usual, by_service: settings.by_service.iter().map(of_service).collect() }
     }
-}
 
-fn verifier(roots: Arc<RootCertStore>, provider: &Arc<CryptoProvider>) -> Arc<dyn ServerCertVerifier> {
-    WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
-        .build()
-        .expect("there is a root certificate, and no list of revoked ones that could be wrong")
+    fn of(&self, service: Option<&ServiceName>) -> &Arc<Manner> {
+        service.and_then(|service| self.by_service.get(service)).unwrap_or(&self.usual)
+    }
+
+    fn all(&self) -> impl Iterator<Item = (Option<&ServiceName>, &Arc<Manner>)> {
+        let own = self.by_service.iter().map(|(service, manner)| (Some(service), manner));
+        std::iter::once((None, &self.usual)).chain(own)
+    }
+
+    /// Whether these are the very same.
+    fn is_same(&self, other: &Self) -> bool {
+        self.by_service.len() == other.by_service.len()
+            && Arc::ptr_eq(&self.usual, &other.usual)
+            && self.by_service.iter().all(|(service, manner)| {
+                other.by_service.get(service).is_some_and(|other| Arc::ptr_eq(manner, other))
+            })
+    }
+
+    /// What the system trusts now, if somebody holds what it trusted earlier.
+    async fn system_roots(&self, drain: &Drain) -> Option<Arc<RootCertStore>> {
+        if !self.all().any(|(_, manner)| manner.holds_system_roots()) {
+            return None;
+        }
+        match drain.run_aside("system roots", trust::system_roots).await? {
+            Ok(roots) => Some(Arc::new(roots)),
+            Err(error) => {
+                tracing::error!(%error, "what the system trusts cannot be read again; what was read before holds");
+                None
+            }
+        }
+    }
+
+    /// Says what is to be known of each.
+    fn warn(&self) {
+        for (service, manner) in self.all() {
+            // What a service has in common with all is said of all.
+            let (terms, usual) = (&manner.terms, service.map(|_| &self.usual.terms));
+            let of = service.map_or_else(String::new, |service| format!(" of service {service}"));
+            if terms.trust == Trust::Anyone && usual.is_none_or(|usual| usual.trust != Trust::Anyone) {
+                tracing::warn!(
+                    "CERTIFICATES{of} ARE NOT VERIFIED: whoever can redirect connections to a provider can read and change what is sent"
+                );
+            }
+            let own = terms.identity.as_ref();
+            let own = own.filter(|own| usual.is_none_or(|usual| usual.identity.as_ref() != Some(own)));
+            if let Some(ending) = own.and_then(Identity::ending) {
+                tracing::warn!("the client certificate that is shown to providers{of} {ending}; renew it");
+            }
+        }
+    }
 }
 
 /// The one implementation of all that is secret: no other can be chosen by accident.

@@ -118,6 +118,12 @@ fn encode_within(
     (seal(MAGIC, VERSION, &body), left_out)
 }
 
+/// A text with a seal of this program's.
+#[cfg(fuzzing)]
+pub(super) fn sealed(body: &str) -> String {
+    seal(MAGIC, VERSION, body)
+}
+
 /// The services that a text tells of.
 ///
 /// # Errors

@@ -190,5 +190,16 @@ fn age(written: SystemTime, now: SystemTime, limit: Duration) -> Option<Duration
     }
 }
 
+/// Reads a text as what was left, and what is under its seal as well; what was read can be written and read again.
+#[cfg(fuzzing)]
+pub(super) fn fuzzed(text: &[u8]) {
+    let _ = document::decode(text);
+    let Ok(body) = std::str::from_utf8(text) else { return };
+    if let Ok(legacy) = document::decode(document::sealed(body).as_bytes()) {
+        let again = document::decode(document::encode(&legacy).as_bytes());
+        assert!(again.is_ok(), "{again:?} of {legacy:?}");
+    }
+}
+
 #[cfg(test)]
 mod tests;

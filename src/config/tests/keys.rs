@@ -7,7 +7,7 @@ use similar::{Algorithm, DiffOp, capture_diff_slices};
 use super::*;
 
 /// Keys whose values are files or secrets, which other tests write.
-const ELSEWHERE: [&str; 4] = ["auth", "ca", "client_cert", "client_key"];
+const ELSEWHERE: [&str; 5] = ["auth", "ca", "client_cert", "client_key", "crl"];
 
 /// What a value other than the default may be; the first that is good and changes something is taken.
 const VALUES: [&str; 22] = [
@@ -60,7 +60,7 @@ fn context(section: &str, key: &str) -> (&'static str, &'static str) {
         ("[service.mirror]", _) => (SERVICE, "service = \"a\""),
         ("[service.rate_limit]", _) => (SERVICE, "requests = 5"),
         ("[service.fault]", _) => (SERVICE, "delay = \"5s\"\nabort = 500"),
-        ("[service.health]", _) => (SERVICE, ""),
+        ("[service.health]" | "[service.tls]", _) => (SERVICE, ""),
         ("[[route]]", "key" | "load_bound") => ("", "service = \"a\"\npolicy = \"maglev\""),
         ("[[route]]", _) => ("", "service = \"a\"\npath = \"/a\""),
         ("[route.sticky]", _) => (ROUTE, "cookie = \"a\""),

@@ -78,9 +78,14 @@ fn every_key_is_there_with_its_default_and_a_sentence() {
 }
 
 /// What is wrong with the reference when all of its examples are switched on.
-const EXPECTED: [&str; 4] = [
+const EXPECTED: [&str; 9] = [
     "registry.services: the registry has a url already; leave out the one or the other",
+    "service.tls.ca: \"/etc/ssl/greeter-ca.pem\" is not a file of root certificates: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/our-ca.pem\"",
+    "service.tls.crl: \"/etc/ssl/greeter-ca.crl\" is not a file of lists of revoked certificates: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/our-ca.crl\"",
+    "service.tls.client_cert: \"/etc/ssl/greeter.pem\" is not a file with a certificate: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/wayside.pem\"",
+    "service.tls.client_key: \"/etc/ssl/greeter.key\" is not a file with a key: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/wayside.key\"",
     "upstream.tls.ca: \"/etc/ssl/our-ca.pem\" is not a file of root certificates: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/our-ca.pem\"",
+    "upstream.tls.crl: \"/etc/ssl/our-ca.crl\" is not a file of lists of revoked certificates: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/our-ca.crl\"",
     "upstream.tls.client_cert: \"/etc/ssl/wayside.pem\" is not a file with a certificate: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/wayside.pem\"",
     "upstream.tls.client_key: \"/etc/ssl/wayside.key\" is not a file with a key: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/wayside.key\"",
 ];

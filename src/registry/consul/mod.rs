@@ -27,6 +27,8 @@ mod announce;
 mod bucket;
 mod entry;
 mod follow;
+#[cfg(fuzzing)]
+pub mod fuzzed;
 mod known;
 mod registration;
 mod settings;

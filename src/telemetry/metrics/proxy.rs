@@ -54,6 +54,7 @@ pub struct ProxyMetrics {
     /// Tasks that panicked; each is a fault of this program.
     pub panics_total: IntCounter,
     ejections: IntCounterVec,
+    tls_failures: IntCounterVec,
 }
 
 impl ProxyMetrics {
@@ -123,12 +124,24 @@ impl ProxyMetrics {
             ),
             upgrades_open: gauge("upgrades_open", "Connections switched to another protocol, open now."),
             panics_total: counter("panics_total", "Tasks that panicked; each is a fault of this program."),
+            tls_failures: tls_failures(names),
         }
     }
+
+    /// Handshakes of TLS that failed for a reason: the word that stands in answers too.
+    pub fn tls_failures(&self, reason: &'static str) -> IntCounter {
+        self.tls_failures.with_label_values(&[reason])
+    }
+
     /// Ejections for one cause: `in_a_row`, `rate` or `trial`.
     pub fn ejections(&self, cause: &'static str) -> IntCounter {
         self.ejections.with_label_values(&[cause])
     }
+}
+
+fn tls_failures(names: &Names) -> IntCounterVec {
+    let help = "Handshakes of TLS with endpoints that failed, of requests, checks and probes, by the reason.";
+    names.counters("upstream_tls_failures_total", help, &["reason"])
 }
 
 fn waits(names: &Names) -> Histogram {

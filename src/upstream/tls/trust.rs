@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{
@@ -12,6 +13,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use thiserror::Error;
+use webpki::{EndEntityCert, KeyUsage};
 
 use super::{TlsError, crypto};
 
@@ -46,6 +48,17 @@ pub enum PemError {
         "there is no private key in it that is not encrypted; one begins with -----BEGIN PRIVATE KEY-----"
     )]
     NoKey,
+    /// It has no list of revoked certificates.
+    #[error("there is no list of revoked certificates in it; one begins with -----BEGIN X509 CRL-----")]
+    NoList,
+    /// A list of revoked certificates cannot be read.
+    #[error("its list number {number} cannot be used: {cause}")]
+    UnusableList {
+        /// Which, from 1.
+        number: usize,
+        /// The cause.
+        cause: webpki::Error,
+    },
     /// It is broken.
     #[error("it is no PEM: {0}")]
     Broken(rustls::pki_types::pem::Error),
@@ -121,6 +134,37 @@ impl Identity {
     pub(super) fn certified(&self) -> CertifiedKey {
         CertifiedKey::clone(&self.0)
     }
+
+    /// When it ends, in words that follow its name, if that is within a week or was already.
+    pub(super) fn ending(&self) -> Option<String> {
+        let now = SystemTime::now();
+        self.ended_at(now + SOON).map(|end| {
+            let word = if end > now { "expires" } else { "expired" };
+            format!("{word} at {}", humantime::format_rfc3339_seconds(end))
+        })
+    }
+
+    /// When it ends, if it has ended at this time.
+    fn ended_at(&self, time: SystemTime) -> Option<SystemTime> {
+        let certificate = EndEntityCert::try_from(self.0.cert.first()?).ok()?;
+        let time = UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).ok()?);
+        // Before it is asked who issued a certificate, it is looked at by itself, and what it says of time.
+        let algorithms = crypto().signature_verification_algorithms.all;
+        let verified =
+            certificate.verify_for_usage(algorithms, &[], &[], time, KeyUsage::client_auth(), None, None);
+        match verified {
+            Err(webpki::Error::CertExpired { not_after, .. }) => Some(since_epoch(not_after)),
+            Ok(_) | Err(_) => None,
+        }
+    }
+}
+
+/// How long before its end it is said that a certificate ends.
+const SOON: Duration = Duration::from_hours(24 * 7);
+
+/// A time of a certificate.
+pub(super) fn since_epoch(time: UnixTime) -> SystemTime {
+    UNIX_EPOCH + Duration::from_secs(time.as_secs())
 }
 
 impl PartialEq for Identity {
@@ -151,6 +195,12 @@ pub(super) fn system_roots() -> Result<RootCertStore, TlsError> {
         return Err(TlsError::NoRoots { cause: found.errors.first().map(|error| format!(" ({error})")) });
     }
     Ok(store)
+}
+
+/// Whether the same authorities are in both.
+pub(super) fn is_same(one: &RootCertStore, other: &RootCertStore) -> bool {
+    // Files are read in any order.
+    one.len() == other.len() && one.roots.iter().all(|root| other.roots.contains(root))
 }
 
 /// Believes every certificate, as long as whoever shows it has its key.

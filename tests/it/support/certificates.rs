@@ -2,8 +2,12 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
+    KeyPair, RevokedCertParams, SanType, SerialNumber, date_time_ymd,
+};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -25,7 +29,12 @@ pub(crate) struct Authority {
 pub(crate) struct Issued {
     pub(crate) certificate: String,
     pub(crate) key: String,
+    /// Its number; no two have the same.
+    serial: u64,
 }
+
+/// The number of the next certificate.
+static SERIAL: AtomicU64 = AtomicU64::new(1);
 
 impl Authority {
     /// Authorities are told apart by their names.
@@ -45,12 +54,43 @@ impl Authority {
 
     /// A certificate for this host that is valid until the end of a year.
     pub(crate) fn issue_until(&self, host: &str, year: i32) -> Issued {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
-        params.not_before = date_time_ymd(2000, 1, 1);
-        params.not_after = date_time_ymd(year, 12, 31);
-        let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
-        Issued { certificate, key: key.serialize_pem() }
+        self.issue_as(host, |params| params.not_after = date_time_ymd(year, 12, 31))
+    }
+
+    /// A certificate for this host that is valid from the begin of a year.
+    pub(crate) fn issue_from(&self, host: &str, year: i32) -> Issued {
+        self.issue_as(host, |params| params.not_before = date_time_ymd(year, 1, 1))
+    }
+
+    /// A certificate that bears these URIs, and no name.
+    pub(crate) fn issue_to(&self, uris: &[&str]) -> Issued {
+        self.issue_as("nobody", |params| {
+            let uri = |uri: &&str| SanType::URI((*uri).try_into().unwrap());
+            params.subject_alt_names = uris.iter().map(uri).collect();
+        })
+    }
+
+    fn issue_as(&self, host: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
+        Issued::make(host, change, |params, key| params.signed_by(key, &self.issuer).unwrap().pem())
+    }
+
+    /// A list of revoked certificates, good until the begin of a year.
+    pub(crate) fn revoke(&self, revoked: &[&Issued], year: i32) -> String {
+        let entry = |issued: &&Issued| RevokedCertParams {
+            serial_number: SerialNumber::from(issued.serial),
+            revocation_time: date_time_ymd(2001, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2001, 1, 1),
+            next_update: date_time_ymd(year, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        list.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
 
     fn store(&self) -> RootCertStore {
@@ -61,6 +101,32 @@ impl Authority {
 }
 
 impl Issued {
+    /// A certificate for this host that leads to nobody but itself.
+    pub(crate) fn by_itself(host: &str) -> Self {
+        Self::make(host, |_| {}, |params, key| params.self_signed(key).unwrap().pem())
+    }
+
+    fn make(
+        host: &str,
+        change: impl FnOnce(&mut CertificateParams),
+        sign: impl FnOnce(CertificateParams, &KeyPair) -> String,
+    ) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        params.serial_number = Some(SerialNumber::from(serial));
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(2096, 12, 31);
+        params.distinguished_name.push(DnType::CommonName, host);
+        change(&mut params);
+        Self { certificate: sign(params, &key), key: key.serialize_pem(), serial }
+    }
+
+    /// A server that shows it and speaks this version alone.
+    pub(crate) fn server_of(&self, version: &'static SupportedProtocolVersion) -> TlsAcceptor {
+        self.serving(&["h2", "http/1.1"], None, &[version])
+    }
+
     /// A server that shows it and speaks these protocols.
     pub(crate) fn server(&self, protocols: &[&str]) -> TlsAcceptor {
         self.serving(protocols, None, rustls::ALL_VERSIONS)
@@ -95,6 +161,8 @@ impl Issued {
         let certificate = CertificateDer::from_pem_slice(self.certificate.as_bytes()).unwrap();
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes()).unwrap();
         let mut config = builder.with_single_cert(vec![certificate], key).unwrap();
+        // What clients may send early, they must not: it could be somebody else's, sent again.
+        config.max_early_data_size = 16 * 1024;
         config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
         TlsAcceptor::from(Arc::new(config))
     }

@@ -104,6 +104,7 @@ async fn serve(
                             "alpn": session.alpn_protocol().map(text),
                             "name": session.server_name(),
                             "client": session.peer_certificates().is_some(),
+                            "resumed": session.handshake_kind() == Some(rustls::HandshakeKind::Resumed),
                         });
                         answer(stream, port, tls, requests).await;
                     }

@@ -25,6 +25,8 @@ async fn http1_reaches_a_provider_whose_certificate_bears_its_ip_address() {
             (&told["tls"]["alpn"], told["body"].as_str().unwrap().len()),
             (&"http/1.1".into(), 100_000)
         );
+        // An address is no name that could be sent (RFC 6066, section 3).
+        assert!(told["tls"]["name"].is_null());
         // What the client says stays as it is: it spoke clear text with this proxy.
         assert_eq!(told_header(&told, "host"), ["svc"]);
         assert_eq!(told_header(&told, "x-forwarded-proto"), ["http"]);

@@ -64,7 +64,6 @@ async fn certificates_are_read_again_with_the_configuration() {
     program.logs("upstream.tls.ca").await;
     // The same name, another content.
     fs::write(&ca, &new.pem).unwrap();
-    program.signal("HUP");
     program.logs("new connections use the certificates that were read now").await;
     at_last("the provider is believed", async || status(&program).await == 200).await;
     assert!(program.logged("take effect at the next start").is_empty());
@@ -82,6 +81,26 @@ async fn believing_anybody_is_said_aloud() {
 }
 
 #[tokio::test]
+async fn that_our_certificate_ends_soon_is_said_aloud() {
+    let authority = Authority::new("one");
+    let echo = secure_echo(&authority).await;
+    let files = Files::new();
+    for (year, said) in [(2001, Some("expired at 2001-12-31T00:00:00Z")), (2096, None)] {
+        let us = authority.issue_until("wayside", year);
+        let both = files.write("us.pem", &format!("{}{}", us.certificate, us.key));
+        let file = files.write("wayside.toml", &configuration(&echo, &format!("client_cert = {both:?}")));
+        let program = Program::run(&["--config", file.to_str().unwrap()]).await;
+        let told = program.logged("the client certificate that is shown to providers");
+        match said {
+            Some(said) => {
+                assert!(told.len() == 1 && told[0].contains(said) && told[0].contains("WARN"), "{told:?}")
+            }
+            None => assert_eq!(told, [""; 0]),
+        }
+    }
+}
+
+#[tokio::test]
 async fn mistakes_in_files_of_certificates_are_found_by_check() {
     let authority = Authority::new("one");
     let echo = secure_echo(&authority).await;
@@ -93,12 +112,31 @@ async fn mistakes_in_files_of_certificates_are_found_by_check() {
     let torn = files.write("torn.pem", &one.certificate[..200]);
     let junk = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let junk = files.write("junk.pem", &format!("{}{junk}", authority.pem));
+    let bad_list = "-----BEGIN X509 CRL-----\nAAAA\n-----END X509 CRL-----\n";
+    let bad_list = files.write("bad.crl", bad_list);
     let missing = Path::new("no-such-folder/ca.pem");
     for (lines, parts) in [
         (format!("ca = {missing:?}"), &["upstream.tls.ca: \"no-such-folder/ca.pem\"", "No such file"][..]),
         (format!("ca = {empty:?}"), &["there is no certificate in it", "BEGIN CERTIFICATE"]),
         (format!("ca = {torn:?}"), &["it is no PEM"]),
         (format!("ca = {junk:?}"), &["its certificate number 2 cannot be used"]),
+        (
+            format!("crl = {empty:?}"),
+            &["upstream.tls.crl", "no list of revoked certificates", "BEGIN X509 CRL"],
+        ),
+        (format!("crl = {bad_list:?}"), &["upstream.tls.crl", "its list number 1 cannot be used"]),
+        (
+            "spiffe_id = \"example.org/a\"".to_owned(),
+            &["upstream.tls.spiffe_id", "does not begin with spiffe://"],
+        ),
+        (
+            "verify = false\nspiffe_id = \"spiffe://example.org/a\"".to_owned(),
+            &["upstream.tls.spiffe_id", "it is of no use"],
+        ),
+        (
+            format!("[[service]]\nname = \"svc\"\n[service.tls]\nclient_key = {key:?}"),
+            &["service.tls.client_key", "write client_cert as well"],
+        ),
         (format!("client_key = {key:?}"), &["upstream.tls.client_key", "write client_cert as well"]),
         (format!("client_cert = {certificate:?}"), &["upstream.tls.client_cert", "no private key in it"]),
         (

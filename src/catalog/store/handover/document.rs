@@ -79,6 +79,12 @@ pub(super) fn encode(legacy: &Legacy) -> String {
     seal(MAGIC, VERSION, &body)
 }
 
+/// A text with a seal of this program's.
+#[cfg(fuzzing)]
+pub(super) fn sealed(body: &str) -> String {
+    seal(MAGIC, VERSION, body)
+}
+
 /// The legacy that a text tells of.
 ///
 /// # Errors
