@@ -24,6 +24,7 @@ pub mod status;
 mod store;
 mod subscription;
 pub mod subset;
+mod undialled;
 mod uses;
 mod watcher;
 
@@ -52,7 +53,7 @@ pub use uses::Use;
 
 use crate::balance::rng;
 use crate::clock::{Clock, Moment};
-use crate::provider::ServiceName;
+use crate::provider::{Allowed, ServiceName};
 use crate::telemetry::metrics::Metrics;
 use events::Events;
 use service::Service;
@@ -84,6 +85,8 @@ pub struct Settings {
     pub ghost_after: Duration,
     /// How long nobody must have answered behind a ghost's record for it to be deleted in its registry; never if `None`.
     pub reap_after: Option<Duration>,
+    /// The reserved addresses that may be dialled; other records with such an address are skipped.
+    pub allowed: Allowed,
 }
 
 impl Default for Settings {
@@ -99,6 +102,7 @@ impl Default for Settings {
             limbo: Duration::from_mins(1),
             ghost_after: Duration::from_secs(10),
             reap_after: None,
+            allowed: Allowed::default(),
         }
     }
 }

@@ -74,13 +74,14 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let mut limits = Limits::default();
     let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
     let upstream = top.section("upstream", |section| upstream(section, connect_timeout));
+    let upstream = upstream::Settings { allowed: catalog.allowed.clone(), ..upstream };
     top.section("limits", |section| limits_of(section, &mut proxy));
     limits.retries = top.section("retries", retries);
     top.section("headers", |section| headers(section, &mut proxy));
     let routes = routes::routes(top, &services, &known, &limits);
     let log = top.section("log", log);
     let access = top.section("access_log", access);
-    let (announce, target) = announce(top, sources.as_deref());
+    let (announce, target) = announce(top, sources.as_deref(), &catalog.allowed);
 
     let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
     let routes = routes?;
@@ -264,6 +265,7 @@ fn upstream(section: &mut Section<'_>, connect_timeout: Duration) -> upstream::S
         idle_max,
         connections_max,
         header_bytes_max,
+        allowed: default.allowed,
         tls,
     }
 }

@@ -287,6 +287,9 @@ fn cause_telling(cause: &SendCause) -> Telling {
         SendCause::Connect(ConnectError::Resolve { .. } | ConnectError::NoAddress { .. }) => {
             telling("dns", S::BAD_GATEWAY, "dns_error")
         }
+        SendCause::Connect(ConnectError::Reserved { .. }) => {
+            telling("address_refused", S::BAD_GATEWAY, "destination_ip_prohibited")
+        }
         SendCause::Connect(ConnectError::Failed { .. } | ConnectError::Handshake { .. }) => {
             telling("unreachable", S::BAD_GATEWAY, "destination_ip_unroutable")
         }

@@ -2,7 +2,7 @@
 //! one time limit.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::tls::{self, Tls, TlsError};
 use super::{Settings, Stream};
 use crate::drain::Drain;
-use crate::provider::{Address, Host, Provider};
+use crate::provider::{Address, Allowed, Host, Provider, Reserved};
 use crate::telemetry::metrics::Metrics;
 
 /// Why no connection came about; the provider has seen nothing of the request.
@@ -36,6 +36,19 @@ pub enum ConnectError {
     NoAddress {
         /// The provider's address.
         address: Address,
+    },
+    /// The provider's address, or every one of its name, is reserved: it is not dialled.
+    #[error(
+        "{address} is not dialled, since {ip} is {reserved}; if a provider is meant to be there, list its network in \
+         services.allow_addresses"
+    )]
+    Reserved {
+        /// The provider's address.
+        address: Address,
+        /// The address that would be dialled.
+        ip: IpAddr,
+        /// What for.
+        reserved: Reserved,
     },
     /// The provider's machine refuses.
     #[error("{address} refuses connections")]
@@ -103,6 +116,7 @@ impl ConnectError {
             Self::Tls { source, .. } => matches!(**source, TlsError::NoRoots { .. }),
             Self::Resolve { .. }
             | Self::NoAddress { .. }
+            | Self::Reserved { .. }
             | Self::Refused { .. }
             | Self::Failed { .. }
             | Self::Timeout { .. }
@@ -208,25 +222,41 @@ impl Dialler {
     async fn socket(&self, address: &Address, deadline: Instant) -> Result<TcpStream, ConnectError> {
         let limit = self.settings.connect_timeout;
         let late = |_| Err(ConnectError::Timeout { address: address.clone(), limit });
-        timeout_at(deadline, reach(address)).await.unwrap_or_else(late)
+        timeout_at(deadline, reach(address, &self.settings.allowed)).await.unwrap_or_else(late)
     }
 }
 
 /// How long an address of a name is tried alone before the next one is tried beside it (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-async fn reach(address: &Address) -> Result<TcpStream, ConnectError> {
+/// Connects to an address, or to one of those that a name has, but for what is reserved.
+async fn reach(address: &Address, allowed: &Allowed) -> Result<TcpStream, ConnectError> {
+    let refused = |ip| {
+        let reserved = allowed.refuses(ip)?;
+        Some(ConnectError::Reserved { address: address.clone(), ip, reserved })
+    };
     match address.host() {
-        Host::Ip(ip) => dial(address, SocketAddr::new(*ip, address.port())).await,
+        Host::Ip(ip) => match refused(*ip) {
+            Some(error) => Err(error),
+            None => dial(address, SocketAddr::new(*ip, address.port())).await,
+        },
         Host::Name(name) => {
             let found = tokio::net::lookup_host((&**name, address.port()));
             let found = found.await.map_err(|source| ConnectError::Resolve {
                 address: address.clone(),
                 source: Arc::new(source),
             })?;
-            race(found.map(|socket| dial(address, socket)))
-                .await
-                .unwrap_or_else(|| Err(ConnectError::NoAddress { address: address.clone() }))
+            let mut last = None;
+            let mut may_be_dialled = |socket: &SocketAddr| match refused(socket.ip()) {
+                Some(error) => {
+                    last = Some(error);
+                    false
+                }
+                None => true,
+            };
+            let found: Vec<SocketAddr> = found.filter(|socket| may_be_dialled(socket)).collect();
+            let none = || Err(last.unwrap_or_else(|| ConnectError::NoAddress { address: address.clone() }));
+            race(found.into_iter().map(|socket| dial(address, socket))).await.unwrap_or_else(none)
         }
     }
 }

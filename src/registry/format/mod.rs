@@ -202,6 +202,8 @@ pub enum Reason {
     Denied,
     /// Another record of the service has the same address and is used instead.
     Duplicate,
+    /// Its address is reserved, so that it is never dialled.
+    Reserved,
 }
 
 impl Reason {
@@ -216,6 +218,7 @@ impl Reason {
             Self::Filtered => "filtered",
             Self::Denied => "denied",
             Self::Duplicate => "duplicate",
+            Self::Reserved => "reserved",
         }
     }
 }
