@@ -13,6 +13,7 @@ use super::announced::Known;
 use super::care::{Treatment, cares};
 use super::checks::ServiceChecks;
 use super::declared::Services;
+use super::file::{Entry, Node};
 use super::listeners::{admin, listeners};
 use super::reader::Section;
 use super::retries::retries;
@@ -20,11 +21,11 @@ use super::routes;
 use super::services::services;
 use super::sources::{Followed, restriction, sources};
 use super::tiers::{Here, Tiers};
-use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
+use super::value::{Auto, Bytes, Flag, Number, Parsed, Problems, Shape, Time, Word, parsed, text};
 use crate::catalog::{Cares, Layouts, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
-use crate::proxy::ListenerSettings;
+use crate::proxy::{Forwarding, ListenerSettings};
 use crate::route::{Limits, Naming, Table};
 use crate::telemetry::{LineFormat, access, log};
 use crate::{proxy, upstream};
@@ -283,8 +284,45 @@ fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
 }
 
 fn headers(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
-    proxy.forwarded_headers = section.get("forwarded", &Flag, proxy.forwarded_headers);
+    proxy.forwarding = section.get("forwarded", &Forwarded, proxy.forwarding);
     proxy.request_id = section.get("request_id", &Flag, proxy.request_id);
+}
+
+/// How providers are told whom a request comes from: a flag, or a word.
+struct Forwarded;
+
+impl Shape for Forwarded {
+    type Out = Forwarding;
+
+    fn read(&self, entry: &Entry, problems: &mut Problems) -> Option<Forwarding> {
+        match &entry.node {
+            Node::Flag(true) => return Some(Forwarding::Usual),
+            Node::Flag(false) => return Some(Forwarding::None),
+            Node::Text(word) if word == "standard" => return Some(Forwarding::Standard),
+            Node::Text(word) if word == "both" => return Some(Forwarding::Both),
+            Node::Text(_)
+            | Node::Integer(_)
+            | Node::Fraction(_)
+            | Node::Date(_)
+            | Node::List(_)
+            | Node::Table(_) => {}
+        }
+        let shown = entry.node.shown();
+        let cure =
+            "write true for X-Forwarded-For and its like, \"standard\" for Forwarded, \"both\", or false";
+        problems.push((entry.place, format!("{shown} is none of the ways; {cure}")));
+        None
+    }
+
+    fn write(&self, value: &Forwarding) -> String {
+        match value {
+            Forwarding::None => "false",
+            Forwarding::Usual => "true",
+            Forwarding::Standard => "\"standard\"",
+            Forwarding::Both => "\"both\"",
+        }
+        .to_owned()
+    }
 }
 
 const LINE_FORMAT: Word<LineFormat> = Word(&LineFormat::ALL, |format| format.as_str());
@@ -303,6 +341,7 @@ fn access(section: &mut Section<'_>) -> access::Settings {
     let format = section.get("format", &LINE_FORMAT, default.format);
     let path = section.optional("path", &text("the path of a file", "access.log"), "standard output");
     let destination = path.map_or(default.destination, |path| access::Destination::File(PathBuf::from(path)));
+    let query = section.get("query", &Flag, default.query);
     let queue = section.get("queue", &Number(COUNT), default.queue);
-    access::Settings { enabled, format, destination, queue }
+    access::Settings { enabled, format, destination, query, queue }
 }
