@@ -11,7 +11,7 @@ use crate::route::edit::{Removal, not_to_be_changed};
 use crate::route::template::{Template, Way};
 
 /// What stands in place of a value that is not shown.
-const VEIL: &str = "…";
+const VEIL: &str = "***";
 
 /// What the names of fields contain that carry credentials.
 const TELLTALES: [&str; 11] = [
@@ -48,15 +48,15 @@ struct Fields {
 /// Reads what is changed in the headers of messages that go this way; `None` where nothing is.
 pub(super) fn edit(section: &mut Section<'_>, way: Way) -> Option<Edit> {
     let remove = section.get("remove", &List(REMOVAL), Vec::new());
-    let set = section.veiled("set", &Fields { way, several: false }, Vec::new(), hidden);
-    let add = section.veiled("add", &Fields { way, several: true }, Vec::new(), hidden);
+    let set = section.veiled("set", &Fields { way, several: false }, Vec::new(), |fields| hidden(fields));
+    let add = section.veiled("add", &Fields { way, several: true }, Vec::new(), |fields| hidden(fields));
     let fields = |fields: Vec<Field>| fields.into_iter().map(|field| (field.name, field.value)).collect();
     let edit = Edit { remove, set: fields(set), add: fields(add) };
     (!edit.is_empty()).then_some(edit)
 }
 
 /// The values that are not shown, by which a change of one is noticed all the same.
-fn hidden(fields: &Vec<Field>) -> Option<String> {
+fn hidden(fields: &[Field]) -> Option<String> {
     let hidden = fields.iter().filter(|field| carries_credentials(&field.name));
     let hidden: Vec<String> = hidden.map(|field| format!("{}: {}", field.name, field.written)).collect();
     (!hidden.is_empty()).then(|| hidden.join("\n"))
@@ -68,8 +68,14 @@ fn carries_credentials(name: &HeaderName) -> bool {
 
 fn removal(text: &str) -> Result<Removal, String> {
     let lower = text.to_ascii_lowercase();
-    let Some(prefix) = lower.strip_suffix('*') else { return name(&lower).map(Removal::Named) };
-    if HeaderName::from_bytes(prefix.as_bytes()).is_err() || prefix.contains('*') {
+    // A header could be called so, and none is.
+    let is_name = |text: &str| HeaderName::from_bytes(text.as_bytes()).is_ok() && !text.contains('*');
+    let prefix = match lower.strip_suffix('*') {
+        Some(prefix) => prefix,
+        None if lower.contains('*') => "",
+        None => return name(&lower).map(Removal::Named),
+    };
+    if !is_name(prefix) {
         return Err("a star stands at the end, behind the beginning of the names".to_owned());
     }
     Ok(Removal::Prefixed(prefix.into()))
@@ -105,7 +111,10 @@ impl Fields {
                 return Err((entry.place, format!("{key} has no value; write a text in quotes{or}")));
             };
             match Template::parse(text, self.way) {
-                Ok(value) => Ok(Field { name: named.clone(), written: text.clone(), value }),
+                Ok(value) => {
+                    let value = if carries_credentials(&named) { value.kept_secret() } else { value };
+                    Ok(Field { name: named.clone(), written: text.clone(), value })
+                }
                 Err(error) => Err((entry.place, format!("the value of {key} is none: {error}"))),
             }
         };

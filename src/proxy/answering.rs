@@ -29,7 +29,9 @@ impl Answering {
     pub fn apply(&self, headers: &mut HeaderMap, client: &Client, record: &Record) {
         let (bound, target) = (record.bound.borrow(), record.target.borrow());
         let request_id = record.request_id.borrow();
-        let provider = target.as_ref().and_then(|target| target.provider.as_deref());
+        // Whoever was tried last is not who answered, where this proxy did.
+        let answered = target.as_ref().filter(|_| record.reason.get().is_none());
+        let provider = answered.and_then(|target| target.provider.as_deref());
         self.edit.apply(
             headers,
             &Facts {

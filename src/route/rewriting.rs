@@ -40,6 +40,9 @@ pub enum RewritingError {
         "the pattern has no group {0}; write ${{1}}x where the group 1 is followed by a letter, and $$ for a dollar"
     )]
     Group(String),
+    /// What takes the place of the beginning of a path is no such beginning.
+    #[error("the path would not begin with a slash; write one in front")]
+    NoSlash,
 }
 
 impl PartialEq for Rewriting {
@@ -55,7 +58,7 @@ impl Rewriting {
     /// matched, `$$` is a dollar.
     ///
     /// # Errors
-    /// When the pattern is none, is too large, or lacks a group that is named.
+    /// When the pattern is none, is too large, or lacks a group that is named, or no path can come of it.
     pub fn new(pattern: &str, with: &str) -> Result<Self, RewritingError> {
         // Bytes, since a path is ASCII: without the tables of Unicode a pattern is smaller, and means what it says.
         let built = RegexBuilder::new(pattern)
@@ -72,6 +75,9 @@ impl Rewriting {
             if !is_there {
                 return Err(RewritingError::Group(group.to_owned()));
             }
+        }
+        if pattern.as_str().starts_with('^') && !with.starts_with(['/', '$']) {
+            return Err(RewritingError::NoSlash);
         }
         Ok(Self { pattern, with: with.into() })
     }
@@ -116,15 +122,11 @@ impl Rewriting {
 
 /// What is wrong with a pattern, in one line: the library draws where.
 fn told(error: &regex::Error) -> String {
-    match error {
-        regex::Error::CompiledTooBig(_) => {
-            format!("it takes more than {PATTERN_BYTES_MAX} bytes; write a simpler one")
-        }
-        other => {
-            let text = other.to_string();
-            text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
-        }
+    if matches!(error, regex::Error::CompiledTooBig(_)) {
+        return format!("it takes more than {PATTERN_BYTES_MAX} bytes; write a simpler one");
     }
+    let text = error.to_string();
+    text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned()
 }
 
 /// The groups that a replacement names.
@@ -205,7 +207,7 @@ mod tests {
             ("^/v1/(.*)$", "/a b/$1", "/v1/x"),
             ("^/v1/(.*)$", "/$1#x", "/v1/x"),
             ("%2", "%", "/v1/%2fx"),
-            ("^.*$", "", "/x"),
+            (".*", "", "/x"),
         ] {
             let error = made(pattern, with, path).unwrap_err();
             assert!(matches!(error, RewriteError::Malformed(_)), "{pattern} {with} {path}: {error:?}");
@@ -229,6 +231,7 @@ mod tests {
         assert!(wrong("^/v1/(.*)$", "/$2").starts_with("the pattern has no group 2; "));
         assert!(wrong("^/v1/(.*)$", "/$1x").starts_with("the pattern has no group 1x; "));
         assert!(wrong("^/v1/(.*)$", "/${who}").starts_with("the pattern has no group who; "));
+        assert_eq!(wrong("^/v1/(.*)$", "x/$1"), "the path would not begin with a slash; write one in front");
         assert!(wrong("(a{200}){200}", "/").contains("write a simpler one"));
         assert!(Rewriting::new("^/v1/(.*)$", "/$$1/${1}x/$1/").is_ok());
     }

@@ -193,6 +193,15 @@ impl Template {
         Ok(Self::Made(pieces.into()))
     }
 
+    /// The same, not shown where values are, and never kept in the tables that HTTP/2 compresses with (RFC 7541, 7.1.3).
+    #[must_use]
+    pub fn kept_secret(mut self) -> Self {
+        if let Self::Plain(value) = &mut self {
+            value.set_sensitive(true);
+        }
+        self
+    }
+
     /// The value for one message. What others wrote and no header can carry becomes `?`.
     pub fn fill(&self, facts: &Facts<'_>) -> HeaderValue {
         let pieces = match self {

@@ -2,6 +2,7 @@
 //! disturbed, led away, compared.
 
 mod detours;
+mod edits;
 mod faults;
 mod keys;
 mod limits;
