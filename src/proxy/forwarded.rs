@@ -126,6 +126,8 @@ pub fn came_securely(headers: &HeaderMap, client: &Client) -> bool {
 mod tests {
     use std::rc::Rc;
 
+    use proptest::prelude::*;
+
     use super::*;
     use crate::clock::{Clock, Tick};
     use crate::drain::Drain;
@@ -162,6 +164,31 @@ mod tests {
             format!("{name}: {}", String::from_utf8_lossy(value.as_bytes()))
         };
         headers.iter().map(line).collect()
+    }
+
+    /// What a quoted string or token says.
+    fn unquoted(text: &[u8]) -> Vec<u8> {
+        let Some(quoted) = text.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\"")) else {
+            return text.to_vec();
+        };
+        let mut said = Vec::new();
+        let mut bytes = quoted.iter();
+        while let Some(byte) = bytes.next() {
+            assert_ne!(*byte, b'"', "it ends early");
+            said.push(if *byte == b'\\' { *bytes.next().unwrap() } else { *byte });
+        }
+        said
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_is_quoted_is_read_as_it_was(value in proptest::collection::vec(any::<u8>(), 0..20)) {
+            prop_assume!(HeaderValue::from_bytes(&value).is_ok());
+            let mut out = Vec::new();
+            quote(&mut out, &value);
+            prop_assert!(HeaderValue::from_bytes(&out).is_ok());
+            prop_assert_eq!(unquoted(&out), value);
+        }
     }
 
     const BEFORE: [(&str, &str); 6] = [

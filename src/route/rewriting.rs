@@ -177,7 +177,25 @@ fn is_path(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::uri::PathAndQuery;
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn whatever_comes_of_a_path_is_one(path in "(/[a-z.%0-9e/~:@]{0,6}){1,4}", with in "[/$a-z.?#%{} \\\\]{0,8}") {
+            for pattern in ["^/[a-z]*/(?<a>.*)$", "(a)", "[^/]+", "^(.*)$"] {
+                let Ok(rewriting) = Rewriting::new(pattern, &with) else { continue };
+                if let Ok(Some(made)) = rewriting.apply(&path) {
+                    let target = PathAndQuery::try_from(made.as_str()).unwrap();
+                    prop_assert_eq!(target.path(), made.as_str());
+                    prop_assert!(made.starts_with('/') && !made.starts_with("//"), "{}", made);
+                    prop_assert!(!path.split('/').any(is_dots));
+                }
+            }
+        }
+    }
 
     fn made(pattern: &str, with: &str, path: &str) -> Result<Option<String>, RewriteError> {
         Rewriting::new(pattern, with).unwrap().apply(path)

@@ -1,6 +1,8 @@
 //! One connection to a provider: its name resolved, its addresses tried in turn, secured where its record says so, within
 //! one time limit.
 
+mod reserved;
+
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -229,34 +231,23 @@ impl Dialler {
 /// How long an address of a name is tried alone before the next one is tried beside it (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-/// Connects to an address, or to one of those that a name has, but for what is reserved.
+/// Connects to an address, or to one of those that a name has.
 async fn reach(address: &Address, allowed: &Allowed) -> Result<TcpStream, ConnectError> {
-    let refused = |ip| {
-        let reserved = allowed.refuses(ip)?;
-        Some(ConnectError::Reserved { address: address.clone(), ip, reserved })
-    };
     match address.host() {
-        Host::Ip(ip) => match refused(*ip) {
-            Some(error) => Err(error),
-            None => dial(address, SocketAddr::new(*ip, address.port())).await,
-        },
+        Host::Ip(ip) => {
+            reserved::refuse(address, *ip, allowed)?;
+            dial(address, SocketAddr::new(*ip, address.port())).await
+        }
         Host::Name(name) => {
             let found = tokio::net::lookup_host((&**name, address.port()));
             let found = found.await.map_err(|source| ConnectError::Resolve {
                 address: address.clone(),
                 source: Arc::new(source),
             })?;
-            let mut last = None;
-            let mut may_be_dialled = |socket: &SocketAddr| match refused(socket.ip()) {
-                Some(error) => {
-                    last = Some(error);
-                    false
-                }
-                None => true,
-            };
-            let found: Vec<SocketAddr> = found.filter(|socket| may_be_dialled(socket)).collect();
-            let none = || Err(last.unwrap_or_else(|| ConnectError::NoAddress { address: address.clone() }));
-            race(found.into_iter().map(|socket| dial(address, socket))).await.unwrap_or_else(none)
+            let found = reserved::sift(address, found, allowed)?;
+            race(found.into_iter().map(|socket| dial(address, socket)))
+                .await
+                .unwrap_or_else(|| Err(ConnectError::NoAddress { address: address.clone() }))
         }
     }
 }

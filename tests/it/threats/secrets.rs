@@ -203,7 +203,6 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         "url = \"dns://planted@127.0.0.1:53\"",
         "url = \"zookeper://user:planted@127.0.0.1:2181\"",
         "url = \"zookeeper://127.0.0.1:2181?auth=planted\"",
-        "url = \"fixed:svc=user:planted@127.0.0.1:1\"",
         "url = \"zookeeper://127.0.0.1:2181\"\nauth = \"planted\"",
         "url = \"etcd://127.0.0.1:2379\"\nauth = \"planted\"",
         "url = \"dns://127.0.0.1:53\"\nauth = \"planted\"",
