@@ -82,6 +82,11 @@ fn no_machine_paths_and_no_notes_for_later() {
 }
 
 #[test]
+fn claims_about_threats_are_held_by_something() {
+    hold(words::check_claims);
+}
+
+#[test]
 fn configurations_are_listed() {
     hold(words::check_configurations);
 }

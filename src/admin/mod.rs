@@ -8,15 +8,17 @@ mod server;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
-use axum::http::HeaderValue;
+use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
-use axum::middleware::{from_fn, map_response};
+use axum::http::{HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, put};
 
@@ -86,6 +88,9 @@ const PATHS: [&str; 13] = [
 const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
+/// Whose pages may take in what is answered here.
+const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
+
 /// What answers operators.
 pub fn router(settings: &Settings, state: State) -> Router {
     let router = Router::new()
@@ -111,7 +116,7 @@ pub fn router(settings: &Settings, state: State) -> Router {
         .fallback(answer::unknown_path)
         .method_not_allowed_fallback(answer::unknown_method)
         .with_state(state);
-    guarded(router, &settings.hosts)
+    guarded(router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).layer(from_fn(in_time)), &settings.hosts)
 }
 
 /// A router that answers programs and people of this machine, and no page of a stranger in their browser: asked by IP
@@ -121,6 +126,20 @@ pub fn guarded(router: Router, names: &[String]) -> Router {
     router
         .layer(from_fn(move |request, next| guard::check(guard.clone(), request, next)))
         .layer(map_response(with_safe_headers))
+}
+
+/// The largest body that is read where nothing else is said.
+const BODY_BYTES_MAX: usize = 4 * 1024;
+/// How long a request may take, its body included: more than all that is waited for here.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Gives up what takes too long, such as a body that comes byte by byte.
+async fn in_time(request: Request, next: Next) -> Response {
+    let late = || {
+        let error = format!("the request took more than {} seconds", REQUEST_TIMEOUT.as_secs());
+        answer::Refusal::new(StatusCode::REQUEST_TIMEOUT, error, "send it at once").into_response()
+    };
+    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| late())
 }
 
 fn page(kind: &'static str, text: &'static str) -> Response {
@@ -134,6 +153,8 @@ async fn with_safe_headers(mut response: Response) -> Response {
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     response
 }
 

@@ -154,6 +154,14 @@ pub(super) async fn register(
     let target = target(&state)?;
     let lasts = asked.ttl.as_deref().map(ttl).transpose()?.flatten();
     let wishes = wishes(&read(body)?, target, lasts)?;
+    let allowed = &state.catalog.settings().allowed;
+    if let Some((wish, reserved)) =
+        wishes.iter().find_map(|wish| Some((wish, wish.address.reserved(allowed)?)))
+    {
+        let error = format!("{} is {reserved}, so nobody would call it", wish.address);
+        let cure = "register an address that others reach, or list its network in services.allow_addresses";
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, error, cure));
+    }
     let mut keys = Vec::new();
     for wish in wishes {
         keys.push(state.announcements.ask(wish, lasts).map_err(refused)?);

@@ -1,7 +1,7 @@
 //! Serving operators: few connections, each bounded, until told to drain.
 
+use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,12 +9,21 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use crate::drain::Drain;
 
-/// Connections served at once; others wait to be accepted.
+/// Connections served at once. For one more, the oldest is closed: whoever holds connections open and says nothing must not
+/// keep operators out, nor those who ask whether this process is well.
 const CONNECTIONS_MAX: usize = 64;
+/// How long a connection is served at most, slow readers included.
+const LIFE: Duration = Duration::from_mins(5);
+/// How long it then has to finish.
+const FAREWELL: Duration = Duration::from_secs(10);
+/// Bytes of the head of a request.
+const HEAD_BYTES_MAX: usize = 32 * 1024;
+/// Headers of a request.
+const HEADERS_MAX: usize = 64;
 /// How long the head of a request may take, and how long a connection may idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 /// The pause after a connection could not be accepted, which mostly means that there are no file descriptors left.
@@ -32,15 +41,24 @@ pub async fn serve(listener: TcpListener, router: Router, drain: Drain) {
 
 /// Accepts for ever.
 async fn accept(listener: TcpListener, router: Router, drain: Drain) {
-    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut open: VecDeque<CancellationToken> = VecDeque::new();
     loop {
-        let permit = Arc::clone(&room).acquire_owned().await.expect("the semaphore is never closed");
         match listener.accept().await {
             Ok((stream, _)) => {
+                open.retain(|connection| !connection.is_cancelled());
+                if open.len() >= CONNECTIONS_MAX
+                    && let Some(oldest) = open.pop_front()
+                {
+                    oldest.cancel();
+                }
+                let end = CancellationToken::new();
+                open.push_back(end.clone());
                 let connection = connection(stream, router.clone(), drain.clone());
                 drain.spawn("admin connection", async move {
-                    connection.await;
-                    drop(permit);
+                    tokio::select! {
+                        () = connection => end.cancel(),
+                        () = end.cancelled() => {}
+                    }
                 });
             }
             Err(error) => {
@@ -53,17 +71,27 @@ async fn accept(listener: TcpListener, router: Router, drain: Drain) {
 
 async fn connection(stream: TcpStream, router: Router, drain: Drain) {
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_header_size(HEAD_BYTES_MAX);
     let mut connection =
         pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
-    let ended = tokio::select! {
-        ended = connection.as_mut() => ended,
-        () = drain.begun() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let over = async {
+        tokio::select! {
+            () = drain.begun() => {}
+            () = tokio::time::sleep(LIFE) => {}
         }
     };
-    if let Err(error) = ended {
+    let ended = tokio::select! {
+        ended = connection.as_mut() => Ok(ended),
+        () = over => {
+            connection.as_mut().graceful_shutdown();
+            tokio::time::timeout(FAREWELL, connection).await
+        }
+    };
+    if let Ok(Err(error)) = ended {
         tracing::debug!(%error, "an admin connection broke");
     }
 }

@@ -1,5 +1,7 @@
 //! What operators are answered.
 
+mod strangers;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -261,7 +263,7 @@ async fn the_page_asks_for_nothing_from_elsewhere() {
     for (path, kind) in
         [("/", "text/html"), ("/page/style.css", "text/css"), ("/page/page.js", "text/javascript")]
     {
-        let request = Request::builder().uri(path).body(Body::empty()).unwrap();
+        let request = Request::builder().uri(path).header("host", "localhost").body(Body::empty()).unwrap();
         let response = operated.router.clone().oneshot(request).await.unwrap();
         assert!(response.headers()["content-type"].to_str().unwrap().starts_with(kind));
         assert!(

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use tokio::net::UdpSocket;
 
-use crate::provider::{Address, Host};
+use crate::provider::{Address, Allowed, Host, Reserved};
 
 /// Addresses that lead out of this machine, wherever its routes go; nothing is sent to them. They are set apart for examples
 /// (RFC 5737, RFC 3849), so that nobody has them.
@@ -40,6 +40,18 @@ impl fmt::Display for Advertised {
 }
 
 impl Advertised {
+    /// What the address is reserved for, if it is one that nobody would dial.
+    pub fn reserved(&self, allowed: &Allowed) -> Option<Reserved> {
+        match self {
+            Self::As(address) => match address.host() {
+                Host::Ip(ip) => allowed.refuses(*ip),
+                Host::Name(_) => None,
+            },
+            // Only what is meant elsewhere is looked for.
+            Self::Port { .. } => None,
+        }
+    }
+
     /// The address as it is now; `server` is one of the registry.
     ///
     /// # Errors

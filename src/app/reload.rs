@@ -160,6 +160,7 @@ impl Reloader {
         self.health.configure(config.checks.clone());
         // Only now: whoever reads it may count on it.
         tell(old, new, &secrets);
+        let secrets = secrets.into_iter().filter(|key| !is_applied(key));
         let waiting: Vec<String> = waiting(old, new).into_iter().chain(secrets).collect();
         if let Some(log) = &self.log {
             log.set_level(config.log.level);

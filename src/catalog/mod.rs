@@ -27,6 +27,7 @@ mod store;
 pub mod store;
 mod subscription;
 pub mod subset;
+mod undialled;
 mod uses;
 mod watcher;
 
@@ -55,7 +56,7 @@ pub use uses::Use;
 
 use crate::balance::rng;
 use crate::clock::{Clock, Moment};
-use crate::provider::ServiceName;
+use crate::provider::{Allowed, ServiceName};
 use crate::telemetry::metrics::Metrics;
 use events::Events;
 use service::Service;
@@ -87,6 +88,8 @@ pub struct Settings {
     pub ghost_after: Duration,
     /// How long nobody must have answered behind a ghost's record for it to be deleted in its registry; never if `None`.
     pub reap_after: Option<Duration>,
+    /// The reserved addresses that may be dialled; other records with such an address are skipped.
+    pub allowed: Allowed,
 }
 
 impl Default for Settings {
@@ -102,6 +105,7 @@ impl Default for Settings {
             limbo: Duration::from_mins(1),
             ghost_after: Duration::from_secs(10),
             reap_after: None,
+            allowed: Allowed::default(),
         }
     }
 }

@@ -12,11 +12,11 @@ use futures_util::FutureExt as _;
 use rand::RngExt as _;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use super::Catalog;
 use super::heard::Heard;
 use super::service::Swaps;
 use super::sources::Followed;
 use super::subscription::{Freshness, RegistryState};
+use super::{Catalog, undialled};
 use crate::backoff::Backoff;
 use crate::drain::Drain;
 use crate::provider::ServiceName;
@@ -119,7 +119,8 @@ impl Catalog {
     }
 
     /// Takes over a list. True when it changed something.
-    fn apply(&self, number: usize, listing: Listing) -> bool {
+    fn apply(&self, number: usize, mut listing: Listing) -> bool {
+        undialled::pass_over(&mut listing, &self.settings.allowed);
         let outcome = {
             let state = &mut *self.state.lock();
             self.hear(state, number, listing)

@@ -14,7 +14,7 @@ use super::sources::Followed;
 use super::value::{Parsed, Problems, Shape, TEXTS, Time, Word, quoted, text};
 use crate::announce::{ANNOUNCEMENTS_MAX, Advertised, TTL, Target, Wish};
 use crate::catalog::Role;
-use crate::provider::{Address, Host, Protocol, ServiceName, Weight};
+use crate::provider::{Address, Allowed, Host, Protocol, ServiceName, Weight};
 use crate::registry::format;
 
 /// The longest id, in bytes: what a znode, a key and a file all bear.
@@ -30,11 +30,20 @@ const FORMAT: Parsed<String> = Parsed::new("a format", "go-micro", read_format, 
 pub(super) fn announce(
     top: &mut Section<'_>,
     sources: Option<&[Followed]>,
+    allowed: &Allowed,
 ) -> (Vec<Wish>, Result<Target, Arc<str>>) {
     let usual = usual(sources.unwrap_or_default());
     let mut taken = BTreeSet::new();
     let wishes = top.sections("announce", |section| {
         let wish = wish(section, sources, &usual)?;
+        if let Some(reserved) = wish.address.reserved(allowed) {
+            let message = format!(
+                "{} is {reserved}, so nobody would call it; write one that others reach, or list its network in \
+                 services.allow_addresses, here and wherever it is called from",
+                wish.address
+            );
+            section.wrong("address", message);
+        }
         if let Some(id) = &wish.id {
             let is_new = taken.insert((wish.service.clone(), Arc::clone(id), Arc::clone(&wish.target.name)));
             if !is_new {

@@ -182,9 +182,6 @@ impl Shape for WrittenProvider {
         if provider.weight != Weight::ONE {
             pairs.push(format!("weight = {}", provider.weight));
         }
-        if provider.secure {
-            pairs.push("tls = true".to_owned());
-        }
         if !provider.metadata.is_empty() {
             pairs.push(format!("metadata = {}", TEXTS.write(&provider.metadata)));
         }

@@ -35,12 +35,14 @@ fn listener(
     let service = section.optional("service", &SERVICE, "what the request names");
     known.check(section, "service", service.as_ref());
     let trusted = section.optional("trusted", &Flag, "true where the address is loopback, else false");
+    let refuse_cross_site = section.get("refuse_cross_site", &Flag, false);
     let address = address?;
     if let Some(other) = taken.iter().find(|other| overlap(**other, address)) {
         section.wrong("address", format!("{address} is taken by the listener {other}; write another port"));
     }
     taken.push(address);
-    Some(ListenerSettings { address, service, trusted: trusted.unwrap_or(address.ip().is_loopback()) })
+    let trusted = trusted.unwrap_or(address.ip().is_loopback());
+    Some(ListenerSettings { address, service, trusted, refuse_cross_site })
 }
 
 /// Reads `[admin]`; `None` when it is off.

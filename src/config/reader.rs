@@ -28,9 +28,9 @@ pub(super) struct Asked {
     pub(super) key: &'static str,
     /// Where it stands, when it does.
     pub(super) place: Option<Place>,
-    /// The value in force, as TOML; `None` when there is none, or it is a secret.
+    /// The value in force, as TOML and without secrets; `None` when there is none, or it is one.
     pub(super) value: Option<String>,
-    /// What tells a secret from another one, and not what it is.
+    /// What tells a secret, or those that are left out of the value, from another one, and not what it is.
     pub(super) mark: Option<u64>,
     #[cfg_attr(not(test), expect(dead_code, reason = "read by the test of config/reference.toml"))]
     pub(super) absence: Absence,
@@ -153,6 +153,22 @@ impl<'r> Section<'r> {
         value
     }
 
+    /// The value of a key, or its default, of which its shape does not show all when it writes it; what it hides, to tell it
+    /// from another one.
+    pub(super) fn veiled<S: Shape>(
+        &mut self,
+        key: &'static str,
+        shape: &S,
+        default: S::Out,
+        hidden: impl FnOnce(&S::Out) -> Option<String>,
+    ) -> S::Out {
+        let absence = Absence::Default(shape.write(&default));
+        let value = self.look(key, shape).unwrap_or(default);
+        let mark = hidden(&value).map(|hidden| XxHash3_64::oneshot(hidden.as_bytes()));
+        self.note_with(key, Some(shape.write(&value)), mark, absence);
+        value
+    }
+
     /// The value of a key that must be there; a mistake, with this advice, when it is not.
     pub(super) fn required<S: Shape>(
         &mut self,
@@ -200,8 +216,9 @@ impl<'r> Section<'r> {
         });
         let entries = entries.unwrap_or_default();
         let header = format!("[{path}]");
-        Section { reader: self.reader, header, path, number: 0, place, entries, known: Vec::new() }
-            .finish(read)
+        // As many as there are of what it is within.
+        let number = self.number;
+        Section { reader: self.reader, header, path, number, place, entries, known: Vec::new() }.finish(read)
     }
 
     /// Reads the table under a key, if there is one.

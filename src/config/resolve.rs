@@ -13,6 +13,7 @@ use super::announced::Known;
 use super::care::{Treatment, cares};
 use super::checks::ServiceChecks;
 use super::declared::Services;
+use super::file::{Entry, Node};
 use super::listeners::{admin, listeners};
 use super::reader::Section;
 use super::retries::retries;
@@ -21,11 +22,11 @@ use super::services::services;
 use super::sources::{Followed, restriction, sources};
 use super::tiers::{Here, Tiers};
 use super::tls;
-use super::value::{Auto, Bytes, Flag, Number, Parsed, Time, Word, parsed, text};
+use super::value::{Auto, Bytes, Flag, Number, Parsed, Problems, Shape, Time, Word, parsed, text};
 use crate::catalog::{Cares, Layouts, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
-use crate::proxy::ListenerSettings;
+use crate::proxy::{Forwarding, ListenerSettings};
 use crate::route::{Limits, Naming, Table};
 use crate::telemetry::{LineFormat, access, log};
 use crate::{proxy, upstream};
@@ -75,13 +76,14 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let mut limits = Limits::default();
     let connect_timeout = top.section("timeouts", |section| timeouts(section, &mut proxy, &mut limits));
     let upstream = top.section("upstream", |section| upstream(section, connect_timeout, &said.tls));
+    let upstream = upstream::Settings { allowed: catalog.allowed.clone(), ..upstream };
     top.section("limits", |section| limits_of(section, &mut proxy));
     limits.retries = top.section("retries", retries);
     top.section("headers", |section| headers(section, &mut proxy));
     let routes = routes::routes(top, &services, &known, &limits);
     let log = top.section("log", log);
     let access = top.section("access_log", access);
-    let (announce, target) = announce(top, sources.as_deref());
+    let (announce, target) = announce(top, sources.as_deref(), &catalog.allowed);
 
     let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
     let routes = routes?;
@@ -274,6 +276,7 @@ fn upstream(
         idle_max,
         connections_max,
         header_bytes_max,
+        allowed: default.allowed,
         tls: tls::settings(&usual, by_service),
     }
 }
@@ -291,8 +294,45 @@ fn limits_of(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
 }
 
 fn headers(section: &mut Section<'_>, proxy: &mut proxy::Settings) {
-    proxy.forwarded_headers = section.get("forwarded", &Flag, proxy.forwarded_headers);
+    proxy.forwarding = section.get("forwarded", &Forwarded, proxy.forwarding);
     proxy.request_id = section.get("request_id", &Flag, proxy.request_id);
+}
+
+/// How providers are told whom a request comes from: a flag, or a word.
+struct Forwarded;
+
+impl Shape for Forwarded {
+    type Out = Forwarding;
+
+    fn read(&self, entry: &Entry, problems: &mut Problems) -> Option<Forwarding> {
+        match &entry.node {
+            Node::Flag(true) => return Some(Forwarding::Usual),
+            Node::Flag(false) => return Some(Forwarding::None),
+            Node::Text(word) if word == "standard" => return Some(Forwarding::Standard),
+            Node::Text(word) if word == "both" => return Some(Forwarding::Both),
+            Node::Text(_)
+            | Node::Integer(_)
+            | Node::Fraction(_)
+            | Node::Date(_)
+            | Node::List(_)
+            | Node::Table(_) => {}
+        }
+        let shown = entry.node.shown();
+        let cure =
+            "write true for X-Forwarded-For and its like, \"standard\" for Forwarded, \"both\", or false";
+        problems.push((entry.place, format!("{shown} is none of the ways; {cure}")));
+        None
+    }
+
+    fn write(&self, value: &Forwarding) -> String {
+        match value {
+            Forwarding::None => "false",
+            Forwarding::Usual => "true",
+            Forwarding::Standard => "\"standard\"",
+            Forwarding::Both => "\"both\"",
+        }
+        .to_owned()
+    }
 }
 
 const LINE_FORMAT: Word<LineFormat> = Word(&LineFormat::ALL, |format| format.as_str());
@@ -311,6 +351,7 @@ fn access(section: &mut Section<'_>) -> access::Settings {
     let format = section.get("format", &LINE_FORMAT, default.format);
     let path = section.optional("path", &text("the path of a file", "access.log"), "standard output");
     let destination = path.map_or(default.destination, |path| access::Destination::File(PathBuf::from(path)));
+    let query = section.get("query", &Flag, default.query);
     let queue = section.get("queue", &Number(COUNT), default.queue);
-    access::Settings { enabled, format, destination, queue }
+    access::Settings { enabled, format, destination, query, queue }
 }

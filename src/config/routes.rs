@@ -14,9 +14,11 @@ use super::resolve::{RETRIES, SERVICE, SOME_TIME, shorter_than_request};
 use super::retries::Own;
 use super::rules;
 use super::subset::Wanted;
-use super::value::{Flag, List, Parsed, Problems, Shape, parsed, quoted};
+use super::value::{Flag, List, Parsed, Problems, Shape, parsed, quoted, text};
 use crate::catalog::Claim;
-use crate::route::{HeaderPattern, HostPattern, Limits, Matcher, PathPrefix, Rewrite, Route, Rules};
+use crate::route::{
+    HeaderPattern, HostPattern, Limits, Matcher, PathPrefix, Rewrite, Rewriting, RewritingError, Route, Rules,
+};
 
 /// Reads every `[[route]]`; `None` where one has no value for a mistake that was noted.
 pub(super) fn routes(
@@ -67,7 +69,7 @@ fn route(
     let headers = section.get("headers", &Headers, Vec::new());
     let said = Said::read(section, "as declared of the service");
     let wanted = Wanted::read(section, "as declared of the service");
-    let rewrite = rewrite(section, path.is_some());
+    let (mut rewrite, host_of_provider) = rewrite(section, path.is_some());
     let limits = route_limits(section, limits);
     let failover = services.failovers.of_route(section, known);
     let own = Own::read(section, &AS_DECLARED);
@@ -80,6 +82,14 @@ fn route(
     });
     if !is_split && let Some(claim) = &claim {
         rules::key_is_used(section, claim.choice);
+    }
+    rules.host_of_provider = host_of_provider;
+    rewrite.path = section.table("rewrite_path", rewriting).flatten().map(Arc::new);
+    if rewrite.path.is_some() && rewrite.prefix.is_some() {
+        section.wrong(
+            "rewrite_path",
+            "the route takes the prefix of its path off already; write the one or the other",
+        );
     }
     rules::tables(section, &mut rules, services, known);
     let failover = failover.map(|failover| services.claims(&failover));
@@ -101,7 +111,8 @@ fn route(
     })
 }
 
-fn rewrite(section: &mut Section<'_>, has_path: bool) -> Rewrite {
+/// Gives also whether each provider is asked for its own host.
+fn rewrite(section: &mut Section<'_>, has_path: bool) -> (Rewrite, bool) {
     let strip = section.get("strip_prefix", &Flag, false);
     let replace = section.optional("replace_prefix", &REPLACEMENT, "the path stays as it is");
     let host = section.optional("rewrite_host", &REWRITE_HOST, "the host stays as it is");
@@ -114,8 +125,44 @@ fn rewrite(section: &mut Section<'_>, has_path: bool) -> Rewrite {
         }
     }
     let stripped = strip.then(String::new);
-    Rewrite { prefix: replace.or(stripped).map(Arc::from), host }
+    let (host, of_provider) = match host {
+        Some(Shown::As(host)) => (Some(host), false),
+        Some(Shown::Providers) => (None, true),
+        None => (None, false),
+    };
+    (Rewrite { prefix: replace.or(stripped).map(Arc::from), path: None, host }, of_provider)
 }
+
+fn rewriting(section: &mut Section<'_>) -> Option<Rewriting> {
+    let pattern =
+        section.required("pattern", &REGEX, "write what of the path is replaced, such as \"^/v1/(.*)$\"");
+    let with = section.required("with", &REGEX, "write what takes its place, such as \"/$1\"");
+    let (pattern, with) = (pattern?, with?);
+    match Rewriting::new(&pattern, &with) {
+        Ok(rewriting) => Some(rewriting),
+        Err(error) => {
+            let (key, written) = match error {
+                RewritingError::Pattern(_) => ("pattern", &pattern),
+                RewritingError::Group(_) | RewritingError::NoSlash => ("with", &with),
+            };
+            let error = error.to_string();
+            let cure = if error.contains("; ") { "" } else { "; write one such as \"^/v1/(.*)$\"" };
+            section.wrong(key, format!("{} does not do: {error}{cure}", quoted(written)));
+            None
+        }
+    }
+}
+
+/// The host that a provider is shown.
+enum Shown {
+    /// This one.
+    As(HeaderValue),
+    /// Its own.
+    Providers,
+}
+
+/// The word for that.
+const PROVIDERS: &str = "provider";
 
 fn route_limits(section: &mut Section<'_>, default: &Limits) -> Limits {
     let request = section.optional("request_timeout", &SOME_TIME, "as in [timeouts]");
@@ -142,7 +189,8 @@ const PATH: Parsed<PathPrefix> = parsed("a path prefix", "/api");
 const METHOD: Parsed<Method> = Parsed::new("a method", "GET", method, Method::to_string);
 pub(super) const NAME: Parsed<String> = Parsed::new("a name", "api", name, String::clone);
 const REPLACEMENT: Parsed<String> = Parsed::new("a path", "/v2", replacement, String::clone);
-const REWRITE_HOST: Parsed<HeaderValue> = Parsed::new("a host", "api.example.org:8080", authority, shown);
+const REWRITE_HOST: Parsed<Shown> = Parsed::new("a host", "api.example.org:8080", shown_host, host_shown);
+const REGEX: Parsed<String> = text("a text", "^/v1/(.*)$");
 
 fn method(text: &str) -> Result<Method, String> {
     let method =
@@ -167,6 +215,17 @@ fn replacement(text: &str) -> Result<String, String> {
     match path.as_str() {
         "/" => Err("it would only take the prefix off; write strip_prefix = true".to_owned()),
         path => Ok(path.to_owned()),
+    }
+}
+
+fn shown_host(text: &str) -> Result<Shown, String> {
+    if text == PROVIDERS { Ok(Shown::Providers) } else { authority(text).map(Shown::As) }
+}
+
+fn host_shown(host: &Shown) -> String {
+    match host {
+        Shown::As(host) => shown(host),
+        Shown::Providers => PROVIDERS.to_owned(),
     }
 }
 

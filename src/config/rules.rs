@@ -11,6 +11,7 @@ use super::announced::Known;
 use super::choices::Said;
 use super::decimal::Decimal;
 use super::declared::Services;
+use super::edits;
 use super::reader::Section;
 use super::resolve::{DAY, SERVICE, SOME_TIME};
 use super::routes::Headers;
@@ -18,6 +19,7 @@ use super::subset::Wanted;
 use super::value::{Flag, List, Number, Parsed, Time, parsed};
 use crate::balance::{Choice, Policy};
 use crate::catalog::Claim;
+use crate::route::template::Way;
 use crate::route::{
     Fault, Key, Mirror, Part, PathPrefix, Rate, RateLimit, Rules, Share, Source, Split, Sticky, is_token,
 };
@@ -87,6 +89,8 @@ pub(super) fn plain(section: &mut Section<'_>, inherited: Option<&Rules>) -> Rul
         key: key.or(base.key),
         overrides: overrides.unwrap_or(base.overrides),
         sticky: base.sticky,
+        request_headers: base.request_headers,
+        response_headers: base.response_headers,
         mirror: base.mirror,
         failover: base.failover,
         ..Rules::default()
@@ -102,6 +106,14 @@ pub(super) fn tables(
 ) -> Option<Wanted> {
     if let Some(sticky) = section.table("sticky", sticky) {
         rules.sticky = sticky.map(Arc::new);
+    }
+    for (key, way, edit) in [
+        ("request_headers", Way::Request, &mut rules.request_headers),
+        ("response_headers", Way::Response, &mut rules.response_headers),
+    ] {
+        if let Some(said) = section.table(key, |section| edits::edit(section, way)) {
+            *edit = said.map(Arc::new);
+        }
     }
     let mut mirrored = None;
     if let Some(mirror) = section.table("mirror", |section| mirror(section, services, known)) {

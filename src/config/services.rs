@@ -8,9 +8,9 @@ use super::checks::{self, ServiceChecks};
 use super::choices::choice;
 use super::reader::Section;
 use super::resolve::{ANY_TIME, COUNT, SOME_TIME};
-use super::rules;
 use super::tiers::{Here, Tiers};
 use super::value::{Flag, Number, Time};
+use super::{networks, rules};
 use crate::balance::Choice;
 use crate::catalog;
 use crate::route::Key;
@@ -40,6 +40,7 @@ pub(super) fn services(section: &mut Section<'_>, here: Here) -> (Usual, Tiers) 
         limbo: section.get("limbo", &ANY_TIME, default.limbo),
         ghost_after: section.get("ghost_after", &SOME_TIME, default.ghost_after),
         reap_after: section.optional("reap_after", &REAP_TIME, "never"),
+        allowed: networks::allowed(section),
     };
     let tiers = Tiers::usual(section, here);
     // Sections within come last: keys after them would be theirs.

@@ -3,6 +3,7 @@
 mod announce;
 mod broken;
 mod care;
+mod edits;
 mod keys;
 mod reference;
 mod retries;

@@ -1,6 +1,7 @@
 //! A provider: one running instance of a service, as a registry announces it.
 
 mod address;
+mod reserved;
 mod service_name;
 mod tenure;
 mod warm_up;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use address::{Address, AddressError, Host};
+pub use reserved::{Allowed, Reserved, is_reserved_somewhere};
 pub use service_name::{ServiceName, ServiceNameError};
 pub use tenure::Tenure;
 pub use warm_up::WarmUp;

@@ -10,7 +10,8 @@ use thiserror::Error;
 /// The longest service name accepted, in bytes: what a DNS name, a znode and a metric label all bear.
 const SERVICE_NAME_MAX: usize = 253;
 
-/// A name that requests ask for: 1 to 253 bytes, no control characters, no white space, neither `.` nor `..`.
+/// A name that requests ask for: 1 to 253 bytes, no control characters, no white space, nothing that is not seen, neither `.`
+/// nor `..`.
 ///
 /// Case is kept, since registries distinguish it. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -51,7 +52,10 @@ impl FromStr for ServiceName {
             return Err(ServiceNameError::TooLong(text.len()));
         }
         let bad = |character: &char| {
-            character.is_control() || character.is_whitespace() || matches!(character, '?' | '#' | '"' | '\\')
+            character.is_control()
+                || character.is_whitespace()
+                || is_invisible(*character)
+                || matches!(character, '?' | '#' | '"' | '\\')
         };
         if let Some(character) = text.chars().find(bad) {
             return Err(ServiceNameError::BadCharacter(character));
@@ -61,6 +65,11 @@ impl FromStr for ServiceName {
         }
         Ok(Self(text.into()))
     }
+}
+
+/// Whether a character is not seen, or turns those around it about, so that a name would be read as another.
+const fn is_invisible(character: char) -> bool {
+    matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
 }
 
 impl fmt::Display for ServiceName {
@@ -93,6 +102,9 @@ mod tests {
         assert_eq!(error(&"x".repeat(254)), ServiceNameError::TooLong(254));
         assert_eq!(error("a\nb"), ServiceNameError::BadCharacter('\n'));
         assert_eq!(error("a b"), ServiceNameError::BadCharacter(' '));
+        for unseen in ['\u{202e}', '\u{200b}', '\u{feff}', '\u{2028}', '\u{9b}'] {
+            assert_eq!(error(&format!("a{unseen}b")), ServiceNameError::BadCharacter(unseen));
+        }
         for text in [".", "..", "a/../b", "a//b", "/a", "a/"] {
             assert!(matches!(error(text), ServiceNameError::Reserved(_)), "{text}");
         }

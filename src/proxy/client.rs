@@ -28,8 +28,10 @@ pub struct Client {
     pub forwarded_for: HeaderValue,
     /// The service that this listener is bound to.
     pub bound: Option<ServiceName>,
-    /// Whether its requests may say which provider they want, where their route lets them.
+    /// Whether its requests may say which provider they want, where their route lets them, and are believed whom they come from.
     pub trusted: bool,
+    /// Whether requests are refused that a page of another site had a browser send. Written by `listener`.
+    pub refuse_cross_site: Cell<bool>,
     /// Connections that must not be shared with other clients: those to Go Micro servers.
     pub private: Rc<Pools>,
     /// The raw bytes' way on, once HTTP is over on this connection.
@@ -84,6 +86,7 @@ impl Client {
             forwarded_for,
             bound,
             trusted,
+            refuse_cross_site: Cell::new(false),
             private,
             takeover: RefCell::default(),
             tick,
@@ -100,6 +103,11 @@ impl Client {
             order: Cell::new(None),
             waker: RefCell::default(),
         })
+    }
+
+    /// How its requests came, as URIs have it: `http`, or `https` over TLS.
+    pub const fn scheme(&self) -> &'static str {
+        "http"
     }
 
     /// Notes that the head of a request is complete.

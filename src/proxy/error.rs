@@ -7,8 +7,8 @@ use thiserror::Error;
 
 use crate::catalog::SubscribeError;
 use crate::provider::{Address, ServiceName, ServiceNameError};
-use crate::route::Unroutable;
 use crate::route::overrides::OverrideError;
+use crate::route::{RewriteError, Unroutable};
 use crate::upstream::tls::TlsError;
 use crate::upstream::{ConnectError, SendCause};
 
@@ -35,6 +35,15 @@ pub enum ProxyError {
     /// The request does not say which service it is for.
     #[error(transparent)]
     Unroutable(#[from] Unroutable),
+    /// A page of another site had a browser send it.
+    #[error(
+        "a browser sent this for a page of another site, and this listener refuses that; call it from a program, or write \
+         refuse_cross_site = false for the listener"
+    )]
+    CrossSite,
+    /// Its path cannot be made into the one that the route says.
+    #[error(transparent)]
+    Rewrite(#[from] RewriteError),
     /// The name cannot be a service's.
     #[error("{name:?} cannot be the name of a service: {cause}")]
     BadService {
@@ -195,6 +204,13 @@ impl ProxyError {
             Self::ConnectRefused => telling("connect_refused", S::METHOD_NOT_ALLOWED, "http_request_denied"),
             Self::Loop => telling("loop", S::LOOP_DETECTED, "proxy_loop_detected"),
             Self::Unroutable(_) => telling("unroutable", S::NOT_FOUND, "destination_not_found"),
+            Self::CrossSite => telling("cross_site", S::FORBIDDEN, "http_request_denied"),
+            Self::Rewrite(RewriteError::DotSegments) => {
+                telling("bad_request", S::BAD_REQUEST, "http_request_error")
+            }
+            Self::Rewrite(RewriteError::Malformed(_)) => {
+                telling("bad_rewrite", S::INTERNAL_SERVER_ERROR, "proxy_configuration_error")
+            }
             Self::BadService { .. } => telling("bad_service", S::BAD_REQUEST, "destination_not_found"),
             Self::Subscribe(SubscribeError::TooMany { .. }) => {
                 telling("too_many_services", S::SERVICE_UNAVAILABLE, "proxy_configuration_error")
@@ -271,6 +287,7 @@ impl ProxyError {
             ConnectError::Tls { source, .. } => source.told_by(),
             ConnectError::Resolve { .. }
             | ConnectError::NoAddress { .. }
+            | ConnectError::Reserved { .. }
             | ConnectError::Refused { .. }
             | ConnectError::Lacking { .. }
             | ConnectError::Failed { .. }
@@ -305,6 +322,9 @@ fn cause_telling(cause: &SendCause) -> Telling {
         }
         SendCause::Connect(ConnectError::Resolve { .. } | ConnectError::NoAddress { .. }) => {
             telling("dns", S::BAD_GATEWAY, "dns_error")
+        }
+        SendCause::Connect(ConnectError::Reserved { .. }) => {
+            telling("address_refused", S::BAD_GATEWAY, "destination_ip_prohibited")
         }
         SendCause::Connect(ConnectError::Failed { .. } | ConnectError::Handshake { .. }) => {
             telling("unreachable", S::BAD_GATEWAY, "destination_ip_unroutable")

@@ -10,14 +10,11 @@ use super::error::ProxyError;
 use super::request::Exchange;
 use super::traits::Traits;
 use super::worker::Pseudonym;
+use crate::provider::Provider;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-/// By what the client reached whoever is nearest to it.
-pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Go Micro's mark of a stream.
 pub const MICRO_STREAM: HeaderName = HeaderName::from_static("micro-stream");
@@ -47,10 +44,13 @@ pub fn refuse_loop(headers: &HeaderMap, traits: Traits, own: &Pseudonym) -> Resu
     if !traits.has(Traits::VIA) {
         return Ok(());
     }
-    let ours = |value: &HeaderValue| {
-        let listed = value.to_str().unwrap_or_default();
-        listed.split(',').any(|hop| hop.split_whitespace().nth(1) == Some(&own.name))
+    // Whatever else may stand there, bytes that are no text included. A comma within a comment parts it too: where comments
+    // end is for whoever wrote them to say, and one that never does must not hide what comes behind it.
+    let is_own = |hop: &[u8]| {
+        let mut words = hop.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        words.nth(1).is_some_and(|by| by.eq_ignore_ascii_case(own.name.as_bytes()))
     };
+    let ours = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b',').any(is_own);
     if headers.get_all(VIA).iter().any(ours) { Err(ProxyError::Loop) } else { Ok(()) }
 }
 
@@ -106,6 +106,17 @@ pub fn clean_response(parts: &mut response::Parts, exchange: Exchange, own: &Pse
     parts.headers.append(VIA, own.via(parts.version));
 }
 
+/// Asks a provider for its own host, without the port that is usual for how it is spoken with (RFC 9110, 4.2).
+pub fn ask_for_its_own_host(headers: &mut HeaderMap, provider: &Provider) {
+    let address = &provider.address;
+    let usual = if provider.secure { ":443" } else { ":80" };
+    let written = address.to_string();
+    let host = written.strip_suffix(usual).unwrap_or(&written);
+    if let Ok(host) = HeaderValue::from_str(host) {
+        headers.insert(HOST, host);
+    }
+}
+
 /// Says in a request which attempt it is; gRPC has a field for it, which counts the caller's own attempts as well.
 pub fn add_attempt(headers: &mut HeaderMap, traits: Traits, number: u8) {
     let before = u32::from(number.saturating_sub(1));
@@ -115,26 +126,6 @@ pub fn add_attempt(headers: &mut HeaderMap, traits: Traits, number: u8) {
     } else {
         headers.insert(X_WAYSIDE_ATTEMPT, u32::from(number).into());
     }
-}
-
-/// Says in a request whom it comes from and what host it asked for.
-pub fn add_forwarded(headers: &mut HeaderMap, traits: Traits, client: &HeaderValue) {
-    let chain = if traits.has(Traits::FORWARDED_FOR) { chained(headers, client) } else { None };
-    headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| client.clone()));
-    if !traits.has(Traits::FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
-    }
-    if !traits.has(Traits::FORWARDED_HOST)
-        && let Some(host) = headers.get(HOST).cloned()
-    {
-        headers.insert(X_FORWARDED_HOST, host);
-    }
-}
-
-/// All addresses that `X-Forwarded-For` names already, in however many fields, and the client's.
-fn chained(headers: &HeaderMap, client: &HeaderValue) -> Option<HeaderValue> {
-    let before = headers.get_all(X_FORWARDED_FOR).iter().chain([client]).map(HeaderValue::as_bytes);
-    HeaderValue::from_bytes(&before.collect::<Vec<_>>().join(&b", "[..])).ok()
 }
 
 /// Takes out the fields that concern one connection: those RFC 9110, 7.6.1 lists, and those `Connection` names.
@@ -219,16 +210,6 @@ mod tests {
     }
 
     #[test]
-    fn forwarding_appends() {
-        let mut headers = map(&[("x-forwarded-for", "10.1.1.1"), ("host", "greeter")]);
-        let traits = Traits::of(&headers);
-        add_forwarded(&mut headers, traits, &HeaderValue::from_static("127.0.0.1"));
-        assert_eq!(headers["x-forwarded-for"], "10.1.1.1, 127.0.0.1");
-        assert_eq!(headers["x-forwarded-host"], "greeter");
-        assert_eq!(headers["x-forwarded-proto"], "http");
-    }
-
-    #[test]
     fn attempts_are_told_in_the_callers_own_way() {
         for (given, number, told) in [
             (map(&[]), 2, ("x-wayside-attempt", "2")),
@@ -250,11 +231,32 @@ mod tests {
     #[test]
     fn own_name_in_via_is_a_loop() {
         let own = Pseudonym::random(7);
-        let refused = |fields| {
-            let headers = map(fields);
+        let refused = |fields: &[&'static [u8]]| {
+            let mut headers = HeaderMap::new();
+            for value in fields {
+                headers.append(VIA, HeaderValue::from_bytes(value).unwrap());
+            }
             refuse_loop(&headers, Traits::of(&headers), &own).is_err()
         };
-        assert!(!refused(&[("via", "1.1 wayside-00000008, 1.0 other")]));
-        assert!(refused(&[("via", "1.0 other"), ("via", "1.1 x, 1.1 wayside-00000007")]));
+        for fields in [
+            &[&b"1.0 other"[..], b"1.1 x, 1.1 wayside-00000007"][..],
+            &[b"2.0 wayside-00000007"],
+            &[b"HTTP/1.1  wayside-00000007 (a comment, of theirs)"],
+            &[b"1.1 a,1.1\twayside-00000007"],
+            &[b" , ,1.1   WAYSIDE-00000007 ,"],
+            &[b"1.1 a (\xe9t\xe9), 1.1 wayside-00000007"],
+            &[b"1.1 a (never closed, 1.1 wayside-00000007"],
+        ] {
+            assert!(refused(fields), "{fields:?}");
+        }
+        for fields in [
+            &[&b"1.1 wayside-00000008, 1.0 other"[..]][..],
+            &[b"1.1 other (wayside-00000007)"],
+            &[b"1.1 wayside-000000070"],
+            &[b"wayside-00000007"],
+            &[b""],
+        ] {
+            assert!(!refused(fields), "{fields:?}");
+        }
     }
 }

@@ -89,8 +89,9 @@ async fn serve(
         tracing::debug!(%error, "a client connection ended at once");
         return;
     }
-    let ListenerSettings { service, trusted, address: _ } = settings;
+    let ListenerSettings { service, trusted, refuse_cross_site, address: _ } = settings;
     let client = Client::new(peer, service, trusted, worker.private_pools(), Rc::clone(&worker.tick));
+    client.refuse_cross_site.set(refuse_cross_site);
     worker.adopt(&client);
     let stream = ClientStream::new(socket, Rc::clone(&client));
     http::serve(&worker, stack, stream, client).await;

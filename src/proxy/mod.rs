@@ -2,11 +2,14 @@
 
 mod admission;
 mod answer;
+mod answering;
 mod client;
+mod cross_site;
 mod directory;
 mod error;
 #[cfg(fuzzing)]
 pub mod fuzzed;
+mod forwarded;
 mod headers;
 mod http;
 mod layer;
@@ -16,6 +19,7 @@ mod recent;
 mod record;
 mod reply;
 mod request;
+mod request_id;
 mod stack;
 mod takeover;
 mod time_left;
@@ -26,6 +30,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use admission::Admission;
+pub use forwarded::Forwarding;
 pub use listener::{bind, listen};
 pub use worker::{Pseudonym, Shared, Worker};
 
@@ -38,8 +43,10 @@ pub struct ListenerSettings {
     pub address: SocketAddr,
     /// The service that every request of this listener goes to, whatever the request says.
     pub service: Option<ServiceName>,
-    /// Whether a request may say which provider it wants, where its route lets it.
+    /// Whether a request may say which provider it wants, where its route lets it, and is believed whom it comes from.
     pub trusted: bool,
+    /// Whether requests are refused that a page of another site had a browser send.
+    pub refuse_cross_site: bool,
 }
 
 /// How requests are taken and bounded, alike on all listeners.
@@ -67,8 +74,8 @@ pub struct Settings {
     pub headers_max: usize,
     /// Bytes of a request target.
     pub uri_bytes_max: usize,
-    /// Whether `X-Forwarded-For`, `-Proto` and `-Host` are added.
-    pub forwarded_headers: bool,
+    /// How providers are told whom a request comes from.
+    pub forwarding: Forwarding,
     /// Whether an `X-Request-Id` is made where the request has none.
     pub request_id: bool,
 }
@@ -89,7 +96,7 @@ impl Default for Settings {
             header_bytes_max: 64 * 1024,
             headers_max: 100,
             uri_bytes_max: 32 * 1024,
-            forwarded_headers: true,
+            forwarding: Forwarding::Usual,
             request_id: true,
         }
     }

@@ -8,13 +8,14 @@ use std::time::SystemTime;
 use http::{HeaderValue, Method, Request, Uri};
 use tokio::time::Instant;
 
+use super::answering::Answering;
 use super::client::Client;
 use super::directory::Bound;
 use super::worker::Worker;
 use crate::body::End;
 use crate::clock::Moment;
 use crate::endpoint::Memory;
-use crate::provider::ServiceName;
+use crate::provider::{Provider, ServiceName};
 use crate::route::Part;
 use crate::telemetry::access::AccessLine;
 
@@ -47,6 +48,8 @@ pub struct Record {
     pub status: Cell<u16>,
     /// The id of the request, kept or made. Written by `route`.
     pub request_id: RefCell<Option<HeaderValue>>,
+    /// What is to be changed in the headers of its answer, if anything is. Written by `route`, taken by `rescue`.
+    pub answering: RefCell<Option<Box<Answering>>>,
     /// When the head of the answer was ready, after `begun`. Written by `observe`.
     answered: Cell<Option<Instant>>,
     /// How the body of the answer ended. Written by the body.
@@ -68,6 +71,8 @@ pub struct Target {
     pub memory: Arc<Memory>,
     /// The subscription it is of: the one that was asked for, or another one that stands in.
     pub bound: Rc<Bound>,
+    /// Who that is, where the answer is to tell.
+    pub provider: Option<Arc<Provider>>,
 }
 
 impl Target {
@@ -133,6 +138,7 @@ impl Record {
             not_again: Cell::new(None),
             status: Cell::new(0),
             request_id: RefCell::default(),
+            answering: RefCell::default(),
             answered: Cell::new(None),
             end: Cell::new(None),
             received: Cell::new(0),
@@ -184,8 +190,9 @@ impl Record {
             (None, _) | (_, None) => None,
         };
         let request_id = self.request_id.borrow();
-        let target = line.target.path_and_query().map_or("*", http::uri::PathAndQuery::as_str);
-        self.worker.shared.access.write(&AccessLine {
+        let access = &self.worker.shared.access;
+        let target = line.target.path_and_query().map_or("*", |target| access.target(target));
+        access.write(&AccessLine {
             at: line.at,
             client: self.client.peer,
             method: line.method.as_str(),

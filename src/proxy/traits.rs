@@ -33,6 +33,11 @@ impl Traits {
     pub const HOST: Self = Self(1 << 10);
     /// More than one `Host`.
     pub const HOSTS: Self = Self(1 << 11);
+    /// `Forwarded`.
+    pub const FORWARDED: Self = Self(1 << 12);
+    /// Whatever tells whom a request comes from.
+    pub const FORWARDING: Self =
+        Self(Self::FORWARDED_FOR.0 | Self::FORWARDED_PROTO.0 | Self::FORWARDED_HOST.0 | Self::FORWARDED.0);
 
     /// Looks at headers.
     pub fn of(headers: &HeaderMap) -> Self {
@@ -63,8 +68,14 @@ impl Traits {
             "x-forwarded-for" => Self::FORWARDED_FOR,
             "x-forwarded-proto" => Self::FORWARDED_PROTO,
             "x-forwarded-host" => Self::FORWARDED_HOST,
+            "forwarded" => Self::FORWARDED,
             _ => Self::default(),
         }
+    }
+
+    /// Whether one of these holds.
+    pub const fn has_any(self, traits: Self) -> bool {
+        self.0 & traits.0 != 0
     }
 
     /// Whether all of these hold.

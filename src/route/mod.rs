@@ -4,6 +4,7 @@
 //! common path.
 
 pub mod cookie;
+pub mod edit;
 mod fault;
 mod host;
 mod key;
@@ -14,16 +15,19 @@ mod naming;
 pub mod overrides;
 mod rate;
 mod retries;
+mod rewriting;
 mod rules;
 mod share;
 mod split;
 mod sticky;
 mod table;
+pub mod template;
 
 use std::sync::Arc;
 
 use http::HeaderValue;
 
+pub use edit::Edit;
 pub use fault::Fault;
 pub use key::{Key, Keyed, Source, SourceError, is_token};
 pub use limits::Limits;
@@ -32,6 +36,7 @@ pub use mirror::Mirror;
 pub use naming::{Declared, Naming, Unroutable};
 pub use rate::{Rate, RateLimit};
 pub use retries::{Hedge, Retries};
+pub use rewriting::{RewriteError, Rewriting, RewritingError};
 pub use rules::Rules;
 pub use share::Share;
 pub use split::{Part, Split};
@@ -61,6 +66,8 @@ pub struct Rewrite {
     /// What takes the place of the matched path prefix: empty to strip it, or a path that begins with `/` and does not
     /// end with one. `None` leaves the path as it is.
     pub prefix: Option<Arc<str>>,
+    /// What the path is made into otherwise.
+    pub path: Option<Arc<Rewriting>>,
     /// What takes the place of `Host`; `None` leaves it as it is.
     pub host: Option<HeaderValue>,
 }

@@ -75,7 +75,7 @@ proptest! {
             name: "a".into(),
             matcher: Matcher { path: Some("/a".parse().unwrap()), ..Matcher::default() },
             claim: Claim::on("a".parse().unwrap(), Choice::default()),
-            rewrite: Rewrite { prefix: prefix.map(Arc::from), host: None },
+            rewrite: Rewrite { prefix: prefix.map(Arc::from), ..Rewrite::default() },
             rules: Arc::default(),
         };
         let table = Table::new(vec![route], naming_with_suffix());

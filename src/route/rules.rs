@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Fault, Key, Limits, Mirror, Rate, Split, Sticky};
+use super::{Edit, Fault, Key, Limits, Mirror, Rate, Split, Sticky};
 use crate::catalog::Claim;
 
 /// What is laid down for a request.
@@ -21,6 +21,12 @@ pub struct Rules {
     pub sticky: Option<Arc<Sticky>>,
     /// Whether a request may say which provider it wants.
     pub overrides: bool,
+    /// What is changed in the headers of requests.
+    pub request_headers: Option<Arc<Edit>>,
+    /// What is changed in the headers of answers, those of this proxy itself included.
+    pub response_headers: Option<Arc<Edit>>,
+    /// Whether a request asks each provider for that provider's own host.
+    pub host_of_provider: bool,
     /// Who gets copies.
     pub mirror: Option<Arc<Mirror>>,
     /// How many may pass.

@@ -203,7 +203,7 @@ mod tests {
 
     fn route(name: &str, matcher: Matcher, prefix: Option<&str>) -> Route {
         let claim = Claim::on(name.parse().unwrap(), Choice::default());
-        let rewrite = Rewrite { prefix: prefix.map(Arc::from), host: None };
+        let rewrite = Rewrite { prefix: prefix.map(Arc::from), ..Rewrite::default() };
         Route { name: name.into(), matcher, claim, rewrite, rules: Arc::default() }
     }
 

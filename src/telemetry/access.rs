@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use http::uri::PathAndQuery;
 use serde::{Serialize, Serializer};
 use thiserror::Error;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
@@ -24,6 +25,8 @@ pub struct Settings {
     pub format: LineFormat,
     /// Where lines go.
     pub destination: Destination,
+    /// Whether the query is written with the path.
+    pub query: bool,
     /// Lines that may wait to be written; more are dropped and counted.
     pub queue: usize,
 }
@@ -34,6 +37,7 @@ impl Default for Settings {
             enabled: false,
             format: LineFormat::Text,
             destination: Destination::StandardOutput,
+            query: true,
             queue: 8192,
         }
     }
@@ -66,7 +70,7 @@ pub struct AccessLine<'a> {
     pub client: SocketAddr,
     /// The method.
     pub method: &'a str,
-    /// The target as it was asked for, without scheme and authority.
+    /// The target as it was asked for, without scheme and authority, and without the query where that is not wanted.
     pub target: &'a str,
     /// The authority it was asked of.
     pub host: Option<&'a str>,
@@ -111,6 +115,7 @@ pub struct AccessLog(Option<Open>);
 #[derive(Clone, Debug)]
 struct Open {
     format: LineFormat,
+    query: bool,
     writer: NonBlocking,
     /// Writes what waits when the last clone goes.
     _guard: Arc<WorkerGuard>,
@@ -144,12 +149,18 @@ impl AccessLog {
         let builder = NonBlockingBuilder::default().buffered_lines_limit(settings.queue.max(1)).lossy(true);
         // The writing thread flushes whenever it has caught up, so a buffer delays nothing and saves system calls.
         let (writer, guard) = builder.thread_name("access-log").finish(io::BufWriter::new(writer));
-        Self(Some(Open { format: settings.format, writer, _guard: Arc::new(guard) }))
+        Self(Some(Open { format: settings.format, query: settings.query, writer, _guard: Arc::new(guard) }))
     }
 
     /// Whether a line would be written; ask before gathering one.
     pub const fn is_on(&self) -> bool {
         self.0.is_some()
+    }
+
+    /// A target as it is written: whole, or without its query.
+    pub fn target<'t>(&self, target: &'t PathAndQuery) -> &'t str {
+        let whole = self.0.as_ref().is_none_or(|open| open.query);
+        if whole { target.as_str() } else { target.path() }
     }
 
     /// Writes a line, or drops and counts it when too many wait.

@@ -2,6 +2,7 @@
 //! one time limit.
 
 mod error;
+mod reserved;
 
 use std::io;
 use std::net::SocketAddr;
@@ -19,7 +20,7 @@ pub use error::ConnectError;
 use super::tls::{self, Manner, Tls, TlsError};
 use super::{Settings, Stream};
 use crate::drain::Drain;
-use crate::provider::{Address, Host, Provider, ServiceName};
+use crate::provider::{Address, Allowed, Host, Provider, ServiceName};
 use crate::telemetry::metrics::Metrics;
 
 /// How connections are made, the same for all workers.
@@ -143,23 +144,28 @@ impl Dialler {
     async fn socket(&self, address: &Address, deadline: Instant) -> Result<TcpStream, ConnectError> {
         let limit = self.settings.connect_timeout;
         let late = |_| Err(ConnectError::Timeout { address: address.clone(), limit });
-        timeout_at(deadline, reach(address)).await.unwrap_or_else(late)
+        timeout_at(deadline, reach(address, &self.settings.allowed)).await.unwrap_or_else(late)
     }
 }
 
 /// How long an address of a name is tried alone before the next one is tried beside it (RFC 8305, section 5).
 const HEAD_START: Duration = Duration::from_millis(250);
 
-async fn reach(address: &Address) -> Result<TcpStream, ConnectError> {
+/// Connects to an address, or to one of those that a name has.
+async fn reach(address: &Address, allowed: &Allowed) -> Result<TcpStream, ConnectError> {
     match address.host() {
-        Host::Ip(ip) => dial(address, SocketAddr::new(*ip, address.port())).await,
+        Host::Ip(ip) => {
+            reserved::refuse(address, *ip, allowed)?;
+            dial(address, SocketAddr::new(*ip, address.port())).await
+        }
         Host::Name(name) => {
             let found = tokio::net::lookup_host((&**name, address.port()));
             let found = found.await.map_err(|source| ConnectError::Resolve {
                 address: address.clone(),
                 source: Arc::new(source),
             })?;
-            race(found.map(|socket| dial(address, socket)))
+            let found = reserved::sift(address, found, allowed)?;
+            race(found.into_iter().map(|socket| dial(address, socket)))
                 .await
                 .unwrap_or_else(|| Err(ConnectError::NoAddress { address: address.clone() }))
         }

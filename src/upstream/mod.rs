@@ -17,6 +17,8 @@ pub use connection::{Arrival, SendCause, SendError};
 pub use pools::{Pools, Reuse, Sending};
 pub use stream::Stream;
 
+use crate::provider::Allowed;
+
 /// How endpoints are reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -32,6 +34,8 @@ pub struct Settings {
     pub connections_max: usize,
     /// Bytes of a response head.
     pub header_bytes_max: usize,
+    /// The reserved addresses that may be dialled.
+    pub allowed: Allowed,
     /// How TLS is spoken, where a provider's record asks for it.
     pub tls: tls::Settings,
 }
@@ -45,6 +49,7 @@ impl Default for Settings {
             idle_max: 1024,
             connections_max: 1024,
             header_bytes_max: 64 * 1024,
+            allowed: Allowed::default(),
             tls: tls::Settings::default(),
         }
     }

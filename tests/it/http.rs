@@ -9,6 +9,7 @@ mod races;
 mod repeats;
 mod streaming;
 mod timeouts;
+mod untouched;
 
 use wayside::app::Running;
 use wayside::config::Config;

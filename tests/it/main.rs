@@ -19,6 +19,7 @@ mod http;
 mod program;
 mod sources;
 mod support;
+mod threats;
 mod tls;
 mod traffic;
 mod upstream;

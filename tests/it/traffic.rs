@@ -2,6 +2,7 @@
 //! disturbed, led away, compared.
 
 mod detours;
+mod edits;
 mod faults;
 mod keys;
 mod limits;
@@ -43,7 +44,12 @@ fn registry(services: &[(&str, &[String])]) -> String {
 fn configured(text: &str) -> Config {
     let mut config = wayside::config::read(None, text, &Overrides::default())
         .unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    config.listeners = vec![ListenerSettings { address: loopback(), service: None, trusted: true }];
+    config.listeners = vec![ListenerSettings {
+        address: loopback(),
+        service: None,
+        trusted: true,
+        refuse_cross_site: false,
+    }];
     config.admin = None;
     config.workers = 1;
     config

@@ -35,6 +35,25 @@ pub(crate) fn check_configurations(_rules: &Rules, sources: &[Source]) -> Vec<Co
     sources.iter().filter(unlisted).map(complain).collect()
 }
 
+/// What THREATS.md names as holding a claim, and is nowhere: a file of the code, or of the tests of the whole program.
+pub(crate) fn check_claims(_rules: &Rules, sources: &[Source]) -> Vec<Complaint> {
+    let Some(threats) = sources.iter().find(|source| source.path == "THREATS.md") else { return Vec::new() };
+    let is_there = |name: &str| {
+        sources
+            .iter()
+            .any(|source| ["src/", "tests/it/"].iter().any(|folder| source.path == format!("{folder}{name}")))
+    };
+    let mut complaints = Vec::new();
+    for (index, line) in threats.text.lines().enumerate() {
+        let names = line.split('`').skip(1).step_by(2).filter(|name| name.ends_with(".rs"));
+        let missing = names.filter(|name| !is_there(name));
+        complaints.extend(missing.map(|name| {
+            Complaint::new(&threats.path, index + 1, format!("{name} is neither in src/ nor in tests/it/"))
+        }));
+    }
+    complaints
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::rules::SAMPLE;
@@ -47,6 +66,15 @@ mod tests {
             assert_eq!(check_words(&rules, &[Source::new("a.md", text)]).len(), 1, "{text}");
         }
         assert!(check_words(&rules, &[Source::new("a.md", "the way home/work")]).is_empty());
+    }
+
+    #[test]
+    fn a_claim_that_nothing_holds_is_seen() {
+        let rules = Rules::parse(SAMPLE);
+        let threats = Source::new("THREATS.md", "| x | `a/b.rs` and `gone.rs` `c()` |");
+        let complaints = check_claims(&rules, &[threats, Source::new("tests/it/a/b.rs", "")]);
+        assert_eq!(complaints.len(), 1);
+        assert!(complaints[0].message.starts_with("gone.rs "), "{complaints:?}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use super::*;
 const ELSEWHERE: [&str; 5] = ["auth", "ca", "client_cert", "client_key", "crl"];
 
 /// What a value other than the default may be; the first that is good and changes something is taken.
-const VALUES: [&str; 22] = [
+const VALUES: [&str; 23] = [
     "true",
     "false",
     "7",
@@ -33,6 +33,7 @@ const VALUES: [&str; 22] = [
     "\"127.0.0.1:7777\"",
     "\"p77\"",
     "{ b = \"c\" }",
+    "[\"169.254.0.0/16\"]",
 ];
 
 /// What stands before a section, and the keys in it that others need.
@@ -63,6 +64,9 @@ fn context(section: &str, key: &str) -> (&'static str, &'static str) {
         ("[service.health]" | "[service.tls]", _) => (SERVICE, ""),
         ("[[route]]", "key" | "load_bound") => ("", "service = \"a\"\npolicy = \"maglev\""),
         ("[[route]]", _) => ("", "service = \"a\"\npath = \"/a\""),
+        ("[route.rewrite_path]", _) => (ROUTE, "pattern = \"^/(a)$\"\nwith = \"/$1\""),
+        ("[route.request_headers]" | "[route.response_headers]", _) => (ROUTE, ""),
+        ("[service.request_headers]" | "[service.response_headers]", _) => (SERVICE, ""),
         ("[route.sticky]", _) => (ROUTE, "cookie = \"a\""),
         ("[route.mirror]", _) => (ROUTE, "service = \"a\""),
         ("[route.rate_limit]", _) => (ROUTE, "requests = 5"),

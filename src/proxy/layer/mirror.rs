@@ -126,7 +126,7 @@ fn copy_of(message: &Request<Body>) -> Box<Request<Body>> {
 fn rules_of(rules: &Rules) -> Arc<Rules> {
     let mut limits = rules.limits.clone();
     limits.retries.hedge = None;
-    Arc::new(Rules { limits, ..Rules::default() })
+    Arc::new(Rules { limits, host_of_provider: rules.host_of_provider, ..Rules::default() })
 }
 
 /// The copy of one request.

@@ -24,17 +24,22 @@ impl Middleware for Rescue {
 
     fn call(&self, request: Request, inner: &mut impl Serve<Request, ProxyError>) -> Answer<Infallible> {
         let form = Form::of(request.traits);
-        let record = Rc::clone(&request.record);
+        let (record, client) = (Rc::clone(&request.record), Rc::clone(&request.client));
         let worker = Rc::clone(&self.worker);
         let answer = inner.call(request);
         Box::pin(async move {
-            Ok(match answer.await {
+            let mut response = match answer.await {
                 Ok(response) => response,
                 Err(error) => {
                     record.reason.set(Some(error.reason()));
                     form.tell(&error, &record, &worker)
                 }
-            })
+            };
+            // Whoever gave it: a caller that relies on a header finds it with every answer.
+            if let Some(answering) = record.answering.take() {
+                answering.apply(response.headers_mut(), &client, &record);
+            }
+            Ok(response)
         })
     }
 }

@@ -11,13 +11,17 @@ use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::middleware::{Answer, Middleware, Serve, refused};
 use crate::body::Body;
+use crate::proxy::answering::Answering;
 use crate::proxy::client::Client;
+use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers::{self, X_REQUEST_ID};
 use crate::proxy::request::{Exchange, Request, Routed};
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::Worker;
-use crate::route::{Asked, Keyed, Rules, Target, overrides};
+use crate::proxy::{cross_site, forwarded, request_id};
+use crate::route::template::Facts;
+use crate::route::{Asked, Edit, Found, Keyed, RewriteError, Rules, Target, overrides};
 use crate::upstream::Reuse;
 use aim::Aim;
 
@@ -35,6 +39,7 @@ struct Destination {
     key: Option<u64>,
     path: Option<PathAndQuery>,
     host: Option<HeaderValue>,
+    route: Option<Arc<str>>,
 }
 
 impl Middleware for Route {
@@ -64,12 +69,12 @@ impl Middleware for Route {
 fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     let Request { mut message, traits, client, record } = request;
     let shared = &worker.shared;
-    check(&message, traits, worker)?;
+    check(&message, traits, &client, worker)?;
     let go_micro = traits.has(Traits::GO_MICRO);
     if go_micro {
         client.set_go_micro();
     }
-    let (Destination { aim, rules, key, path, host }, via) = find(&message, &client, worker)?;
+    let (Destination { aim, rules, key, path, host, route }, via) = find(&message, &client, worker)?;
     let Aim { bound, wish, part } = aim;
     bound.subscription.touch(record.moment());
     record.via.set(Some(via));
@@ -86,18 +91,26 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
         Exchange::Plain
     };
     headers::clean_request(message.headers_mut(), traits, exchange);
-    let unnamed =
-        || HeaderValue::from_str(bound.service().as_str()).ok().filter(|_| !traits.has(Traits::HOST));
-    set_target(&mut message, path, host, unnamed)?;
+    let unnamed = || HeaderValue::from_str(bound.service().as_str()).ok();
+    let asked = asked_host(&message);
+    let host = match &asked {
+        None => host.or_else(unnamed),
+        // What stands there already.
+        Some(_) if message.uri().authority().is_none() => host,
+        Some(asked) => Some(host.unwrap_or_else(|| asked.clone())),
+    };
+    set_target(&mut message, path, host)?;
     let fields = message.headers_mut();
-    if shared.settings.forwarded_headers {
-        headers::add_forwarded(fields, traits, &client.forwarded_for);
-    }
+    forwarded::tell(fields, traits, shared.settings.forwarding, &client, asked.as_ref(), &shared.pseudonym);
     if shared.settings.request_id {
-        let id = fields.entry(X_REQUEST_ID).or_insert_with(|| new_id(worker));
-        record.request_id.replace(Some(id.clone()));
+        record.request_id.replace(Some(request_id::keep_or_make(fields, || worker.random_id())));
     }
     fields.append(http::header::VIA, shared.pseudonym.via(received));
+    record.answering.replace(Answering::of(&rules, route.as_ref(), asked.as_ref()));
+    if let Some(edit) = &rules.request_headers {
+        // The last that is done to them, but for what differs from attempt to attempt.
+        apply(edit, fields, &client, &bound, route.as_deref(), asked.as_ref());
+    }
     let (tried, reuse) = (Vec::new(), Reuse::Idle);
     Ok(Routed {
         message,
@@ -117,7 +130,12 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
 }
 
 /// Refuses what must not be forwarded, whatever its destination.
-fn check(message: &http::Request<Body>, traits: Traits, worker: &Worker) -> Result<(), ProxyError> {
+fn check(
+    message: &http::Request<Body>,
+    traits: Traits,
+    client: &Client,
+    worker: &Worker,
+) -> Result<(), ProxyError> {
     if message.method() == Method::CONNECT {
         return Err(ProxyError::ConnectRefused);
     }
@@ -135,6 +153,9 @@ fn check(message: &http::Request<Body>, traits: Traits, worker: &Worker) -> Resu
         return Err(ProxyError::BadRequest(
             "the request target is no path; only CONNECT may name a host alone",
         ));
+    }
+    if client.refuse_cross_site.get() {
+        cross_site::refuse(message.headers(), asked_host(message).as_ref())?;
     }
     headers::refuse_codings(message.headers(), traits)?;
     headers::refuse_loop(message.headers(), traits, &worker.shared.pseudonym)
@@ -155,13 +176,56 @@ fn find(
     let keyed = || Keyed { headers, path: uri.path(), query: uri.query(), client: client.peer.ip() };
     let key = found.rules.key.as_ref().and_then(|key| key.hash(&keyed()));
     let aim = Aim::take(&found, table, headers, client, key, worker)?;
-    let host = match &found.target {
-        Target::Route(route) => route.rewrite.host.clone(),
+    let (host, route) = match &found.target {
+        Target::Route(route) => (route.rewrite.host.clone(), Some(Arc::clone(&route.name))),
+        Target::Named(_) => (None, None),
+    };
+    let path = path_of(&found, uri)?;
+    Ok((Destination { aim, rules: Arc::clone(found.rules), key, path, host, route }, found.via.as_str()))
+}
+
+/// Changes the headers of a request as is laid down for it.
+fn apply(
+    edit: &Edit,
+    fields: &mut HeaderMap,
+    client: &Client,
+    bound: &Bound,
+    route: Option<&str>,
+    host: Option<&HeaderValue>,
+) {
+    let request_id = fields.get(X_REQUEST_ID).cloned();
+    let facts = Facts {
+        client: client.peer.ip(),
+        service: bound.service().as_str(),
+        route,
+        request_id: request_id.as_ref(),
+        host,
+        provider: None,
+        address: None,
+    };
+    edit.apply(fields, &facts);
+}
+
+/// The target to send, where it is not the one that was asked with.
+fn path_of(found: &Found<'_>, uri: &Uri) -> Result<Option<PathAndQuery>, ProxyError> {
+    let rewriting = match &found.target {
+        Target::Route(route) => route.rewrite.path.as_ref(),
         Target::Named(_) => None,
     };
+    if let Some(rewriting) = rewriting {
+        let Some(path) = rewriting.apply(uri.path())? else { return Ok(None) };
+        let target = with_query(&path, uri.query());
+        return target.map(Some).ok_or_else(|| RewriteError::Malformed(path).into());
+    }
     let path = found.path(uri.path());
-    let path = (path != uri.path()).then(|| with_query(&path, uri.query())).flatten();
-    Ok((Destination { aim, rules: Arc::clone(found.rules), key, path, host }, found.via.as_str()))
+    Ok((path != uri.path()).then(|| with_query(&path, uri.query())).flatten())
+}
+
+/// The host that a request asks for: the authority of its target, or else its `Host` (RFC 9112, 3.2.2).
+fn asked_host(message: &http::Request<Body>) -> Option<HeaderValue> {
+    let authority = message.uri().authority();
+    let authority = authority.and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
+    authority.or_else(|| message.headers().get(HOST).cloned())
 }
 
 /// Takes out what is between the client and this proxy.
@@ -187,11 +251,8 @@ fn set_target(
     message: &mut http::Request<Body>,
     path: Option<PathAndQuery>,
     host: Option<HeaderValue>,
-    unnamed: impl FnOnce() -> Option<HeaderValue>,
 ) -> Result<(), ProxyError> {
-    let asked =
-        message.uri().authority().and_then(|authority| HeaderValue::from_str(authority.as_str()).ok());
-    if let Some(host) = host.or(asked).or_else(unnamed) {
+    if let Some(host) = host {
         message.headers_mut().insert(HOST, host);
     }
     if path.is_some() || message.uri().authority().is_some() {
@@ -203,11 +264,4 @@ fn set_target(
             Uri::from_parts(new).map_err(|_| ProxyError::BadRequest("the request target is malformed"))?;
     }
     Ok(())
-}
-
-fn new_id(worker: &Worker) -> HeaderValue {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let luck = worker.random_id();
-    let id: [u8; 32] = std::array::from_fn(|at| DIGITS[usize::from((luck >> (4 * at)) as u8 & 15)]);
-    HeaderValue::from_bytes(&id).expect("hex digits are visible ASCII characters")
 }

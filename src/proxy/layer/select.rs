@@ -15,6 +15,7 @@ use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
 use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
+use crate::proxy::headers;
 use crate::proxy::record::Target;
 use crate::proxy::request::{Attempt, Failure, Returned, Routed};
 use crate::proxy::worker::Worker;
@@ -52,7 +53,7 @@ impl Select {
     /// The endpoint that had the attempt before this one, on a connection that proved stale: that is no reason to leave it.
     fn pick_again(routed: &Routed) -> Option<Picked> {
         let target = routed.record.target.borrow();
-        let Target { memory, bound } = target.as_ref()?;
+        let Target { memory, bound, .. } = target.as_ref()?;
         let endpoint = bound.look(|snapshot| {
             let endpoint = snapshot.all().find(|endpoint| Arc::ptr_eq(&endpoint.memory, memory))?;
             (endpoint.is_available() && endpoint.memory.has_room(&snapshot.care)).then(|| endpoint.clone())
@@ -171,7 +172,7 @@ fn attempt(
     (endpoint, bound): Picked,
     begun: Instant,
 ) -> Answer<Failure<Returned>> {
-    let Routed { message, traits, client, record, rules, exchange, reuse, deadline, .. } = routed;
+    let Routed { mut message, traits, client, record, rules, exchange, reuse, deadline, .. } = routed;
     let retries = &rules.limits.retries;
     // A body may be longer than what is kept of it.
     let repeats = retries.max > 0
@@ -180,7 +181,11 @@ fn attempt(
         && message.body().is_empty();
     record.attempts.set(record.attempts.get().saturating_add(1));
     let memory = Arc::clone(&endpoint.memory);
-    record.target.replace(Some(Target { memory, bound: Rc::clone(&bound) }));
+    let provider = record.answering.borrow().is_some().then(|| Arc::clone(&endpoint.provider));
+    record.target.replace(Some(Target { memory, bound: Rc::clone(&bound), provider }));
+    if rules.host_of_provider {
+        headers::ask_for_its_own_host(message.headers_mut(), &endpoint.provider);
+    }
     inner.call(Attempt {
         message,
         traits,

@@ -2,13 +2,12 @@
 
 use std::rc::Rc;
 
-use http::HeaderMap;
 use http::header::SET_COOKIE;
 
 use super::middleware::{Answer, Middleware, Serve};
 use crate::balance::Wish;
 use crate::proxy::error::ProxyError;
-use crate::proxy::headers::X_FORWARDED_PROTO;
+use crate::proxy::forwarded::came_securely;
 use crate::proxy::request::Routed;
 use crate::proxy::worker::Worker;
 use crate::route::Held;
@@ -34,7 +33,7 @@ impl Middleware for Sticky {
             // Who asks for a provider once does not move the session there.
             Some(Wish::Only(_) | Wish::Such { .. }) => return inner.call(routed),
         };
-        let secure = came_securely(routed.message.headers());
+        let secure = came_securely(routed.message.headers(), &routed.client);
         let record = Rc::clone(&routed.record);
         let worker = Rc::clone(&self.worker);
         let answer = inner.call(routed);
@@ -49,12 +48,6 @@ impl Middleware for Sticky {
             Ok(response)
         })
     }
-}
-
-/// Whether whoever is nearest to the user was spoken with over TLS.
-fn came_securely(headers: &HeaderMap) -> bool {
-    let nearest = headers.get(X_FORWARDED_PROTO).and_then(|proto| proto.to_str().ok()?.split(',').next());
-    nearest.is_some_and(|proto| proto.trim().eq_ignore_ascii_case("https"))
 }
 
 #[cfg(test)]
@@ -78,7 +71,7 @@ mod tests {
         let inner = Played::new();
         inner.then(move |routed: Routed| {
             let bound = Rc::clone(&routed.bound);
-            routed.record.target.replace(Some(Target { memory, bound }));
+            routed.record.target.replace(Some(Target { memory, bound, provider: None }));
             Ok(answer(500))
         });
         let routed = bed.routed(http::Request::get("/").header("x-forwarded-proto", proto));

@@ -105,6 +105,10 @@ impl fmt::Display for Settings {
 }
 
 fn read_servers(text: &str) -> Result<Vec<SocketAddr>, UrlError> {
+    if text.contains('@') {
+        // Not repeated: it may be a secret.
+        return Err(UrlError::new("a DNS server asks for no credentials", "leave out what is before the @"));
+    }
     let server = |text: &str| {
         let ip = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
         let alone = ip.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, PORT));

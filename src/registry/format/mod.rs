@@ -143,9 +143,15 @@ impl Unusable {
     /// The longest cause, in bytes: messages quote records, which were written by others.
     const DETAIL_BYTES_MAX: usize = 1000;
 
-    /// Why something is no provider: the word, and the cause in full, unless that is longer than a message should be.
+    /// Why something is no provider: the word, and the cause in full, unless that is longer than a message should be, and
+    /// without what controls a terminal.
     pub fn new(reason: Reason, detail: impl Into<String>) -> Self {
         let mut detail = detail.into();
+        if detail.contains(char::is_control) {
+            // A record must not end a line of a log, nor speak to a terminal.
+            let written = |found: char| if found.is_control() { '\u{fffd}' } else { found };
+            detail = detail.chars().map(written).collect();
+        }
         if detail.len() > Self::DETAIL_BYTES_MAX {
             detail.truncate(detail.floor_char_boundary(Self::DETAIL_BYTES_MAX));
             detail.push('…');
@@ -202,6 +208,8 @@ pub enum Reason {
     Denied,
     /// Another record of the service has the same address and is used instead.
     Duplicate,
+    /// Its address is reserved, so that it is never dialled.
+    Reserved,
 }
 
 impl Reason {
@@ -216,6 +224,7 @@ impl Reason {
             Self::Filtered => "filtered",
             Self::Denied => "denied",
             Self::Duplicate => "duplicate",
+            Self::Reserved => "reserved",
         }
     }
 }

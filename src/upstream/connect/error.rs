@@ -1,12 +1,13 @@
 //! Why no connection to a provider came about, and whether that is this machine's own doing.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::provider::Address;
+use crate::provider::{Address, Reserved};
 use crate::upstream::tls::TlsError;
 
 /// Why no connection came about; the provider has seen nothing of the request.
@@ -26,6 +27,19 @@ pub enum ConnectError {
     NoAddress {
         /// The provider's address.
         address: Address,
+    },
+    /// The provider's address, or every one of its name, is reserved: it is not dialled.
+    #[error(
+        "{address} is not dialled, since {ip} is {reserved}; if a provider is meant to be there, list its network in \
+         services.allow_addresses"
+    )]
+    Reserved {
+        /// The provider's address.
+        address: Address,
+        /// The address that would be dialled.
+        ip: IpAddr,
+        /// What for.
+        reserved: Reserved,
     },
     /// The provider's machine refuses.
     #[error("{address} refuses connections")]
@@ -103,6 +117,7 @@ impl ConnectError {
         match self {
             Self::Resolve { address, .. }
             | Self::NoAddress { address }
+            | Self::Reserved { address, .. }
             | Self::Refused { address }
             | Self::Lacking { address, .. }
             | Self::Failed { address, .. }
@@ -120,6 +135,7 @@ impl ConnectError {
             Self::Tls { source, .. } => matches!(**source, TlsError::NoRoots { .. }),
             Self::Resolve { .. }
             | Self::NoAddress { .. }
+            | Self::Reserved { .. }
             | Self::Refused { .. }
             | Self::Failed { .. }
             | Self::Timeout { .. }
