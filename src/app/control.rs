@@ -12,6 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
+use super::listeners::Acceptors;
 use super::reload::Reloader;
 use crate::admin::{self, Readiness};
 use crate::announce::Announcements;
@@ -32,6 +33,7 @@ pub(super) struct Control {
     pub(super) announcements: Arc<Announcements>,
     pub(super) health: Arc<Health>,
     pub(super) shared: Arc<Shared>,
+    pub(super) acceptors: Acceptors,
     pub(super) admin: Option<(TcpListener, admin::Settings)>,
     pub(super) surroundings: Surroundings,
     pub(super) leave: CancellationToken,
@@ -59,7 +61,7 @@ impl Control {
     }
 
     async fn run(self, mut orders: Orders, hangup: Option<Signal>) {
-        let Self { config, announcements, health, shared, admin, surroundings, leave, readiness } = self;
+        let Self { config, announcements, health, shared, acceptors, admin, surroundings, leave, readiness } = self;
         let Surroundings { log, reload, signals: _ } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
         let control = Drain::telling_of_panics(shared.metrics.count_panics());
@@ -86,7 +88,8 @@ impl Control {
         let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
         if let Some(reload) = reload {
             let (shared, announcements) = (Arc::clone(&shared), Arc::clone(&announcements));
-            let reloader = Reloader { reload, config, text, shared, announcements, health, log, hangup };
+            let reloader =
+                Reloader { reload, config, text, shared, acceptors, announcements, health, log, hangup };
             let end = control.clone();
             control.spawn("reload", async move {
                 tokio::select! {

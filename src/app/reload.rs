@@ -10,6 +10,7 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 
 use super::changes;
+use super::listeners::{Acceptors, have_other_certificates};
 use crate::alarm::Alarm;
 use crate::announce::Announcements;
 use crate::config::Config;
@@ -69,6 +70,7 @@ pub(super) struct Reloader {
     pub(super) config: Config,
     pub(super) text: Arc<ArcSwap<String>>,
     pub(super) shared: Arc<Shared>,
+    pub(super) acceptors: Acceptors,
     pub(super) announcements: Arc<Announcements>,
     pub(super) health: Arc<Health>,
     pub(super) log: Option<log::Control>,
@@ -106,7 +108,9 @@ impl Reloader {
         };
         // Certificates may be others under the same names; those of the system are read again too.
         self.shared.dialler.renew_tls(config.upstream.tls.clone());
-        let has_other_files = config.upstream.tls != self.config.upstream.tls;
+        self.acceptors.renew(&config.listeners);
+        let has_other_files = config.upstream.tls != self.config.upstream.tls
+            || have_other_certificates(&self.config.listeners, &config.listeners);
         if has_other_files {
             tracing::info!("new connections use the certificates that were read now");
         }
@@ -174,11 +178,16 @@ fn is_applied(key: &str) -> bool {
     AT_ONCE.contains(&key) || AT_ONCE.contains(&section)
 }
 
-/// The keys of a configuration: those of its sections with the section's name before them, lists of sections as one.
+/// The keys of a configuration: those of its sections with the section's name before them, lists of sections as one. Of the
+/// certificates of listeners only whether there are some, since others are used at once.
 fn keys(text: &str) -> BTreeMap<String, toml::Value> {
     let table: toml::Table = text.parse().unwrap_or_default();
     let mut keys = BTreeMap::new();
-    for (name, value) in table {
+    for (name, mut value) in table {
+        if name == "listener" {
+            let sections = value.as_array_mut().into_iter().flatten().filter_map(toml::Value::as_table_mut);
+            sections.filter_map(|section| section.get_mut("tls")).for_each(|tls| *tls = true.into());
+        }
         if let toml::Value::Table(section) = value {
             keys.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
         } else {
@@ -201,5 +210,12 @@ mod tests {
         let (old, new) =
             ("[retries]\nmax = 1\n[naming]\npath = true", "[retries]\nmax = 2\n[naming]\npath = false");
         assert_eq!(waiting(old, new), [""; 0], "a section that is applied is applied whole");
+        let (clear, old, new) = (
+            "[[listener]]\naddress = \"a\"",
+            "[[listener]]\naddress = \"a\"\n[listener.tls]\ncert = \"a\"",
+            "[[listener]]\naddress = \"a\"\n[listener.tls]\ncert = \"b\"\nclient_ca = \"c\"",
+        );
+        assert_eq!(waiting(old, new), [""; 0], "other certificates are used at once");
+        assert_eq!(waiting(clear, new), ["listener"], "TLS where there was none is not");
     }
 }

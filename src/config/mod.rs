@@ -11,6 +11,7 @@ mod effective;
 mod error;
 mod failover;
 mod file;
+mod listener_tls;
 mod listeners;
 mod overrides;
 mod reader;

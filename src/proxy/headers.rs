@@ -117,12 +117,20 @@ pub fn add_attempt(headers: &mut HeaderMap, traits: Traits, number: u8) {
     }
 }
 
-/// Says in a request whom it comes from and what host it asked for.
-pub fn add_forwarded(headers: &mut HeaderMap, traits: Traits, client: &HeaderValue) {
-    let chain = if traits.has(Traits::FORWARDED_FOR) { chained(headers, client) } else { None };
-    headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| client.clone()));
+/// Says in a request whom it comes from, by what, and what host it asked for. Of a client without an IP address nothing is made
+/// up: what it says of others stays.
+pub fn add_forwarded(
+    headers: &mut HeaderMap,
+    traits: Traits,
+    client: Option<&HeaderValue>,
+    scheme: &'static str,
+) {
+    if let Some(own) = client {
+        let chain = if traits.has(Traits::FORWARDED_FOR) { chained(headers, own) } else { None };
+        headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| own.clone()));
+    }
     if !traits.has(Traits::FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme));
     }
     if !traits.has(Traits::FORWARDED_HOST)
         && let Some(host) = headers.get(HOST).cloned()
@@ -222,10 +230,15 @@ mod tests {
     fn forwarding_appends() {
         let mut headers = map(&[("x-forwarded-for", "10.1.1.1"), ("host", "greeter")]);
         let traits = Traits::of(&headers);
-        add_forwarded(&mut headers, traits, &HeaderValue::from_static("127.0.0.1"));
+        add_forwarded(&mut headers, traits, Some(&HeaderValue::from_static("127.0.0.1")), "http");
         assert_eq!(headers["x-forwarded-for"], "10.1.1.1, 127.0.0.1");
         assert_eq!(headers["x-forwarded-host"], "greeter");
         assert_eq!(headers["x-forwarded-proto"], "http");
+        // Whoever came without an address is no hop that could be named.
+        let mut headers = map(&[("x-forwarded-for", "10.1.1.1")]);
+        let traits = Traits::of(&headers);
+        add_forwarded(&mut headers, traits, None, "https");
+        assert_eq!(headers, map(&[("x-forwarded-for", "10.1.1.1"), ("x-forwarded-proto", "https")]));
     }
 
     #[test]

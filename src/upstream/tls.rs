@@ -1,5 +1,6 @@
 //! TLS with providers whose record asks for it: made ready when it is first needed, and why a handshake failed.
 
+mod expiry;
 mod trust;
 
 use std::io;
@@ -274,6 +275,6 @@ fn verifier(roots: Arc<RootCertStore>, provider: &Arc<CryptoProvider>) -> Arc<dy
 }
 
 /// The one implementation of all that is secret: no other can be chosen by accident.
-fn crypto() -> Arc<CryptoProvider> {
+pub fn crypto() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

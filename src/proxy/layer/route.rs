@@ -91,7 +91,7 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     set_target(&mut message, path, host, unnamed)?;
     let fields = message.headers_mut();
     if shared.settings.forwarded_headers {
-        headers::add_forwarded(fields, traits, &client.forwarded_for);
+        headers::add_forwarded(fields, traits, client.forwarded_for.as_ref(), client.scheme());
     }
     if shared.settings.request_id {
         let id = fields.entry(X_REQUEST_ID).or_insert_with(|| new_id(worker));
