@@ -61,7 +61,8 @@ impl Control {
     }
 
     async fn run(self, mut orders: Orders, hangup: Option<Signal>) {
-        let Self { config, announcements, health, shared, acceptors, admin, surroundings, leave, readiness } = self;
+        let Self { config, announcements, health, shared, acceptors, admin, surroundings, leave, readiness } =
+            self;
         let Surroundings { log, reload, signals: _ } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
         let control = Drain::telling_of_panics(shared.metrics.count_panics());

@@ -77,11 +77,7 @@ impl Listeners {
     }
 }
 
-fn listening(
-    listener: Listener,
-    settings: &ListenerSettings,
-    acceptor: Option<&Arc<Acceptor>>,
-) -> Listening {
+fn listening(listener: Listener, settings: &ListenerSettings, acceptor: Option<&Arc<Acceptor>>) -> Listening {
     Listening { listener, settings: settings.clone(), acceptor: acceptor.cloned() }
 }
 

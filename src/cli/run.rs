@@ -108,7 +108,9 @@ fn unix_cure(name: &UnixName, cause: &UnixError) -> String {
             );
         }
         UnixError::NoSocket => {
-            return format!("look at what it is (`ls -l {at}`) and remove it if nobody needs it, or {elsewhere}");
+            return format!(
+                "look at what it is (`ls -l {at}`) and remove it if nobody needs it, or {elsewhere}"
+            );
         }
         UnixError::Io(error) => error.kind(),
     };
@@ -116,7 +118,9 @@ fn unix_cure(name: &UnixName, cause: &UnixError) -> String {
         return format!("the folder has to be there before (`mkdir -p \"$(dirname {at})\"`); or {elsewhere}");
     }
     if kind == io::ErrorKind::PermissionDenied {
-        return format!("this user may not make or reach files there: change the folder's permissions, or {elsewhere}");
+        return format!(
+            "this user may not make or reach files there: change the folder's permissions, or {elsewhere}"
+        );
     }
     elsewhere.to_owned()
 }

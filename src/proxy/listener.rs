@@ -148,9 +148,7 @@ impl Accepting {
 
     async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
-            Self::Tcp(socket) => {
-                socket.accept().await.map(|(socket, peer)| (socket.into(), peer.into()))
-            }
+            Self::Tcp(socket) => socket.accept().await.map(|(socket, peer)| (socket.into(), peer.into())),
             Self::Unix { socket, .. } => socket.accept().await.map(|(socket, _)| (socket.into(), Peer::Unix)),
         }
     }

@@ -26,7 +26,8 @@ use std::time::Duration;
 
 pub use admission::Admission;
 pub use listener::{
-    ListenAddress, Listener, Listening, NameError, UNIX, UnixError, UnixName, UnixShare, bind, bind_unix, listen,
+    ListenAddress, Listener, Listening, NameError, UNIX, UnixError, UnixName, UnixShare, bind, bind_unix,
+    listen,
 };
 pub use worker::{Pseudonym, Shared, Worker};
 

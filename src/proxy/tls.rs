@@ -87,8 +87,19 @@ impl HandshakeError {
 
 /// TLS as a listener speaks it now. A change of the settings holds for the connections made from then on.
 pub struct Acceptor {
-    /// Replaced when the configuration is read again; loaded once for each handshake.
-    config: ArcSwap<ServerConfig>,
+    /// Replaced when the configuration that is read again has others; loaded once for each handshake.
+    state: ArcSwap<State>,
+}
+
+struct State {
+    settings: Settings,
+    config: Arc<ServerConfig>,
+}
+
+impl State {
+    fn new(settings: &Settings) -> Self {
+        Self { settings: settings.clone(), config: Arc::new(config(settings)) }
+    }
 }
 
 impl fmt::Debug for Acceptor {
@@ -100,12 +111,14 @@ impl fmt::Debug for Acceptor {
 impl Acceptor {
     /// One that speaks TLS by these settings.
     pub fn new(settings: &Settings) -> Self {
-        Self { config: ArcSwap::from_pointee(config(settings)) }
+        Self { state: ArcSwap::from_pointee(State::new(settings)) }
     }
 
-    /// Takes other settings.
+    /// Takes other settings, and forgets the sessions that were had under the old ones.
     pub fn renew(&self, settings: &Settings) {
-        self.config.store(Arc::new(config(settings)));
+        if self.state.load().settings != *settings {
+            self.state.store(Arc::new(State::new(settings)));
+        }
     }
 
     /// Makes a connection a secure one; on failure it is given back, so that it can be ended well.
@@ -118,7 +131,7 @@ impl Acceptor {
             Ok(_) => {}
             Err(error) => return Err((HandshakeError::Io(error), socket)),
         }
-        let accept = TlsAcceptor::from(self.config.load_full()).accept(socket).into_fallible();
+        let accept = TlsAcceptor::from(Arc::clone(&self.state.load().config)).accept(socket).into_fallible();
         match accept.await {
             Ok(stream) => Ok(stream.into()),
             Err((error, socket)) => Err((HandshakeError::of(error), socket)),

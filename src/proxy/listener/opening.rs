@@ -25,8 +25,9 @@ pub struct Opening {
 }
 
 /// What a client is told that speaks clear text where TLS is spoken.
-const CLEAR_TEXT: &[u8] = b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
-    proxy-status: wayside; error=http_request_error; details=\"clear_text\"\r\ncontent-length: 60\r\n\r\n\
+const CLEAR_TEXT: &[u8] =
+    b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain; charset=utf-8\r\n\
+    proxy-status: wayside; error=http_request_error; details=\"clear_text\"\r\ncontent-length: 63\r\n\r\n\
     this port speaks TLS, and this request came without; use https\n";
 
 /// How long an opening may still take once the drain has begun: a request may follow close behind.

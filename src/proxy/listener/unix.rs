@@ -1,11 +1,12 @@
 //! Unix sockets to listen on: their files, which dead processes leave behind, and which are removed at the end.
 
-use std::fs::{self, File, Permissions};
+use std::fs::{self, File, Permissions, TryLockError};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use thiserror::Error;
@@ -33,8 +34,15 @@ pub enum UnixError {
 #[derive(Debug)]
 pub struct SocketFile {
     path: PathBuf,
-    device: u64,
-    number: u64,
+    /// What tells it from another file under the same path.
+    identity: Identity,
+}
+
+/// The device and number of a file.
+type Identity = (u64, u64);
+
+fn identity(path: &Path) -> io::Result<Identity> {
+    fs::symlink_metadata(path).map(|found| (found.dev(), found.ino()))
 }
 
 /// Listens on a Unix socket, of which every worker gets a descriptor of its own. A file that nobody answers on gives way.
@@ -60,11 +68,8 @@ pub(super) fn bind(name: &UnixName, mode: u32) -> Result<(UnixListener, Option<S
 }
 
 fn listen_at(socket: &Socket, address: &SockAddr, path: &Path, mode: u32) -> Result<SocketFile, UnixError> {
-    // Of two that start at the same moment, neither must take the other's file for a dead one's. Where the folder cannot be
-    // locked, that is hardly likely.
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let folder = File::open(folder);
-    let _locked = folder.and_then(|folder| folder.lock().map(|()| folder));
+    let _locked = lock(folder);
     match socket.bind(address) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             make_way(path, address)?;
@@ -72,12 +77,30 @@ fn listen_at(socket: &Socket, address: &SockAddr, path: &Path, mode: u32) -> Res
         }
         bound => bound?,
     }
-    let file = SocketFile::of(path)?;
+    let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
     // Before it listens nobody can connect, whatever the umask allows.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
     Ok(file)
 }
+
+/// Locks a folder: of two that start at the same moment, neither must take the other's file for a dead one's, between its bind
+/// and its listen. Where that cannot be had in a moment, somebody else may have it for long, and the gap is hardly met.
+fn lock(folder: &Path) -> Option<File> {
+    let folder = File::open(folder).ok()?;
+    for _ in 0..LOCK_TRIES {
+        match folder.try_lock() {
+            Ok(()) => return Some(folder),
+            Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_PAUSE),
+            Err(TryLockError::Error(_)) => return None,
+        }
+    }
+    None
+}
+
+/// How often a folder that is locked is tried again, and after which pause.
+const LOCK_TRIES: u32 = 50;
+const LOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Removes what a dead process left there.
 fn make_way(path: &Path, address: &SockAddr) -> Result<(), UnixError> {
@@ -94,21 +117,10 @@ fn make_way(path: &Path, address: &SockAddr) -> Result<(), UnixError> {
     }
 }
 
-impl SocketFile {
-    fn of(path: &Path) -> io::Result<Self> {
-        let found = fs::symlink_metadata(path)?;
-        Ok(Self { path: path.to_owned(), device: found.dev(), number: found.ino() })
-    }
-}
-
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        let is_ours =
-            Self::of(&self.path).is_ok_and(|it| (it.device, it.number) == (self.device, self.number));
-        if !is_ours {
-            return;
-        }
-        if let Err(error) = fs::remove_file(&self.path) {
+        let is_ours = identity(&self.path).is_ok_and(|found| found == self.identity);
+        if is_ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "the file of a socket cannot be removed");
         }
     }

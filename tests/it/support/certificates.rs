@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair, date_time_ymd};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// An authority of which nobody has heard.
 pub(crate) struct Authority {
@@ -45,12 +46,48 @@ impl Authority {
 
     /// A certificate for this host that is valid until the end of a year.
     pub(crate) fn issue_until(&self, host: &str, year: i32) -> Issued {
+        self.issue_with(host, |params| params.not_after = date_time_ymd(year, 12, 31))
+    }
+
+    /// A certificate for this host that ends so many days from now.
+    pub(crate) fn issue_for_days(&self, host: &str, days: u64) -> Issued {
+        let end = SystemTime::now() + Duration::from_hours(24 * days);
+        self.issue_with(host, |params| params.not_after = end.into())
+    }
+
+    fn issue_with(&self, host: &str, change: impl FnOnce(&mut CertificateParams)) -> Issued {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([host.to_owned()]).unwrap();
         params.not_before = date_time_ymd(2000, 1, 1);
-        params.not_after = date_time_ymd(year, 12, 31);
+        change(&mut params);
         let certificate = params.signed_by(&key, &self.issuer).unwrap().pem();
         Issued { certificate, key: key.serialize_pem() }
+    }
+
+    /// A client that believes it, offers these protocols, and shows a certificate if it has one.
+    pub(crate) fn client(&self, protocols: &[&str], own: Option<&Issued>) -> TlsConnector {
+        self.client_of(protocols, own, rustls::ALL_VERSIONS)
+    }
+
+    /// The same, in these versions of TLS alone.
+    pub(crate) fn client_of(
+        &self,
+        protocols: &[&str],
+        own: Option<&Issued>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> TlsConnector {
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let builder = builder.with_protocol_versions(versions).unwrap().with_root_certificates(self.store());
+        let mut config = match own {
+            None => builder.with_no_client_auth(),
+            Some(own) => {
+                let certificate = CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+        };
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        TlsConnector::from(Arc::new(config))
     }
 
     fn store(&self) -> RootCertStore {
