@@ -56,9 +56,9 @@ pub(super) fn bind(name: &UnixName, mode: u32) -> Result<(UnixListener, Option<S
     let file = match name {
         UnixName::Path(path) => Some(listen_at(&socket, &address, path, mode)?),
         UnixName::Abstract(_) => {
-            socket.bind(&address).map_err(|error| match error.kind() {
-                io::ErrorKind::AddrInUse => UnixError::Answered,
-                _ => error.into(),
+            socket.bind(&address).map_err(|error| {
+                let is_taken = error.kind() == io::ErrorKind::AddrInUse;
+                if is_taken { UnixError::Answered } else { error.into() }
             })?;
             socket.listen(BACKLOG)?;
             None
