@@ -105,7 +105,7 @@ async fn clear_text_is_answered_in_clear_text() {
 
 #[tokio::test]
 async fn a_handshake_has_its_time_and_counts_as_a_connection() {
-    let front = Front::under_tls("", "[timeouts]\nheader = \"400ms\"\n[limits]\nconnections = 2\n").await;
+    let front = Front::under_tls("", "[timeouts]\nheader = \"2s\"\n[limits]\nconnections = 2\n").await;
     let mut silent = Raw::over(front.connect().await);
     let mut slow = Raw::over(front.connect().await);
     at_last("both are open", async || front.open() == 2).await;
@@ -131,7 +131,7 @@ async fn a_handshake_has_its_time_and_counts_as_a_connection() {
 
 #[tokio::test]
 async fn goodbye_is_said_however_a_connection_ends() {
-    let front = Front::under_tls("", "[timeouts]\nclient_idle = \"1s\"\n").await;
+    let front = Front::under_tls("", "[timeouts]\nclient_idle = \"2s\"\n").await;
     // With its answer, when the client wants so; and when it idles.
     for end in ["connection: close\r\n", ""] {
         let mut stream = front.secure(&["http/1.1"]).await;
