@@ -3,6 +3,7 @@
 mod changes;
 mod control;
 mod files;
+mod listeners;
 mod reload;
 mod worker;
 
@@ -24,12 +25,13 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
-use crate::proxy::{self, Admission, Pseudonym, Shared};
+use crate::proxy::{Admission, Pseudonym, Shared, UnixError, UnixName};
 use crate::route::Table;
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Dialler;
+use listeners::Listeners;
 pub use reload::Reload;
 
 /// A proxy that is built and bound, but does not run yet. Until it runs, connections wait in the listeners.
@@ -39,9 +41,7 @@ pub struct App {
     announcements: Arc<Announcements>,
     health: Arc<Health>,
     shared: Arc<Shared>,
-    /// For each worker its listeners, in the order of the configuration.
-    listeners: Vec<Vec<TcpListener>>,
-    addresses: Vec<SocketAddr>,
+    listeners: Listeners,
     admin: Option<(TcpListener, SocketAddr, admin::Settings)>,
     surroundings: Surroundings,
 }
@@ -70,6 +70,15 @@ pub enum StartError {
         /// The system's words.
         #[source]
         source: io::Error,
+    },
+    /// A Unix socket could not be listened on.
+    #[error("cannot listen on {name} for requests")]
+    Unix {
+        /// The socket.
+        name: UnixName,
+        /// The cause.
+        #[source]
+        source: UnixError,
     },
     /// A thread or its runtime could not be started.
     #[error("cannot start a thread")]
@@ -114,6 +123,8 @@ impl fmt::Display for Purpose {
 pub struct Running {
     /// The addresses on which requests are taken, in the order of the configuration.
     pub listeners: Vec<SocketAddr>,
+    /// The Unix sockets on which they are taken, in the order of the configuration.
+    pub sockets: Vec<UnixName>,
     /// The address on which operators ask.
     pub admin: Option<SocketAddr>,
     /// What is known of services.
@@ -149,7 +160,7 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
             StartError::Declare { service, source }
         })?;
     }
-    let (listeners, addresses) = bind(&config)?;
+    let listeners = Listeners::bind(&config)?;
     let admin = config.admin.as_ref().map(bind_admin).transpose()?;
     let access = AccessLog::open(&config.access)?;
     metrics.watch_dropped_lines("access_log", access.dropped_lines());
@@ -174,7 +185,7 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let (dialler, catalog) = (Arc::clone(&shared.dialler), Arc::clone(&shared.catalog));
     let health = Arc::new(Health::new(catalog, Arc::clone(&shared.metrics), clock, dialler));
     health.configure(config.checks.clone());
-    Ok(App { config, announcements, health, shared, listeners, addresses, admin, surroundings })
+    Ok(App { config, announcements, health, shared, listeners, admin, surroundings })
 }
 
 /// Says which requests are disturbed on purpose, so that nobody looks for the cause elsewhere.
@@ -187,26 +198,6 @@ fn warn_of_faults(table: &Table) {
         let done: Vec<String> = delay.into_iter().chain(abort).collect();
         tracing::warn!(of = name, "requests are disturbed on purpose: {}", done.join(", "));
     }
-}
-
-type Bound = (Vec<Vec<TcpListener>>, Vec<SocketAddr>);
-
-fn bind(config: &Config) -> Result<Bound, StartError> {
-    let mut by_worker: Vec<Vec<_>> = (0..config.workers).map(|_| Vec::new()).collect();
-    let mut addresses = Vec::new();
-    for settings in &config.listeners {
-        // Sharing a port with another process would take a part of its connections: that must be an error.
-        drop(TcpListener::bind(settings.address).map_err(failed(settings.address, Purpose::Requests))?);
-        // A free port is chosen by the first worker; the others take the same.
-        let mut address = settings.address;
-        for listeners in &mut by_worker {
-            let listener = proxy::bind(address).map_err(failed(address, Purpose::Requests))?;
-            address = listener.local_addr().map_err(failed(address, Purpose::Requests))?;
-            listeners.push(listener);
-        }
-        addresses.push(address);
-    }
-    Ok((by_worker, addresses))
 }
 
 fn bind_admin(settings: &admin::Settings) -> Result<(TcpListener, SocketAddr, admin::Settings), StartError> {
@@ -227,9 +218,11 @@ impl App {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(self) -> Result<Running, StartError> {
-        let Self { config, announcements, health, shared, listeners, addresses, admin, surroundings } = self;
+        let Self { config, announcements, health, shared, listeners, admin, surroundings } = self;
+        let Listeners { by_worker, addresses, sockets, acceptors } = listeners;
         let mut running = Running {
             listeners: addresses,
+            sockets,
             admin: admin.as_ref().map(|(_, address, _)| *address),
             catalog: Arc::clone(&shared.catalog),
             metrics: Arc::clone(&shared.metrics),
@@ -237,8 +230,7 @@ impl App {
             traffic: shared.drain.clone(),
             threads: Vec::new(),
         };
-        for (number, listeners) in listeners.into_iter().enumerate() {
-            let listeners = listeners.into_iter().zip(config.listeners.iter().cloned()).collect();
+        for (number, listeners) in by_worker.into_iter().enumerate() {
             let thread = worker::start(number, Arc::clone(&shared), listeners);
             running.threads.push(thread.map_err(StartError::Thread)?);
         }
@@ -247,6 +239,7 @@ impl App {
             announcements,
             health,
             shared,
+            acceptors,
             admin: admin.map(|(listener, _, settings)| (listener, settings)),
             surroundings,
             leave: running.leave.clone(),

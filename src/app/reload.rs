@@ -12,6 +12,7 @@ use tokio::signal::unix::Signal;
 
 use super::changes;
 use super::files::Looks;
+use super::listeners::{Acceptors, have_other_certificates};
 use crate::alarm::Alarm;
 use crate::announce::Announcements;
 use crate::config::{Config, ConfigError};
@@ -73,6 +74,7 @@ pub(super) struct Reloader {
     pub(super) config: Config,
     pub(super) text: Arc<ArcSwap<String>>,
     pub(super) shared: Arc<Shared>,
+    pub(super) acceptors: Acceptors,
     pub(super) announcements: Arc<Announcements>,
     pub(super) health: Arc<Health>,
     pub(super) log: Option<log::Control>,
@@ -131,7 +133,12 @@ impl Reloader {
                 "new connections use the certificates that were read now; those made before end with their requests"
             );
         }
-        self.put_in_force(config, has_other_terms);
+        self.acceptors.renew(&config.listeners);
+        let is_otherwise_known = have_other_certificates(&self.config.listeners, &config.listeners);
+        if is_otherwise_known {
+            tracing::info!("new connections of clients use the certificates of listeners that were read now");
+        }
+        self.put_in_force(config, has_other_terms || is_otherwise_known);
         files
     }
 
@@ -201,11 +208,16 @@ fn is_applied(key: &str) -> bool {
     AT_ONCE.contains(&key) || AT_ONCE.contains(&section)
 }
 
-/// The keys of a configuration: those of its sections with the section's name before them, lists of sections as one.
+/// The keys of a configuration: those of its sections with the section's name before them, lists of sections as one. Of the
+/// certificates of listeners only whether there are some, since others are used at once.
 fn keys(text: &str) -> BTreeMap<String, toml::Value> {
     let table: toml::Table = text.parse().unwrap_or_default();
     let mut keys = BTreeMap::new();
-    for (name, value) in table {
+    for (name, mut value) in table {
+        if name == "listener" {
+            let sections = value.as_array_mut().into_iter().flatten().filter_map(toml::Value::as_table_mut);
+            sections.filter_map(|section| section.get_mut("tls")).for_each(|tls| *tls = true.into());
+        }
         if let toml::Value::Table(section) = value {
             keys.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
         } else {
@@ -228,5 +240,12 @@ mod tests {
         let (old, new) =
             ("[retries]\nmax = 1\n[naming]\npath = true", "[retries]\nmax = 2\n[naming]\npath = false");
         assert_eq!(waiting(old, new), [""; 0], "a section that is applied is applied whole");
+        let (clear, old, new) = (
+            "[[listener]]\naddress = \"a\"",
+            "[[listener]]\naddress = \"a\"\n[listener.tls]\ncert = \"a\"",
+            "[[listener]]\naddress = \"a\"\n[listener.tls]\ncert = \"b\"\nclient_ca = \"c\"",
+        );
+        assert_eq!(waiting(old, new), [""; 0], "other certificates are used at once");
+        assert_eq!(waiting(clear, new), ["listener"], "TLS where there was none is not");
     }
 }

@@ -6,11 +6,10 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::MissedTickBehavior;
 
-use crate::proxy::{ListenerSettings, Shared, Worker, listen};
+use crate::proxy::{Listening, Shared, Worker, listen};
 
 /// How often a worker cleans up: as exact as its idle times are.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -30,7 +29,7 @@ const TASKS_BEFORE_EVENTS: u32 = 255;
 pub(super) fn start(
     number: usize,
     shared: Arc<Shared>,
-    listeners: Vec<(std::net::TcpListener, ListenerSettings)>,
+    listeners: Vec<Listening>,
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         let runtime = Builder::new_current_thread()
@@ -44,14 +43,11 @@ pub(super) fn start(
     })
 }
 
-async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<(std::net::TcpListener, ListenerSettings)>) {
+async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<Listening>) {
     let drain = shared.drain.clone();
     let worker = Worker::new(shared, number as u64);
-    for (listener, settings) in listeners {
-        match TcpListener::from_std(listener) {
-            Ok(listener) => drain.spawn_local("listener", listen(Rc::clone(&worker), listener, settings)),
-            Err(error) => tracing::error!(address = %settings.address, %error, "cannot listen"),
-        }
+    for listening in listeners {
+        drain.spawn_local("listener", listen(Rc::clone(&worker), listening));
     }
     let mut ticks = tokio::time::interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

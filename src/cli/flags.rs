@@ -29,7 +29,7 @@ pub(super) struct Flags {
     /// repeated, and all of them are used [env: WAYSIDE_REGISTRY]
     #[arg(long, value_name = "URL")]
     registry: Vec<String>,
-    /// Take requests on this address; can be repeated [env: WAYSIDE_LISTEN, joined by commas] [default: 127.0.0.1:4140]
+    /// Take requests on this address, or on a Unix socket as unix:PATH; can be repeated [env: WAYSIDE_LISTEN, joined by commas] [default: 127.0.0.1:4140]
     #[arg(long, value_name = "ADDR")]
     listen: Vec<String>,
     /// Answer operators on this address, or not at all with "off" [env: WAYSIDE_ADMIN] [default: 127.0.0.1:4141]

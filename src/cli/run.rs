@@ -14,6 +14,7 @@ use super::flags::Flags;
 use super::{FAILED, USAGE, complain, told};
 use crate::app::{self, App, Purpose, Reload, StartError, Surroundings};
 use crate::config::{self, Config, Overrides};
+use crate::proxy::{UnixError, UnixName};
 use crate::telemetry::log;
 
 /// What is said where nothing tells which registry to follow.
@@ -72,6 +73,9 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
             for address in &running.listeners {
                 tracing::info!(%address, "requests are taken");
             }
+            for socket in &running.sockets {
+                tracing::info!(address = %socket, "requests are taken");
+            }
             if let Some(address) = running.admin {
                 tracing::info!(%address, "operators are answered");
             }
@@ -85,10 +89,42 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
 /// Tells why it could not start, and the cure where one is known; the exit code for it.
 pub(super) fn failed<E: Error + 'static>(error: &E) -> ExitCode {
     complain(format!("wayside: {}", told(error)));
-    if let Some(StartError::Bind { address, purpose, source }) = <dyn Error>::downcast_ref(error) {
-        complain(bind_cure(*address, *purpose, source.kind()));
+    match <dyn Error>::downcast_ref(error) {
+        Some(StartError::Bind { address, purpose, source }) => {
+            complain(bind_cure(*address, *purpose, source.kind()));
+        }
+        Some(StartError::Unix { name, source }) => complain(unix_cure(name, source)),
+        Some(StartError::Thread(_) | StartError::Declare { .. } | StartError::AccessLog(_)) | None => {}
     }
     ExitCode::from(FAILED)
+}
+
+/// What to do about a Unix socket that cannot be listened on.
+fn unix_cure(name: &UnixName, cause: &UnixError) -> String {
+    let elsewhere = "choose another path with --listen unix:PATH";
+    let at = name.path().map(|path| path.display().to_string()).unwrap_or_default();
+    let kind = match cause {
+        UnixError::Answered => {
+            return format!(
+                "another program listens there, maybe another wayside (`ss -lxp` names it): end it, or {elsewhere}"
+            );
+        }
+        UnixError::NoSocket => {
+            return format!(
+                "look at what it is (`ls -l {at}`) and remove it if nobody needs it, or {elsewhere}"
+            );
+        }
+        UnixError::Io(error) => error.kind(),
+    };
+    if kind == io::ErrorKind::NotFound {
+        return format!("the folder has to be there before (`mkdir -p \"$(dirname {at})\"`); or {elsewhere}");
+    }
+    if kind == io::ErrorKind::PermissionDenied {
+        return format!(
+            "this user may not make or reach files there: change the folder's permissions, or {elsewhere}"
+        );
+    }
+    elsewhere.to_owned()
 }
 
 /// What to do about an address that cannot be bound.

@@ -12,6 +12,7 @@ mod effective;
 mod error;
 mod failover;
 mod file;
+mod listener_tls;
 mod listeners;
 mod networks;
 mod overrides;

@@ -134,9 +134,25 @@ impl<'r> Section<'r> {
         shape: &S,
         absent: &'static str,
     ) -> Option<S::Out> {
+        self.note_file(key);
+        self.optional(key, shape, absent)
+    }
+
+    /// The value of a key that names a file, and that has to be there; else `advice` is given.
+    pub(super) fn required_file<S: Shape>(
+        &mut self,
+        key: &'static str,
+        shape: &S,
+        advice: &str,
+    ) -> Option<S::Out> {
+        self.note_file(key);
+        self.required(key, shape, advice)
+    }
+
+    /// Notes the file that a key names, so that a change of it is noticed.
+    fn note_file(&self, key: &'static str) {
         let named = self.find(key).and_then(|(_, entry)| entry.node.as_text());
         self.reader.files.borrow_mut().extend(named.map(PathBuf::from));
-        self.optional(key, shape, absent)
     }
 
     /// The value of a key that is never shown again.

@@ -14,13 +14,13 @@ use crate::upstream::tls::{
 };
 
 /// A file by its path, and what was in it.
-struct Read<T> {
+pub(super) struct Read<T> {
     path: String,
-    content: T,
+    pub(super) content: T,
 }
 
 /// Root certificates.
-const ROOTS: Parsed<Read<Roots>> = Parsed::new(
+pub(super) const ROOTS: Parsed<Read<Roots>> = Parsed::new(
     "a file of root certificates",
     "/etc/ssl/our-ca.pem",
     |path| read(path, Roots::from_pem),
@@ -36,7 +36,7 @@ const REVOKED: Parsed<Read<Revoked>> = Parsed::new(
 );
 
 /// A certificate, and what leads to its authority.
-const CERTIFICATE: Parsed<Read<Vec<u8>>> = Parsed::new(
+pub(super) const CERTIFICATE: Parsed<Read<Vec<u8>>> = Parsed::new(
     "a file with a certificate",
     "/etc/ssl/wayside.pem",
     |path| read(path, |pem| certificates(pem).map(|_| pem.to_vec())),
@@ -44,7 +44,7 @@ const CERTIFICATE: Parsed<Read<Vec<u8>>> = Parsed::new(
 );
 
 /// A key.
-const KEY: Parsed<Read<Vec<u8>>> =
+pub(super) const KEY: Parsed<Read<Vec<u8>>> =
     Parsed::new("a file with a key", "/etc/ssl/wayside.key", |path| read(path, |pem| Ok(pem.to_vec())), path);
 
 /// A name as it stands in certificates.
@@ -108,23 +108,44 @@ fn written(section: &mut Section<'_>, absent: [&'static str; 5]) -> Written {
 }
 
 fn read_identity(section: &mut Section<'_>, absent: &'static str) -> Option<Identity> {
-    let certificate = section.file("client_cert", &CERTIFICATE, absent);
-    let key = section.file("client_key", &KEY, "in the file of client_cert");
-    if section.has("client_key") && !section.has("client_cert") {
-        section.wrong("client_key", "there is no certificate that it is for; write client_cert as well");
+    let certificate = section.file(PAIR.certificate, &CERTIFICATE, absent);
+    let key = section.file(PAIR.key, &KEY, "in the file of client_cert");
+    if section.has(PAIR.key) && !section.has(PAIR.certificate) {
+        section.wrong(PAIR.key, "there is no certificate that it is for; write client_cert as well");
     }
-    let certificate = certificate?;
-    let key = match (&key, section.has("client_key")) {
-        (Some(key), _) => &key.content,
-        (None, false) => &certificate.content,
-        (None, true) => return None,
-    };
-    match Identity::from_pem(&certificate.content, key) {
-        Ok(identity) => Some(identity),
-        Err(error) => {
-            let culprit = if section.has("client_key") { "client_key" } else { "client_cert" };
-            section.wrong(culprit, error.to_string());
-            None
+    PAIR.identity(section, certificate, key)
+}
+
+/// What the keys of our certificate are called.
+const PAIR: Pair = Pair { certificate: "client_cert", key: "client_key" };
+
+/// The keys of a section that name a certificate and its key.
+pub(super) struct Pair {
+    pub(super) certificate: &'static str,
+    pub(super) key: &'static str,
+}
+
+impl Pair {
+    /// Who we are by these files, if they were there and belong together.
+    pub(super) fn identity(
+        &self,
+        section: &Section<'_>,
+        certificate: Option<Read<Vec<u8>>>,
+        key: Option<Read<Vec<u8>>>,
+    ) -> Option<Identity> {
+        let certificate = certificate?;
+        let key = match (&key, section.has(self.key)) {
+            (Some(key), _) => &key.content,
+            (None, false) => &certificate.content,
+            (None, true) => return None,
+        };
+        match Identity::from_pem(&certificate.content, key) {
+            Ok(identity) => Some(identity),
+            Err(error) => {
+                let culprit = if section.has(self.key) { self.key } else { self.certificate };
+                section.wrong(culprit, error.to_string());
+                None
+            }
         }
     }
 }

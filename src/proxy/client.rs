@@ -1,16 +1,17 @@
 //! One client connection: who it is, what it is doing, and what it is told to do next.
 
+mod socket;
 mod stream;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http::HeaderValue;
+pub use socket::Socket;
 pub use stream::ClientStream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
@@ -18,20 +19,23 @@ use super::Settings;
 use super::takeover::Takeover;
 use crate::clock::{Moment, Tick};
 use crate::provider::ServiceName;
+use crate::telemetry::peer::Peer;
 use crate::upstream::Pools;
 
 /// One client connection, as its requests and the worker's clean-up see it. Everything here belongs to one thread.
 pub struct Client {
-    /// The client's address.
-    pub peer: SocketAddr,
-    /// The client's IP address as `X-Forwarded-For` wants it.
-    pub forwarded_for: HeaderValue,
+    /// Who the client is, as far as its connection tells.
+    pub peer: Peer,
+    /// The client's IP address as `X-Forwarded-For` wants it, if it has one.
+    pub forwarded_for: Option<HeaderValue>,
+    /// Whether the client speaks TLS with this proxy.
+    pub is_secure: bool,
     /// The service that this listener is bound to.
     pub bound: Option<ServiceName>,
     /// Whether its requests may say which provider they want, where their route lets them, and are believed whom they come from.
     pub trusted: bool,
-    /// Whether requests are refused that a page of another site had a browser send. Written by `listener`.
-    pub refuse_cross_site: Cell<bool>,
+    /// Whether requests are refused that a page of another site had a browser send.
+    pub refuse_cross_site: bool,
     /// Connections that must not be shared with other clients: those to Go Micro servers.
     pub private: Rc<Pools>,
     /// The raw bytes' way on, once HTTP is over on this connection.
@@ -58,6 +62,21 @@ pub struct Client {
     waker: RefCell<Option<Waker>>,
 }
 
+/// Whom a connection is from, by what, and what its listener is for.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// Who the client is.
+    pub peer: Peer,
+    /// Whether it speaks TLS with this proxy.
+    pub is_secure: bool,
+    /// The service that the listener is bound to.
+    pub bound: Option<ServiceName>,
+    /// Whether requests may say which provider they want, where their route lets them, and are believed whom they come from.
+    pub trusted: bool,
+    /// Whether requests are refused that a page of another site had a browser send.
+    pub refuse_cross_site: bool,
+}
+
 /// What a connection is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
@@ -71,22 +90,20 @@ pub enum Order {
 
 impl Client {
     /// A connection just accepted.
-    pub fn new(
-        peer: SocketAddr,
-        bound: Option<ServiceName>,
-        trusted: bool,
-        private: Rc<Pools>,
-        tick: Rc<Tick>,
-    ) -> Rc<Self> {
-        let forwarded_for = HeaderValue::from_str(&peer.ip().to_string())
-            .expect("an IP address is written with visible ASCII characters");
+    pub fn new(origin: Origin, private: Rc<Pools>, tick: Rc<Tick>) -> Rc<Self> {
+        let Origin { peer, is_secure, bound, trusted, refuse_cross_site } = origin;
+        let forwarded_for = peer.ip().map(|ip| {
+            HeaderValue::from_str(&ip.to_string())
+                .expect("an IP address is written with visible ASCII characters")
+        });
         let now = tick.now();
         Rc::new(Self {
             peer,
             forwarded_for,
+            is_secure,
             bound,
             trusted,
-            refuse_cross_site: Cell::new(false),
+            refuse_cross_site,
             private,
             takeover: RefCell::default(),
             tick,
@@ -105,9 +122,9 @@ impl Client {
         })
     }
 
-    /// How its requests came, as URIs have it: `http`, or `https` over TLS.
+    /// By what the client reaches this proxy, as `X-Forwarded-Proto` wants it.
     pub const fn scheme(&self) -> &'static str {
-        "http"
+        if self.is_secure { "https" } else { "http" }
     }
 
     /// Notes that the head of a request is complete.
@@ -267,8 +284,9 @@ mod tests {
         let tick = Rc::new(Tick::new(Clock::start()));
         let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
         let private = Pools::lasting(dialler, Rc::clone(&tick));
-        let client =
-            Client::new(SocketAddr::from(([127, 0, 0, 1], 1)), None, true, private, Rc::clone(&tick));
+        let peer = Peer::At(([127, 0, 0, 1], 1).into());
+        let origin = Origin { peer, is_secure: false, bound: None, trusted: true, refuse_cross_site: false };
+        let client = Client::new(origin, private, Rc::clone(&tick));
         (client, tick, Settings::default())
     }
 

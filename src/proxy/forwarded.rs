@@ -1,5 +1,7 @@
 //! Whom a request comes from and what it asked for, told to its provider: `X-Forwarded-*`, and `Forwarded` (RFC 7239).
 
+use std::net::IpAddr;
+
 use http::header::{FORWARDED, HeaderMap, HeaderName, HeaderValue};
 
 use super::client::Client;
@@ -62,9 +64,12 @@ pub fn tell(
 }
 
 fn add_usual(headers: &mut HeaderMap, told: Traits, client: &Client, asked: Option<&HeaderValue>) {
-    let own = &client.forwarded_for;
-    let chain = if told.has(Traits::FORWARDED_FOR) { chained(headers, &X_FORWARDED_FOR, own) } else { None };
-    headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| own.clone()));
+    // Of a client without an IP address nothing is made up: what it says of others stays.
+    if let Some(own) = &client.forwarded_for {
+        let chain =
+            if told.has(Traits::FORWARDED_FOR) { chained(headers, &X_FORWARDED_FOR, own) } else { None };
+        headers.insert(X_FORWARDED_FOR, chain.unwrap_or_else(|| own.clone()));
+    }
     if !told.has(Traits::FORWARDED_PROTO) {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(client.scheme()));
     }
@@ -86,9 +91,12 @@ fn chained(headers: &HeaderMap, name: &HeaderName, last: &HeaderValue) -> Option
 /// One element of `Forwarded` (RFC 7239, section 4). This proxy hides its address behind the name that it has in `Via`
 /// (section 6.3): that tells one from another, and nobody how the network is laid out.
 fn element(client: &Client, asked: Option<&HeaderValue>, own: &Pseudonym) -> Vec<u8> {
-    let ip = client.peer.ip();
-    // Addresses of IPv6 stand in brackets, and these in quotes (section 6).
-    let node = if ip.is_ipv6() { format!("\"[{ip}]\"") } else { ip.to_string() };
+    let node = match client.peer.ip() {
+        Some(IpAddr::V4(ip)) => ip.to_string(),
+        // These stand in brackets, and the brackets in quotes (section 6).
+        Some(IpAddr::V6(ip)) => format!("\"[{ip}]\""),
+        None => "unknown".to_owned(),
+    };
     let mut element = format!("for={node};by=_{}", own.name).into_bytes();
     if let Some(host) = asked {
         element.extend_from_slice(b";host=");

@@ -11,7 +11,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::Settings;
 use super::client::{Client, ClientStream, Order};
@@ -127,7 +127,7 @@ impl Drop for Open<'_> {
 
 /// Ends this side, and for a while takes what still comes: closing at once would reset the connection, and the client,
 /// busy with sending, might never see the answer.
-async fn linger(mut stream: ClientStream) {
+pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
     let _ = stream.shutdown().await;
     let rest = async { tokio::io::copy(&mut stream, &mut tokio::io::sink()).await };
     let _ = tokio::time::timeout(LINGER, rest).await;

@@ -1,18 +1,29 @@
 //! Connections: accepted within the bound, each served by a task of its own.
 
+mod address;
+mod opening;
+mod unix;
+
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, TcpStream};
+use socket2::{Domain, Protocol, Socket as System, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+pub use address::{ListenAddress, NameError, UNIX, UnixName};
+pub use unix::{SocketFile, UnixError};
 
 use super::ListenerSettings;
-use super::client::{Client, ClientStream};
+use super::client::{Client, ClientStream, Origin, Socket};
 use super::http;
 use super::stack::{Stack, stack};
+use super::tls::Acceptor;
 use super::worker::Worker;
+use crate::telemetry::peer::Peer;
+use opening::Opening;
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 4096;
@@ -20,12 +31,40 @@ const BACKLOG: i32 = 4096;
 /// How long to wait when the system has no file descriptor to spare, before accepting again.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
 
+/// What one worker of several accepts connections from.
+#[derive(Debug)]
+pub enum Listener {
+    /// A socket of its own on an address that they share; the kernel spreads connections over them.
+    Tcp(std::net::TcpListener),
+    /// A descriptor of its own of the one socket.
+    Unix(UnixShare),
+}
+
+/// A worker's descriptor of a Unix socket.
+#[derive(Debug)]
+pub struct UnixShare {
+    /// Removed with the last worker's share, which is why it stands before the descriptor.
+    file: Option<Arc<SocketFile>>,
+    socket: std::os::unix::net::UnixListener,
+}
+
+/// A listener of one worker, and what its connections are to be.
+#[derive(Debug)]
+pub struct Listening {
+    /// Where connections come from.
+    pub listener: Listener,
+    /// What the configuration says of it.
+    pub settings: ListenerSettings,
+    /// Speaks TLS with its clients, where it does; shared by all workers.
+    pub acceptor: Option<Arc<Acceptor>>,
+}
+
 /// Binds an address for one worker of several: they all listen on it, and the kernel spreads connections over them.
 ///
 /// # Errors
 /// As the system says: in use, not permitted, not an address of this machine.
 pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    let socket = System::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
@@ -34,9 +73,29 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     Ok(socket.into())
 }
 
+/// Listens on a Unix socket for so many workers; its file, if it has one, gets these permissions.
+///
+/// # Errors
+/// When somebody answers there, when something else is there, and as the system says.
+pub fn bind_unix(name: &UnixName, mode: u32, workers: usize) -> Result<Vec<UnixShare>, UnixError> {
+    let (socket, file) = unix::bind(name, mode)?;
+    let file = file.map(Arc::new);
+    let share = |_| Ok(UnixShare { file: file.clone(), socket: socket.try_clone()? });
+    (0..workers).map(share).collect()
+}
+
 /// Accepts connections and serves them, until the drain begins; then closes the listener.
-pub async fn listen(worker: Rc<Worker>, listener: TcpListener, settings: ListenerSettings) {
+pub async fn listen(worker: Rc<Worker>, listening: Listening) {
+    let Listening { listener, settings, acceptor } = listening;
+    let listener = match Accepting::new(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(address = %settings.address, %error, "cannot listen");
+            return;
+        }
+    };
     let stack = stack(&worker);
+    let opening = Rc::new(Opening::new(settings, acceptor));
     let drain = &worker.shared.drain;
     let metrics = &worker.shared.metrics.proxy;
     let most = i64::try_from(worker.shared.settings.connections_max).unwrap_or(i64::MAX);
@@ -59,9 +118,39 @@ pub async fn listen(worker: Rc<Worker>, listener: TcpListener, settings: Listene
             drop(socket);
             continue;
         }
-        metrics.connections_open.inc();
-        let serving = serve(Rc::clone(&worker), stack.clone(), socket, peer, settings.clone());
-        drain.spawn_local("client connection", serving);
+        let open = Open::begin(&worker);
+        // Two kinds of task, so that those without an opening have no room for one.
+        if opening.is_plain() {
+            let serving = serve(open, stack.clone(), socket, opening.origin(peer));
+            drain.spawn_local("client connection", serving);
+        } else {
+            let serving = open_and_serve(open, stack.clone(), socket, peer, Rc::clone(&opening));
+            drain.spawn_local("client connection", serving);
+        }
+    }
+}
+
+/// A listener on the runtime of its worker.
+enum Accepting {
+    Tcp(TcpListener),
+    Unix { _file: Option<Arc<SocketFile>>, socket: UnixListener },
+}
+
+impl Accepting {
+    fn new(listener: Listener) -> io::Result<Self> {
+        Ok(match listener {
+            Listener::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            Listener::Unix(UnixShare { file, socket }) => {
+                Self::Unix { _file: file, socket: UnixListener::from_std(socket)? }
+            }
+        })
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match self {
+            Self::Tcp(socket) => socket.accept().await.map(|(socket, peer)| (socket.into(), peer.into())),
+            Self::Unix { socket, .. } => socket.accept().await.map(|(socket, _)| (socket.into(), Peer::Unix)),
+        }
     }
 }
 
@@ -77,28 +166,41 @@ async fn refused(error: &io::Error) {
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
-async fn serve(
-    worker: Rc<Worker>,
-    stack: impl Stack,
-    socket: TcpStream,
-    peer: SocketAddr,
-    settings: ListenerSettings,
-) {
-    let _open = Open(Rc::clone(&worker));
-    if let Err(error) = socket.set_nodelay(true) {
+async fn serve(open: Open, stack: impl Stack, socket: Socket, origin: Origin) {
+    let worker = &open.0;
+    if let Socket::Tcp(socket) = &socket
+        && let Err(error) = socket.set_nodelay(true)
+    {
         tracing::debug!(%error, "a client connection ended at once");
         return;
     }
-    let ListenerSettings { service, trusted, refuse_cross_site, address: _ } = settings;
-    let client = Client::new(peer, service, trusted, worker.private_pools(), Rc::clone(&worker.tick));
-    client.refuse_cross_site.set(refuse_cross_site);
+    let client = Client::new(origin, worker.private_pools(), Rc::clone(&worker.tick));
     worker.adopt(&client);
     let stream = ClientStream::new(socket, Rc::clone(&client));
-    http::serve(&worker, stack, stream, client).await;
+    http::serve(worker, stack, stream, client).await;
+}
+
+async fn open_and_serve(open: Open, stack: impl Stack, socket: Socket, peer: Peer, opening: Rc<Opening>) {
+    if let Socket::Tcp(socket) = &socket
+        && let Err(error) = socket.set_nodelay(true)
+    {
+        tracing::debug!(%error, "a client connection ended at once");
+        return;
+    }
+    // Boxed, since it is over soon and the connection may last.
+    let Some((socket, peer)) = Box::pin(opening.open(&open.0, socket, peer)).await else { return };
+    serve(open, stack, socket, opening.origin(peer)).await;
 }
 
 /// Counts a connection for as long as it is open, even through a panic.
 struct Open(Rc<Worker>);
+
+impl Open {
+    fn begin(worker: &Rc<Worker>) -> Self {
+        worker.shared.metrics.proxy.connections_open.inc();
+        Self(Rc::clone(worker))
+    }
+}
 
 impl Drop for Open {
     fn drop(&mut self) {

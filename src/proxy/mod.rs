@@ -15,6 +15,7 @@ mod http;
 mod layer;
 mod listener;
 mod outcome;
+mod proxy_protocol;
 mod recent;
 mod record;
 mod reply;
@@ -23,15 +24,18 @@ mod request_id;
 mod stack;
 mod takeover;
 mod time_left;
+pub mod tls;
 mod traits;
 mod worker;
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 pub use admission::Admission;
 pub use forwarded::Forwarding;
-pub use listener::{bind, listen};
+pub use listener::{
+    ListenAddress, Listener, Listening, NameError, UNIX, UnixError, UnixName, UnixShare, bind, bind_unix,
+    listen,
+};
 pub use worker::{Pseudonym, Shared, Worker};
 
 use crate::provider::ServiceName;
@@ -39,14 +43,40 @@ use crate::provider::ServiceName;
 /// One address on which requests are taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerSettings {
-    /// The address to bind; port 0 takes a free one.
-    pub address: SocketAddr,
+    /// Where to listen.
+    pub address: ListenAddress,
+    /// The permissions of the file, where it is a Unix socket that has one.
+    pub mode: u32,
     /// The service that every request of this listener goes to, whatever the request says.
     pub service: Option<ServiceName>,
     /// Whether a request may say which provider it wants, where its route lets it, and is believed whom it comes from.
     pub trusted: bool,
     /// Whether requests are refused that a page of another site had a browser send.
     pub refuse_cross_site: bool,
+    /// How TLS is spoken with clients, where it is.
+    pub tls: Option<tls::Settings>,
+    /// Whether every connection begins with a header of the PROXY protocol, which names the client.
+    pub proxy_protocol: bool,
+}
+
+/// The permissions of a Unix socket's file where nothing is said of them: whoever else may connect is to be said aloud.
+pub const MODE: u32 = 0o600;
+
+impl ListenerSettings {
+    /// What holds of a listener at an address where nothing else is said.
+    pub fn at(address: impl Into<ListenAddress>) -> Self {
+        let address = address.into();
+        let trusted = address.is_local();
+        Self {
+            address,
+            mode: MODE,
+            service: None,
+            trusted,
+            refuse_cross_site: false,
+            tls: None,
+            proxy_protocol: false,
+        }
+    }
 }
 
 /// How requests are taken and bounded, alike on all listeners.

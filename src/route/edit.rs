@@ -120,7 +120,7 @@ mod tests {
             headers.append(name(field), HeaderValue::from_static(value));
         }
         let facts = Facts {
-            client: "127.0.0.1".parse().unwrap(),
+            client: "127.0.0.1".parse().ok(),
             service: "svc",
             route: None,
             request_id: None,

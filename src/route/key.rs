@@ -28,7 +28,7 @@ pub enum Source {
     Query(Box<str>),
     /// The path as it was sent, without the query.
     Path,
-    /// The IP address of whoever made the connection.
+    /// The IP address of whoever made the connection; there is none over a Unix socket.
     Client,
 }
 
@@ -52,8 +52,8 @@ pub struct Keyed<'a> {
     pub path: &'a str,
     /// The query, if there is one.
     pub query: Option<&'a str>,
-    /// The client's address.
-    pub client: IpAddr,
+    /// The client's address, if it has one.
+    pub client: Option<IpAddr>,
 }
 
 impl Key {
@@ -72,7 +72,7 @@ impl Source {
             Self::Cookie(name) => cookie::find(request.headers, name)?,
             Self::Query(name) => parameter(request.query?, name)?.as_bytes(),
             Self::Path => request.path.as_bytes(),
-            Self::Client => return Some(XxHash3_64::oneshot(request.client.to_string().as_bytes())),
+            Self::Client => return Some(XxHash3_64::oneshot(request.client?.to_string().as_bytes())),
         };
         (!bytes.is_empty()).then(|| XxHash3_64::oneshot(bytes))
     }
@@ -137,7 +137,7 @@ mod tests {
         let (path, query) =
             target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
         let key = Key { sources: sources.iter().map(|source| source.parse().unwrap()).collect() };
-        key.hash(&Keyed { headers: &headers, path, query, client: [10, 0, 0, 1].into() })
+        key.hash(&Keyed { headers: &headers, path, query, client: Some([10, 0, 0, 1].into()) })
     }
 
     /// What a text is hashed to.

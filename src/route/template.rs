@@ -79,7 +79,7 @@ pub enum TemplateError {
 #[derive(Clone, Copy, Debug)]
 pub struct Facts<'a> {
     /// Whoever sent the request.
-    pub client: IpAddr,
+    pub client: Option<IpAddr>,
     /// The service that was asked for.
     pub service: &'a str,
     /// The route, if it took one.
@@ -144,7 +144,7 @@ impl Variable {
             value.map_or(Cow::Borrowed(""), |value| String::from_utf8_lossy(value.as_bytes()))
         };
         match self {
-            Self::Client => facts.client.to_string().into(),
+            Self::Client => facts.client.map_or(Cow::Borrowed("unix"), |client| client.to_string().into()),
             Self::Service => facts.service.into(),
             Self::Route => facts.route.unwrap_or_default().into(),
             Self::RequestId => text(facts.request_id),
@@ -233,7 +233,7 @@ mod tests {
         let (id, host) = (HeaderValue::from_static("r-1"), HeaderValue::from_bytes(b"h\xe9:80").unwrap());
         let address = "[::1]:80".parse().unwrap();
         let facts = Facts {
-            client: "10.0.0.1".parse().unwrap(),
+            client: "10.0.0.1".parse().ok(),
             service: "greeter",
             route: None,
             request_id: Some(&id),
@@ -258,7 +258,7 @@ mod tests {
     fn what_others_wrote_is_bounded() {
         let long = "x".repeat(VARIABLE_BYTES_MAX * 2);
         let facts = Facts {
-            client: "10.0.0.1".parse().unwrap(),
+            client: "10.0.0.1".parse().ok(),
             service: &long,
             route: None,
             request_id: None,

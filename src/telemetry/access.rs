@@ -3,7 +3,6 @@
 use std::cell::RefCell;
 use std::fs::OpenOptions;
 use std::io::{self, Write};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -14,6 +13,7 @@ use thiserror::Error;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
 use super::LineFormat;
+use super::peer::Peer;
 use crate::provider::Address;
 
 /// Whether, where and how each request is written down.
@@ -67,7 +67,7 @@ pub struct AccessLine<'a> {
     #[serde(serialize_with = "as_rfc3339")]
     pub at: SystemTime,
     /// Who asked.
-    pub client: SocketAddr,
+    pub client: Peer,
     /// The method.
     pub method: &'a str,
     /// The target as it was asked for, without scheme and authority, and without the query where that is not wanted.
@@ -266,7 +266,7 @@ mod tests {
     fn line(endpoint: &Address) -> AccessLine<'_> {
         AccessLine {
             at: SystemTime::UNIX_EPOCH + Duration::from_millis(1_700_000_000_123),
-            client: "127.0.0.1:50000".parse().unwrap(),
+            client: Peer::At("127.0.0.1:50000".parse().unwrap()),
             method: "GET",
             target: "/greeter/hello?name=a%20b",
             host: Some("localhost:4140"),

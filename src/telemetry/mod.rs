@@ -4,5 +4,6 @@ pub mod access;
 mod format;
 pub mod log;
 pub mod metrics;
+pub mod peer;
 
 pub use format::{LineFormat, UnknownLineFormat};

@@ -127,7 +127,7 @@ impl Dialler {
     async fn connect_securely(&self, manner: &Manner, provider: &Provider) -> Result<Stream, ConnectError> {
         let (address, limit) = (&provider.address, self.settings.connect_timeout);
         let failed = |cause: TlsError| {
-            self.metrics.proxy.tls_failures(cause.reason()).inc();
+            self.metrics.proxy.upstream_tls_failures(cause.reason()).inc();
             ConnectError::tls(address, &provider.id, cause)
         };
         // What is read only once is not on the provider's time.

@@ -61,7 +61,7 @@ impl Refusal {
         // The first one is the one that counts.
         if self.alert.set(alert).is_ok() {
             let cause = TlsError::Alert { alert, has_identity: self.has_identity };
-            self.metrics.proxy.tls_failures(cause.reason()).inc();
+            self.metrics.proxy.upstream_tls_failures(cause.reason()).inc();
         }
     }
 }

@@ -4,6 +4,7 @@ mod error;
 mod manner;
 mod revoked;
 mod spiffe;
+mod expiry;
 mod trust;
 mod verify;
 
@@ -171,6 +172,6 @@ impl Manners {
 }
 
 /// The one implementation of all that is secret: no other can be chosen by accident.
-fn crypto() -> Arc<CryptoProvider> {
+pub fn crypto() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -44,12 +44,7 @@ fn registry(services: &[(&str, &[String])]) -> String {
 fn configured(text: &str) -> Config {
     let mut config = wayside::config::read(None, text, &Overrides::default())
         .unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    config.listeners = vec![ListenerSettings {
-        address: loopback(),
-        service: None,
-        trusted: true,
-        refuse_cross_site: false,
-    }];
+    config.listeners = vec![ListenerSettings::at(loopback())];
     config.admin = None;
     config.workers = 1;
     config

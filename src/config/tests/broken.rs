@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each with a good registry before it, unless it says `registry` itself.
-const BROKEN: [&str; 83] = [
+const BROKEN: [&str; 88] = [
     "[registry]",
     "[registry]\nurl = \"127.0.0.1:2181\"",
     "[registry]\nurl = \"zk://127.0.0.1:2181\"",
@@ -37,6 +37,11 @@ const BROKEN: [&str; 83] = [
     "[[listener]]\naddress = \"127.0.0.1:1\"\n[[listener]]\naddress = \"127.0.0.1:1\"",
     "[[listener]]\naddress = \"0.0.0.0:4141\"",
     "[[listener]]\nadress = \"127.0.0.1:1\"\nservice = \"go micro\"",
+    "[[listener]]\naddress = \"/run/a.sock\"\n[[listener]]\naddress = \"unix:\"\n[[listener]]\naddress = \"@a\"",
+    "[[listener]]\naddress = \"unix:/a.sock\"\nmode = 660\n[[listener]]\naddress = \"unix:/a.sock\"\nmode = \"rw-\"\n[[listener]]\naddress = \"unix:/b.sock\"\nmode = \"1777\"",
+    "[[listener]]\naddress = \"127.0.0.1:1\"\nmode = \"0660\"\n[[listener]]\naddress = \"unix:@a\"\nmode = \"0660\"",
+    "[[listener]]\naddress = \"unix:/an/unreasonably/long/path/that/goes/on/and/on/and/would/not/fit/into/an/address/of/the/system/since/it/has/108/bytes\"",
+    "[[listener]]\nproxy_protocol = \"v2\"\n[listener.tls]\nkey = \"/no-such-folder/key.pem\"",
     "listener = []",
     "listener = \"127.0.0.1:4140\"",
     "[[admin]]\nenabled = true",

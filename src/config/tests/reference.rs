@@ -78,8 +78,12 @@ fn every_key_is_there_with_its_default_and_a_sentence() {
 }
 
 /// What is wrong with the reference when all of its examples are switched on.
-const EXPECTED: [&str; 9] = [
+const EXPECTED: [&str; 13] = [
     "registry.services: the registry has a url already; leave out the one or the other",
+    "listener.tls.cert: \"/etc/ssl/listener.pem\" is not a file with a certificate: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/wayside.pem\"",
+    "listener.tls.key: \"/etc/ssl/listener.key\" is not a file with a key: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/wayside.key\"",
+    "listener.tls.client_ca: \"/etc/ssl/clients-ca.pem\" is not a file of root certificates: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/our-ca.pem\"",
+    "listener.mode: 127.0.0.1:4140 has no file that could have permissions; leave mode out, or write an address such as \"unix:/run/wayside/greeter.sock\"",
     "service.tls.ca: \"/etc/ssl/greeter-ca.pem\" is not a file of root certificates: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/our-ca.pem\"",
     "service.tls.crl: \"/etc/ssl/greeter-ca.crl\" is not a file of lists of revoked certificates: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/our-ca.crl\"",
     "service.tls.client_cert: \"/etc/ssl/greeter.pem\" is not a file with a certificate: it cannot be read: No such file or directory (os error 2); write one such as \"/etc/ssl/wayside.pem\"",

@@ -120,6 +120,9 @@ fn only_listeners_of_this_machine_are_trusted_unless_they_say_so() {
         config(&format!("[[listener]]\naddress = \"{address}\"\n{more}")).listeners[0].trusted
     };
     assert!(trusted("127.0.0.1:1", "") && trusted("[::1]:1", "") && trusted("0.0.0.0:1", "trusted = true"));
+    assert!(trusted("unix:/a.sock", "") && !trusted("unix:/a.sock", "proxy_protocol = true"));
+    assert!(!trusted("127.0.0.1:1", "proxy_protocol = true"));
+    assert!(trusted("127.0.0.1:1", "proxy_protocol = true\ntrusted = true"));
     assert!(
         !trusted("0.0.0.0:1", "") && !trusted("10.0.0.1:1", "") && !trusted("127.0.0.1:1", "trusted = false")
     );

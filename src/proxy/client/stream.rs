@@ -7,22 +7,21 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
 
-use super::Client;
+use super::{Client, Socket};
 use crate::gather::Gather;
 
 /// The client's socket: notes when bytes move, and gives back bytes that were read too early.
 #[derive(Debug)]
 pub struct ClientStream {
-    socket: Gather<TcpStream>,
+    socket: Gather<Socket>,
     client: Rc<Client>,
     early: Bytes,
 }
 
 impl ClientStream {
     /// The socket of a client.
-    pub const fn new(socket: TcpStream, client: Rc<Client>) -> Self {
+    pub const fn new(socket: Socket, client: Rc<Client>) -> Self {
         Self { socket: Gather(socket), client, early: Bytes::new() }
     }
 

@@ -20,7 +20,7 @@ use crate::clock::Moment;
 use crate::drain::Drain;
 use crate::endpoint::{Care, Endpoint, Group, Memory};
 use crate::provider::Provider;
-use crate::proxy::client::Client;
+use crate::proxy::client::{Client, Origin};
 use crate::proxy::directory::Bound;
 use crate::proxy::record::Record;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned, Routed};
@@ -30,6 +30,7 @@ use crate::proxy::{Admission, Settings};
 use crate::route::{Limits, Naming, Rules, Table};
 use crate::telemetry::access::{self, AccessLog};
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::peer::Peer;
 use crate::upstream::{self, Dialler, Reuse};
 
 /// A worker whose catalog follows nothing.
@@ -64,8 +65,9 @@ impl Bed {
             pseudonym: Pseudonym::random(1),
         };
         let worker = Worker::new(Arc::new(shared), 0);
-        let peer = ([127, 0, 0, 1], 1).into();
-        let client = Client::new(peer, None, true, worker.private_pools(), Rc::clone(&worker.tick));
+        let peer = Peer::At(([127, 0, 0, 1], 1).into());
+        let origin = Origin { peer, is_secure: false, bound: None, trusted: true, refuse_cross_site: false };
+        let client = Client::new(origin, worker.private_pools(), Rc::clone(&worker.tick));
         let (limits, rules, care) = Default::default();
         Self { worker, client, limits, rules, care }
     }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 use super::middleware::{Answer, Middleware, Serve};
 use crate::body::{Body, End};
 use crate::endpoint::Outcome;
-use crate::proxy::client::Client;
+use crate::proxy::client::{Client, Origin};
 use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
 use crate::proxy::outcome::{Judged, of_end, of_head};
@@ -27,6 +27,7 @@ use crate::proxy::traits::Traits;
 use crate::proxy::worker::Worker;
 use crate::route::Rules;
 use crate::telemetry::metrics::Mirrored;
+use crate::telemetry::peer::Peer;
 use crate::upstream::Reuse;
 
 /// What tells a copy from a request. Who has it is not copied again, so that mirrors that face each other come to an end.
@@ -220,8 +221,9 @@ impl Copy {
     /// As the layers know it, with a client that is nobody: connections of its own to Go Micro servers end with it.
     fn routed(&mut self, deadline: Instant) -> Routed {
         let worker = &self.place.0;
-        let nobody = ([0, 0, 0, 0], 0).into();
-        let client = Client::new(nobody, None, false, worker.private_pools(), Rc::clone(&worker.tick));
+        let peer = Peer::At(([0, 0, 0, 0], 0).into());
+        let nobody = Origin { peer, is_secure: false, bound: None, trusted: false, refuse_cross_site: false };
+        let client = Client::new(nobody, worker.private_pools(), Rc::clone(&worker.tick));
         self.bound.subscription.touch(worker.tick.now());
         Routed {
             message: std::mem::take(&mut self.message),

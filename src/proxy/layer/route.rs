@@ -154,7 +154,7 @@ fn check(
             "the request target is no path; only CONNECT may name a host alone",
         ));
     }
-    if client.refuse_cross_site.get() {
+    if client.refuse_cross_site {
         cross_site::refuse(message.headers(), asked_host(message).as_ref())?;
     }
     headers::refuse_codings(message.headers(), traits)?;

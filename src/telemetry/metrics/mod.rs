@@ -156,6 +156,8 @@ mod tests {
         metrics.traffic.fault("delay").inc();
         metrics.catalog.skipped("malformed").inc();
         metrics.proxy.ejections("in_a_row").inc();
+        metrics.proxy.tls_failures("clear_text").inc();
+        metrics.proxy.proxy_header_failures("missing").inc();
         metrics.announce.changed("announced").inc();
         metrics.announce.set_announced(&BTreeMap::from([("own".parse().unwrap(), 1)]));
         metrics.catalog.registry("zookeeper").up.set(1);
@@ -218,6 +220,8 @@ mod tests {
             "wayside_request_duration_seconds_bucket{service=\"greeter\",le=\"0.005\"} 1",
             "wayside_detours_total{kind=\"spill\",service=\"greeter\"} 1",
             "wayside_ejections_total{cause=\"in_a_row\"} 1",
+            "wayside_tls_failures_total{cause=\"clear_text\"} 1",
+            "wayside_proxy_header_failures_total{cause=\"missing\"} 1",
             "wayside_announced{service=\"own\"} 1",
             "wayside_announcement_changes_total{change=\"announced\"} 1",
             "wayside_registry_records_skipped_total{reason=\"malformed\"} 1",

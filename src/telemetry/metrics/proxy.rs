@@ -54,7 +54,9 @@ pub struct ProxyMetrics {
     /// Tasks that panicked; each is a fault of this program.
     pub panics_total: IntCounter,
     ejections: IntCounterVec,
+    upstream_tls_failures: IntCounterVec,
     tls_failures: IntCounterVec,
+    proxy_header_failures: IntCounterVec,
 }
 
 impl ProxyMetrics {
@@ -124,22 +126,42 @@ impl ProxyMetrics {
             ),
             upgrades_open: gauge("upgrades_open", "Connections switched to another protocol, open now."),
             panics_total: counter("panics_total", "Tasks that panicked; each is a fault of this program."),
-            tls_failures: tls_failures(names),
+            upstream_tls_failures: upstream_tls_failures(names),
+            tls_failures: names.counters(
+                "tls_failures_total",
+                "Client connections ended because there was no TLS handshake, or it failed.",
+                &["cause"],
+            ),
+            proxy_header_failures: names.counters(
+                "proxy_header_failures_total",
+                "Client connections ended because they did not begin with a PROXY header, as they have to.",
+                &["cause"],
+            ),
         }
     }
 
-    /// Handshakes of TLS that failed for a reason: the word that stands in answers too.
-    pub fn tls_failures(&self, reason: &'static str) -> IntCounter {
-        self.tls_failures.with_label_values(&[reason])
+    /// Handshakes of TLS with endpoints that failed for a reason: the word that stands in answers too.
+    pub fn upstream_tls_failures(&self, reason: &'static str) -> IntCounter {
+        self.upstream_tls_failures.with_label_values(&[reason])
     }
 
     /// Ejections for one cause: `in_a_row`, `rate` or `trial`.
     pub fn ejections(&self, cause: &'static str) -> IntCounter {
         self.ejections.with_label_values(&[cause])
     }
+
+    /// Handshakes with clients that failed for one cause, such as `clear_text` or `certificate`.
+    pub fn tls_failures(&self, cause: &'static str) -> IntCounter {
+        self.tls_failures.with_label_values(&[cause])
+    }
+
+    /// Connections without the PROXY header that they have to begin with, for one cause, such as `missing` or `timeout`.
+    pub fn proxy_header_failures(&self, cause: &'static str) -> IntCounter {
+        self.proxy_header_failures.with_label_values(&[cause])
+    }
 }
 
-fn tls_failures(names: &Names) -> IntCounterVec {
+fn upstream_tls_failures(names: &Names) -> IntCounterVec {
     let help = "Handshakes of TLS with endpoints that failed, of requests, checks and probes, by the reason.";
     names.counters("upstream_tls_failures_total", help, &["reason"])
 }

@@ -15,6 +15,7 @@ use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use thiserror::Error;
 use webpki::{EndEntityCert, KeyUsage};
 
+use super::expiry::{self, Validity};
 use super::{TlsError, crypto};
 
 /// Whose certificates are believed.
@@ -98,7 +99,8 @@ impl Roots {
         Ok(Self(Arc::new(store)))
     }
 
-    pub(super) fn store(&self) -> Arc<RootCertStore> {
+    /// The same, as the library wants them.
+    pub fn store(&self) -> Arc<RootCertStore> {
         Arc::clone(&self.0)
     }
 }
@@ -131,7 +133,18 @@ impl Identity {
         Ok(Self(Arc::new(certified)))
     }
 
-    pub(super) fn certified(&self) -> CertifiedKey {
+    /// What is to be said of its certificate at this time, if anything is; goes on behind its name.
+    pub fn warning(&self) -> Option<&'static str> {
+        match expiry::validity(self.0.end_entity_cert().ok()?, UnixTime::now()) {
+            Validity::Good => None,
+            Validity::EndsSoon => Some("ends within a week; renew it"),
+            Validity::Ended => Some("has expired, and clients refuse it; renew it"),
+            Validity::NotYet => Some("is not valid yet, and clients refuse it; is the clock right?"),
+        }
+    }
+
+    /// The same, as the library wants it.
+    pub fn certified(&self) -> CertifiedKey {
         CertifiedKey::clone(&self.0)
     }
 

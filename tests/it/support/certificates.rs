@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType, IsCa, Issuer, KeyIdMethod,
@@ -11,11 +12,11 @@ use rcgen::{
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{ClientConfig, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 /// An authority of which nobody has heard.
 pub(crate) struct Authority {
@@ -91,6 +92,32 @@ impl Authority {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         list.signed_by(&self.issuer).unwrap().pem().unwrap()
+    }
+
+    /// A client that believes it, offers these protocols, and shows a certificate if it has one.
+    pub(crate) fn client(&self, protocols: &[&str], own: Option<&Issued>) -> TlsConnector {
+        self.client_of(protocols, own, rustls::ALL_VERSIONS)
+    }
+
+    /// The same, in these versions of TLS alone.
+    pub(crate) fn client_of(
+        &self,
+        protocols: &[&str],
+        own: Option<&Issued>,
+        versions: &[&'static SupportedProtocolVersion],
+    ) -> TlsConnector {
+        let builder = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()));
+        let builder = builder.with_protocol_versions(versions).unwrap().with_root_certificates(self.store());
+        let mut config = match own {
+            None => builder.with_no_client_auth(),
+            Some(own) => {
+                let certificate = CertificateDer::from_pem_slice(own.certificate.as_bytes()).unwrap();
+                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+                builder.with_client_auth_cert(vec![certificate], key).unwrap()
+            }
+        };
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        TlsConnector::from(Arc::new(config))
     }
 
     fn store(&self) -> RootCertStore {

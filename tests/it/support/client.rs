@@ -8,7 +8,7 @@ use http::{Request, Response};
 use http_body_util::{BodyExt as _, Full};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 /// A well-behaved HTTP/1.1 client on one connection.
@@ -23,10 +23,14 @@ impl Client {
 
     /// Connects, where that may fail.
     pub(crate) async fn try_connect(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect(address).await?;
+        Ok(Self::over(TcpStream::connect(address).await?).await)
+    }
+
+    /// One that speaks over this.
+    pub(crate) async fn over(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Self {
         let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection.with_upgrades());
-        Ok(Self { sender })
+        Self { sender }
     }
 
     /// Sends a request and reads the whole answer.
@@ -57,20 +61,27 @@ impl Client {
 }
 
 /// A connection on which a test says what it likes.
-pub(crate) struct Raw {
-    pub(crate) stream: TcpStream,
+pub(crate) struct Raw<S = TcpStream> {
+    pub(crate) stream: S,
     heard: Vec<u8>,
 }
 
 impl From<TcpStream> for Raw {
     fn from(stream: TcpStream) -> Self {
-        Self { stream, heard: Vec::new() }
+        Self::over(stream)
     }
 }
 
 impl Raw {
     pub(crate) async fn connect(address: SocketAddr) -> Self {
-        Self { stream: TcpStream::connect(address).await.unwrap(), heard: Vec::new() }
+        Self::over(TcpStream::connect(address).await.unwrap())
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Raw<S> {
+    /// One over something else than a socket of IP.
+    pub(crate) const fn over(stream: S) -> Self {
+        Self { stream, heard: Vec::new() }
     }
 
     pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
@@ -110,12 +121,17 @@ impl Raw {
         String::from_utf8(std::mem::take(&mut self.heard)).unwrap()
     }
 
-    /// Everything heard until the other side ended.
-    pub(crate) async fn hear_all(&mut self) -> String {
+    /// Everything heard until the other side ended, be it text or not.
+    pub(crate) async fn hear_all_bytes(&mut self) -> Vec<u8> {
         let read = self.stream.read_to_end(&mut self.heard);
         // A reset ends it as well as a close does.
         let _ =
             tokio::time::timeout(super::patience::PATIENCE, read).await.expect("the other side should end");
-        String::from_utf8(std::mem::take(&mut self.heard)).unwrap()
+        std::mem::take(&mut self.heard)
+    }
+
+    /// Everything heard until the other side ended.
+    pub(crate) async fn hear_all(&mut self) -> String {
+        String::from_utf8(self.hear_all_bytes().await).unwrap()
     }
 }

@@ -1,0 +1,56 @@
+//! A peer: who is at the other end of a client connection, as requests, logs and keys tell it.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use serde::{Serialize, Serializer};
+
+/// Who is at the other end of a client connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Peer {
+    /// A client with an address of its own.
+    At(SocketAddr),
+    /// A program of this machine that came over a Unix socket, and has no address.
+    Unix,
+}
+
+impl Peer {
+    /// Its IP address, if it has one.
+    pub const fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::At(address) => Some(address.ip()),
+            Self::Unix => None,
+        }
+    }
+}
+
+impl From<SocketAddr> for Peer {
+    fn from(address: SocketAddr) -> Self {
+        Self::At(address)
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+        }
+    }
+}
+
+impl Serialize for Peer {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_has_no_address_costs_those_nothing_who_have_one() {
+        assert_eq!(size_of::<Peer>(), size_of::<SocketAddr>());
+    }
+}
