@@ -10,6 +10,7 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
 use thiserror::Error;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -149,6 +150,14 @@ impl Dialler {
         self.counted(self.connect(provider)).await
     }
 
+    /// Makes a connection on which these bytes go first, before TLS; and counts it.
+    ///
+    /// # Errors
+    /// As [`Dialler::connect`].
+    pub async fn connect_raw(&self, provider: &Provider, opening: &[u8]) -> Result<Stream, ConnectError> {
+        self.counted(self.connect_opening(provider, opening)).await
+    }
+
     /// Counts what becomes of a connection.
     pub(super) async fn counted<T>(
         &self,
@@ -183,21 +192,25 @@ impl Dialler {
     /// # Errors
     /// When the name does not resolve, every address fails (the last cause is given), TLS fails, or the limit passes.
     pub async fn connect(&self, provider: &Provider) -> Result<Stream, ConnectError> {
-        if provider.secure {
-            // Apart, so that those who do without need no room for it.
-            return Box::pin(self.connect_securely(provider)).await;
-        }
-        let deadline = Instant::now() + self.settings.connect_timeout;
-        self.socket(&provider.address, deadline).await.map(Stream::Clear)
+        self.connect_opening(provider, &[]).await
     }
 
-    async fn connect_securely(&self, provider: &Provider) -> Result<Stream, ConnectError> {
+    async fn connect_opening(&self, provider: &Provider, opening: &[u8]) -> Result<Stream, ConnectError> {
+        if provider.secure {
+            // Apart, so that those who do without need no room for it.
+            return Box::pin(self.connect_securely(provider, opening)).await;
+        }
+        let deadline = Instant::now() + self.settings.connect_timeout;
+        self.socket(&provider.address, opening, deadline).await.map(Stream::Clear)
+    }
+
+    async fn connect_securely(&self, provider: &Provider, opening: &[u8]) -> Result<Stream, ConnectError> {
         let (address, limit) = (&provider.address, self.settings.connect_timeout);
         let failed = |cause| ConnectError::Tls { address: address.clone(), source: Arc::new(cause) };
         // What is read only once is not on the provider's time.
         let handshake = self.tls.prepare(provider, &self.drain).await.map_err(failed)?;
         let deadline = Instant::now() + limit;
-        let socket = self.socket(address, deadline).await?;
+        let socket = self.socket(address, opening, deadline).await?;
         match timeout_at(deadline, handshake.make(socket)).await {
             Ok(Ok(stream)) => Ok(stream.into()),
             Ok(Err(cause)) => Err(failed(cause)),
@@ -205,10 +218,20 @@ impl Dialler {
         }
     }
 
-    async fn socket(&self, address: &Address, deadline: Instant) -> Result<TcpStream, ConnectError> {
+    async fn socket(
+        &self,
+        address: &Address,
+        opening: &[u8],
+        deadline: Instant,
+    ) -> Result<TcpStream, ConnectError> {
         let limit = self.settings.connect_timeout;
         let late = |_| Err(ConnectError::Timeout { address: address.clone(), limit });
-        timeout_at(deadline, reach(address)).await.unwrap_or_else(late)
+        let mut socket = timeout_at(deadline, reach(address)).await.unwrap_or_else(late)?;
+        if !opening.is_empty() {
+            // A new connection takes so little at once.
+            socket.write_all(opening).await.map_err(|source| failed(address, source))?;
+        }
+        Ok(socket)
     }
 }
 
@@ -258,17 +281,19 @@ async fn race<T, E>(tries: impl Iterator<Item = impl Future<Output = Result<T, E
     }
 }
 
+fn failed(address: &Address, source: io::Error) -> ConnectError {
+    let (address, source) = (address.clone(), Arc::new(source));
+    if is_ours(&source) {
+        ConnectError::Lacking { address, source }
+    } else if source.kind() == io::ErrorKind::ConnectionRefused {
+        ConnectError::Refused { address }
+    } else {
+        ConnectError::Failed { address, source }
+    }
+}
+
 async fn dial(address: &Address, socket: SocketAddr) -> Result<TcpStream, ConnectError> {
-    let failed = |source: io::Error| {
-        let (address, source) = (address.clone(), Arc::new(source));
-        if is_ours(&source) {
-            ConnectError::Lacking { address, source }
-        } else if source.kind() == io::ErrorKind::ConnectionRefused {
-            ConnectError::Refused { address }
-        } else {
-            ConnectError::Failed { address, source }
-        }
-    };
+    let failed = |source| failed(address, source);
     let stream = TcpStream::connect(socket).await.map_err(failed)?;
     // Small requests must not wait for the acknowledgement of earlier ones.
     stream.set_nodelay(true).map_err(failed)?;

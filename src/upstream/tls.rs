@@ -155,6 +155,8 @@ struct State {
 struct Ready {
     http1: TlsConnector,
     http2: TlsConnector,
+    /// Without a word of what is spoken above it.
+    other: TlsConnector,
 }
 
 impl std::fmt::Debug for Ready {
@@ -183,8 +185,7 @@ impl Tls {
                 Handshake { name, connector: ready.http1.clone(), must_agree: None }
             }
             Protocol::H2c => Handshake { name, connector: ready.http2.clone(), must_agree: Some(HTTP2) },
-            // Only probes connect there, and TLS without a word of what is spoken above it.
-            Protocol::Tcp => Handshake { name, connector: ready.http1.clone(), must_agree: None },
+            Protocol::Tcp => Handshake { name, connector: ready.other.clone(), must_agree: None },
         })
     }
 }
@@ -260,10 +261,12 @@ impl Ready {
             }
             None => builder.with_no_client_auth(),
         };
+        let other = config.clone();
         config.alpn_protocols = vec![HTTP1.to_vec()];
         let mut http2 = config.clone();
         http2.alpn_protocols = vec![HTTP2.to_vec()];
-        Ok(Self { http1: Arc::new(config).into(), http2: Arc::new(http2).into() })
+        let connector = |config: ClientConfig| TlsConnector::from(Arc::new(config));
+        Ok(Self { http1: connector(config), http2: connector(http2), other: connector(other) })
     }
 }
 
