@@ -13,6 +13,7 @@ use super::flags::Flags;
 use super::{FAILED, USAGE, complain, told};
 use crate::app::{self, App, Purpose, Reload, StartError, Surroundings};
 use crate::config::{self, Config, Overrides};
+use crate::provider::ServiceName;
 use crate::telemetry::log;
 
 /// What is said where nothing tells which registry to follow.
@@ -63,12 +64,17 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
         Err(error) => return failed(&error),
     };
     let sources = config.open_sources();
+    let raw: Vec<Option<ServiceName>> =
+        config.listeners.iter().map(|listener| listener.raw.clone()).collect();
     let surroundings = Surroundings { log: Some(log.control()), reload, signals: true };
     match app::build(config, sources, surroundings).and_then(App::start) {
         Ok(running) => {
             running.metrics.watch_dropped_lines("log", log.dropped_lines());
-            for address in &running.listeners {
-                tracing::info!(%address, "requests are taken");
+            for (address, raw) in running.listeners.iter().zip(&raw) {
+                match raw {
+                    None => tracing::info!(%address, "requests are taken"),
+                    Some(service) => tracing::info!(%service, %address, "connections are passed on raw"),
+                }
             }
             if let Some(address) = running.admin {
                 tracing::info!(%address, "operators are answered");

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use super::announced::Known;
+use super::raw;
 use super::reader::Section;
 use super::resolve::{SERVICE, domain};
 use super::value::{Flag, List, Listen, Parsed};
@@ -34,13 +35,15 @@ fn listener(
     let address = section.sound("address", &Listen, LISTEN);
     let service = section.optional("service", &SERVICE, "what the request names");
     known.check(section, "service", service.as_ref());
+    let raw::Bound { service, raw } = raw::spoken(section, service);
     let trusted = section.optional("trusted", &Flag, "true where the address is loopback, else false");
     let address = address?;
     if let Some(other) = taken.iter().find(|other| overlap(**other, address)) {
         section.wrong("address", format!("{address} is taken by the listener {other}; write another port"));
     }
     taken.push(address);
-    Some(ListenerSettings { address, service, trusted: trusted.unwrap_or(address.ip().is_loopback()) })
+    let trusted = trusted.unwrap_or(address.ip().is_loopback());
+    Some(ListenerSettings { address, service, trusted, raw })
 }
 
 /// Reads `[admin]`; `None` when it is off.

@@ -13,6 +13,7 @@ mod failover;
 mod file;
 mod listeners;
 mod overrides;
+mod raw;
 mod reader;
 mod resolve;
 mod retries;

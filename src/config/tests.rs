@@ -4,6 +4,7 @@ mod announce;
 mod broken;
 mod care;
 mod keys;
+mod raw;
 mod reference;
 mod retries;
 mod rules;

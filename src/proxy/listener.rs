@@ -11,6 +11,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::ListenerSettings;
 use super::client::{Client, ClientStream};
 use super::http;
+use super::raw;
 use super::stack::{Stack, stack};
 use super::worker::Worker;
 
@@ -89,11 +90,15 @@ async fn serve(
         tracing::debug!(%error, "a client connection ended at once");
         return;
     }
-    let ListenerSettings { service, trusted, address: _ } = settings;
+    let ListenerSettings { service, trusted, raw, address: _ } = settings;
     let client = Client::new(peer, service, trusted, worker.private_pools(), Rc::clone(&worker.tick));
     worker.adopt(&client);
     let stream = ClientStream::new(socket, Rc::clone(&client));
-    http::serve(&worker, stack, stream, client).await;
+    match raw {
+        None => http::serve(&worker, stack, stream, client).await,
+        // Apart, so that connections of requests have no room for it.
+        Some(service) => Box::pin(raw::serve(&worker, stream, client, &service)).await,
+    }
 }
 
 /// Counts a connection for as long as it is open, even through a panic.

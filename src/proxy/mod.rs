@@ -12,6 +12,7 @@ mod listener;
 mod noting;
 mod outcome;
 mod pick;
+mod raw;
 mod recent;
 mod record;
 mod reply;
@@ -40,6 +41,8 @@ pub struct ListenerSettings {
     pub service: Option<ServiceName>,
     /// Whether a request may say which provider it wants, where its route lets it.
     pub trusted: bool,
+    /// The service that connections go to as raw bytes, on a listener where nothing is known of what they say.
+    pub raw: Option<ServiceName>,
 }
 
 /// How requests are taken and bounded, alike on all listeners.
@@ -61,6 +64,8 @@ pub struct Settings {
     pub go_micro_keep: Duration,
     /// How long a body may stall in either direction.
     pub stream_idle_timeout: Duration,
+    /// How long no byte may move on a raw connection, in either direction.
+    pub raw_idle_timeout: Duration,
     /// Bytes of a request head.
     pub header_bytes_max: usize,
     /// Headers of a request.
@@ -86,6 +91,8 @@ impl Default for Settings {
             client_idle_timeout: Duration::from_mins(5),
             go_micro_keep: Duration::from_secs(65),
             stream_idle_timeout: Duration::from_mins(5),
+            // A pool of connections to a database may have nothing to ask for a night; TCP's own keep-alive begins after two hours.
+            raw_idle_timeout: Duration::from_hours(1),
             header_bytes_max: 64 * 1024,
             headers_max: 100,
             uri_bytes_max: 32 * 1024,

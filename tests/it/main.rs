@@ -17,6 +17,7 @@ mod go_micro;
 mod handover;
 mod http;
 mod program;
+mod raw;
 mod sources;
 mod support;
 mod tls;

@@ -43,7 +43,8 @@ fn registry(services: &[(&str, &[String])]) -> String {
 fn configured(text: &str) -> Config {
     let mut config = wayside::config::read(None, text, &Overrides::default())
         .unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    config.listeners = vec![ListenerSettings { address: loopback(), service: None, trusted: true }];
+    config.listeners =
+        vec![ListenerSettings { address: loopback(), service: None, trusted: true, raw: None }];
     config.admin = None;
     config.workers = 1;
     config

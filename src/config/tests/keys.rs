@@ -44,6 +44,7 @@ fn context(section: &str, key: &str) -> (&'static str, &'static str) {
         ("", "workers") => ("", "workers = 3"),
         ("[[registry]]", "services") => ("", ""),
         ("[[registry]]", _) => ("[[registry]]\nurl = \"file:a\"\n", "url = \"file:b\""),
+        ("[[listener]]", "protocol") => ("", "service = \"a\""),
         ("[store]", _) => ("", "folder = \"a\""),
         ("[services]", "on_demand") => (SERVICE, ""),
         ("[services]", "key" | "load_bound") => ("", "policy = \"maglev\""),
@@ -51,6 +52,9 @@ fn context(section: &str, key: &str) -> (&'static str, &'static str) {
         ("[services.check]", "grpc_service") => ("", "kind = \"grpc\""),
         ("[services.check]", _) => ("", "kind = \"http\""),
         ("[services.limits]", _) => ("", "adaptive = true"),
+        ("[[service]]", "send_proxy_protocol") => {
+            ("[[listener]]\nprotocol = \"tcp\"\nservice = \"a\"\n", "name = \"a\"")
+        }
         ("[[service]]", "key" | "load_bound") => ("", "name = \"a\"\npolicy = \"maglev\""),
         ("[[service]]", _) => ("[[registry]]\nurl = \"file:b\"\nname = \"b\"\n", "name = \"a\""),
         ("[service.check]", "grpc_service") => (SERVICE, "kind = \"grpc\""),

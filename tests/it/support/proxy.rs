@@ -23,7 +23,8 @@ pub(crate) fn config() -> Config {
 pub(crate) fn config_with(sections: &str) -> Config {
     let text = format!("{TEXT}\n{sections}");
     let mut config = wayside::config::read(None, &text, &Overrides::default()).unwrap();
-    config.listeners = vec![ListenerSettings { address: loopback(), service: None, trusted: true }];
+    config.listeners =
+        vec![ListenerSettings { address: loopback(), service: None, trusted: true, raw: None }];
     config.workers = 1;
     config.admin = None;
     config
