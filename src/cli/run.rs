@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::check::refused;
+use super::descriptors;
 use super::flags::Flags;
 use super::{FAILED, USAGE, complain, told};
 use crate::app::{self, App, Purpose, Reload, StartError, Surroundings};
@@ -63,6 +64,7 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
         Ok(log) => log,
         Err(error) => return failed(&error),
     };
+    descriptors::raise(config.proxy.connections_max);
     let sources = config.open_sources();
     let raw: Vec<Option<ServiceName>> =
         config.listeners.iter().map(|listener| listener.raw.clone()).collect();
