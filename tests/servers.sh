@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs the registry servers that the tests run, curl, and the compiler of Protocol Buffers, which etcd's client is built
+# Installs the registry servers and the Redis that the tests run, and the compiler of Protocol Buffers, which etcd's client is built
 # with. Quick when all is there, and safe to run again.
 #
-#   tests/servers.sh                        Java, ZooKeeper, etcd, curl and protoc, with apt-get (Debian, Ubuntu), as root or with sudo
+#   tests/servers.sh                        Java, ZooKeeper, etcd, Redis and protoc, with apt-get (Debian, Ubuntu), as root or with sudo
 #   tests/servers.sh zookeeper-3.4 FOLDER   unpacks ZooKeeper 3.4 of Debian 11 into FOLDER; installs nothing, needs no root
 #   tests/servers.sh consul FOLDER          the same with Consul 1.8 of Debian 11, the last release that had it
 set -eu
@@ -18,6 +18,8 @@ install_missing() {
     [ -e /usr/share/java/zookeeper.jar ] && [ -e /usr/share/java/zookeeper-jute.jar ] || missing="$missing zookeeper"
     command -v etcd >/dev/null || missing="$missing etcd-server"
     command -v curl >/dev/null || missing="$missing curl"
+    command -v redis-server >/dev/null || missing="$missing redis-server"
+    command -v redis-benchmark >/dev/null || missing="$missing redis-tools"
     command -v protoc >/dev/null || missing="$missing protobuf-compiler"
     # Where protoc looks for the types that all may use: beside itself, in the folder include.
     [ -e "$(dirname "$(command -v protoc || echo /usr/bin/protoc)")/../include/google/protobuf/descriptor.proto" ] ||
@@ -31,7 +33,8 @@ install_missing() {
     fi
     export DEBIAN_FRONTEND=noninteractive
     $as_root apt-get update -q
-    # ZooKeeper's package starts no server. etcd's does under systemd; no test uses it, and `systemctl disable --now etcd` ends it.
+    # ZooKeeper's package starts no server. Those of etcd and Redis do under systemd; no test uses them, and `systemctl disable
+    # --now etcd redis-server` ends them.
     # shellcheck disable=SC2086 # several words are meant
     $as_root apt-get install -q -y --no-install-recommends $missing
 }

@@ -63,18 +63,19 @@ struct Summary {
     skipped: usize,
 }
 
-/// Whether requests are sent there.
-fn is_used(endpoint: &EndpointStatus) -> bool {
-    matches!(endpoint.state, "available" | "limbo") && endpoint.protocol != Protocol::Tcp.as_str()
+/// Whether anything is sent there: requests, or bytes that are passed on raw.
+fn is_used(endpoint: &EndpointStatus, is_raw: bool) -> bool {
+    matches!(endpoint.state, "available" | "limbo") && (is_raw || endpoint.protocol != Protocol::Tcp.as_str())
 }
 
 impl Summary {
     fn of(service: ServiceStatus) -> Self {
         let sum = |count: fn(&EndpointStatus) -> u64| service.endpoints.iter().map(count).sum();
+        let is_raw = service.claims.iter().any(|claim| claim.raw);
         Self {
             declared: service.declared,
             endpoints: service.endpoints.len(),
-            available: service.endpoints.iter().filter(|endpoint| is_used(endpoint)).count(),
+            available: service.endpoints.iter().filter(|endpoint| is_used(endpoint, is_raw)).count(),
             in_flight: sum(|endpoint| endpoint.in_flight.into()),
             attempts: sum(|endpoint| endpoint.attempts),
             failures: sum(|endpoint| endpoint.failures),

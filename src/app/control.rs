@@ -93,8 +93,18 @@ impl Control {
         let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
         if let Some((reload, seen)) = reload.zip(seen) {
             let (shared, announcements) = (Arc::clone(&shared), Arc::clone(&announcements));
-            let reloader =
-                Reloader { reload, seen, config, text, shared, acceptors, announcements, health, log, hangup };
+            let reloader = Reloader {
+                reload,
+                seen,
+                config,
+                text,
+                shared,
+                acceptors,
+                announcements,
+                health,
+                log,
+                hangup,
+            };
             let end = control.clone();
             control.spawn("reload", async move {
                 tokio::select! {

@@ -77,6 +77,9 @@ pub struct ClaimStatus {
     /// The metadata it is bound to.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub metadata: BTreeMap<String, String>,
+    /// Whether it is that of raw connections, which go to endpoints whatever they speak.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub raw: bool,
     /// How an endpoint is chosen.
     pub policy: &'static str,
     /// How many times the average one may have in flight before `maglev` passes its keys on.
@@ -246,6 +249,7 @@ impl ServiceStatus {
             ClaimStatus {
                 version: claim.subset.version.as_deref().map(str::to_owned),
                 metadata: claim.subset.metadata.clone(),
+                raw: claim.subset.raw,
                 policy: claim.choice.policy.as_str(),
                 load_bound: claim.choice.load_bound.map(LoadBound::factor),
                 shadow: snapshot.shadow().map(|shadow| ShadowStatus::of(&shadow.tally())),

@@ -38,6 +38,13 @@ impl Claim {
     pub fn whole(&self) -> Self {
         Self::on(self.service.clone(), self.choice)
     }
+
+    /// The same for bytes that are passed on raw: on endpoints that speak whatever they like.
+    #[must_use]
+    pub fn raw(mut self) -> Self {
+        self.subset.raw = true;
+        self
+    }
 }
 
 /// How far what is known of a service can be trusted.

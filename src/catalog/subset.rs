@@ -1,4 +1,4 @@
-//! A subset: which endpoints of a service a route wants, of those that requests can be sent to.
+//! A subset: which endpoints of a service a route wants, of those that requests can be sent to, or a raw listener.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,6 +13,8 @@ pub struct Subset {
     pub version: Option<Arc<str>>,
     /// Only those that announce all of these keys with exactly these values.
     pub metadata: BTreeMap<String, String>,
+    /// Whether bytes are passed on raw, so that it does not matter what is spoken with them.
+    pub raw: bool,
 }
 
 impl Subset {
@@ -22,10 +24,14 @@ impl Subset {
             && self.metadata.iter().all(|(key, value)| provider.metadata.get(key) == Some(value))
     }
 
-    /// The endpoints it wants and that speak HTTP, in the same order.
+    /// Whether what is sent by those who claim it can be understood there.
+    fn reaches(&self, provider: &Provider) -> bool {
+        self.raw || provider.protocol.is_http()
+    }
+
+    /// The endpoints it wants and that speak HTTP, or whatever if bytes are passed on raw; in the same order.
     pub fn select(&self, endpoints: &Arc<[Endpoint]>) -> Arc<[Endpoint]> {
-        let fits =
-            |endpoint: &&Endpoint| endpoint.provider.protocol.is_http() && self.wants(&endpoint.provider);
+        let fits = |endpoint: &&Endpoint| self.reaches(&endpoint.provider) && self.wants(&endpoint.provider);
         if endpoints.iter().all(|endpoint| fits(&endpoint)) {
             return Arc::clone(endpoints);
         }
@@ -34,8 +40,7 @@ impl Subset {
 
     /// How many endpoints it wants that HTTP cannot reach.
     pub fn out_of_reach(&self, endpoints: &[Endpoint]) -> usize {
-        let fits =
-            |endpoint: &&Endpoint| !endpoint.provider.protocol.is_http() && self.wants(&endpoint.provider);
+        let fits = |endpoint: &&Endpoint| !self.reaches(&endpoint.provider) && self.wants(&endpoint.provider);
         endpoints.iter().filter(fits).count()
     }
 }
@@ -92,6 +97,8 @@ mod tests {
         assert_eq!((ports(&subset, &endpoints), subset.out_of_reach(&endpoints)), (vec![2, 4], 2));
         subset.version = Some("v2".into());
         assert_eq!((ports(&subset, &endpoints), subset.out_of_reach(&endpoints)), (vec![4], 1));
+        subset.raw = true;
+        assert_eq!((ports(&subset, &endpoints), subset.out_of_reach(&endpoints)), (vec![3, 4], 0));
         let all: Arc<[Endpoint]> = Arc::new([spoken(1, "", Protocol::Http1)]);
         assert!(Arc::ptr_eq(&Subset::default().select(&all), &all));
     }

@@ -8,6 +8,7 @@ use clap::Args;
 use super::flags::Flags;
 use super::{FAILED, USAGE, complain, say, told};
 use crate::config::{self, Config, ConfigError};
+use crate::proxy::ListenerSettings;
 
 /// Tell everything that is wrong with a configuration file, with line and cure
 ///
@@ -57,8 +58,11 @@ pub(super) fn refused(error: &ConfigError) -> ExitCode {
 
 /// What a good configuration amounts to, in one line.
 fn summary(config: &Config) -> String {
-    let listeners: Vec<String> =
-        config.listeners.iter().map(|listener| listener.address.to_string()).collect();
+    let listener = |listener: &ListenerSettings| match &listener.raw {
+        None => listener.address.to_string(),
+        Some(service) => format!("{} (tcp, to {service})", listener.address),
+    };
+    let listeners: Vec<String> = config.listeners.iter().map(listener).collect();
     let routes = match config.routes.routes().len() {
         1 => "1 route".to_owned(),
         count => format!("{count} routes"),

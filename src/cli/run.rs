@@ -1,6 +1,7 @@
 //! `wayside run`: the proxy, until it is told to stop.
 
 use std::error::Error;
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use super::flags::Flags;
 use super::{FAILED, USAGE, complain, told};
 use crate::app::{self, App, Purpose, Reload, StartError, Surroundings};
 use crate::config::{self, Config, Overrides};
+use crate::provider::ServiceName;
 use crate::proxy::{UnixError, UnixName};
 use crate::telemetry::log;
 
@@ -66,15 +68,21 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
     };
     descriptors::raise(config.proxy.connections_max);
     let sources = config.open_sources();
+    let raw = |is_socket| {
+        let listeners =
+            config.listeners.iter().filter(move |listener| listener.address.ip().is_none() == is_socket);
+        listeners.map(|listener| listener.raw.clone()).collect::<Vec<_>>()
+    };
+    let (raw, raw_sockets) = (raw(false), raw(true));
     let surroundings = Surroundings { log: Some(log.control()), reload, signals: true };
     match app::build(config, sources, surroundings).and_then(App::start) {
         Ok(running) => {
             running.metrics.watch_dropped_lines("log", log.dropped_lines());
-            for address in &running.listeners {
-                tracing::info!(%address, "requests are taken");
+            for (address, raw) in running.listeners.iter().zip(&raw) {
+                tell_of_listener(address, raw.as_ref());
             }
-            for socket in &running.sockets {
-                tracing::info!(address = %socket, "requests are taken");
+            for (socket, raw) in running.sockets.iter().zip(&raw_sockets) {
+                tell_of_listener(socket, raw.as_ref());
             }
             if let Some(address) = running.admin {
                 tracing::info!(%address, "operators are answered");
@@ -83,6 +91,13 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => failed(&error),
+    }
+}
+
+fn tell_of_listener(address: impl fmt::Display, raw: Option<&ServiceName>) {
+    match raw {
+        None => tracing::info!(%address, "requests are taken"),
+        Some(service) => tracing::info!(%service, %address, "connections are passed on raw"),
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::announced::Known;
 use super::choices::Said;
 use super::failover::Failovers;
+use super::raw;
 use super::reader::Section;
 use super::resolve::SERVICE;
 use super::retries::Own;
@@ -53,6 +54,7 @@ impl Services {
         known.check(section, "name", name.as_ref());
         self.failovers.declare(section, name.as_ref(), known);
         let mut rules = rules::plain(section, None);
+        rules.proxy_protocol = raw::proxy_protocol(section);
         rules.key = rules.key.or_else(|| self.key.clone());
         let choice = said.over(section, self.choice);
         rules::key_is_used(section, choice);
@@ -139,6 +141,7 @@ impl Services {
         &self,
         routes: &[Route],
         bound: impl Iterator<Item = &'s ServiceName>,
+        raw: impl Iterator<Item = &'s ServiceName>,
     ) -> Vec<Claim> {
         let mut followed = Vec::new();
         let mut follow = |claim: Claim| {
@@ -166,6 +169,11 @@ impl Services {
             behind.cloned().for_each(&mut follow);
         }
         bound.for_each(|name| follow(self.claim(name)));
+        for name in raw {
+            follow(self.claim(name).raw());
+            let behind = self.claims(&self.failovers.behind(name));
+            behind.into_iter().map(Claim::raw).for_each(&mut follow);
+        }
         followed
     }
 

@@ -19,5 +19,5 @@ pub(super) fn listener_tls(section: &mut Section<'_>) -> Option<Settings> {
     let clients = section.file("client_ca", &ROOTS, "clients need no certificate");
     let is_sound = clients.is_some() || !section.has("client_ca");
     let identity = identity.filter(|_| is_sound)?;
-    Some(Settings { identity, clients: clients.map(|roots| roots.content) })
+    Some(Settings { identity, clients: clients.map(|roots| roots.content), http: true })
 }

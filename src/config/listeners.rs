@@ -5,10 +5,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use super::announced::Known;
 use super::file::Entry;
 use super::listener_tls::listener_tls;
+use super::raw;
 use super::reader::Section;
 use super::resolve::{SERVICE, domain};
 use super::value::{Flag, List, Listen, Parsed, Problems, Shape, quoted};
 use crate::admin;
+use crate::proxy::tls;
 use crate::proxy::{ListenAddress, ListenerSettings, MODE, UNIX, UnixName};
 
 /// The address of the proxy where none is given.
@@ -45,6 +47,7 @@ fn listener(
     );
     let tls = section.table("tls", listener_tls);
     let refuse_cross_site = section.get("refuse_cross_site", &Flag, false);
+    let raw::Bound { service, raw } = raw::spoken(section, service);
     let address = address?;
     if section.has("mode") && !matches!(address, ListenAddress::Unix(UnixName::Path(_))) {
         section.wrong(
@@ -63,13 +66,13 @@ fn listener(
     // Whoever is named by a balancer is not of this machine.
     let trusted = trusted.unwrap_or(address.is_local() && !proxy_protocol);
     let tls = match tls {
-        Some(Some(settings)) => Some(settings),
+        Some(Some(settings)) => Some(tls::Settings { http: raw.is_none(), ..settings }),
         // What is wrong in it was noted.
         Some(None) => return None,
         None => None,
     };
     let mode = mode.unwrap_or(MODE);
-    Some(ListenerSettings { address, mode, service, trusted, refuse_cross_site, tls, proxy_protocol })
+    Some(ListenerSettings { address, mode, service, trusted, refuse_cross_site, tls, proxy_protocol, raw })
 }
 
 /// Reads `[admin]`; `None` when it is off.

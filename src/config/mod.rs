@@ -16,6 +16,7 @@ mod listener_tls;
 mod listeners;
 mod networks;
 mod overrides;
+mod raw;
 mod reader;
 mod resolve;
 mod retries;

@@ -15,6 +15,7 @@ use super::checks::ServiceChecks;
 use super::declared::Services;
 use super::file::{Entry, Node};
 use super::listeners::{admin, listeners};
+use super::raw;
 use super::reader::Section;
 use super::retries::retries;
 use super::routes;
@@ -88,7 +89,8 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
     let routes = routes?;
     let bound = listeners.iter().filter_map(|listener| listener.service.as_ref());
-    let declared = services.followed(&routes, bound);
+    let raw = listeners.iter().filter_map(|listener| listener.raw.as_ref());
+    let declared = services.followed(&routes, bound, raw);
     (naming.rules, naming.declared) = services.into_declared(&limits);
     let config = Config {
         workers,
@@ -168,6 +170,7 @@ fn said_of_services(
 
 /// What several sections have to agree on.
 fn held_together(top: &Section<'_>, config: &Config) {
+    raw::proxy_protocol_is_used(top, config);
     // One service may be followed with several subsets.
     let names: BTreeSet<&ServiceName> = config.declared.iter().map(|claim| &claim.service).collect();
     let (followed, most) = (names.len(), config.catalog.services_max);
@@ -227,6 +230,7 @@ fn timeouts(section: &mut Section<'_>, proxy: &mut proxy::Settings, limits: &mut
     let connect = section.get("connect", &SOME_TIME, upstream::Settings::default().connect_timeout);
     proxy.header_timeout = section.get("header", &SOME_TIME, proxy.header_timeout);
     proxy.stream_idle_timeout = section.get("stream_idle", &SOME_TIME, proxy.stream_idle_timeout);
+    proxy.raw_idle_timeout = section.get("tcp_idle", &SOME_TIME, proxy.raw_idle_timeout);
     proxy.client_idle_timeout = section.get("client_idle", &SOME_TIME, proxy.client_idle_timeout);
     proxy.go_micro_keep = section.get("go_micro_keep", &ANY_TIME, proxy.go_micro_keep);
     for (key, time) in [("attempt", limits.attempt_timeout), ("connect", Some(connect))] {

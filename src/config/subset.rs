@@ -27,6 +27,7 @@ impl Wanted {
         Subset {
             version: self.version.clone().or(otherwise.version),
             metadata: self.metadata.clone().unwrap_or(otherwise.metadata),
+            raw: otherwise.raw,
         }
     }
 }

@@ -5,6 +5,7 @@ mod broken;
 mod care;
 mod edits;
 mod keys;
+mod raw;
 mod reference;
 mod retries;
 mod rules;

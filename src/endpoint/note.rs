@@ -38,8 +38,49 @@ pub enum Sentence {
 impl Memory {
     /// Notes how an attempt went, and what its answer said if that was a failure.
     pub fn note(&self, outcome: Outcome, said: Said, ending: Ending, care: &Care) -> Verdict {
-        let Ending { now, took, luck, .. } = ending;
         self.latency.note(outcome, &ending);
+        self.adapt(outcome, ending, care);
+        self.bear(outcome, ending.took, care);
+        self.settle(outcome, said, ending, care)
+    }
+
+    /// Notes that a raw connection came about, and what that took: its endpoint is so near, and bears one more. How the
+    /// connection goes is told by [`Memory::note_raw`].
+    pub fn connect(&self, ending: Ending, care: &Care) {
+        self.reached();
+        self.latency.note(Outcome::Success, &ending);
+        self.bear(Outcome::Success, ending.took, care);
+    }
+
+    /// Notes how a raw connection went that had come about. A connection lasts as long as both ends like, which says nothing
+    /// of how fast its endpoint is, nor of how much it bears.
+    pub fn note_raw(&self, outcome: Outcome, ending: Ending, care: &Care) -> Verdict {
+        if outcome != Outcome::Success {
+            self.latency.note(outcome, &ending);
+            self.bear(outcome, ending.took, care);
+        }
+        self.settle(outcome, Said::Nothing, ending, care)
+    }
+
+    /// Lets more be in flight while it is new, or less.
+    fn bear(&self, outcome: Outcome, took: Duration, care: &Care) {
+        match outcome {
+            Outcome::Success => self.ramp.succeed(took),
+            Outcome::Unreachable => {}
+            Outcome::Failure
+            | Outcome::Overloaded { .. }
+            | Outcome::Busy { .. }
+            | Outcome::Late
+            | Outcome::Broken => self.ramp.fail(),
+        }
+        if !care.slow_start {
+            self.ramp.end();
+        }
+    }
+
+    /// Counts how an attempt went, and says what follows.
+    fn settle(&self, outcome: Outcome, said: Said, ending: Ending, care: &Care) -> Verdict {
+        let Ending { now, luck, .. } = ending;
         if outcome.failed() == Some(true) {
             self.history.failures.fetch_add(1, Ordering::Relaxed);
             self.history.last.set(match outcome {
@@ -54,19 +95,6 @@ impl Memory {
         if let Some(pause) = outcome.asked() {
             let longest = care.ejecting.as_ref().map_or(Ejecting::USUAL.pause_max, |by| by.pause_max);
             self.aside.ask(pause, longest, now);
-        }
-        self.adapt(outcome, ending, care);
-        match outcome {
-            Outcome::Success => self.ramp.succeed(took),
-            Outcome::Unreachable => {}
-            Outcome::Failure
-            | Outcome::Overloaded { .. }
-            | Outcome::Busy { .. }
-            | Outcome::Late
-            | Outcome::Broken => self.ramp.fail(),
-        }
-        if !care.slow_start {
-            self.ramp.end();
         }
         let was_out = !self.is_available();
         match outcome {

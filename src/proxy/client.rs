@@ -52,6 +52,8 @@ pub struct Client {
     awaited: Cell<u32>,
     go_micro: Cell<bool>,
     http2: Cell<bool>,
+    /// Whether its bytes are passed on raw from the start.
+    raw: Cell<bool>,
     /// Whether the body of a request was not read to its end.
     unread: Cell<bool>,
     /// Whether the last clean-up of a drain found it silent.
@@ -114,6 +116,7 @@ impl Client {
             awaited: Cell::new(0),
             go_micro: Cell::new(false),
             http2: Cell::new(false),
+            raw: Cell::new(false),
             unread: Cell::new(false),
             quiet: Cell::new(false),
             timer: Cell::new(None),
@@ -147,6 +150,11 @@ impl Client {
     pub fn set_http2(&self) {
         self.http2.set(true);
         self.head_since.set(None);
+    }
+
+    /// Notes that its bytes are passed on raw: nothing of them is a request, and it lasts as long as both ends like.
+    pub fn set_raw(&self) {
+        self.raw.set(true);
     }
 
     /// Notes that the body of a request was not read to its end.
@@ -186,6 +194,11 @@ impl Client {
         let now = self.tick.now();
         let age = now.since(self.accepted);
         let idle = now.since(self.active.get());
+        if self.raw.get() {
+            // As long as it is not connected to a provider, other limits hold.
+            let is_over = self.awaited.get() == 0 && idle >= settings.raw_idle_timeout;
+            return is_over.then_some(Order::Close);
+        }
         let kept_by_go_micro = self.go_micro.get() && age < settings.go_micro_keep;
         if self.requests.get() > 0 {
             let stalled = self.awaited.get() == 0 && idle >= settings.stream_idle_timeout;
@@ -327,6 +340,24 @@ mod tests {
         pass(&tick, settings.client_idle_timeout - 2 * SECOND).await;
         assert_eq!(client.due(&settings, false), None);
         pass(&tick, 2 * SECOND).await;
+        assert_eq!(client.due(&settings, false), Some(Order::Close));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn raw_bytes_are_no_request_and_may_pause_for_long() {
+        let (client, tick, settings) = client();
+        client.set_raw();
+        let awaited = client.await_answer();
+        client.heard();
+        pass(&tick, settings.raw_idle_timeout).await;
+        assert_eq!(client.due(&settings, true), None, "a provider is sought, which has limits of its own");
+        drop(awaited);
+        pass(&tick, settings.raw_idle_timeout - SECOND).await;
+        assert_eq!(client.due(&settings, true), None, "a drain waits for it");
+        client.moved();
+        pass(&tick, settings.raw_idle_timeout - SECOND).await;
+        assert_eq!(client.due(&settings, false), None);
+        pass(&tick, SECOND).await;
         assert_eq!(client.due(&settings, false), Some(Order::Close));
     }
 

@@ -19,9 +19,11 @@ pub use unix::{SocketFile, UnixError};
 use super::ListenerSettings;
 use super::client::{Client, ClientStream, Origin, Socket};
 use super::http;
+use super::raw;
 use super::stack::{Stack, stack};
 use super::tls::Acceptor;
 use super::worker::Worker;
+use crate::provider::ServiceName;
 use crate::telemetry::peer::Peer;
 use opening::Opening;
 
@@ -121,7 +123,7 @@ pub async fn listen(worker: Rc<Worker>, listening: Listening) {
         let open = Open::begin(&worker);
         // Two kinds of task, so that those without an opening have no room for one.
         if opening.is_plain() {
-            let serving = serve(open, stack.clone(), socket, opening.origin(peer));
+            let serving = serve(open, stack.clone(), socket, opening.origin(peer), opening.raw().cloned());
             drain.spawn_local("client connection", serving);
         } else {
             let serving = open_and_serve(open, stack.clone(), socket, peer, Rc::clone(&opening));
@@ -166,7 +168,7 @@ async fn refused(error: &io::Error) {
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
-async fn serve(open: Open, stack: impl Stack, socket: Socket, origin: Origin) {
+async fn serve(open: Open, stack: impl Stack, socket: Socket, origin: Origin, raw: Option<ServiceName>) {
     let worker = &open.0;
     if let Socket::Tcp(socket) = &socket
         && let Err(error) = socket.set_nodelay(true)
@@ -177,7 +179,11 @@ async fn serve(open: Open, stack: impl Stack, socket: Socket, origin: Origin) {
     let client = Client::new(origin, worker.private_pools(), Rc::clone(&worker.tick));
     worker.adopt(&client);
     let stream = ClientStream::new(socket, Rc::clone(&client));
-    http::serve(worker, stack, stream, client).await;
+    match raw {
+        None => http::serve(worker, stack, stream, client).await,
+        // Apart, so that connections of requests have no room for it.
+        Some(service) => Box::pin(raw::serve(worker, stream, client, &service)).await,
+    }
 }
 
 async fn open_and_serve(open: Open, stack: impl Stack, socket: Socket, peer: Peer, opening: Rc<Opening>) {
@@ -189,7 +195,7 @@ async fn open_and_serve(open: Open, stack: impl Stack, socket: Socket, peer: Pee
     }
     // Boxed, since it is over soon and the connection may last.
     let Some((socket, peer)) = Box::pin(opening.open(&open.0, socket, peer)).await else { return };
-    serve(open, stack, socket, opening.origin(peer)).await;
+    serve(open, stack, socket, opening.origin(peer), opening.raw().cloned()).await;
 }
 
 /// Counts a connection for as long as it is open, even through a panic.

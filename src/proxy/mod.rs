@@ -7,15 +7,18 @@ mod client;
 mod cross_site;
 mod directory;
 mod error;
+mod forwarded;
 #[cfg(fuzzing)]
 pub mod fuzzed;
-mod forwarded;
 mod headers;
 mod http;
 mod layer;
 mod listener;
+mod noting;
 mod outcome;
+mod pick;
 mod proxy_protocol;
+mod raw;
 mod recent;
 mod record;
 mod reply;
@@ -57,6 +60,8 @@ pub struct ListenerSettings {
     pub tls: Option<tls::Settings>,
     /// Whether every connection begins with a header of the PROXY protocol, which names the client.
     pub proxy_protocol: bool,
+    /// The service that connections go to as raw bytes, on a listener where nothing is known of what they say.
+    pub raw: Option<ServiceName>,
 }
 
 /// The permissions of a Unix socket's file where nothing is said of them: whoever else may connect is to be said aloud.
@@ -75,6 +80,7 @@ impl ListenerSettings {
             refuse_cross_site: false,
             tls: None,
             proxy_protocol: false,
+            raw: None,
         }
     }
 }
@@ -98,6 +104,8 @@ pub struct Settings {
     pub go_micro_keep: Duration,
     /// How long a body may stall in either direction.
     pub stream_idle_timeout: Duration,
+    /// How long no byte may move on a raw connection, in either direction.
+    pub raw_idle_timeout: Duration,
     /// Bytes of a request head.
     pub header_bytes_max: usize,
     /// Headers of a request.
@@ -123,6 +131,8 @@ impl Default for Settings {
             client_idle_timeout: Duration::from_mins(5),
             go_micro_keep: Duration::from_secs(65),
             stream_idle_timeout: Duration::from_mins(5),
+            // A pool of connections to a database may have nothing to ask for a night; TCP's own keep-alive begins after two hours.
+            raw_idle_timeout: Duration::from_hours(1),
             header_bytes_max: 64 * 1024,
             headers_max: 100,
             uri_bytes_max: 32 * 1024,

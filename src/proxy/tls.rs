@@ -23,6 +23,8 @@ pub struct Settings {
     /// The authorities one of which has to have issued a certificate that each client shows; none has to show one where there
     /// are none.
     pub clients: Option<Roots>,
+    /// Whether HTTP is spoken above it, so that its version is agreed on; else nothing is said of that.
+    pub http: bool,
 }
 
 /// Why a handshake with a client failed.
@@ -157,6 +159,8 @@ fn config(settings: &Settings) -> ServerConfig {
     };
     let identity = SingleCertAndKey::from(settings.identity.certified());
     let mut config = builder.with_cert_resolver(Arc::new(identity));
-    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    if settings.http {
+        config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    }
     config
 }

@@ -14,6 +14,7 @@ use super::Settings;
 use super::admission::Admission;
 use super::client::Client;
 use super::directory::Directory;
+use super::raw::Complaints;
 use crate::balance::rng;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Tick};
@@ -110,6 +111,8 @@ pub struct Worker {
     pub table: RefCell<Cache<LatestTable, Arc<Table>>>,
     /// Whether the drain has begun, as of the last clean-up: cheaper to ask than the drain itself.
     pub draining: Cell<bool>,
+    /// Says why raw connections fail.
+    pub complaints: Complaints,
     luck: RefCell<SmallRng>,
     clients: RefCell<Vec<Weak<Client>>>,
 }
@@ -126,6 +129,7 @@ impl Worker {
             tick,
             luck: RefCell::new(rng::for_worker(shared.seed, number)),
             draining: Cell::new(false),
+            complaints: Complaints::default(),
             clients: RefCell::default(),
             table: RefCell::new(Cache::new(LatestTable(Arc::clone(&shared)))),
             shared,

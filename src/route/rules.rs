@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Edit, Fault, Key, Limits, Mirror, Rate, Split, Sticky};
+use super::{Edit, Fault, Key, Limits, Mirror, ProxyProtocol, Rate, Split, Sticky};
 use crate::catalog::Claim;
 
 /// What is laid down for a request.
@@ -33,4 +33,6 @@ pub struct Rules {
     pub rate: Option<Arc<Rate>>,
     /// What is done to them on purpose.
     pub fault: Option<Arc<Fault>>,
+    /// How providers are told who the client of a raw connection is.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }

@@ -10,6 +10,7 @@ use super::Route;
 use super::host::Host;
 use super::naming::{Naming, Unroutable};
 use super::rules::Rules;
+use crate::catalog::Claim;
 use crate::provider::ServiceName;
 
 /// Where requests go: the first route that is for one, else the service it names.
@@ -89,6 +90,11 @@ impl Table {
     /// How requests that no route is for name their service.
     pub const fn naming(&self) -> &Naming {
         &self.naming
+    }
+
+    /// What raw connections to a service claim, and what is laid down for them.
+    pub fn raw(&self, service: &ServiceName) -> (Claim, &Arc<Rules>) {
+        (self.naming.claim(service.clone()).raw(), self.naming.rules(service.as_str()))
     }
 
     /// The rules of each route, and of each declared service, by its name.

@@ -15,6 +15,14 @@ pub enum Peer {
 }
 
 impl Peer {
+    /// Its IP address and port, if it has one.
+    pub const fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::At(address) => Some(*address),
+            Self::Unix => None,
+        }
+    }
+
     /// Its IP address, if it has one.
     pub const fn ip(&self) -> Option<IpAddr> {
         match self {

@@ -12,6 +12,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout, timeout_at};
 
@@ -65,6 +66,19 @@ impl Dialler {
         self.counted(self.connect(service, provider)).await
     }
 
+    /// Makes a connection on which these bytes go first, before TLS; and counts it.
+    ///
+    /// # Errors
+    /// As [`Dialler::connect`].
+    pub async fn connect_raw(
+        &self,
+        service: &ServiceName,
+        provider: &Provider,
+        opening: &[u8],
+    ) -> Result<Stream, ConnectError> {
+        self.counted(self.connect_opening(Some(service), provider, opening)).await
+    }
+
     /// Counts what becomes of a connection.
     pub(super) async fn counted<T>(
         &self,
@@ -103,12 +117,22 @@ impl Dialler {
         service: Option<&ServiceName>,
         provider: &Provider,
     ) -> Result<Stream, ConnectError> {
+        self.connect_opening(service, provider, &[]).await
+    }
+
+    async fn connect_opening(
+        &self,
+        service: Option<&ServiceName>,
+        provider: &Provider,
+        opening: &[u8],
+    ) -> Result<Stream, ConnectError> {
         if provider.secure {
             let manner = self.tls.manner(service);
-            return self.connect_in(&manner, provider).await;
+            // Apart, so that those who do without need no room for it.
+            return Box::pin(self.connect_securely(&manner, provider, opening)).await;
         }
         let deadline = Instant::now() + self.settings.connect_timeout;
-        self.socket(&provider.address, deadline).await.map(Stream::Clear)
+        self.socket(&provider.address, opening, deadline).await.map(Stream::Clear)
     }
 
     /// Connects to a provider over TLS in a certain manner, as above.
@@ -121,10 +145,15 @@ impl Dialler {
         provider: &Provider,
     ) -> Result<Stream, ConnectError> {
         // Apart, so that those who do without need no room for it.
-        Box::pin(self.connect_securely(manner, provider)).await
+        Box::pin(self.connect_securely(manner, provider, &[])).await
     }
 
-    async fn connect_securely(&self, manner: &Manner, provider: &Provider) -> Result<Stream, ConnectError> {
+    async fn connect_securely(
+        &self,
+        manner: &Manner,
+        provider: &Provider,
+        opening: &[u8],
+    ) -> Result<Stream, ConnectError> {
         let (address, limit) = (&provider.address, self.settings.connect_timeout);
         let failed = |cause: TlsError| {
             self.metrics.proxy.upstream_tls_failures(cause.reason()).inc();
@@ -133,7 +162,7 @@ impl Dialler {
         // What is read only once is not on the provider's time.
         let handshake = manner.prepare(provider, &self.drain).await.map_err(failed)?;
         let deadline = Instant::now() + limit;
-        let socket = self.socket(address, deadline).await?;
+        let socket = self.socket(address, opening, deadline).await?;
         match timeout_at(deadline, handshake.make(socket)).await {
             Ok(Ok(stream)) => Ok(Stream::secure(stream, provider, manner.has_identity(), &self.metrics)),
             Ok(Err(cause)) => Err(failed(cause)),
@@ -141,10 +170,21 @@ impl Dialler {
         }
     }
 
-    async fn socket(&self, address: &Address, deadline: Instant) -> Result<TcpStream, ConnectError> {
+    async fn socket(
+        &self,
+        address: &Address,
+        opening: &[u8],
+        deadline: Instant,
+    ) -> Result<TcpStream, ConnectError> {
         let limit = self.settings.connect_timeout;
         let late = |_| Err(ConnectError::Timeout { address: address.clone(), limit });
-        timeout_at(deadline, reach(address, &self.settings.allowed)).await.unwrap_or_else(late)
+        let mut socket =
+            timeout_at(deadline, reach(address, &self.settings.allowed)).await.unwrap_or_else(late)?;
+        if !opening.is_empty() {
+            // A new connection takes so little at once.
+            socket.write_all(opening).await.map_err(|source| failed(address, source))?;
+        }
+        Ok(socket)
     }
 }
 
@@ -199,17 +239,19 @@ async fn race<T, E>(tries: impl Iterator<Item = impl Future<Output = Result<T, E
     }
 }
 
+fn failed(address: &Address, source: io::Error) -> ConnectError {
+    let (address, source) = (address.clone(), Arc::new(source));
+    if error::is_ours(&source) {
+        ConnectError::Lacking { address, source }
+    } else if source.kind() == io::ErrorKind::ConnectionRefused {
+        ConnectError::Refused { address }
+    } else {
+        ConnectError::Failed { address, source }
+    }
+}
+
 async fn dial(address: &Address, socket: SocketAddr) -> Result<TcpStream, ConnectError> {
-    let failed = |source: io::Error| {
-        let (address, source) = (address.clone(), Arc::new(source));
-        if error::is_ours(&source) {
-            ConnectError::Lacking { address, source }
-        } else if source.kind() == io::ErrorKind::ConnectionRefused {
-            ConnectError::Refused { address }
-        } else {
-            ConnectError::Failed { address, source }
-        }
-    };
+    let failed = |source| failed(address, source);
     let stream = TcpStream::connect(socket).await.map_err(failed)?;
     // Small requests must not wait for the acknowledgement of earlier ones.
     stream.set_nodelay(true).map_err(failed)?;

@@ -15,7 +15,7 @@ use std::time::Duration;
 pub use connect::{ConnectError, Dialler};
 pub use connection::{Arrival, SendCause, SendError};
 pub use pools::{Pools, Reuse, Sending};
-pub use stream::Stream;
+pub use stream::{Stream, abort};
 
 use crate::provider::Allowed;
 

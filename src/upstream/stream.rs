@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use rustls::AlertDescription;
 use socket2::SockRef;
@@ -88,6 +89,14 @@ impl Stream {
         }
     }
 
+    /// Lets its end be a reset, so that what the provider has of a stream that broke off does not look whole.
+    pub fn abort(&self) {
+        match self {
+            Self::Clear(socket) => abort(socket),
+            Self::Secure(secure) => abort(secure.stream.get_ref().0),
+        }
+    }
+
     /// Whether something waits to be read at this very moment, be it an end; asks the system, and takes nothing.
     pub(super) fn has_news(&self) -> bool {
         let socket = match self {
@@ -97,6 +106,14 @@ impl Stream {
         let mut byte = [MaybeUninit::uninit()];
         // The socket does not block; a failure of any other kind is an end too.
         !matches!(SockRef::from(socket).peek(&mut byte), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+/// Lets the end of a socket be a reset: what waits to be sent is dropped with it.
+pub fn abort(socket: &TcpStream) {
+    if let Err(error) = SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
+        // It is gone already.
+        tracing::trace!(%error, "a connection cannot be reset");
     }
 }
 

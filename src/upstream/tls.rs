@@ -1,10 +1,10 @@
 //! TLS with providers whose record asks for it: on which terms, by service, and how it is begun.
 
 mod error;
+mod expiry;
 mod manner;
 mod revoked;
 mod spiffe;
-mod expiry;
 mod trust;
 mod verify;
 

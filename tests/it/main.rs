@@ -18,6 +18,7 @@ mod handover;
 mod http;
 mod listeners;
 mod program;
+mod raw;
 mod sources;
 mod support;
 mod threats;

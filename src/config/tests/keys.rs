@@ -46,6 +46,7 @@ fn context(section: &str, key: &str) -> (&'static str, &'static str) {
         ("[[listener]]", "mode") => ("", "address = \"unix:/a.sock\""),
         ("[[registry]]", "services") => ("", ""),
         ("[[registry]]", _) => ("[[registry]]\nurl = \"file:a\"\n", "url = \"file:b\""),
+        ("[[listener]]", "protocol") => ("", "service = \"a\""),
         ("[store]", _) => ("", "folder = \"a\""),
         ("[services]", "on_demand") => (SERVICE, ""),
         ("[services]", "key" | "load_bound") => ("", "policy = \"maglev\""),
@@ -53,6 +54,9 @@ fn context(section: &str, key: &str) -> (&'static str, &'static str) {
         ("[services.check]", "grpc_service") => ("", "kind = \"grpc\""),
         ("[services.check]", _) => ("", "kind = \"http\""),
         ("[services.limits]", _) => ("", "adaptive = true"),
+        ("[[service]]", "send_proxy_protocol") => {
+            ("[[listener]]\nprotocol = \"tcp\"\nservice = \"a\"\n", "name = \"a\"")
+        }
         ("[[service]]", "key" | "load_bound") => ("", "name = \"a\"\npolicy = \"maglev\""),
         ("[[service]]", _) => ("[[registry]]\nurl = \"file:b\"\nname = \"b\"\n", "name = \"a\""),
         ("[service.check]", "grpc_service") => (SERVICE, "kind = \"grpc\""),

@@ -10,7 +10,7 @@ fn config(text: &str) -> Config {
 
 /// A claim in short: the service, the version and the metadata that are wanted.
 fn short(claim: &Claim) -> String {
-    let Subset { version, metadata } = &claim.subset;
+    let Subset { version, metadata, raw: _ } = &claim.subset;
     let metadata: Vec<String> = metadata.iter().map(|(key, value)| format!("{key}={value}")).collect();
     format!("{} {} {}", claim.service, version.as_deref().unwrap_or("-"), metadata.join(","))
 }

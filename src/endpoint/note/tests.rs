@@ -285,6 +285,39 @@ fn a_bound_that_follows_latency_makes_full() {
     assert_eq!(endpoint.fit(&care, at(20_000)), crate::endpoint::Fit::Ready);
 }
 
+#[test]
+fn a_raw_connection_tells_how_near_its_endpoint_is_and_its_end_does_not() {
+    let (endpoints, care) = (endpoints(1), Care::default());
+    let memory = &endpoints[0].memory;
+    memory.fail_to_connect(at(0), 0.5);
+    let ending = |millis, took| Ending { took, ..Ending::at(at(millis)) };
+    for millis in 0..3 {
+        memory.connect(ending(millis, Duration::from_millis(100)), &care);
+    }
+    assert!(memory.is_available(), "it can be reached");
+    assert_eq!(memory.ramp(), Some(4), "each that came about makes room for one more");
+    let expected = memory.latency.expected(at(3));
+    assert!(expected >= Duration::from_millis(99), "{expected:?}");
+    assert_eq!(memory.note_raw(Outcome::Success, ending(3, SECOND * 1000), &care), Verdict::Nothing);
+    assert_eq!((memory.latency.expected(at(3)), memory.ramp()), (expected, Some(4)));
+    assert_eq!(memory.answered(), Some(at(3)));
+}
+
+#[test]
+fn raw_connections_that_come_about_and_break_off_are_failures_in_a_row() {
+    let (endpoints, care) =
+        (endpoints(2), Care { adaptive: Some(crate::endpoint::Adaptive::USUAL), ..Care::default() });
+    let memory = &endpoints[0].memory;
+    let most = memory.in_flight_max(&care);
+    let mut verdicts = (0..5).map(|millis| {
+        memory.connect(Ending::at(at(millis)), &care);
+        memory.note_raw(Outcome::Broken, Ending::at(at(millis)), &care)
+    });
+    assert!(verdicts.by_ref().take(4).all(|verdict| verdict == Verdict::Nothing));
+    assert!(matches!(verdicts.next(), Some(Verdict::Suspect(_))));
+    assert_eq!((memory.last_failure(), memory.in_flight_max(&care)), (Said::Broken, most));
+}
+
 /// Workers that note failures of all endpoints at once never eject more than half of them.
 #[test]
 fn racing_workers_leave_half_in_use() {

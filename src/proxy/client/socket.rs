@@ -1,6 +1,7 @@
 //! What a client's bytes come over: a socket of IP or of this machine, in clear text or under TLS.
 
 use std::io::{self, IoSlice, Write};
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -9,6 +10,8 @@ use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
+
+use crate::upstream::abort;
 
 /// A connection of a client. No larger than a socket: what fewer connections need lies elsewhere.
 #[derive(Debug)]
@@ -52,6 +55,24 @@ impl Socket {
                 socket.async_io(Interest::READABLE, || ahead(socket.as_ref(), buffer)).await
             }
             Self::Secure(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// Where the client reached this proxy, if that is an IP address and the system knows it.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().ok(),
+            Self::Unix(_) => None,
+            Self::Secure(secure) => secure.0.get_ref().0.local_address(),
+        }
+    }
+
+    /// Lets its end be a reset where there is such a thing: between the programs of one machine there is none.
+    pub fn abort(&self) {
+        match self {
+            Self::Tcp(socket) => abort(socket),
+            Self::Unix(_) => {}
+            Self::Secure(secure) => secure.0.get_ref().0.abort(),
         }
     }
 

@@ -1,6 +1,7 @@
 //! The socket of a client: what the connection's record learns from the bytes that move.
 
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -29,6 +30,16 @@ impl ClientStream {
     #[must_use]
     pub fn rewound(self, early: Bytes) -> Self {
         Self { early, ..self }
+    }
+
+    /// Where the client reached this proxy, as far as the system says.
+    pub fn local_address(&self) -> Option<SocketAddr> {
+        self.socket.0.local_address()
+    }
+
+    /// Lets its end be a reset, so that what the client has of a stream that broke off does not look whole.
+    pub fn abort(&self) {
+        self.socket.0.abort();
     }
 
     /// A write that cannot go on moves nothing, however often it is tried.

@@ -41,8 +41,11 @@ impl Middleware for Admit {
     }
 }
 
-/// Waits in line.
-async fn wait(ticket: Ticket, worker: &Worker) -> Result<(), ProxyError> {
+/// Waits in line until it is called, for no longer than it may.
+///
+/// # Errors
+/// When that takes too long.
+pub async fn wait(ticket: Ticket, worker: &Worker) -> Result<(), ProxyError> {
     let metrics = &worker.shared.metrics.proxy;
     let limit = worker.shared.settings.queue_timeout;
     let begun = Instant::now();

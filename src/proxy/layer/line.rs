@@ -1,54 +1,56 @@
-//! The line before `select`: a request waits until an endpoint of its service has room, where its operator wants that.
+//! The line before a pick: a request, or a raw connection, waits until an endpoint of its service has room, where its operator
+//! wants that.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-use super::select::{Picked, Select};
+use crate::balance::Wish;
 use crate::endpoint::{Group, Place};
+use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
-use crate::proxy::request::Routed;
+use crate::proxy::pick::{Picked, Sought};
 use crate::telemetry::metrics::ProxyMetrics;
 
-/// The place of a request in the line of its service.
-pub(super) struct Line {
+/// The place of a request, or of a raw connection, in the line of its service.
+pub struct Line {
     place: Place,
     limit: Duration,
 }
 
 impl Line {
-    /// Whether others wait already for what this request wants: it stands behind them, and does not look for room.
-    pub(super) fn is_before(routed: &Routed) -> bool {
-        waits_at(routed).is_some_and(|(group, ..)| group.is_lined_up(lane(routed)))
+    /// Whether others wait already for what this one wants: it stands behind them, and does not look for room.
+    pub fn is_before(sought: &Sought<'_>) -> bool {
+        waits_at(sought).is_some_and(|(group, ..)| group.is_lined_up(lane(sought)))
     }
 
     /// Takes a place, where there is a line and room in it.
-    pub(super) fn join(routed: &Routed) -> Option<Self> {
-        let (group, max, limit) = waits_at(routed)?;
-        Some(Self { place: group.line_up(lane(routed), max)?, limit })
+    pub fn join(sought: &Sought<'_>) -> Option<Self> {
+        let (group, max, limit) = waits_at(sought)?;
+        Some(Self { place: group.line_up(lane(sought), max)?, limit })
     }
 
-    /// Waits for an endpoint; gives it with the time it was found.
+    /// Waits for an endpoint of a service; gives it with the time it was found.
     ///
     /// # Errors
     /// When none had room in time, or there is none any more.
-    pub(super) async fn wait(
+    pub async fn wait(
         &self,
-        select: &Select,
-        routed: &Routed,
+        metrics: &ProxyMetrics,
+        bound: &Bound,
+        pick: impl Fn(Instant) -> Result<Picked, ProxyError>,
     ) -> Result<(Picked, Instant), ProxyError> {
-        let metrics = &select.worker.shared.metrics.proxy;
         let _counted = Counted::new(metrics);
         let deadline = Instant::now() + self.limit;
         loop {
             if timeout_at(deadline, self.place.called()).await.is_err() {
                 metrics.queue_timeouts_total.inc();
-                let (service, limit) = (routed.bound.service().clone(), self.limit);
+                let (service, limit) = (bound.service().clone(), self.limit);
                 return Err(ProxyError::EndpointQueueTimeout { service, limit });
             }
             let now = Instant::now();
-            match select.pick(routed, now) {
+            match pick(now) {
                 Err(ProxyError::EndpointsFull { .. }) => {}
                 picked => return Ok((picked?, now)),
             }
@@ -56,24 +58,24 @@ impl Line {
     }
 }
 
-/// What has the line a request may wait in, how many may, and how long.
+/// What has the line one may wait in, how many may, and how long.
 ///
 /// A further attempt does not wait, nor one that wants certain endpoints: it could not go where the room may be, and would
 /// stand in the way of those behind it.
-fn waits_at(routed: &Routed) -> Option<(Arc<Group>, u32, Duration)> {
-    if !routed.tried.is_empty() || routed.wish.as_ref().is_some_and(|wish| wish.is_strict()) {
+fn waits_at(sought: &Sought<'_>) -> Option<(Arc<Group>, u32, Duration)> {
+    if !sought.tried.is_empty() || sought.wish.is_some_and(Wish::is_strict) {
         return None;
     }
-    routed.bound.look(|snapshot| {
+    sought.bound.look(|snapshot| {
         let queue = snapshot.care.queue;
         let first = snapshot.endpoints.first().filter(|_| queue.max > 0)?;
         Some((Arc::clone(first.memory.group()), queue.max, queue.timeout))
     })
 }
 
-/// Requests of one subscription want the same, and wait one behind the other.
-fn lane(routed: &Routed) -> usize {
-    Arc::as_ptr(&routed.bound.subscription).addr()
+/// Those of one subscription want the same, and wait one behind the other.
+fn lane(sought: &Sought<'_>) -> usize {
+    Arc::as_ptr(&sought.bound.subscription).addr()
 }
 
 /// Counts one that waits, while it does.
@@ -103,6 +105,7 @@ mod tests {
     use crate::endpoint::{Care, Endpoint, Queue};
     use crate::proxy::layer::bed::{Bed, Played, answer};
     use crate::proxy::layer::middleware::{Answer, Wrap};
+    use crate::proxy::layer::select::Select;
     use crate::proxy::request::{Attempt, Failure, Returned};
 
     const TIMEOUT: Duration = Duration::from_secs(1);

@@ -195,8 +195,12 @@ impl Copy {
         self.end(sent.unwrap_or(Mirrored::Late));
     }
 
-    /// Sends it, and reads the answer to its end.
+    /// Sends it, once its service was listed, and reads the answer to its end.
     async fn attempt(&self, routed: Routed) -> Mirrored {
+        if !self.bound.look(|snapshot| snapshot.listed) {
+            let limit = self.place.0.shared.catalog.settings().first_list_timeout;
+            self.bound.subscription.listed(limit).await;
+        }
         let mut response = match (self.aside)(routed).await {
             Ok(response) => response,
             Err(error) => {

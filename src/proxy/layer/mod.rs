@@ -6,7 +6,7 @@ mod bed;
 pub mod deadline;
 pub mod fault;
 pub mod forward;
-mod line;
+pub mod line;
 pub mod middleware;
 pub mod mirror;
 pub mod observe;

@@ -3,19 +3,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use rand::rngs::SmallRng;
 use tokio::time::Instant;
 
 use super::line::Line;
 use super::middleware::{Answer, Middleware, Serve, refused};
-use crate::balance::Ask;
-use crate::catalog::{NoEndpoint, Snapshot};
-use crate::clock::Moment;
-use crate::endpoint::Endpoint;
-use crate::provider::ServiceName;
-use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
+use crate::proxy::pick::{Picked, Sought};
 use crate::proxy::record::Target;
 use crate::proxy::request::{Attempt, Failure, Returned, Routed};
 use crate::proxy::worker::Worker;
@@ -28,110 +22,42 @@ pub struct Select {
     pub worker: Rc<Worker>,
 }
 
-/// An endpoint, and the subscription it is of: the one that was asked for, or another one that stands in.
-pub(super) type Picked = (Endpoint, Rc<Bound>);
-
 impl Select {
     /// Chooses an endpoint.
-    pub(super) fn pick(&self, routed: &Routed, begun: Instant) -> Result<Picked, ProxyError> {
-        let now = self.worker.shared.clock.at(begun);
+    fn pick(&self, routed: &Routed, begun: Instant) -> Result<Picked, ProxyError> {
         if routed.reuse == Reuse::Fresh
-            && let Some(picked) = Self::pick_again(routed)
+            && let Some(picked) = pick_again(routed)
         {
             return Ok(picked);
         }
-        let has_failover = {
-            let part = routed.record.part.borrow();
-            !part.as_ref().map_or(&routed.rules.failover, |part| &part.failover).is_empty()
-        };
-        if has_failover && let Some(picked) = self.fail_over(routed, now) {
-            return Ok(picked);
-        }
-        Ok((self.pick_of(&routed.bound, routed, now)?, Rc::clone(&routed.bound)))
-    }
-
-    /// The endpoint that had the attempt before this one, on a connection that proved stale: that is no reason to leave it.
-    fn pick_again(routed: &Routed) -> Option<Picked> {
-        let target = routed.record.target.borrow();
-        let Target { memory, bound, .. } = target.as_ref()?;
-        let endpoint = bound.look(|snapshot| {
-            let endpoint = snapshot.all().find(|endpoint| Arc::ptr_eq(&endpoint.memory, memory))?;
-            (endpoint.is_available() && endpoint.memory.has_room(&snapshot.care)).then(|| endpoint.clone())
-        });
-        endpoint.map(|endpoint| (endpoint, Rc::clone(bound)))
-    }
-
-    /// The endpoint of one attempt at a service.
-    fn pick_of(&self, bound: &Bound, routed: &Routed, now: Moment) -> Result<Endpoint, ProxyError> {
-        bound.look(|snapshot| {
-            let (picked, detour) = self.worker.with_luck(|rng| {
-                let mut ask = Self::ask(routed, now, rng);
-                (snapshot.pick(&mut ask), ask.detour)
-            });
-            if let Some(detour) = detour {
-                bound.recorder.detour(detour.as_str());
-            }
-            if picked.is_ok_and(|endpoint| !endpoint.is_available())
-                && !snapshot.all().any(Endpoint::is_available)
-            {
-                self.worker.shared.metrics.proxy.desperate_picks_total.inc();
-            }
-            // What was tried is picked only where nothing else is left.
-            let had_it = |endpoint: &Endpoint| routed.tried.contains(&endpoint.memory.number);
-            let picked = match picked {
-                Ok(endpoint) if routed.elsewhere && had_it(endpoint) => Err(NoEndpoint::AllTried),
-                picked => picked,
-            };
-            picked.cloned().map_err(|why| told(why, bound.service(), snapshot))
-        })
-    }
-
-    fn ask<'a>(routed: &'a Routed, now: Moment, rng: &'a mut SmallRng) -> Ask<'a> {
-        let (tried, key, wish) = (&routed.tried, routed.key, routed.wish.as_deref());
-        Ask { tried, key, wish, ..Ask::new(now, rng) }
-    }
-
-    /// The endpoint of one attempt at another service, while nothing is available of the one that was asked for. Whoever
-    /// of that one is due to be tried again is tried first, since nobody else would.
-    fn fail_over(&self, routed: &Routed, now: Moment) -> Option<Picked> {
-        let is_strict = routed.wish.as_ref().is_some_and(|wish| wish.is_strict());
-        if is_strict || routed.bound.look(|snapshot| snapshot.is_usable(now)) {
-            return None;
-        }
-        let trial = |snapshot: &Snapshot| {
-            self.worker.with_luck(|rng| snapshot.pick_trial(&mut Self::ask(routed, now, rng)).cloned())
-        };
-        if let Some(endpoint) = routed.bound.look(trial) {
-            return Some((endpoint, Rc::clone(&routed.bound)));
-        }
-        let (directory, shared) = (&self.worker.directory, &self.worker.shared);
-        let part = routed.record.part.borrow().clone();
-        let behind = part.as_ref().map_or(&routed.rules.failover, |part| &part.failover);
-        for claim in &**behind {
-            let Ok(bound) = directory.claimed(claim, &shared.catalog, &shared.metrics) else { continue };
-            if bound.look(|snapshot| snapshot.is_usable(now))
-                && let Ok(endpoint) = self.pick_of(&bound, routed, now)
-            {
-                bound.subscription.touch(now);
-                routed.bound.recorder.detour("failover");
-                return Some((endpoint, bound));
-            }
-        }
-        None
+        let part = routed.record.part.borrow();
+        let failover = part.as_ref().map_or(&routed.rules.failover, |part| &part.failover);
+        let sought = Sought { failover, ..sought(routed) };
+        sought.pick(&self.worker, self.worker.shared.clock.at(begun))
     }
 }
 
-/// Why nothing was picked, as the caller is told.
-fn told(why: NoEndpoint, service: &ServiceName, snapshot: &Snapshot) -> ProxyError {
-    let service = service.clone();
-    match why {
-        NoEndpoint::NotListed => ProxyError::NotListed { service },
-        NoEndpoint::Absent => ProxyError::Absent { service },
-        NoEndpoint::OutOfReach => ProxyError::OutOfReach { service, count: snapshot.out_of_reach },
-        NoEndpoint::Unknown => ProxyError::Unwanted { service },
-        NoEndpoint::Full => ProxyError::EndpointsFull { service },
-        NoEndpoint::Empty | NoEndpoint::AllTried => ProxyError::NoProvider { service, known: snapshot.known },
+/// Whom a request looks for, but for what stands in.
+fn sought(routed: &Routed) -> Sought<'_> {
+    Sought {
+        bound: &routed.bound,
+        failover: &[],
+        tried: &routed.tried,
+        elsewhere: routed.elsewhere,
+        key: routed.key,
+        wish: routed.wish.as_deref(),
     }
+}
+
+/// The endpoint that had the attempt before this one, on a connection that proved stale: that is no reason to leave it.
+fn pick_again(routed: &Routed) -> Option<Picked> {
+    let target = routed.record.target.borrow();
+    let Target { memory, bound, .. } = target.as_ref()?;
+    let endpoint = bound.look(|snapshot| {
+        let endpoint = snapshot.all().find(|endpoint| Arc::ptr_eq(&endpoint.memory, memory))?;
+        (endpoint.is_available() && endpoint.memory.has_room(&snapshot.care)).then(|| endpoint.clone())
+    });
+    endpoint.map(|endpoint| (endpoint, Rc::clone(bound)))
 }
 
 impl Middleware for Select {
@@ -147,16 +73,18 @@ impl Middleware for Select {
     ) -> Answer<Failure<Returned>> {
         let begun = Instant::now();
         let full = || ProxyError::EndpointsFull { service: routed.bound.service().clone() };
-        let picked = if Line::is_before(&routed) { Err(full()) } else { self.pick(&routed, begun) };
+        let picked = if Line::is_before(&sought(&routed)) { Err(full()) } else { self.pick(&routed, begun) };
         let error = match picked {
             Ok(picked) => return attempt(inner, routed, picked, begun),
             Err(error) => error,
         };
-        let line = matches!(error, ProxyError::EndpointsFull { .. }).then(|| Line::join(&routed)).flatten();
+        let is_full = matches!(error, ProxyError::EndpointsFull { .. });
+        let line = is_full.then(|| Line::join(&sought(&routed))).flatten();
         let Some(line) = line else { return refused(error.into()) };
         let (this, mut inner) = (self.clone(), inner.clone());
         Box::pin(async move {
-            let (picked, begun) = line.wait(&this, &routed).await?;
+            let metrics = &this.worker.shared.metrics.proxy;
+            let (picked, begun) = line.wait(metrics, &routed.bound, |now| this.pick(&routed, now)).await?;
             let answer = attempt(&mut inner, routed, picked, begun);
             // Who is next looks for room after what this one took is counted.
             drop(line);
@@ -211,6 +139,7 @@ mod tests {
     use super::*;
     use crate::balance::{Policy, Wish};
     use crate::catalog::Claim;
+    use crate::clock::Moment;
     use crate::proxy::layer::bed::{Bed, Played, answer};
     use crate::proxy::layer::middleware::{Wrap, Wrapped};
     use crate::route::Part;

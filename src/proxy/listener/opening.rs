@@ -8,6 +8,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::drain::Drain;
+use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
 use crate::proxy::client::{Origin, Socket};
 use crate::proxy::http::linger;
@@ -41,6 +42,11 @@ impl Opening {
     /// Whether HTTP begins with the first byte.
     pub(super) const fn is_plain(&self) -> bool {
         self.acceptor.is_none() && !self.settings.proxy_protocol
+    }
+
+    /// The service that connections go to as raw bytes, if they do.
+    pub(super) const fn raw(&self) -> Option<&ServiceName> {
+        self.settings.raw.as_ref()
     }
 
     /// Whom a connection is from, as long as nothing else is said.
@@ -84,7 +90,7 @@ impl Opening {
         metrics.tls_failures(error.cause()).inc();
         tracing::debug!(%peer, error = told(&error), "a client connection is refused");
         if let Some(mut socket) = socket {
-            if matches!(error, HandshakeError::ClearText) {
+            if matches!(error, HandshakeError::ClearText) && self.settings.raw.is_none() {
                 let _ = socket.write_all(CLEAR_TEXT).await;
             }
             linger(socket).await;

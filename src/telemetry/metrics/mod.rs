@@ -4,6 +4,7 @@ mod announce;
 mod catalog;
 mod name;
 mod proxy;
+mod raw;
 mod recorder;
 mod retries;
 mod sample;
@@ -19,6 +20,7 @@ use prometheus::{Registry, TextEncoder};
 pub use announce::AnnounceMetrics;
 pub use catalog::{CatalogMetrics, RegistryMetrics};
 pub use proxy::ProxyMetrics;
+pub use raw::{RawCounters, RawMetrics};
 pub use recorder::Recorder;
 pub use retries::{HedgeCounter, HedgeResult, RetryCause, RetryCounter};
 pub use sample::{EndpointSample, ServiceSample};
@@ -56,6 +58,8 @@ pub struct Metrics {
     pub announce: AnnounceMetrics,
     /// Of what routes do with requests beside sending them on. Written by workers.
     pub traffic: TrafficMetrics,
+    /// Of raw connections. Written by workers.
+    pub raw: RawMetrics,
     requests: Arc<Requests>,
     dropped_lines: Mutex<Vec<DroppedLines>>,
     registry: Registry,
@@ -76,6 +80,7 @@ impl Metrics {
             catalog: CatalogMetrics::new(&names),
             announce: AnnounceMetrics::new(&names),
             traffic: TrafficMetrics::new(&names),
+            raw: RawMetrics::new(&names),
             requests: Arc::new(Requests::new(&names)),
             dropped_lines: Mutex::default(),
             registry: names.into_registry(),
@@ -97,6 +102,7 @@ impl Metrics {
     pub fn forget(&self, service: &ServiceName) {
         self.requests.forget(service);
         self.traffic.forget(service);
+        self.raw.forget(service);
     }
 
     /// What counts a task that panicked, at each call.
@@ -151,6 +157,9 @@ mod tests {
         recorder.detour("spill");
         recorder.flush();
         metrics.recorder_without_service().record(404, Some("no_route"), Duration::ZERO);
+        let raw = metrics.raw.begin(&"greeter".parse().unwrap());
+        raw.received.inc_by(3);
+        metrics.raw.end(&"greeter".parse().unwrap(), "idle");
         metrics.traffic.split("api", "greeter[version=2]").inc();
         metrics.traffic.mirrored(&"greeter".parse().unwrap(), Mirrored::TooLarge).inc();
         metrics.traffic.fault("delay").inc();
@@ -219,6 +228,9 @@ mod tests {
             "wayside_request_duration_seconds_count{service=\"greeter\"} 2",
             "wayside_request_duration_seconds_bucket{service=\"greeter\",le=\"0.005\"} 1",
             "wayside_detours_total{kind=\"spill\",service=\"greeter\"} 1",
+            "wayside_raw_connections_open{service=\"greeter\"} 1",
+            "wayside_raw_connections_total{reason=\"idle\",service=\"greeter\"} 1",
+            "wayside_raw_bytes_total{direction=\"received\",service=\"greeter\"} 3",
             "wayside_ejections_total{cause=\"in_a_row\"} 1",
             "wayside_tls_failures_total{cause=\"clear_text\"} 1",
             "wayside_proxy_header_failures_total{cause=\"missing\"} 1",

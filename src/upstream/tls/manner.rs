@@ -33,6 +33,8 @@ pub struct Manner {
 struct Ready {
     http1: TlsConnector,
     http2: TlsConnector,
+    /// Without a word of what is spoken above it.
+    other: TlsConnector,
     /// What the system trusts, where that counts.
     system: Option<Arc<RootCertStore>>,
 }
@@ -72,9 +74,11 @@ impl Manner {
         let ready = self.ready.get_or_try_init(|| Ready::make(&self.terms, drain)).await?;
         let has_identity = self.has_identity();
         Ok(match provider.protocol {
-            // To Tcp only probes connect, and TLS without a word of what is spoken above it.
-            Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => {
+            Protocol::Http1 | Protocol::Mucp => {
                 Handshake { name, connector: ready.http1.clone(), must_agree: None, has_identity }
+            }
+            Protocol::Tcp => {
+                Handshake { name, connector: ready.other.clone(), must_agree: None, has_identity }
             }
             Protocol::H2c => {
                 Handshake { name, connector: ready.http2.clone(), must_agree: Some(HTTP2), has_identity }
@@ -150,9 +154,11 @@ impl Ready {
             }
             None => builder.with_no_client_auth(),
         };
+        let other = config.clone();
         config.alpn_protocols = vec![HTTP1.to_vec()];
         let mut http2 = config.clone();
         http2.alpn_protocols = vec![HTTP2.to_vec()];
-        Ok(Self { http1: Arc::new(config).into(), http2: Arc::new(http2).into(), system })
+        let connector = |config: ClientConfig| TlsConnector::from(Arc::new(config));
+        Ok(Self { http1: connector(config), http2: connector(http2), other: connector(other), system })
     }
 }

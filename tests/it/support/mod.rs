@@ -21,6 +21,7 @@ pub(crate) mod ports;
 pub(crate) mod program;
 pub(crate) mod provider;
 pub(crate) mod proxy;
+pub(crate) mod redis;
 pub(crate) mod registry;
 pub(crate) mod staffed;
 pub(crate) mod steady;

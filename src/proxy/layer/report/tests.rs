@@ -1,5 +1,7 @@
 //! What endpoints are told of attempts, and what follows.
 
+use std::time::Duration;
+
 use tower::{Layer as _, Service as _};
 
 use super::*;
@@ -7,6 +9,7 @@ use crate::body::played::played;
 use crate::proxy::layer::bed::{Bed, Played, answer};
 use crate::proxy::layer::middleware::Wrap;
 use crate::proxy::layer::select::Select;
+use crate::upstream::{ConnectError, SendCause};
 
 type Inner = Played<Attempt, Failure<Returned>>;
 

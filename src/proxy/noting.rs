@@ -1,0 +1,158 @@
+//! The noting of an attempt: its endpoint is told how it went, and what follows from that is done and logged.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::directory::Bound;
+use super::error::{ProxyError, with_causes};
+use super::worker::Worker;
+use crate::catalog::Snapshot;
+use crate::endpoint::{Care, Ending, Endpoint, Grounds, LoadGuard, Memory, Outcome, Said, Sentence, Verdict};
+use crate::upstream::{ConnectError, SendCause};
+
+/// One attempt, for whoever tells its endpoint how it went; holds the endpoint's load.
+pub struct Noting {
+    guard: Rc<LoadGuard>,
+    /// The subscription its endpoint is of, by whose care it is judged.
+    bound: Rc<Bound>,
+    /// When it began.
+    pub begun: Instant,
+    /// Whether it tries an endpoint that is out.
+    is_trial: bool,
+    /// Whose clock and luck.
+    pub worker: Rc<Worker>,
+}
+
+impl Noting {
+    /// An attempt that begins, at an endpoint that was just picked.
+    pub fn new(
+        worker: &Rc<Worker>,
+        endpoint: &Endpoint,
+        bound: &Rc<Bound>,
+        guard: Rc<LoadGuard>,
+        begun: Instant,
+    ) -> Self {
+        let is_trial = !endpoint.is_available();
+        Self { guard, bound: Rc::clone(bound), begun, is_trial, worker: Rc::clone(worker) }
+    }
+
+    /// The memory of its endpoint.
+    pub fn memory(&self) -> &Memory {
+        self.guard.memory()
+    }
+
+    /// Tells of an attempt that came to nothing; failures of the caller's making say nothing about its endpoint.
+    pub fn failed(&self, error: &ProxyError) {
+        let ProxyError::Send(cause) = error else { return self.leave_untold() };
+        let outcome = match cause {
+            // That is not the endpoint's fault.
+            SendCause::Connect(ConnectError::Lacking { .. }) => return self.leave_untold(),
+            SendCause::Connect(_) => Outcome::Unreachable,
+            SendCause::Refused { .. } => Outcome::Busy { pause: None },
+            // What is sent again on a new connection shows how the endpoint is.
+            SendCause::Stale { repeats: true, .. } => {
+                self.worker.shared.metrics.proxy.upstream_resets_total.inc();
+                return self.leave_untold();
+            }
+            SendCause::Closed { .. } | SendCause::Stale { .. } => {
+                self.worker.shared.metrics.proxy.upstream_resets_total.inc();
+                Outcome::Broken
+            }
+            SendCause::Malformed { .. } => Outcome::Broken,
+            SendCause::Full { .. } | SendCause::RequestBody { .. } => return self.leave_untold(),
+        };
+        if self.note(outcome, Said::Nothing, self.begun.elapsed()) == Verdict::Unreachable {
+            let (endpoint, cause) = (&self.memory().address, with_causes(error));
+            tracing::warn!(%endpoint, %cause, "an endpoint cannot be reached; it is left alone for a while");
+        }
+    }
+
+    /// Tells of an attempt that was given up: all that is known is that it took so long at least.
+    pub fn abandoned(&self) {
+        let clock = &self.worker.shared.clock;
+        let (now, begun) = (clock.now(), clock.at(self.begun));
+        self.memory().note_abandoned(Ending { now, begun, took: self.begun.elapsed(), luck: 0.5 });
+    }
+
+    /// Leaves it open how the endpoint is: if that was to be found out, somebody else may try.
+    pub fn leave_untold(&self) {
+        if self.is_trial {
+            self.memory().end_trial();
+        }
+    }
+
+    /// Notes how the attempt went, and sees to what follows.
+    pub fn note(&self, outcome: Outcome, said: Said, took: Duration) -> Verdict {
+        self.follow(outcome, took, |ending, care| self.memory().note(outcome, said, ending, care))
+    }
+
+    /// Notes that a raw connection came about, and after how long: that is what is learnt of how near its endpoint is.
+    pub fn connected(&self, took: Duration) {
+        let (memory, ending) = (self.memory(), self.ending(took, 0.5));
+        let was_out = !memory.is_available();
+        self.bound.look(|snapshot| memory.connect(ending, &snapshot.care));
+        if was_out && memory.is_available() {
+            self.tell_back();
+        }
+    }
+
+    /// Notes how a raw connection went that had come about after so long, and sees to what follows.
+    pub fn note_raw(&self, outcome: Outcome, took: Duration) {
+        self.follow(outcome, took, |ending, care| self.memory().note_raw(outcome, ending, care));
+    }
+
+    fn tell_back(&self) {
+        let (service, endpoint) = (self.bound.service(), &self.memory().address);
+        tracing::info!(%service, %endpoint, "an endpoint is in use again");
+    }
+
+    fn ending(&self, took: Duration, luck: f64) -> Ending {
+        let clock = &self.worker.shared.clock;
+        Ending { now: clock.now(), begun: clock.at(self.begun), took, luck }
+    }
+
+    fn follow(
+        &self,
+        outcome: Outcome,
+        took: Duration,
+        note: impl FnOnce(Ending, &Care) -> Verdict,
+    ) -> Verdict {
+        // Luck is only for those that need a pause.
+        let luck = if outcome == Outcome::Success { 0.5 } else { self.worker.luck() };
+        let ending = self.ending(took, luck);
+        let verdict = self.bound.look(|snapshot| {
+            let verdict = note(ending, &snapshot.care);
+            if let Verdict::Suspect(grounds) = verdict {
+                self.try_suspect(grounds, ending, snapshot);
+            }
+            verdict
+        });
+        let endpoint = &self.memory().address;
+        match verdict {
+            Verdict::Nothing | Verdict::Suspect(_) | Verdict::Unreachable => {}
+            Verdict::StillOut(pause) => {
+                self.worker.shared.metrics.proxy.ejections(Grounds::Trial.as_str()).inc();
+                tracing::info!(%endpoint, ?pause, "the request that tried an ejected endpoint again failed");
+            }
+            Verdict::Back => self.tell_back(),
+        }
+        verdict
+    }
+
+    /// Ejects an endpoint that fails, if enough others are left.
+    #[cold]
+    fn try_suspect(&self, grounds: Grounds, ending: Ending, snapshot: &Snapshot) {
+        let (memory, metrics) = (self.memory(), &self.worker.shared.metrics.proxy);
+        match memory.eject(grounds, ending, &snapshot.care, &snapshot.peers(memory)) {
+            Sentence::Ejected(pause) => {
+                metrics.ejections(grounds.as_str()).inc();
+                let (endpoint, last) = (&memory.address, memory.last_failure());
+                tracing::warn!(%endpoint, ?pause, "an endpoint fails and is ejected: {grounds}, the last: {last}");
+            }
+            Sentence::Withheld => metrics.ejections_withheld_total.inc(),
+            Sentence::Adjourned => {}
+        }
+    }
+}
