@@ -4,6 +4,8 @@
 mod absences;
 #[path = "tidy/floors.rs"]
 mod floors;
+#[path = "tidy/requirements.rs"]
+mod requirements;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/shape.rs"]
@@ -84,4 +86,9 @@ fn no_machine_paths_and_no_notes_for_later() {
 #[test]
 fn configurations_are_listed() {
     hold(words::check_configurations);
+}
+
+#[test]
+fn every_requirement_is_held_by_a_test() {
+    hold(requirements::check);
 }

@@ -33,6 +33,8 @@ impl Traits {
     pub const HOST: Self = Self(1 << 10);
     /// More than one `Host`.
     pub const HOSTS: Self = Self(1 << 11);
+    /// `Expect`.
+    pub const EXPECT: Self = Self(1 << 12);
 
     /// Looks at headers.
     pub fn of(headers: &HeaderMap) -> Self {
@@ -56,6 +58,7 @@ impl Traits {
             | "transfer-encoding"
             | "proxy-authorization"
             | "http2-settings" => Self::HOP,
+            "expect" => Self::EXPECT,
             "upgrade" => Self::HOP | Self::UPGRADE,
             "via" => Self::VIA,
             "micro-service" => Self::GO_MICRO,

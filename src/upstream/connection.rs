@@ -1,6 +1,8 @@
 //! One connection on which requests are sent, whichever HTTP it speaks, and what became of a request that failed on it.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -15,6 +17,7 @@ use rustls::AlertDescription;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
+use super::framing;
 use super::http2::{Running, Verdict, verdict};
 use super::seat::{Alive, Seat};
 use super::stream::Refusal;
@@ -108,6 +111,20 @@ pub enum SendCause {
         /// hyper's words.
         #[source]
         source: hyper::Error,
+    },
+    /// What came back leaves it open where it ends.
+    #[error("{address} answered with {doubt}, which leaves it open where the answer ends")]
+    Misframed {
+        /// The provider's address.
+        address: Address,
+        /// What is wrong.
+        doubt: &'static str,
+    },
+    /// The provider sent one interim answer after another.
+    #[error("{address} sent too many interim answers before its answer")]
+    Flooded {
+        /// The provider's address.
+        address: Address,
     },
     /// The body of the request broke off on its way in.
     #[error("the request body broke off")]
@@ -244,17 +261,37 @@ impl Sender {
         &mut self,
         request: Request<Body>,
         address: &Address,
-        sending: Sending,
+        sending: Sending<'_>,
         is_kept: bool,
     ) -> Result<Response<Incoming>, SendError> {
-        let Sending { begun, repeats, .. } = sending;
+        let Sending { begun, repeats, hear, .. } = sending;
         let signs = &self.bond().signs;
         if is_kept && !repeats && !self.is_shared() {
             signs.look_first();
         }
         let heard = signs.reads();
         let sent = match self {
-            Self::Http1 { sender, .. } => sender.try_send_request(request).await,
+            Self::Http1 { sender, bond } => {
+                bond.signs.ask();
+                let mut sent = pin!(sender.try_send_request(request));
+                let answered = poll_fn(|cx| {
+                    bond.signs.listen(cx);
+                    let polled = sent.as_mut().poll(cx);
+                    bond.signs.take_interim().into_iter().for_each(hear.0);
+                    polled
+                });
+                let doubted = |response: &Response<Incoming>| framing::doubt(response.headers());
+                match answered.await {
+                    Ok(response) => match doubted(&response) {
+                        None => return Ok(response),
+                        Some(doubt) => {
+                            let cause = SendCause::Misframed { address: address.clone(), doubt };
+                            return Err(SendError { cause, arrival: Arrival::Unknown, request: None });
+                        }
+                    },
+                    Err(failure) => Err(failure),
+                }
+            }
             Self::Http2 { sender, bond } => {
                 let wait = Wait { heard, signs: &bond.signs, begun };
                 let sent = sender.try_send_request(request).await;
@@ -278,6 +315,8 @@ impl Sender {
                 // What came after the handshake has not been looked at.
                 let cause = ConnectError::Tls { address, source: Arc::new(TlsError::Alert(alert)) }.into();
                 SendError { cause, arrival: Arrival::Never, request }
+            } else if self.bond().signs.is_flooded() {
+                SendError { cause: SendCause::Flooded { address }, arrival, request: None }
             } else if source.is_parse() {
                 SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
             } else if source.is_user() || source.is_body_write_aborted() {

@@ -3,13 +3,14 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http::{Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use super::middleware::{Answer, Middleware, Serve};
-use crate::body::Body;
+use crate::body::{Body, Gate};
 use crate::proxy::client::Client;
+use crate::proxy::headers::expects_to_continue;
 use crate::proxy::record::Record;
 use crate::proxy::request::Request;
 use crate::proxy::traits::Traits;
@@ -43,7 +44,9 @@ impl Middleware for Observe {
         // HTTP/2 has a frame for it.
         let farewell = (message.version() <= Version::HTTP_11)
             .then(|| Farewell { worker: Rc::clone(&self.worker), client: Rc::clone(&client) });
-        let mut message = Box::new(message.map(Body::from));
+        client.hear_interim(message.version() == Version::HTTP_11);
+        let is_old = message.version() == Version::HTTP_10;
+        let mut message = Box::new(take_in(message, &record));
         if !message.body().is_empty() {
             // As long as its body comes in, a request is not over, not even when it is answered.
             let record = Rc::clone(&record);
@@ -62,10 +65,38 @@ impl Middleware for Observe {
             if let Some(farewell) = farewell {
                 farewell.say(&mut response);
             }
-            response.body_mut().on_end(move |end| record.ended(end));
+            leave_unasked(&mut response, &record);
+            let ends_with_connection = is_old && !response.headers().contains_key(CONTENT_LENGTH);
+            response.body_mut().on_end(move |end| {
+                if end.broken && ends_with_connection {
+                    record.client().set_cut();
+                }
+                record.ended(end);
+            });
             Ok(response)
         })
     }
+}
+
+/// The message with a body of ours, which is held back where its sender waits to be asked for it (RFC 9110, 10.1.1).
+fn take_in(message: http::Request<Incoming>, record: &Record) -> http::Request<Body> {
+    let has_body = !message.body().is_end_stream();
+    if has_body && message.version() == Version::HTTP_11 && expects_to_continue(message.headers()) {
+        let gate = Rc::new(Gate::default());
+        record.gate.replace(Some(Rc::clone(&gate)));
+        return message.map(|incoming| Body::behind(gate, incoming));
+    }
+    message.map(Body::from)
+}
+
+/// Sees to what becomes of a body that was not asked for before there was an answer: its sender may send it or not, so that
+/// nothing that follows on its connection can be told what it is; and nobody waits for it once the answer has passed.
+fn leave_unasked(response: &mut Response<Body>, record: &Record) {
+    let gate = record.gate.borrow();
+    let Some(gate) = gate.as_ref().filter(|gate| gate.is_shut()) else { return };
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let gate = Rc::clone(gate);
+    response.body_mut().on_end(move |_| gate.refuse());
 }
 
 /// Who is told with an answer that it is the last one on its connection, once the drain has begun.

@@ -154,7 +154,9 @@ impl Told {
                     self.worker.shared.metrics.proxy.upstream_resets_total.inc();
                     Outcome::Broken
                 }
-                SendCause::Malformed { .. } => Outcome::Broken,
+                SendCause::Malformed { .. } | SendCause::Misframed { .. } | SendCause::Flooded { .. } => {
+                    Outcome::Broken
+                }
                 SendCause::Full { .. } | SendCause::RequestBody { .. } => return self.leave_untold(),
             }
         } else {
