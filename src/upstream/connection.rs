@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustls::AlertDescription;
 use thiserror::Error;
@@ -272,25 +272,22 @@ impl Sender {
         let heard = signs.reads();
         let sent = match self {
             Self::Http1 { sender, bond } => {
-                bond.signs.ask();
+                let signs = &bond.signs;
+                signs.ask();
                 let mut sent = pin!(sender.try_send_request(request));
                 let answered = poll_fn(|cx| {
-                    bond.signs.listen(cx);
+                    signs.listen(cx);
                     let polled = sent.as_mut().poll(cx);
-                    bond.signs.take_interim().into_iter().for_each(hear.0);
+                    signs.take_interim().into_iter().for_each(hear.0);
                     polled
                 });
-                let doubted = |response: &Response<Incoming>| framing::doubt(response.headers());
-                match answered.await {
-                    Ok(response) => match doubted(&response) {
-                        None => return Ok(response),
-                        Some(doubt) => {
-                            let cause = SendCause::Misframed { address: address.clone(), doubt };
-                            return Err(SendError { cause, arrival: Arrival::Unknown, request: None });
-                        }
-                    },
-                    Err(failure) => Err(failure),
+                let answered = answered.await;
+                let headers = answered.as_ref().ok().map(Response::headers);
+                if let Some(doubt) = headers.and_then(framing::doubt) {
+                    let cause = SendCause::Misframed { address: address.clone(), doubt };
+                    return Err(SendError { cause, arrival: Arrival::Unknown, request: None });
                 }
+                answered
             }
             Self::Http2 { sender, bond } => {
                 let wait = Wait { heard, signs: &bond.signs, begun };
@@ -299,42 +296,57 @@ impl Sender {
                 sent
             }
         };
-        sent.map_err(|mut failure| {
-            let returned = failure.take_message();
-            let source = failure.into_error();
-            let is_silent = self.bond().signs.reads() == heard && begun.elapsed() < CROSSING;
-            let verdict = verdict(&source);
-            if verdict == Some(Verdict::TooLate) {
-                self.bond().signs.suspect();
-            }
-            let never = returned.is_some() || verdict.is_some();
-            let arrival = if never { Arrival::Never } else { Arrival::Unknown };
-            let address = address.clone();
-            let request = returned.map(Box::new);
-            if let Some(alert) = self.refusal() {
-                // What came after the handshake has not been looked at.
-                let cause = ConnectError::Tls { address, source: Arc::new(TlsError::Alert(alert)) }.into();
-                SendError { cause, arrival: Arrival::Never, request }
-            } else if self.bond().signs.is_flooded() {
-                SendError { cause: SendCause::Flooded { address }, arrival, request: None }
-            } else if source.is_parse() {
-                SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
-            } else if source.is_user() || source.is_body_write_aborted() {
-                SendError { cause: SendCause::RequestBody { source }, arrival, request: None }
-            } else if verdict == Some(Verdict::Refused) {
-                SendError { cause: SendCause::Refused { address, source }, arrival, request }
-            } else if is_kept && (never || is_silent) {
-                SendError { cause: SendCause::Stale { address, repeats, source }, arrival, request }
-            } else {
-                SendError { cause: SendCause::Closed { address, source }, arrival, request }
-            }
-        })
+        let at = At { address, begun, repeats, is_kept, heard };
+        sent.map_err(|failure| self.explain(failure, &at))
+    }
+
+    /// Why a request came back, and whether it can have arrived.
+    fn explain(&self, mut failure: TrySendError<Request<Body>>, at: &At<'_>) -> SendError {
+        let At { begun, repeats, is_kept, heard, .. } = *at;
+        let returned = failure.take_message();
+        let source = failure.into_error();
+        let is_silent = self.bond().signs.reads() == heard && begun.elapsed() < CROSSING;
+        let verdict = verdict(&source);
+        if verdict == Some(Verdict::TooLate) {
+            self.bond().signs.suspect();
+        }
+        let never = returned.is_some() || verdict.is_some();
+        let arrival = if never { Arrival::Never } else { Arrival::Unknown };
+        let address = at.address.clone();
+        let request = returned.map(Box::new);
+        if let Some(alert) = self.refusal() {
+            // What came after the handshake has not been looked at.
+            let cause = ConnectError::Tls { address, source: Arc::new(TlsError::Alert(alert)) }.into();
+            SendError { cause, arrival: Arrival::Never, request }
+        } else if self.bond().signs.is_flooded() {
+            SendError { cause: SendCause::Flooded { address }, arrival, request: None }
+        } else if source.is_parse() {
+            SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
+        } else if source.is_user() || source.is_body_write_aborted() {
+            SendError { cause: SendCause::RequestBody { source }, arrival, request: None }
+        } else if verdict == Some(Verdict::Refused) {
+            SendError { cause: SendCause::Refused { address, source }, arrival, request }
+        } else if is_kept && (never || is_silent) {
+            SendError { cause: SendCause::Stale { address, repeats, source }, arrival, request }
+        } else {
+            SendError { cause: SendCause::Closed { address, source }, arrival, request }
+        }
     }
 
     /// The alert by which the provider refused who we are, if it did.
     fn refusal(&self) -> Option<AlertDescription> {
         self.bond().refusal.as_ref()?.get().copied()
     }
+}
+
+/// Where and how a request was sent that came back.
+struct At<'a> {
+    address: &'a Address,
+    begun: Instant,
+    repeats: bool,
+    is_kept: bool,
+    /// What had been heard before.
+    heard: u32,
 }
 
 /// The wait for an answer on a connection with others on it. Given up after a long silence, it takes the connection along.

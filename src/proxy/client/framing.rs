@@ -172,6 +172,7 @@ impl Framing {
                 pending_cr = false;
                 if bytes[0] != b'\n' {
                     head.doubts(Doubt::BareCr);
+                    head.keep(&mut self.line, b"\r");
                     continue;
                 }
                 (0, 1)
