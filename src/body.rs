@@ -77,8 +77,8 @@ enum Source {
     Whole(Bytes),
     Stream(Incoming),
     Gated(Box<Gated>),
-    /// Not sent at all, though its length is told: that of an answer to `HEAD`, or of status 304.
-    Untold(u64),
+    /// Not sent at all, though its length is told.
+    Uncarried(u64),
     Kept(Reading),
     #[cfg(test)]
     Played(played::Played),
@@ -104,9 +104,13 @@ impl Body {
         Self::new(Source::Gated(Box::new(Gated::new(incoming, gate))))
     }
 
-    /// No bytes at all where so many would have been sent if the request or the status were another.
-    pub fn untold(length: u64) -> Self {
-        Self::new(Source::Untold(length))
+    /// Has this empty body counted as one of so many bytes, though none is sent: that of an answer with status 304.
+    pub fn count_as(&mut self, length: u64) {
+        debug_assert!(self.is_empty(), "what is sent has a length of its own");
+        match &mut self.0 {
+            Some(content) => content.source = Source::Uncarried(length),
+            None => *self = Self::new(Source::Uncarried(length)),
+        }
     }
 
     /// Runs `ending` once this body has ended, however that comes about; at the latest when it is dropped.
@@ -158,7 +162,7 @@ impl Body {
 impl Source {
     fn is_empty(&self) -> bool {
         match self {
-            Self::Empty | Self::Untold(_) => true,
+            Self::Empty | Self::Uncarried(_) => true,
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Stream(incoming) => incoming.is_end_stream(),
             Self::Gated(gated) => gated.incoming.is_end_stream(),
@@ -207,7 +211,7 @@ impl HttpBody for Body {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(content) = &mut self.0 else { return Poll::Ready(None) };
         let mut frame = match &mut content.source {
-            Source::Empty | Source::Untold(_) => None,
+            Source::Empty | Source::Uncarried(_) => None,
             Source::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Source::Stream(incoming) => std::task::ready!(Pin::new(incoming).poll_frame(cx))
                 .map(|frame| frame.map_err(BodyError::from)),
@@ -244,9 +248,10 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        let is_untold = self.0.as_ref().is_some_and(|content| matches!(content.source, Source::Untold(_)));
+        let is_uncarried =
+            self.0.as_ref().is_some_and(|content| matches!(content.source, Source::Uncarried(_)));
         // Who asks for its length must not find that nothing is to come.
-        !is_untold && self.is_empty()
+        !is_uncarried && self.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -255,7 +260,7 @@ impl HttpBody for Body {
             Some(Source::Whole(bytes)) => SizeHint::with_exact(bytes.len() as u64),
             Some(Source::Stream(incoming)) => incoming.size_hint(),
             Some(Source::Gated(gated)) => gated.incoming.size_hint(),
-            Some(Source::Untold(length)) => SizeHint::with_exact(*length),
+            Some(Source::Uncarried(length)) => SizeHint::with_exact(*length),
             Some(Source::Kept(reading)) => reading.size_hint(),
             #[cfg(test)]
             Some(Source::Played(_)) => SizeHint::default(),
@@ -270,7 +275,7 @@ impl fmt::Debug for Body {
             Some(Source::Whole(_)) => "whole",
             Some(Source::Stream(_)) => "stream",
             Some(Source::Gated(_)) => "gated",
-            Some(Source::Untold(_)) => "untold",
+            Some(Source::Uncarried(_)) => "uncarried",
             Some(Source::Kept(_)) => "kept",
             #[cfg(test)]
             Some(Source::Played(_)) => "played",

@@ -1,7 +1,7 @@
 //! Whether the head of an HTTP/1 answer leaves it open where its body ends, be it only for another reader.
 
+use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HeaderValue, TRANSFER_ENCODING};
-use http::{HeaderMap, StatusCode};
 
 /// What makes it doubtful where the body of an answer ends, or passes on what nobody may: the library undoes chunks alone, and
 /// takes whatever else is coded to go on until the connection ends.
@@ -22,14 +22,6 @@ pub(super) fn doubt(headers: &HeaderMap) -> Option<&'static str> {
         }
         Some(_) => None,
     }
-}
-
-/// The length of a body that is not sent, where the answer tells it all the same (RFC 9110, 8.6).
-pub(super) fn untold(status: StatusCode, headers: &HeaderMap) -> Option<u64> {
-    if status != StatusCode::NOT_MODIFIED {
-        return None;
-    }
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn is_chunked(coding: &HeaderValue) -> bool {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::connection::{SendCause, Sender};
 use super::pool::Pool;
 use super::seat::{Alive, Seat};
-use super::{Arrival, Dialler, Hear, SendError, framing};
+use super::{Arrival, Dialler, Hear, SendError};
 use crate::body::Body;
 use crate::clock::{Moment, Tick};
 use crate::endpoint::Endpoint;
@@ -164,8 +164,7 @@ impl Pools {
     ) -> Response<Body> {
         let clock = self.tick.clock();
         let idle_max = self.dialler.settings.idle_max;
-        let untold = framing::untold(response.status(), response.headers());
-        let mut response = response.map(|incoming| untold.map_or_else(|| incoming.into(), Body::untold));
+        let mut response = response.map(Body::from);
         response.body_mut().on_end(move |end| {
             if end.complete && !last {
                 pool.give_back(sender, clock, idle_max);

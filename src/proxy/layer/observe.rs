@@ -42,8 +42,9 @@ impl Middleware for Observe {
         let Arrived { message, client } = arrived;
         let record = Record::begin(&self.worker, &client, &message);
         // HTTP/2 has a frame for it.
-        let farewell = (message.version() <= Version::HTTP_11)
-            .then(|| Farewell { worker: Rc::clone(&self.worker), client: Rc::clone(&client) });
+        let is_http1 = message.version() <= Version::HTTP_11;
+        let farewell =
+            is_http1.then(|| Farewell { worker: Rc::clone(&self.worker), client: Rc::clone(&client) });
         client.hear_interim(message.version() == Version::HTTP_11);
         let is_old = message.version() == Version::HTTP_10;
         let mut message = Box::new(take_in(message, &record));
@@ -66,6 +67,9 @@ impl Middleware for Observe {
                 farewell.say(&mut response);
             }
             leave_unasked(&mut response, &record);
+            if is_http1 && response.status() == StatusCode::NOT_MODIFIED {
+                tell_length(&mut response);
+            }
             let ends_with_connection = is_old && !response.headers().contains_key(CONTENT_LENGTH);
             response.body_mut().on_end(move |end| {
                 if end.broken && ends_with_connection {
@@ -97,6 +101,15 @@ fn leave_unasked(response: &mut Response<Body>, record: &Record) {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     let gate = Rc::clone(gate);
     response.body_mut().on_end(move |_| gate.refuse());
+}
+
+/// Keeps the length that an answer tells of a body which its status leaves out (RFC 9110, 8.6): the library drops that of a body
+/// that is empty. Over HTTP/2 it does not, and an answer counts as broken there that tells of more than it has.
+fn tell_length(response: &mut Response<Body>) {
+    let told = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if let Some(length) = told.filter(|_| response.body().is_empty()) {
+        response.body_mut().count_as(length);
+    }
 }
 
 /// Who is told with an answer that it is the last one on its connection, once the drain has begun.

@@ -1,9 +1,12 @@
 //! What HTTP says beside the framing: lengths of bodies that are not sent, trailers, targets of a whole host, the last of several
 //! proxies, and ends that must not be mistaken.
 
+use http_body_util::BodyExt as _;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::AsyncReadExt as _;
 
 use super::{Played, body, get, hear_answer, line, status};
+use crate::support::client::Raw;
 
 #[tokio::test]
 async fn the_length_of_a_body_that_is_not_sent_is_told() {
@@ -32,6 +35,28 @@ async fn the_length_of_a_body_that_is_not_sent_is_told() {
     provider.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     assert_eq!(body(&hear_answer(&mut client).await), "ok");
     played.settled().await;
+}
+
+#[tokio::test]
+async fn a_length_without_its_body_breaks_nothing_over_http2() {
+    let played = Played::start().await;
+    let stream = tokio::net::TcpStream::connect(played.proxy.listeners[0]).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for answer in ["304 Not Modified\r\ncontent-length: 5000", "204 No Content\r\ncontent-length: 5000"] {
+        let request =
+            http::Request::get("http://svc/x").body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+        let answering = async {
+            let mut provider = Raw::from(played.provider.accept().await);
+            provider.hear_head().await;
+            provider.say(format!("HTTP/1.1 {answer}\r\nconnection: close\r\n\r\n")).await;
+        };
+        let (response, ()) = tokio::join!(sender.send_request(request), answering);
+        let response = response.unwrap();
+        assert!(answer.starts_with(response.status().as_str()), "{answer}");
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "", "{answer}");
+    }
 }
 
 #[tokio::test]
