@@ -1,15 +1,20 @@
 //! Bodies: what streams through in either direction, and what must happen when it has ended.
 
+mod gate;
 mod kept;
 #[cfg(test)]
 pub(crate) mod played;
+mod trailers;
 
 use std::fmt;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use arrayvec::ArrayVec;
 use bytes::{Buf as _, Bytes};
+pub use gate::Gate;
+use gate::Gated;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 pub use kept::Kept;
@@ -25,6 +30,9 @@ pub enum BodyError {
     /// Its sender broke off.
     #[error(transparent)]
     Broken(#[from] hyper::Error),
+    /// The request was answered without it, and its sender holds it back.
+    #[error("the body was not asked for")]
+    Unwanted,
     /// It is sent again from its beginning, and nobody waits for the rest of this one.
     #[error("the body is being sent again elsewhere")]
     Superseded,
@@ -68,6 +76,9 @@ enum Source {
     Empty,
     Whole(Bytes),
     Stream(Incoming),
+    Gated(Box<Gated>),
+    /// Not sent at all, though its length is told.
+    Uncarried(u64),
     Kept(Reading),
     #[cfg(test)]
     Played(played::Played),
@@ -86,6 +97,20 @@ impl Body {
     /// No bytes at all.
     pub fn empty() -> Self {
         Self::default()
+    }
+
+    /// What a sender holds back until it is asked for.
+    pub fn behind(gate: Rc<Gate>, incoming: Incoming) -> Self {
+        Self::new(Source::Gated(Box::new(Gated::new(incoming, gate))))
+    }
+
+    /// Has this empty body counted as one of so many bytes, though none is sent: that of an answer with status 304.
+    pub fn count_as(&mut self, length: u64) {
+        debug_assert!(self.is_empty(), "what is sent has a length of its own");
+        match &mut self.0 {
+            Some(content) => content.source = Source::Uncarried(length),
+            None => *self = Self::new(Source::Uncarried(length)),
+        }
     }
 
     /// Runs `ending` once this body has ended, however that comes about; at the latest when it is dropped.
@@ -137,9 +162,10 @@ impl Body {
 impl Source {
     fn is_empty(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::Uncarried(_) => true,
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Stream(incoming) => incoming.is_end_stream(),
+            Self::Gated(gated) => gated.incoming.is_end_stream(),
             Self::Kept(reading) => reading.is_empty(),
             #[cfg(test)]
             Self::Played(played) => played.is_empty(),
@@ -184,22 +210,24 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(content) = &mut self.0 else { return Poll::Ready(None) };
-        let frame = match &mut content.source {
-            Source::Empty => None,
+        let mut frame = match &mut content.source {
+            Source::Empty | Source::Uncarried(_) => None,
             Source::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Source::Stream(incoming) => std::task::ready!(Pin::new(incoming).poll_frame(cx))
                 .map(|frame| frame.map_err(BodyError::from)),
+            Source::Gated(gated) => std::task::ready!(gated.poll_frame(cx)),
             Source::Kept(reading) => std::task::ready!(reading.poll_frame(cx)),
             #[cfg(test)]
             Source::Played(played) => std::task::ready!(played.poll_frame(cx)),
         };
-        match &frame {
+        match &mut frame {
             Some(Ok(frame)) => {
                 content.bytes += frame.data_ref().map_or(0, |data| data.remaining() as u64);
                 if let (Some(tap), Some(data)) = (&mut content.tap, frame.data_ref()) {
                     tap(data);
                 }
-                if let Some(trailers) = frame.trailers_ref() {
+                if let Some(trailers) = frame.trailers_mut() {
+                    trailers::clean(trailers);
                     content.grpc_status =
                         trailers.get("grpc-status").and_then(|status| status.to_str().ok()?.parse().ok());
                 }
@@ -220,7 +248,10 @@ impl HttpBody for Body {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_empty()
+        let is_uncarried =
+            self.0.as_ref().is_some_and(|content| matches!(content.source, Source::Uncarried(_)));
+        // Who asks for its length must not find that nothing is to come.
+        !is_uncarried && self.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -228,6 +259,8 @@ impl HttpBody for Body {
             None | Some(Source::Empty) => SizeHint::with_exact(0),
             Some(Source::Whole(bytes)) => SizeHint::with_exact(bytes.len() as u64),
             Some(Source::Stream(incoming)) => incoming.size_hint(),
+            Some(Source::Gated(gated)) => gated.incoming.size_hint(),
+            Some(Source::Uncarried(length)) => SizeHint::with_exact(*length),
             Some(Source::Kept(reading)) => reading.size_hint(),
             #[cfg(test)]
             Some(Source::Played(_)) => SizeHint::default(),
@@ -241,6 +274,8 @@ impl fmt::Debug for Body {
             None | Some(Source::Empty) => "empty",
             Some(Source::Whole(_)) => "whole",
             Some(Source::Stream(_)) => "stream",
+            Some(Source::Gated(_)) => "gated",
+            Some(Source::Uncarried(_)) => "uncarried",
             Some(Source::Kept(_)) => "kept",
             #[cfg(test)]
             Some(Source::Played(_)) => "played",

@@ -4,6 +4,8 @@
 mod absences;
 #[path = "tidy/floors.rs"]
 mod floors;
+#[path = "tidy/requirements.rs"]
+mod requirements;
 #[path = "tidy/rules.rs"]
 mod rules;
 #[path = "tidy/shape.rs"]
@@ -89,4 +91,9 @@ fn claims_about_threats_are_held_by_something() {
 #[test]
 fn configurations_are_listed() {
     hold(words::check_configurations);
+}
+
+#[test]
+fn every_requirement_is_held_by_a_test() {
+    hold(requirements::check);
 }

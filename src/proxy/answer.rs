@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use http::{Response, StatusCode};
 use serde_json::json;
 
@@ -18,6 +18,9 @@ const PROXY_STATUS: HeaderName = HeaderName::from_static("proxy-status");
 const MICRO_ERROR: HeaderName = HeaderName::from_static("micro-error");
 const GRPC_STATUS: HeaderName = HeaderName::from_static("grpc-status");
 const GRPC_MESSAGE: HeaderName = HeaderName::from_static("grpc-message");
+
+/// The methods that are passed on, as far as they have a name of their own (RFC 9110, 9.1); others are as well.
+const METHODS: &str = "GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH";
 
 /// In which form a caller wants to hear of errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,8 +81,11 @@ impl Form {
             // Whole seconds, and never none: a caller is not asked to try again at once.
             headers.insert(RETRY_AFTER, HeaderValue::from(after.as_millis().div_ceil(1000).max(1) as u64));
         }
-        if matches!(error, ProxyError::BadRequest(_)) {
-            // Who was misunderstood once is not listened to any longer.
+        if matches!(error, ProxyError::ConnectRefused) {
+            headers.insert(ALLOW, HeaderValue::from_static(METHODS));
+        }
+        if matches!(error, ProxyError::BadRequest(_) | ProxyError::ConnectRefused) {
+            // Who was misunderstood once is not listened to any longer, and what comes behind CONNECT is meant for a tunnel.
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if let Some(id) = record.request_id.borrow().as_ref() {

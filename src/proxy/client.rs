@@ -1,5 +1,6 @@
 //! One client connection: who it is, what it is doing, and what it is told to do next.
 
+mod framing;
 mod socket;
 mod stream;
 
@@ -10,6 +11,8 @@ use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
+use bytes::BytesMut;
+pub use framing::Seen;
 use http::HeaderValue;
 pub use socket::Socket;
 pub use stream::ClientStream;
@@ -54,8 +57,16 @@ pub struct Client {
     http2: Cell<bool>,
     /// Whether its bytes are passed on raw from the start.
     raw: Cell<bool>,
+    /// What was seen of the head of the request that began last. Written by the stream.
+    seen: Cell<Seen>,
+    /// Whether the request that began last may be told of interim answers. Written by `observe`.
+    hears_interim: Cell<bool>,
+    /// Interim answers that wait to be written between two answers. Written by the requests, taken by the stream.
+    interim: RefCell<BytesMut>,
     /// Whether the body of a request was not read to its end.
     unread: Cell<bool>,
+    /// Whether an answer broke off whose end is that of the connection.
+    cut: Cell<bool>,
     /// Whether the last clean-up of a drain found it silent.
     quiet: Cell<bool>,
     /// What measures the deadline of its requests, kept from one to the next: moving a timer on costs less than making one.
@@ -117,7 +128,11 @@ impl Client {
             go_micro: Cell::new(false),
             http2: Cell::new(false),
             raw: Cell::new(false),
+            seen: Cell::default(),
+            hears_interim: Cell::new(false),
+            interim: RefCell::default(),
             unread: Cell::new(false),
+            cut: Cell::new(false),
             quiet: Cell::new(false),
             timer: Cell::new(None),
             order: Cell::new(None),
@@ -165,6 +180,35 @@ impl Client {
     /// Whether bytes of a request may still be on their way that nobody wants.
     pub fn is_unread(&self) -> bool {
         self.unread.get()
+    }
+
+    /// What was seen of the head of the request that began last, before it was parsed.
+    pub fn seen(&self) -> Seen {
+        self.seen.get()
+    }
+
+    /// Notes whether the request that began may be told of interim answers: in HTTP/1.1 alone (RFC 9110, 15.2).
+    pub fn hear_interim(&self, hears: bool) {
+        self.hears_interim.set(hears);
+    }
+
+    /// Has an interim answer, as HTTP/1.1 writes it, go out before the answer to the request in flight. One that comes while
+    /// too many bytes wait to be taken is dropped: nobody depends on any.
+    pub fn tell_interim(&self, head: &[u8]) {
+        let mut waiting = self.interim.borrow_mut();
+        if self.hears_interim.get() && waiting.len() + head.len() <= INTERIM_MAX {
+            waiting.extend_from_slice(head);
+        }
+    }
+
+    /// Notes that an answer broke off whose end is that of the connection, so that it must not look whole.
+    pub fn set_cut(&self) {
+        self.cut.set(true);
+    }
+
+    /// Whether the connection must not end as if nothing were missing.
+    pub fn is_cut(&self) -> bool {
+        self.cut.get()
     }
 
     /// Begins to wait for an answer under a deadline. Until that is dropped, the deadline alone says how long is too long.
@@ -274,6 +318,9 @@ impl Drop for Awaited {
     }
 }
 
+/// Bytes of interim answers that wait for a client that does not read.
+const INTERIM_MAX: usize = 64 * 1024;
+
 /// How long a Go Micro connection may idle once it is old enough that its client no longer uses it.
 const GO_MICRO_IDLE: Duration = Duration::from_secs(5);
 
@@ -282,130 +329,4 @@ const GO_MICRO_IDLE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_millis(1500);
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::*;
-    use crate::clock::Clock;
-    use crate::drain::Drain;
-    use crate::telemetry::metrics::Metrics;
-    use crate::upstream::{self, Dialler};
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn client() -> (Rc<Client>, Rc<Tick>, Settings) {
-        let tick = Rc::new(Tick::new(Clock::start()));
-        let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
-        let private = Pools::lasting(dialler, Rc::clone(&tick));
-        let peer = Peer::At(([127, 0, 0, 1], 1).into());
-        let origin = Origin { peer, is_secure: false, bound: None, trusted: true, refuse_cross_site: false };
-        let client = Client::new(origin, private, Rc::clone(&tick));
-        (client, tick, Settings::default())
-    }
-
-    async fn pass(tick: &Tick, time: Duration) {
-        advance(time).await;
-        tick.advance();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_deadline_alone_says_how_long_an_answer_may_take() {
-        let (client, tick, settings) = client();
-        client.heard();
-        client.begin_request();
-        let awaited = client.await_answer();
-        pass(&tick, settings.stream_idle_timeout * 3).await;
-        assert_eq!(client.due(&settings, false), None, "the provider is still thinking");
-        drop(awaited);
-        pass(&tick, settings.stream_idle_timeout - SECOND).await;
-        assert_eq!(client.due(&settings, false), None);
-        pass(&tick, SECOND).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Close), "the body stalls");
-        client.moved();
-        assert_eq!(client.due(&settings, false), None);
-        assert_eq!(client.due(&settings, true), Some(Order::Drain));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_has_its_time_and_an_idle_connection_its_own() {
-        let (client, tick, settings) = client();
-        client.heard();
-        pass(&tick, settings.header_timeout - SECOND).await;
-        client.heard();
-        assert_eq!(client.due(&settings, false), None);
-        pass(&tick, SECOND).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Timeout), "later bytes do not give it more");
-        client.begin_request();
-        client.end_request();
-        pass(&tick, settings.client_idle_timeout - 2 * SECOND).await;
-        assert_eq!(client.due(&settings, false), None);
-        pass(&tick, 2 * SECOND).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Close));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn raw_bytes_are_no_request_and_may_pause_for_long() {
-        let (client, tick, settings) = client();
-        client.set_raw();
-        let awaited = client.await_answer();
-        client.heard();
-        pass(&tick, settings.raw_idle_timeout).await;
-        assert_eq!(client.due(&settings, true), None, "a provider is sought, which has limits of its own");
-        drop(awaited);
-        pass(&tick, settings.raw_idle_timeout - SECOND).await;
-        assert_eq!(client.due(&settings, true), None, "a drain waits for it");
-        client.moved();
-        pass(&tick, settings.raw_idle_timeout - SECOND).await;
-        assert_eq!(client.due(&settings, false), None);
-        pass(&tick, SECOND).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Close));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_ping_between_requests_is_no_late_head() {
-        let (client, tick, settings) = client();
-        client.heard();
-        client.set_http2();
-        client.heard();
-        client.begin_request();
-        client.end_request();
-        client.heard();
-        pass(&tick, settings.header_timeout * 2).await;
-        assert_eq!(client.due(&settings, false), None);
-        pass(&tick, settings.client_idle_timeout).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Close));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_go_micro_connection_outlives_the_pool_of_its_client() {
-        let (client, tick, settings) = client();
-        client.set_go_micro();
-        pass(&tick, settings.go_micro_keep - SECOND).await;
-        assert_eq!(client.due(&settings, true), None, "not even a drain ends it");
-        pass(&tick, SECOND).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Close));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_drain_leaves_a_go_micro_connection_open_after_the_call_in_flight() {
-        let (client, tick, settings) = client();
-        client.set_go_micro();
-        client.begin_request();
-        pass(&tick, settings.go_micro_keep - SECOND).await;
-        assert_eq!(client.due(&settings, true), None, "its client may still use it");
-        pass(&tick, SECOND).await;
-        assert_eq!(client.due(&settings, true), Some(Order::Drain));
-        assert_eq!(client.due(&settings, false), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_old_go_micro_connection_in_use_is_kept() {
-        let (client, tick, settings) = client();
-        client.set_go_micro();
-        pass(&tick, settings.go_micro_keep + SECOND).await;
-        client.moved();
-        assert_eq!(client.due(&settings, false), None);
-        pass(&tick, GO_MICRO_IDLE).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Close));
-    }
-}
+mod tests;

@@ -342,7 +342,9 @@ fn cause_telling(cause: &SendCause) -> Telling {
         SendCause::Refused { .. } => {
             telling("stream_refused", S::SERVICE_UNAVAILABLE, "connection_terminated")
         }
-        SendCause::Malformed { .. } => telling("bad_response", S::BAD_GATEWAY, "http_protocol_error"),
+        SendCause::Malformed { .. } | SendCause::Misframed { .. } | SendCause::Flooded { .. } => {
+            telling("bad_response", S::BAD_GATEWAY, "http_protocol_error")
+        }
         SendCause::RequestBody { .. } => telling("request_broken", S::BAD_REQUEST, "http_request_error"),
     }
 }

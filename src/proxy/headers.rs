@@ -71,8 +71,11 @@ pub fn refuse_codings(headers: &HeaderMap, traits: Traits) -> Result<(), ProxyEr
 }
 
 /// Takes out of a request what ends at this proxy.
-pub fn clean_request(headers: &mut HeaderMap, traits: Traits, exchange: Exchange) {
-    if exchange != Exchange::Plain {
+pub fn clean_request(headers: &mut HeaderMap, traits: Traits, exchange: Exchange, is_gated: bool) {
+    // Where nothing is held back, be it for an old client, there is nothing to be asked for either (RFC 9110, 10.1.1).
+    if traits.has(Traits::EXPECT)
+        && (exchange != Exchange::Plain || !is_gated && expects_to_continue(headers))
+    {
         headers.remove(EXPECT);
     }
     if !traits.has(Traits::HOP) {
@@ -92,18 +95,33 @@ pub fn clean_request(headers: &mut HeaderMap, traits: Traits, exchange: Exchange
     }
 }
 
+/// Whether the sender of a request waits to be told to send its body (RFC 9110, 10.1.1).
+pub fn expects_to_continue(headers: &HeaderMap) -> bool {
+    let expected = headers.get_all(EXPECT).iter().next_back();
+    expected.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"))
+}
+
+/// Takes out of any answer's headers what ends at this proxy, and says that it came through here.
+pub fn clean_answer(headers: &mut HeaderMap, received: Version, own: &Pseudonym) {
+    if Traits::of(headers).has(Traits::HOP) {
+        clean(headers);
+    }
+    headers.append(VIA, own.via(received));
+}
+
 /// Takes out of a response what ends at this proxy, and says that it came through here.
 pub fn clean_response(parts: &mut response::Parts, exchange: Exchange, own: &Pseudonym) {
     let switching = parts.status == http::StatusCode::SWITCHING_PROTOCOLS && exchange == Exchange::Upgrade;
     let upgrade = if switching { parts.headers.remove(UPGRADE) } else { None };
-    if Traits::of(&parts.headers).has(Traits::HOP) {
-        clean(&mut parts.headers);
+    clean_answer(&mut parts.headers, parts.version, own);
+    if parts.status == http::StatusCode::NO_CONTENT {
+        // It has none, whatever it says (RFC 9110, 8.6).
+        parts.headers.remove(CONTENT_LENGTH);
     }
     if let Some(protocol) = upgrade {
         parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(UPGRADE, protocol);
     }
-    parts.headers.append(VIA, own.via(parts.version));
 }
 
 /// Asks a provider for its own host, without the port that is usual for how it is spoken with (RFC 9110, 4.2).
@@ -134,10 +152,9 @@ fn clean(headers: &mut HeaderMap) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
-            .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .filter(|name| END_TO_END.binary_search(&name.as_str()).is_err())
             .collect();
         for name in named {
             headers.remove(name);
@@ -149,13 +166,40 @@ fn clean(headers: &mut HeaderMap) {
     }
 }
 
+/// Fields that are meant for whoever answers in the end, or for all, so that no sender may have them end here (RFC 9110, 7.6.1);
+/// in order. What says who asks, where to, and how to read it must not be taken off by a word in another field.
+const END_TO_END: [&str; 20] = [
+    "authorization",
+    "cache-control",
+    "content-encoding",
+    "content-length",
+    "content-range",
+    "content-type",
+    "cookie",
+    "date",
+    "expect",
+    "forwarded",
+    "host",
+    "max-forwards",
+    "origin",
+    "range",
+    "set-cookie",
+    "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-request-id",
+];
+
 fn names(headers: &HeaderMap, option: &str) -> bool {
     headers.get_all(CONNECTION).iter().any(|value| lists(value, option))
 }
 
 fn lists(value: &HeaderValue, option: &str) -> bool {
-    let listed = value.to_str().unwrap_or_default();
-    listed.split(',').any(|one| one.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(option))
+    value.as_bytes().split(|byte| *byte == b',').any(|one| {
+        let name = one.split(|byte| *byte == b';').next().unwrap_or_default();
+        name.trim_ascii().eq_ignore_ascii_case(option.as_bytes())
+    })
 }
 
 #[cfg(test)]
@@ -185,8 +229,46 @@ mod tests {
             ("authorization", "kept"),
         ]);
         let traits = Traits::of(&headers);
-        clean_request(&mut headers, traits, Exchange::Plain);
+        clean_request(&mut headers, traits, Exchange::Plain, false);
         assert_eq!(headers, map(&[("te", "trailers"), ("authorization", "kept")]));
+    }
+
+    #[test]
+    fn no_word_takes_off_what_secures_a_request() {
+        assert!(END_TO_END.is_sorted());
+        let mut headers = map(&[
+            ("connection", "close, Authorization, cookie, X-Internal"),
+            ("connection", "content-length, host, x-forwarded-for, y-hop"),
+            ("authorization", "secret"),
+            ("cookie", "a=b"),
+            ("content-length", "5"),
+            ("host", "svc"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-internal", "1"),
+            ("y-hop", "1"),
+        ]);
+        headers.append(CONNECTION, HeaderValue::from_bytes(b"z-hop, \xff").unwrap());
+        headers.append("z-hop", HeaderValue::from_static("1"));
+        let traits = Traits::of(&headers);
+        clean_request(&mut headers, traits, Exchange::Plain, false);
+        let mut left: Vec<&str> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["authorization", "content-length", "cookie", "host", "x-forwarded-for"]);
+    }
+
+    #[test]
+    fn an_expectation_goes_on_only_where_a_body_is_held_back() {
+        for (value, exchange, is_gated, stays) in [
+            ("100-continue", Exchange::Plain, true, true),
+            ("100-Continue", Exchange::Plain, false, false),
+            ("100-continue", Exchange::Upgrade, true, false),
+            ("something-else", Exchange::Plain, false, true),
+        ] {
+            let mut headers = map(&[("expect", value)]);
+            let traits = Traits::of(&headers);
+            clean_request(&mut headers, traits, exchange, is_gated);
+            assert_eq!(headers.contains_key(EXPECT), stays, "{value}, {exchange:?}");
+        }
     }
 
     #[test]
@@ -205,7 +287,7 @@ mod tests {
     fn an_upgrade_keeps_what_it_needs() {
         let mut headers = map(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]);
         let traits = Traits::of(&headers);
-        clean_request(&mut headers, traits, Exchange::Upgrade);
+        clean_request(&mut headers, traits, Exchange::Upgrade, false);
         assert_eq!(headers, map(&[("connection", "upgrade"), ("upgrade", "websocket")]));
     }
 

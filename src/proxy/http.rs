@@ -99,8 +99,9 @@ pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, cl
                 let _ = stream.write_all(LATE).await;
                 let _ = stream.shutdown().await;
             }
-            (Ended::Broken, None) => linger(stream).await,
-            (Ended::Done, None) if client.is_unread() => linger(stream).await,
+            (Ended::Broken, None) if client.is_cut() => stream.abort(),
+            (Ended::Broken, None) => linger(stream.rewound(early)).await,
+            (Ended::Done, None) if client.is_unread() => linger(stream.rewound(early)).await,
             (Ended::Done | Ended::TakenOver | Ended::Closed, None) => {
                 let _ = stream.shutdown().await;
             }

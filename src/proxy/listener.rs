@@ -178,11 +178,13 @@ async fn serve(open: Open, stack: impl Stack, socket: Socket, origin: Origin, ra
     }
     let client = Client::new(origin, worker.private_pools(), Rc::clone(&worker.tick));
     worker.adopt(&client);
-    let stream = ClientStream::new(socket, Rc::clone(&client));
     match raw {
-        None => http::serve(worker, stack, stream, client).await,
+        None => http::serve(worker, stack, ClientStream::new(socket, Rc::clone(&client)), client).await,
         // Apart, so that connections of requests have no room for it.
-        Some(service) => Box::pin(raw::serve(worker, stream, client, &service)).await,
+        Some(service) => {
+            let stream = ClientStream::raw(socket, Rc::clone(&client));
+            Box::pin(raw::serve(worker, stream, client, &service)).await;
+        }
     }
 }
 

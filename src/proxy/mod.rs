@@ -11,7 +11,9 @@ mod forwarded;
 #[cfg(fuzzing)]
 pub mod fuzzed;
 mod headers;
+mod hops;
 mod http;
+mod interim;
 mod layer;
 mod listener;
 mod noting;
@@ -26,6 +28,7 @@ mod request;
 mod request_id;
 mod stack;
 mod takeover;
+mod target;
 mod time_left;
 pub mod tls;
 mod traits;

@@ -60,7 +60,9 @@ impl Noting {
                 self.worker.shared.metrics.proxy.upstream_resets_total.inc();
                 Outcome::Broken
             }
-            SendCause::Malformed { .. } => Outcome::Broken,
+            SendCause::Malformed { .. } | SendCause::Misframed { .. } | SendCause::Flooded { .. } => {
+                Outcome::Broken
+            }
             SendCause::Full { .. } | SendCause::RequestBody { .. } => return self.leave_untold(),
         };
         if self.note(outcome, Said::Nothing, self.begun.elapsed()) == Verdict::Unreachable {

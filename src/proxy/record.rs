@@ -12,7 +12,7 @@ use super::answering::Answering;
 use super::client::Client;
 use super::directory::Bound;
 use super::worker::Worker;
-use crate::body::End;
+use crate::body::{End, Gate};
 use crate::clock::Moment;
 use crate::endpoint::Memory;
 use crate::provider::{Provider, ServiceName};
@@ -56,6 +56,8 @@ pub struct Record {
     end: Cell<Option<End>>,
     /// Bytes of the request's body. Written by the body.
     received: Cell<u64>,
+    /// What holds its body back until that is asked for; `None` where nothing does. Written by `observe`.
+    pub gate: RefCell<Option<Rc<Gate>>>,
     /// Whether more of that is to come. Written by `observe` and the body, read by what an attempt leaves behind.
     pub uploading: Cell<bool>,
     /// What only an access log wants to know.
@@ -142,10 +144,21 @@ impl Record {
             answered: Cell::new(None),
             end: Cell::new(None),
             received: Cell::new(0),
+            gate: RefCell::default(),
             uploading: Cell::new(false),
             line,
             is_copy,
         })
+    }
+
+    /// Whether it is that of a copy, of which the client is told nothing.
+    pub const fn is_copy(&self) -> bool {
+        self.is_copy
+    }
+
+    /// Who sent the request.
+    pub fn client(&self) -> &Client {
+        &self.client
     }
 
     /// When the head of the request was complete.

@@ -38,6 +38,8 @@ impl Traits {
     /// Whatever tells whom a request comes from.
     pub const FORWARDING: Self =
         Self(Self::FORWARDED_FOR.0 | Self::FORWARDED_PROTO.0 | Self::FORWARDED_HOST.0 | Self::FORWARDED.0);
+    /// `Expect`.
+    pub const EXPECT: Self = Self(1 << 13);
 
     /// Looks at headers.
     pub fn of(headers: &HeaderMap) -> Self {
@@ -61,6 +63,7 @@ impl Traits {
             | "transfer-encoding"
             | "proxy-authorization"
             | "http2-settings" => Self::HOP,
+            "expect" => Self::EXPECT,
             "upgrade" => Self::HOP | Self::UPGRADE,
             "via" => Self::VIA,
             "micro-service" => Self::GO_MICRO,

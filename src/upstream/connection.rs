@@ -1,6 +1,8 @@
 //! One connection on which requests are sent, whichever HTTP it speaks, and what became of a request that failed on it.
 
 use std::fmt;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,11 +11,12 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::{TrySendError, http1, http2};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
+use super::framing;
 use super::http2::{Running, Verdict, verdict};
 use super::seat::{Alive, Seat};
 use super::stream::Refusal;
@@ -110,6 +113,20 @@ pub enum SendCause {
         /// hyper's words.
         #[source]
         source: hyper::Error,
+    },
+    /// What came back leaves it open where it ends.
+    #[error("{address} answered with {doubt}, which leaves it open where the answer ends")]
+    Misframed {
+        /// The provider's address.
+        address: Address,
+        /// What is wrong.
+        doubt: &'static str,
+    },
+    /// The provider sent one interim answer after another.
+    #[error("{address} sent too many interim answers before its answer")]
+    Flooded {
+        /// The provider's address.
+        address: Address,
     },
     /// The body of the request broke off on its way in.
     #[error("the request body broke off")]
@@ -247,17 +264,34 @@ impl Sender {
         &mut self,
         request: Request<Body>,
         address: &Address,
-        sending: Sending,
+        sending: Sending<'_>,
         is_kept: bool,
     ) -> Result<Response<Incoming>, SendError> {
-        let Sending { begun, repeats, .. } = sending;
+        let Sending { begun, repeats, hear, .. } = sending;
         let signs = &self.bond().signs;
         if is_kept && !repeats && !self.is_shared() {
             signs.look_first();
         }
         let heard = signs.reads();
         let sent = match self {
-            Self::Http1 { sender, .. } => sender.try_send_request(request).await,
+            Self::Http1 { sender, bond } => {
+                let signs = &bond.signs;
+                signs.ask();
+                let mut sent = pin!(sender.try_send_request(request));
+                let answered = poll_fn(|cx| {
+                    signs.listen(cx);
+                    let polled = sent.as_mut().poll(cx);
+                    signs.take_interim().into_iter().for_each(hear.0);
+                    polled
+                });
+                let answered = answered.await;
+                let headers = answered.as_ref().ok().map(Response::headers);
+                if let Some(doubt) = headers.and_then(framing::doubt) {
+                    let cause = SendCause::Misframed { address: address.clone(), doubt };
+                    return Err(SendError { cause, arrival: Arrival::Unknown, request: None });
+                }
+                answered
+            }
             Self::Http2 { sender, bond } => {
                 let wait = Wait { heard, signs: &bond.signs, begun };
                 let sent = sender.try_send_request(request).await;
@@ -265,39 +299,56 @@ impl Sender {
                 sent
             }
         };
-        sent.map_err(|mut failure| {
-            let returned = failure.take_message();
-            let source = failure.into_error();
-            let is_silent = self.bond().signs.reads() == heard && begun.elapsed() < CROSSING;
-            let verdict = verdict(&source);
-            if verdict == Some(Verdict::TooLate) {
-                self.bond().signs.suspect();
-            }
-            let never = returned.is_some() || verdict.is_some();
-            let arrival = if never { Arrival::Never } else { Arrival::Unknown };
-            let address = address.clone();
-            let request = returned.map(Box::new);
-            if let Some(refusal) = self.refusal() {
-                // What came after the handshake has not been looked at.
-                SendError { cause: refusal.into(), arrival: Arrival::Never, request }
-            } else if source.is_parse() {
-                SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
-            } else if source.is_user() || source.is_body_write_aborted() {
-                SendError { cause: SendCause::RequestBody { source }, arrival, request: None }
-            } else if verdict == Some(Verdict::Refused) {
-                SendError { cause: SendCause::Refused { address, source }, arrival, request }
-            } else if is_kept && (never || is_silent) {
-                SendError { cause: SendCause::Stale { address, repeats, source }, arrival, request }
-            } else {
-                SendError { cause: SendCause::Closed { address, source }, arrival, request }
-            }
-        })
+        let at = At { address, begun, repeats, is_kept, heard };
+        sent.map_err(|failure| self.explain(failure, &at))
+    }
+
+    /// Why a request came back, and whether it can have arrived.
+    fn explain(&self, mut failure: TrySendError<Request<Body>>, at: &At<'_>) -> SendError {
+        let At { begun, repeats, is_kept, heard, .. } = *at;
+        let returned = failure.take_message();
+        let source = failure.into_error();
+        let is_silent = self.bond().signs.reads() == heard && begun.elapsed() < CROSSING;
+        let verdict = verdict(&source);
+        if verdict == Some(Verdict::TooLate) {
+            self.bond().signs.suspect();
+        }
+        let never = returned.is_some() || verdict.is_some();
+        let arrival = if never { Arrival::Never } else { Arrival::Unknown };
+        let address = at.address.clone();
+        let request = returned.map(Box::new);
+        if let Some(refusal) = self.refusal() {
+            // What came after the handshake has not been looked at.
+            SendError { cause: refusal.into(), arrival: Arrival::Never, request }
+        } else if self.bond().signs.is_flooded() {
+            SendError { cause: SendCause::Flooded { address }, arrival, request: None }
+        } else if source.is_parse() {
+            SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
+        } else if source.is_user() || source.is_body_write_aborted() {
+            SendError { cause: SendCause::RequestBody { source }, arrival, request: None }
+        } else if verdict == Some(Verdict::Refused) {
+            SendError { cause: SendCause::Refused { address, source }, arrival, request }
+        } else if is_kept && (never || is_silent) {
+            SendError { cause: SendCause::Stale { address, repeats, source }, arrival, request }
+        } else {
+            SendError { cause: SendCause::Closed { address, source }, arrival, request }
+        }
     }
 
     /// The refusal of who we are, if the provider did refuse that.
     fn refusal(&self) -> Option<ConnectError> {
         self.bond().refusal.as_ref()?.error()
     }
+}
+
+/// Where and how a request was sent that came back.
+struct At<'a> {
+    address: &'a Address,
+    begun: Instant,
+    repeats: bool,
+    is_kept: bool,
+    /// What had been heard before.
+    heard: u32,
 }
 
 /// The wait for an answer on a connection with others on it. Given up after a long silence, it takes the connection along.

@@ -2,7 +2,9 @@
 
 mod connect;
 mod connection;
+mod framing;
 mod http2;
+mod interim;
 mod pool;
 mod pools;
 mod seat;
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 pub use connect::{ConnectError, Dialler};
 pub use connection::{Arrival, SendCause, SendError};
+pub use interim::{Hear, Interim};
 pub use pools::{Pools, Reuse, Sending};
 pub use stream::{Stream, abort};
 

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::connection::{SendCause, Sender};
 use super::pool::Pool;
 use super::seat::{Alive, Seat};
-use super::{Arrival, Dialler, SendError};
+use super::{Arrival, Dialler, Hear, SendError};
 use crate::body::Body;
 use crate::clock::{Moment, Tick};
 use crate::endpoint::Endpoint;
@@ -31,13 +31,15 @@ pub enum Reuse {
 
 /// How a request is sent.
 #[derive(Clone, Copy, Debug)]
-pub struct Sending {
+pub struct Sending<'a> {
     /// Whether an idle connection will do.
     pub reuse: Reuse,
     /// Whether it is sent a second time should it perhaps have arrived, and so need not be kept from a stale connection.
     pub repeats: bool,
     /// When this attempt began; once a connection had to be made, when that was there.
     pub begun: Instant,
+    /// Who is told of interim answers.
+    pub hear: Hear<'a>,
 }
 
 /// How long an HTTP/2 connection may idle at least: the provider can end it without losing a request, and a new one is dear.
@@ -80,7 +82,7 @@ impl Pools {
         &self,
         endpoint: &Endpoint,
         request: Box<Request<Body>>,
-        sending: Sending,
+        sending: Sending<'_>,
     ) -> Result<Response<Body>, SendError> {
         let pool = self.pool(endpoint);
         let Sending { reuse, begun, .. } = sending;
@@ -113,7 +115,7 @@ impl Pools {
         pool: &Rc<Pool>,
         endpoint: &Endpoint,
         mut request: Box<Request<Body>>,
-        sending: Sending,
+        sending: Sending<'_>,
     ) -> Result<Response<Body>, SendError> {
         let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
         let mut mended = false;

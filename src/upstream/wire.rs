@@ -1,16 +1,19 @@
 //! The wire of a connection to a provider: what was heard on it, and a look at it before what cannot be repeated is sent.
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::task::AtomicWaker;
+use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
 
 use super::Stream;
+use super::interim::{Ahead, Interim, Next, is_final, too_much};
 use crate::clock::Moment;
 
 /// What a connection and those who send on it tell each other. All of it is written and read by one thread; atomic, since
@@ -28,6 +31,17 @@ pub(super) struct Signs {
     suspect: AtomicBool,
     /// How many streams the peer allows at once, where there are several. Written by the connection, read by the pool.
     pub(super) streams_max: AtomicUsize,
+    /// Whether a request was given to the connection whose answer is to be looked at. Written by those who send, taken by the
+    /// wire as the request is written.
+    asked: AtomicBool,
+    /// Interim answers to the request in flight. Written by the wire, taken by those who send.
+    interim: Mutex<Vec<Interim>>,
+    /// Whether there are any.
+    is_told: AtomicBool,
+    /// Whether there were too many. Written by the wire, read by those who send.
+    is_flooded: AtomicBool,
+    /// Wakes those who send when there are.
+    listener: AtomicWaker,
     /// Wakes the connection at the first bytes it hears.
     first_bytes: AtomicWaker,
     /// Told once the connection has looked at the first bytes.
@@ -42,6 +56,11 @@ impl Default for Signs {
             kept_since: AtomicU64::new(0),
             suspect: AtomicBool::new(false),
             streams_max: AtomicUsize::new(usize::MAX),
+            asked: AtomicBool::new(false),
+            interim: Mutex::default(),
+            is_told: AtomicBool::new(false),
+            is_flooded: AtomicBool::new(false),
+            listener: AtomicWaker::new(),
             first_bytes: AtomicWaker::new(),
             begun: Notify::new(),
         }
@@ -59,6 +78,36 @@ impl Signs {
     /// The runtime tells of that only the next time it asks the system what happened, and under load much is written between.
     pub(super) fn look_first(&self) {
         self.look.store(true, Ordering::Relaxed);
+    }
+
+    /// Has interim answers to the next request that is written looked for.
+    pub(super) fn ask(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+    }
+
+    /// Registers whoever is to be woken by interim answers.
+    pub(super) fn listen(&self, cx: &Context<'_>) {
+        self.listener.register(cx.waker());
+    }
+
+    /// The interim answers that came since they were last taken.
+    pub(super) fn take_interim(&self) -> Vec<Interim> {
+        if self.is_told.load(Ordering::Relaxed) {
+            self.is_told.store(false, Ordering::Relaxed);
+            return std::mem::take(&mut *self.interim.lock());
+        }
+        Vec::new()
+    }
+
+    /// Whether there were more of them than anybody needs, so that the connection was given up.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.is_flooded.load(Ordering::Relaxed)
+    }
+
+    fn tell(&self, interim: Interim) {
+        self.interim.lock().push(interim);
+        self.is_told.store(true, Ordering::Relaxed);
+        self.listener.wake();
     }
 
     /// It is kept for the next request from this moment on.
@@ -105,13 +154,95 @@ impl Signs {
 pub(super) struct Wire {
     stream: Stream,
     signs: Arc<Signs>,
+    stage: Stage,
+}
+
+/// What is done with what is read.
+#[derive(Debug)]
+enum Stage {
+    /// Given on.
+    Passing,
+    /// The first bytes of an answer are looked at.
+    Asked,
+    /// Kept back until it is known what they are.
+    Ahead(Box<Ahead>),
 }
 
 impl Wire {
     pub(super) const fn new(stream: Stream, signs: Arc<Signs>) -> Self {
-        Self { stream, signs }
+        Self { stream, signs, stage: Stage::Passing }
+    }
+
+    /// A request begins to be written: what is read from now on answers it.
+    fn begin(&mut self) {
+        if self.signs.asked.load(Ordering::Relaxed) {
+            self.signs.asked.store(false, Ordering::Relaxed);
+            self.stage = Stage::Asked;
+        }
+    }
+
+    /// Reads, and notes that something was heard.
+    fn poll_hear(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        if buffer.filled().len() > before {
+            self.signs.hear();
+        }
+        read
+    }
+
+    /// Reads the first bytes of an answer, which mostly show at once that it is the final one.
+    fn poll_first(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(self.poll_hear(cx, buffer))?;
+        let came = &buffer.filled()[before..];
+        if came.is_empty() || is_final(came) {
+            self.stage = Stage::Passing;
+            return Poll::Ready(Ok(()));
+        }
+        let mut ahead = Box::<Ahead>::default();
+        ahead.push(came);
+        buffer.set_filled(before);
+        self.stage = Stage::Ahead(ahead);
+        self.poll_ahead(cx, buffer)
+    }
+
+    /// Reads up to a final answer, telling of the interim ones before it.
+    fn poll_ahead(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Stage::Ahead(ahead) = &mut self.stage else { return self.poll_hear(cx, buffer) };
+            if ahead.is_over() {
+                buffer.put_slice(&ahead.give(buffer.remaining()));
+                if ahead.is_empty() {
+                    self.stage = Stage::Passing;
+                }
+                return Poll::Ready(Ok(()));
+            }
+            match ahead.next() {
+                Next::Interim(interim) => self.signs.tell(interim),
+                Next::Final => ahead.end(),
+                Next::TooMuch => {
+                    self.signs.is_flooded.store(true, Ordering::Relaxed);
+                    return Poll::Ready(Err(too_much()));
+                }
+                Next::Partial => {
+                    let mut piece = [MaybeUninit::uninit(); PIECE];
+                    let mut piece = ReadBuf::uninit(&mut piece);
+                    ready!(self.poll_hear(cx, &mut piece))?;
+                    let Stage::Ahead(ahead) = &mut self.stage else { continue };
+                    if piece.filled().is_empty() {
+                        // The end; what came before it is for the library to judge.
+                        ahead.end();
+                    }
+                    ahead.push(piece.filled());
+                }
+            }
+        }
     }
 }
+
+/// Bytes read at once while an answer has only begun.
+const PIECE: usize = 2048;
 
 impl AsyncRead for Wire {
     fn poll_read(
@@ -126,17 +257,17 @@ impl AsyncRead for Wire {
                 return Poll::Ready(Ok(()));
             }
         }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.signs.hear();
+        match self.stage {
+            Stage::Passing => self.poll_hear(cx, buffer),
+            Stage::Asked => self.poll_first(cx, buffer),
+            Stage::Ahead(_) => self.poll_ahead(cx, buffer),
         }
-        read
     }
 }
 
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.begin();
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 
@@ -145,6 +276,7 @@ impl AsyncWrite for Wire {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.begin();
         Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
     }
 

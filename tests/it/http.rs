@@ -1,12 +1,15 @@
 //! HTTP/1.1 as RFC 9110 and 9112 have it: the whole program between a client and a provider that are played byte by byte.
 
 mod bodies;
+mod corpus;
 mod errors;
 mod headers;
+mod interim;
 mod limits;
 mod malformed;
 mod races;
 mod repeats;
+mod semantics;
 mod streaming;
 mod timeouts;
 mod untouched;

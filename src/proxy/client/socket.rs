@@ -1,5 +1,6 @@
 //! What a client's bytes come over: a socket of IP or of this machine, in clear text or under TLS.
 
+use std::cell::Cell;
 use std::io::{self, IoSlice, Write};
 use std::net::SocketAddr;
 use std::os::fd::AsFd;
@@ -24,9 +25,12 @@ pub enum Socket {
     Secure(Box<Secure>),
 }
 
-/// A connection under TLS, which says goodbye however it ends.
+/// A connection under TLS, which says goodbye however it ends, unless what was sent on it broke off.
 #[derive(Debug)]
-pub struct Secure(TlsStream<Socket>);
+pub struct Secure {
+    stream: TlsStream<Socket>,
+    is_broken: Cell<bool>,
+}
 
 impl From<TcpStream> for Socket {
     fn from(socket: TcpStream) -> Self {
@@ -42,7 +46,7 @@ impl From<UnixStream> for Socket {
 
 impl From<TlsStream<Self>> for Socket {
     fn from(stream: TlsStream<Self>) -> Self {
-        Self::Secure(Box::new(Secure(stream)))
+        Self::Secure(Box::new(Secure { stream, is_broken: Cell::new(false) }))
     }
 }
 
@@ -63,7 +67,7 @@ impl Socket {
         match self {
             Self::Tcp(socket) => socket.local_addr().ok(),
             Self::Unix(_) => None,
-            Self::Secure(secure) => secure.0.get_ref().0.local_address(),
+            Self::Secure(secure) => secure.stream.get_ref().0.local_address(),
         }
     }
 
@@ -72,7 +76,10 @@ impl Socket {
         match self {
             Self::Tcp(socket) => abort(socket),
             Self::Unix(_) => {}
-            Self::Secure(secure) => secure.0.get_ref().0.abort(),
+            Self::Secure(secure) => {
+                secure.is_broken.set(true);
+                secure.stream.get_ref().0.abort();
+            }
         }
     }
 
@@ -94,7 +101,10 @@ fn ahead(socket: impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 impl Drop for Secure {
     /// Without a word for the end it could be somebody else's doing (RFC 8446, 6.1). It is said now or never.
     fn drop(&mut self) {
-        let (socket, session) = self.0.get_mut();
+        if self.is_broken.get() {
+            return;
+        }
+        let (socket, session) = self.stream.get_mut();
         session.send_close_notify();
         let _ = session.write_tls(&mut AtOnce(socket));
     }
@@ -122,7 +132,7 @@ impl AsyncRead for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_read(cx, buffer),
             Self::Unix(socket) => Pin::new(socket).poll_read(cx, buffer),
-            Self::Secure(secure) => Pin::new(&mut secure.0).poll_read(cx, buffer),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_read(cx, buffer),
         }
     }
 }
@@ -132,7 +142,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write(cx, bytes),
             Self::Unix(socket) => Pin::new(socket).poll_write(cx, bytes),
-            Self::Secure(secure) => Pin::new(&mut secure.0).poll_write(cx, bytes),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_write(cx, bytes),
         }
     }
 
@@ -144,7 +154,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
             Self::Unix(socket) => Pin::new(socket).poll_write_vectored(cx, slices),
-            Self::Secure(secure) => Pin::new(&mut secure.0).poll_write_vectored(cx, slices),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_write_vectored(cx, slices),
         }
     }
 
@@ -152,7 +162,7 @@ impl AsyncWrite for Socket {
         match self {
             Self::Tcp(socket) => socket.is_write_vectored(),
             Self::Unix(socket) => socket.is_write_vectored(),
-            Self::Secure(secure) => secure.0.is_write_vectored(),
+            Self::Secure(secure) => secure.stream.is_write_vectored(),
         }
     }
 
@@ -160,7 +170,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_flush(cx),
             Self::Unix(socket) => Pin::new(socket).poll_flush(cx),
-            Self::Secure(secure) => Pin::new(&mut secure.0).poll_flush(cx),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_flush(cx),
         }
     }
 
@@ -168,7 +178,7 @@ impl AsyncWrite for Socket {
         match self.get_mut() {
             Self::Tcp(socket) => Pin::new(socket).poll_shutdown(cx),
             Self::Unix(socket) => Pin::new(socket).poll_shutdown(cx),
-            Self::Secure(secure) => Pin::new(&mut secure.0).poll_shutdown(cx),
+            Self::Secure(secure) => Pin::new(&mut secure.stream).poll_shutdown(cx),
         }
     }
 }

@@ -1,35 +1,50 @@
-//! The socket of a client: what the connection's record learns from the bytes that move.
+//! The socket of a client: what the connection's record learns from the bytes that move, and what is held back of them.
 
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use bytes::{Buf as _, Bytes};
+use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::framing::Framing;
 use super::{Client, Socket};
 use crate::gather::Gather;
 
-/// The client's socket: notes when bytes move, and gives back bytes that were read too early.
+/// The client's socket: notes when bytes move, gives HTTP/1 one request at a time, and writes interim answers between answers.
 #[derive(Debug)]
 pub struct ClientStream {
     socket: Gather<Socket>,
     client: Rc<Client>,
+    framing: Framing,
+    /// Bytes read that belong to a later request, or that were read too early.
     early: Bytes,
 }
 
 impl ClientStream {
-    /// The socket of a client.
-    pub const fn new(socket: Socket, client: Rc<Client>) -> Self {
-        Self { socket: Gather(socket), client, early: Bytes::new() }
+    /// The socket of a client, on which HTTP/1 is spoken until something else turns out.
+    pub fn new(socket: Socket, client: Rc<Client>) -> Self {
+        Self { socket: Gather(socket), client, framing: Framing::default(), early: Bytes::new() }
     }
 
-    /// The same stream, from which these bytes will be read first.
+    /// The socket of a client, whose bytes are not looked at.
+    pub fn raw(socket: Socket, client: Rc<Client>) -> Self {
+        Self { socket: Gather(socket), client, framing: Framing::raw(), early: Bytes::new() }
+    }
+
+    /// The same stream, no longer as HTTP/1, from which these bytes will be read first.
     #[must_use]
     pub fn rewound(self, early: Bytes) -> Self {
-        Self { early, ..self }
+        let early = if self.early.is_empty() {
+            early
+        } else {
+            let mut all = BytesMut::from(early);
+            all.extend_from_slice(&self.early);
+            all.freeze()
+        };
+        Self { early, framing: Framing::raw(), ..self }
     }
 
     /// Where the client reached this proxy, as far as the system says.
@@ -49,6 +64,33 @@ impl ClientStream {
         }
         written
     }
+
+    /// Notes that these bytes came, and tells how many of them may be given on now.
+    fn look(&mut self, came: &[u8]) -> io::Result<usize> {
+        let client = &self.client;
+        if self.framing.is_raw() {
+            return Ok(came.len());
+        }
+        let count = self.framing.take(came, |seen| client.seen.set(seen));
+        match self.framing.broken() {
+            Some(doubt) if count == 0 => Err(io::Error::new(io::ErrorKind::InvalidData, doubt.sentence())),
+            _ => Ok(count),
+        }
+    }
+
+    /// Writes the interim answers that wait. Called when everything before them has been written.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut waiting = self.client.interim.borrow_mut();
+        while !waiting.is_empty() {
+            let count = ready!(Pin::new(&mut self.socket).poll_write(cx, &waiting))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            waiting.advance(count);
+            self.client.moved();
+        }
+        Poll::Ready(Ok(()))
+    }
 }
 
 impl AsyncRead for ClientStream {
@@ -57,16 +99,27 @@ impl AsyncRead for ClientStream {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.early.is_empty() {
-            let count = self.early.len().min(buffer.remaining());
-            buffer.put_slice(&self.early[..count]);
-            self.early.advance(count);
+        let this = &mut *self;
+        if !this.early.is_empty() {
+            let early = this.early.clone();
+            let count = this.look(&early[..early.len().min(buffer.remaining())])?;
+            buffer.put_slice(&early[..count]);
+            this.early.advance(count);
+            if !this.framing.is_raw() {
+                this.client.heard();
+            }
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
-            self.client.heard();
+        let read = Pin::new(&mut this.socket).poll_read(cx, buffer);
+        let after = buffer.filled().len();
+        if after > before {
+            this.client.heard();
+            let count = this.look(&buffer.filled()[before..])?;
+            if before + count < after {
+                this.early = Bytes::copy_from_slice(&buffer.filled()[before + count..]);
+                buffer.set_filled(before + count);
+            }
         }
         read
     }
@@ -74,6 +127,7 @@ impl AsyncRead for ClientStream {
 
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.wrote(written)
     }
@@ -83,6 +137,7 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         self.wrote(written)
     }
@@ -92,6 +147,7 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_interim(cx))?;
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 

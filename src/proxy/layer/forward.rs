@@ -16,11 +16,12 @@ use crate::body::Body;
 use crate::provider::{Protocol, Provider};
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
+use crate::proxy::interim;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
 use crate::proxy::takeover::{Hold, Takeover, begin_stream};
 use crate::proxy::time_left;
 use crate::proxy::worker::Worker;
-use crate::upstream::{Arrival, SendCause, SendError, Sending};
+use crate::upstream::{Arrival, Hear, Interim, SendCause, SendError, Sending};
 
 /// Sends attempts.
 #[derive(Clone, Debug)]
@@ -40,6 +41,7 @@ impl Service<Attempt> for Forward {
 
     fn call(&mut self, mut attempt: Attempt) -> Self::Future {
         let limit = tell(&mut attempt);
+        ask_at_once(&attempt);
         let worker = Rc::clone(&self.worker);
         let protocol = attempt.endpoint.provider.protocol;
         if attempt.exchange == Exchange::MicroStream && protocol == Protocol::Mucp {
@@ -48,12 +50,21 @@ impl Service<Attempt> for Forward {
         // Outside of what waits, so that it has no room for what is only looked at before.
         let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, repeats, begun, .. } =
             attempt;
-        let sending = Sending { reuse, repeats, begun };
         shape(&mut message, &endpoint.provider);
         Box::pin(async move {
             // A Go Micro server answers with the headers of its connection's first request, and takes
             // every client's ids for the same: its connections are never shared between clients.
             let pools = if protocol == Protocol::Mucp { &client.private } else { &worker.pools };
+            let hear = |interim: Interim| {
+                if interim.status == StatusCode::CONTINUE {
+                    // The body is asked for as it is read.
+                    record.gate.borrow().iter().for_each(|gate| gate.open());
+                } else if !record.is_copy() {
+                    let written = interim::written(interim, &worker.shared.pseudonym);
+                    written.iter().for_each(|head| client.tell_interim(head));
+                }
+            };
+            let sending = Sending { reuse, repeats, begun, hear: Hear(&hear) };
             let sent = pools.send(&endpoint, message, sending);
             let mut response = match limit {
                 None => sent.await.map_err(failed)?,
@@ -80,11 +91,31 @@ impl Service<Attempt> for Forward {
 
 fn failed(error: SendError) -> Failure<Returned> {
     let SendError { cause, arrival, request } = error;
-    let is_final = matches!(cause, SendCause::Malformed { .. } | SendCause::RequestBody { .. });
+    let is_final = matches!(
+        cause,
+        SendCause::Malformed { .. }
+            | SendCause::Misframed { .. }
+            | SendCause::Flooded { .. }
+            | SendCause::RequestBody { .. }
+    );
     let never_arrived = arrival == Arrival::Never;
     let elsewhere = !matches!(cause, SendCause::Stale { .. });
     let again = (!is_final).then_some(Returned { message: request, elsewhere, never_arrived });
     Failure { error: cause.into(), again }
+}
+
+/// Lets the body in where the provider will not be told that it has to be asked for: those of Go Micro know no expectation, and
+/// no interim answer is heard over HTTP/2.
+fn ask_at_once(attempt: &Attempt) {
+    let gate = attempt.record.gate.borrow();
+    let Some(gate) = &*gate else { return };
+    let waits = match attempt.endpoint.provider.protocol {
+        Protocol::Http1 | Protocol::Tcp => attempt.message.headers().contains_key(EXPECT),
+        Protocol::Mucp | Protocol::H2c => false,
+    };
+    if !waits {
+        gate.open();
+    }
 }
 
 /// An attempt that took too long: what can be repeated is tried elsewhere.

@@ -3,13 +3,14 @@
 use std::convert::Infallible;
 use std::rc::Rc;
 
-use http::header::{CONNECTION, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http::{Response, StatusCode, Version};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use super::middleware::{Answer, Middleware, Serve};
-use crate::body::Body;
+use crate::body::{Body, Gate};
 use crate::proxy::client::Client;
+use crate::proxy::headers::expects_to_continue;
 use crate::proxy::record::Record;
 use crate::proxy::request::Request;
 use crate::proxy::traits::Traits;
@@ -41,9 +42,12 @@ impl Middleware for Observe {
         let Arrived { message, client } = arrived;
         let record = Record::begin(&self.worker, &client, &message);
         // HTTP/2 has a frame for it.
-        let farewell = (message.version() <= Version::HTTP_11)
-            .then(|| Farewell { worker: Rc::clone(&self.worker), client: Rc::clone(&client) });
-        let mut message = Box::new(message.map(Body::from));
+        let is_http1 = message.version() <= Version::HTTP_11;
+        let farewell =
+            is_http1.then(|| Farewell { worker: Rc::clone(&self.worker), client: Rc::clone(&client) });
+        client.hear_interim(message.version() == Version::HTTP_11);
+        let is_old = message.version() == Version::HTTP_10;
+        let mut message = Box::new(take_in(message, &record));
         if !message.body().is_empty() {
             // As long as its body comes in, a request is not over, not even when it is answered.
             let record = Rc::clone(&record);
@@ -62,9 +66,49 @@ impl Middleware for Observe {
             if let Some(farewell) = farewell {
                 farewell.say(&mut response);
             }
-            response.body_mut().on_end(move |end| record.ended(end));
+            leave_unasked(&mut response, &record);
+            if is_http1 && response.status() == StatusCode::NOT_MODIFIED {
+                tell_length(&mut response);
+            }
+            let ends_with_connection = is_old && !response.headers().contains_key(CONTENT_LENGTH);
+            response.body_mut().on_end(move |end| {
+                if end.broken && ends_with_connection {
+                    record.client().set_cut();
+                }
+                record.ended(end);
+            });
             Ok(response)
         })
+    }
+}
+
+/// The message with a body of ours, which is held back where its sender waits to be asked for it (RFC 9110, 10.1.1).
+fn take_in(message: http::Request<Incoming>, record: &Record) -> http::Request<Body> {
+    let has_body = !message.body().is_end_stream();
+    if has_body && message.version() == Version::HTTP_11 && expects_to_continue(message.headers()) {
+        let gate = Rc::new(Gate::default());
+        record.gate.replace(Some(Rc::clone(&gate)));
+        return message.map(|incoming| Body::behind(gate, incoming));
+    }
+    message.map(Body::from)
+}
+
+/// Sees to what becomes of a body that was not asked for before there was an answer: its sender may send it or not, so that
+/// nothing that follows on its connection can be told what it is; and nobody waits for it once the answer has passed.
+fn leave_unasked(response: &mut Response<Body>, record: &Record) {
+    let gate = record.gate.borrow();
+    let Some(gate) = gate.as_ref().filter(|gate| gate.is_shut()) else { return };
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    let gate = Rc::clone(gate);
+    response.body_mut().on_end(move |_| gate.refuse());
+}
+
+/// Keeps the length that an answer tells of a body which its status leaves out (RFC 9110, 8.6): the library drops that of a body
+/// that is empty. Over HTTP/2 it does not, and an answer counts as broken there that tells of more than it has.
+fn tell_length(response: &mut Response<Body>) {
+    let told = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    if let Some(length) = told.filter(|_| response.body().is_empty()) {
+        response.body_mut().count_as(length);
     }
 }
 

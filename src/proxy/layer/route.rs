@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method, Uri, Version};
+use http::{HeaderMap, HeaderValue, Uri, Version};
 
 use super::middleware::{Answer, Middleware, Serve, refused};
 use crate::body::Body;
@@ -16,7 +16,9 @@ use crate::proxy::client::Client;
 use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers::{self, X_REQUEST_ID};
+use crate::proxy::hops;
 use crate::proxy::request::{Exchange, Request, Routed};
+use crate::proxy::target;
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::Worker;
 use crate::proxy::{cross_site, forwarded, request_id};
@@ -48,7 +50,13 @@ impl Middleware for Route {
     type InnerRequest = Routed;
     type InnerError = ProxyError;
 
-    fn call(&self, request: Request, inner: &mut impl Serve<Routed, ProxyError>) -> Answer<ProxyError> {
+    fn call(&self, mut request: Request, inner: &mut impl Serve<Routed, ProxyError>) -> Answer<ProxyError> {
+        let Request { message, traits, client, .. } = &mut request;
+        match check(message, *traits, client, &self.worker).and_then(|()| hops::count(message)) {
+            Ok(None) => {}
+            Ok(Some(answer)) => return Box::pin(std::future::ready(Ok(answer))),
+            Err(error) => return refused(error),
+        }
         let routed = match prepare(request, &self.worker) {
             Ok(routed) => routed,
             Err(error) => return refused(error),
@@ -69,7 +77,6 @@ impl Middleware for Route {
 fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     let Request { mut message, traits, client, record } = request;
     let shared = &worker.shared;
-    check(&message, traits, &client, worker)?;
     let go_micro = traits.has(Traits::GO_MICRO);
     if go_micro {
         client.set_go_micro();
@@ -90,7 +97,8 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     } else {
         Exchange::Plain
     };
-    headers::clean_request(message.headers_mut(), traits, exchange);
+    let is_gated = record.gate.borrow().is_some();
+    headers::clean_request(message.headers_mut(), traits, exchange, is_gated);
     let unnamed = || HeaderValue::from_str(bound.service().as_str()).ok();
     let asked = asked_host(&message);
     let host = match &asked {
@@ -100,6 +108,9 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
         Some(asked) => Some(host.unwrap_or_else(|| asked.clone())),
     };
     set_target(&mut message, path, host)?;
+    if client.seen().asterisk && received != Version::HTTP_2 {
+        *message.uri_mut() = Uri::from_static("*");
+    }
     let fields = message.headers_mut();
     forwarded::tell(fields, traits, shared.settings.forwarding, &client, asked.as_ref(), &shared.pseudonym);
     if shared.settings.request_id {
@@ -136,24 +147,14 @@ fn check(
     client: &Client,
     worker: &Worker,
 ) -> Result<(), ProxyError> {
-    if message.method() == Method::CONNECT {
-        return Err(ProxyError::ConnectRefused);
+    if let Some(doubt) = client.seen().doubt {
+        return Err(ProxyError::BadRequest(doubt.sentence()));
     }
     let limit = worker.shared.settings.uri_bytes_max;
     if message.uri().path_and_query().is_some_and(|target| target.as_str().len() > limit) {
         return Err(ProxyError::UriTooLong { limit });
     }
-    if traits.has(Traits::HOSTS) {
-        return Err(ProxyError::BadRequest("more than one Host; send exactly one"));
-    }
-    if !traits.has(Traits::HOST) && message.version() == Version::HTTP_11 {
-        return Err(ProxyError::BadRequest("no Host; send exactly one"));
-    }
-    if message.uri().scheme().is_none() && message.uri().authority().is_some() {
-        return Err(ProxyError::BadRequest(
-            "the request target is no path; only CONNECT may name a host alone",
-        ));
-    }
+    target::check(message, traits)?;
     if client.refuse_cross_site {
         cross_site::refuse(message.headers(), asked_host(message).as_ref())?;
     }

@@ -55,34 +55,32 @@ async fn malformed_requests_are_refused_and_their_connection_closed() {
 }
 
 #[tokio::test]
-async fn a_length_beside_chunks_is_dropped_and_ends_the_connection() {
+async fn what_two_readers_could_see_differently_is_refused_and_named() {
     let played = Played::start().await;
-    for lines in [
-        "content-length: 3\r\ntransfer-encoding: chunked\r\n",
-        "transfer-encoding: chunked\r\ncontent-length: 3\r\n",
+    let both = "0\r\n\r\nGET /hidden HTTP/1.1\r\nhost: svc\r\n\r\n";
+    for (request, named) in [
+        (
+            format!(
+                "POST / HTTP/1.1\r\nhost: svc\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\n{both}"
+            ),
+            "Content-Length and Transfer-Encoding",
+        ),
+        (
+            format!(
+                "POST / HTTP/1.1\r\nhost: svc\r\ntransfer-encoding: chunked\r\ncontent-length: 3\r\n\r\n{both}"
+            ),
+            "Content-Length and Transfer-Encoding",
+        ),
+        ("GET /x HTTP/1.1\nhost: svc\nx: 1\n\n".to_owned(), "ends without CR"),
+        ("GET /x#y HTTP/1.1\r\nhost: svc\r\n\r\n".to_owned(), "a fragment"),
     ] {
-        let request =
-            format!("POST /x HTTP/1.1\r\nhost: svc\r\n{lines}\r\n0\r\n\r\n{}", get("x-hidden: 1\r\n"));
-        let (mut client, mut provider, heard) = played.asked(&request).await;
-        assert_eq!(
-            (line(&heard, "content-length"), line(&heard, "transfer-encoding")),
-            (None, Some("chunked"))
-        );
-        provider.say("HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok").await;
-        let heard = client.hear_all().await;
-        assert!(heard.ends_with("ok") && heard.matches("HTTP/1.1 ").count() == 1, "{heard}");
-        assert!(!provider.hear_all().await.contains("x-hidden"), "a hidden request was passed on");
+        let heard = refused(&played, &request).await;
+        assert_eq!(status(&heard), 400, "{request:?}: {heard}");
+        assert!(body(&heard).contains(named) && line(&heard, "connection") == Some("close"), "{heard}");
+        assert_eq!(heard.matches("HTTP/1.1 ").count(), 1, "the connection was listened to: {heard}");
     }
     let (_, _, heard) = played.asked(&get("x-first: 1\r\n")).await;
     assert_eq!(line(&heard, "x-first"), Some("1"));
-}
-
-#[tokio::test]
-async fn a_line_that_ends_without_cr_is_passed_on_with_it() {
-    let played = Played::start().await;
-    let (_, _, heard) = played.asked("GET /x HTTP/1.1\nhost: svc\nx: 1\n\n").await;
-    assert_eq!(line(&heard, "x"), Some("1"));
-    assert_eq!(heard.matches('\n').count(), heard.matches("\r\n").count(), "{heard:?}");
 }
 
 #[tokio::test]

@@ -25,6 +25,7 @@ pub(crate) mod redis;
 pub(crate) mod registry;
 pub(crate) mod staffed;
 pub(crate) mod steady;
+pub(crate) mod strict;
 pub(crate) mod watching;
 pub(crate) mod way;
 pub(crate) mod zookeeper;

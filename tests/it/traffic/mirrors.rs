@@ -104,3 +104,20 @@ async fn copies_are_tried_elsewhere_and_requests_that_are_have_one_copy() {
     let tried = proxy.metrics.proxy.retries_total.get();
     assert!(tried >= 2, "a request and a copy were tried again, not {tried}");
 }
+
+#[tokio::test]
+async fn a_body_that_was_held_back_is_copied_once_it_came() {
+    let (a, script) = (Echo::start().await, Script::start().await);
+    let (proxy, _) = proxied(&config(&a, &script.address().to_string())).await;
+    let mut client = Raw::connect(proxy.listeners[0]).await;
+    client.say("POST /x HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n").await;
+    client.hear_until("HTTP/1.1 100 Continue\r\n\r\n").await;
+    client.say("77777").await;
+    let mut copy = Raw::from(script.accept().await);
+    let heard = copy.hear_until("77777").await.to_lowercase();
+    assert!(heard.contains("x-wayside-mirror: 1\r\n") && !heard.contains("expect:"), "{heard}");
+    copy.say("HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+    let heard = client.hear_head().await;
+    assert!(heard.starts_with("HTTP/1.1 200"), "what a copy is told is nobody's business: {heard}");
+    mirrored(&proxy, Mirrored::Answered, 1).await;
+}

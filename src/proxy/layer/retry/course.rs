@@ -280,6 +280,8 @@ fn cause(error: &ProxyError, never_arrived: bool) -> RetryCause {
         | SendCause::Stale { .. }
         | SendCause::Refused { .. }
         | SendCause::Malformed { .. }
+        | SendCause::Misframed { .. }
+        | SendCause::Flooded { .. }
         | SendCause::RequestBody { .. } => otherwise,
     }
 }
