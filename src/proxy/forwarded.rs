@@ -139,7 +139,9 @@ mod tests {
     use super::*;
     use crate::clock::{Clock, Tick};
     use crate::drain::Drain;
+    use crate::proxy::client::Origin;
     use crate::telemetry::metrics::Metrics;
+    use crate::telemetry::peer::Peer;
     use crate::upstream::{self, Dialler, Pools};
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
@@ -154,7 +156,9 @@ mod tests {
         let tick = Rc::new(Tick::new(Clock::start()));
         let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
         let private = Pools::lasting(dialler, Rc::clone(&tick));
-        Client::new(address.parse().unwrap(), None, trusted, private, tick)
+        let peer = address.parse().map_or(Peer::Unix, Peer::At);
+        let origin = Origin { peer, is_secure: false, bound: None, trusted, refuse_cross_site: false };
+        Client::new(origin, private, tick)
     }
 
     /// What these fields become, each line as `name: value`.
@@ -186,6 +190,17 @@ mod tests {
             said.push(if *byte == b'\\' { *bytes.next().unwrap() } else { *byte });
         }
         said
+    }
+
+    #[test]
+    fn whoever_came_without_an_address_is_no_hop_that_could_be_named() {
+        let unix = client("unix", true);
+        assert_eq!(
+            told(Forwarding::Usual, &unix, b"greeter", &[("x-forwarded-for", "10.1.1.1")]),
+            ["x-forwarded-for: 10.1.1.1", "x-forwarded-proto: http", "x-forwarded-host: greeter"]
+        );
+        let told = told(Forwarding::Standard, &unix, b"greeter", &[]);
+        assert!(told[0].starts_with("forwarded: for=unknown;by=_wayside-"), "{told:?}");
     }
 
     proptest! {

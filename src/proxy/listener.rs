@@ -120,6 +120,12 @@ pub async fn listen(worker: Rc<Worker>, listening: Listening) {
             drop(socket);
             continue;
         }
+        if let Socket::Tcp(socket) = &socket
+            && let Err(error) = socket.set_nodelay(true)
+        {
+            tracing::debug!(%error, "a client connection ended at once");
+            continue;
+        }
         let open = Open::begin(&worker);
         // Two kinds of task, so that those without an opening have no room for one.
         if opening.is_plain() {
@@ -170,12 +176,6 @@ async fn refused(error: &io::Error) {
 
 async fn serve(open: Open, stack: impl Stack, socket: Socket, origin: Origin, raw: Option<ServiceName>) {
     let worker = &open.0;
-    if let Socket::Tcp(socket) = &socket
-        && let Err(error) = socket.set_nodelay(true)
-    {
-        tracing::debug!(%error, "a client connection ended at once");
-        return;
-    }
     let client = Client::new(origin, worker.private_pools(), Rc::clone(&worker.tick));
     worker.adopt(&client);
     match raw {
@@ -189,12 +189,6 @@ async fn serve(open: Open, stack: impl Stack, socket: Socket, origin: Origin, ra
 }
 
 async fn open_and_serve(open: Open, stack: impl Stack, socket: Socket, peer: Peer, opening: Rc<Opening>) {
-    if let Socket::Tcp(socket) = &socket
-        && let Err(error) = socket.set_nodelay(true)
-    {
-        tracing::debug!(%error, "a client connection ended at once");
-        return;
-    }
     // Boxed, since it is over soon and the connection may last.
     let Some((socket, peer)) = Box::pin(opening.open(&open.0, socket, peer)).await else { return };
     serve(open, stack, socket, opening.origin(peer), opening.raw().cloned()).await;

@@ -72,11 +72,11 @@ impl Front {
     }
 
     fn tls_failures(&self, cause: &'static str) -> u64 {
-        self.proxy.metrics.proxy.tls_failures(cause).get()
+        self.proxy.metrics.proxy.openings.tls(cause).get()
     }
 
     fn header_failures(&self, cause: &'static str) -> u64 {
-        self.proxy.metrics.proxy.proxy_header_failures(cause).get()
+        self.proxy.metrics.proxy.openings.proxy_header(cause).get()
     }
 
     fn open(&self) -> i64 {

@@ -61,7 +61,7 @@ fn several(services: &[(&str, &Echo)], sections: &str) -> Running {
     let text = format!("[registry.services]\n{lines}[timeouts]\nconnect = \"5s\"\n{sections}");
     let mut config = wayside::config::read(None, &text, &Overrides::default())
         .unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    config.listeners = vec![ListenerSettings { address: loopback(), service: None, trusted: true }];
+    config.listeners = vec![ListenerSettings::at(loopback())];
     (config.admin, config.workers) = (None, 1);
     let sources = config.open_sources();
     start_with(config, sources)

@@ -75,7 +75,7 @@ impl Opening {
             match named.unwrap_or(Err(HeaderError::Late { limit })) {
                 Ok(named) => peer = named.map_or(peer, Peer::At),
                 Err(error) => {
-                    metrics.proxy_header_failures(error.cause()).inc();
+                    metrics.openings.proxy_header(error.cause()).inc();
                     tracing::debug!(%peer, error = told(&error), "a client connection is refused");
                     return None;
                 }
@@ -87,7 +87,7 @@ impl Opening {
             Some(Err((error, socket))) => (error, Some(socket)),
             None => (HandshakeError::Late { limit }, None),
         };
-        metrics.tls_failures(error.cause()).inc();
+        metrics.openings.tls(error.cause()).inc();
         tracing::debug!(%peer, error = told(&error), "a client connection is refused");
         if let Some(mut socket) = socket {
             if matches!(error, HandshakeError::ClearText) && self.settings.raw.is_none() {

@@ -3,6 +3,7 @@
 mod announce;
 mod catalog;
 mod name;
+mod openings;
 mod proxy;
 mod raw;
 mod recorder;
@@ -19,6 +20,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub use announce::AnnounceMetrics;
 pub use catalog::{CatalogMetrics, RegistryMetrics};
+pub use openings::FailedOpenings;
 pub use proxy::ProxyMetrics;
 pub use raw::{RawCounters, RawMetrics};
 pub use recorder::Recorder;
@@ -165,8 +167,8 @@ mod tests {
         metrics.traffic.fault("delay").inc();
         metrics.catalog.skipped("malformed").inc();
         metrics.proxy.ejections("in_a_row").inc();
-        metrics.proxy.tls_failures("clear_text").inc();
-        metrics.proxy.proxy_header_failures("missing").inc();
+        metrics.proxy.openings.tls("clear_text").inc();
+        metrics.proxy.openings.proxy_header("missing").inc();
         metrics.announce.changed("announced").inc();
         metrics.announce.set_announced(&BTreeMap::from([("own".parse().unwrap(), 1)]));
         metrics.catalog.registry("zookeeper").up.set(1);

@@ -4,6 +4,7 @@ use prometheus::{Histogram, IntCounter, IntCounterVec, IntGauge};
 
 use super::REQUEST_BUCKETS;
 use super::name::Names;
+use super::openings::FailedOpenings;
 use super::retries::{HedgeCounter, RetryCounter};
 
 /// Metrics of requests and connections, shared by all workers. Those by service are in [`super::Recorder`].
@@ -53,10 +54,10 @@ pub struct ProxyMetrics {
     pub upgrades_open: IntGauge,
     /// Tasks that panicked; each is a fault of this program.
     pub panics_total: IntCounter,
+    /// Client connections that did not begin as their listener asks.
+    pub openings: FailedOpenings,
     ejections: IntCounterVec,
     upstream_tls_failures: IntCounterVec,
-    tls_failures: IntCounterVec,
-    proxy_header_failures: IntCounterVec,
 }
 
 impl ProxyMetrics {
@@ -126,17 +127,8 @@ impl ProxyMetrics {
             ),
             upgrades_open: gauge("upgrades_open", "Connections switched to another protocol, open now."),
             panics_total: counter("panics_total", "Tasks that panicked; each is a fault of this program."),
+            openings: FailedOpenings::new(names),
             upstream_tls_failures: upstream_tls_failures(names),
-            tls_failures: names.counters(
-                "tls_failures_total",
-                "Client connections ended because there was no TLS handshake, or it failed.",
-                &["cause"],
-            ),
-            proxy_header_failures: names.counters(
-                "proxy_header_failures_total",
-                "Client connections ended because they did not begin with a PROXY header, as they have to.",
-                &["cause"],
-            ),
         }
     }
 
@@ -148,16 +140,6 @@ impl ProxyMetrics {
     /// Ejections for one cause: `in_a_row`, `rate` or `trial`.
     pub fn ejections(&self, cause: &'static str) -> IntCounter {
         self.ejections.with_label_values(&[cause])
-    }
-
-    /// Handshakes with clients that failed for one cause, such as `clear_text` or `certificate`.
-    pub fn tls_failures(&self, cause: &'static str) -> IntCounter {
-        self.tls_failures.with_label_values(&[cause])
-    }
-
-    /// Connections without the PROXY header that they have to begin with, for one cause, such as `missing` or `timeout`.
-    pub fn proxy_header_failures(&self, cause: &'static str) -> IntCounter {
-        self.proxy_header_failures.with_label_values(&[cause])
     }
 }
 

@@ -58,6 +58,12 @@ impl Authority {
         self.issue_as(host, |params| params.not_after = date_time_ymd(year, 12, 31))
     }
 
+    /// A certificate for this host that ends so many days from now.
+    pub(crate) fn issue_for_days(&self, host: &str, days: u64) -> Issued {
+        let end = SystemTime::now() + Duration::from_hours(24 * days);
+        self.issue_as(host, |params| params.not_after = end.into())
+    }
+
     /// A certificate for this host that is valid from the begin of a year.
     pub(crate) fn issue_from(&self, host: &str, year: i32) -> Issued {
         self.issue_as(host, |params| params.not_before = date_time_ymd(year, 1, 1))

@@ -22,7 +22,10 @@ async fn refused(authority: &Authority, lines: &str, shown: &Issued, reason: &'s
     let endpoint = &it.proxy.catalog.service("svc").unwrap().endpoints[0];
     assert_eq!((endpoint.state, endpoint.failures), ("unreachable", 1), "{cause}");
     let metrics = &it.proxy.metrics.proxy;
-    assert_eq!((metrics.upstream_dial_failures_total.get(), metrics.tls_failures(reason).get()), (1, 1));
+    assert_eq!(
+        (metrics.upstream_dial_failures_total.get(), metrics.upstream_tls_failures(reason).get()),
+        (1, 1)
+    );
 }
 
 #[tokio::test]
@@ -183,7 +186,7 @@ async fn a_provider_that_does_not_believe_us_is_told_from_one_that_wants_nothing
             assert_refused(&response, &address, "tls_alert_received", word, cause);
             let status = response.headers()["proxy-status"].to_str().unwrap();
             assert!(status.contains("; alert-id=4") && status.contains("; alert-message=\""), "{status}");
-            assert_eq!(it.proxy.metrics.proxy.tls_failures(word).get(), 1);
+            assert_eq!(it.proxy.metrics.proxy.upstream_tls_failures(word).get(), 1);
             assert_eq!(echo.requests(), 0);
         }
     }
