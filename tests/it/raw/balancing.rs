@@ -1,6 +1,7 @@
 //! Where connections go: by the policy, past who cannot be reached or breaks off, to another service where nobody is left.
 
 use std::io;
+use std::slice::from_ref;
 use std::time::{Duration, Instant};
 
 use tokio::io::AsyncWriteExt as _;
@@ -98,7 +99,7 @@ async fn a_service_that_nobody_knows_has_no_connection() {
     assert_turned_away(proxy.listeners[0]).await;
     assert_eq!(ended(&proxy, "no_provider"), 1.0);
     let teller = Teller::start().await;
-    registry.tell("svc", Protocol::Tcp, &[teller.address.clone()]);
+    registry.tell("svc", Protocol::Tcp, from_ref(&teller.address));
     at_last("it is passed on", async || port_told(proxy.listeners[0]).await == Some(teller.port)).await;
 }
 
@@ -163,8 +164,8 @@ async fn another_service_stands_in_while_nobody_can_be_reached() {
     let (near, far) = (Script::start().await, Teller::start().await);
     let address = near.address();
     let sections = "[[service]]\nname = \"svc\"\nfailover = \"nothing\"";
-    let (proxy, registry) = proxy(sections, &[address.clone()]);
-    registry.tell("nothing", Protocol::Tcp, &[far.address.clone()]);
+    let (proxy, registry) = proxy(sections, from_ref(&address));
+    registry.tell("nothing", Protocol::Tcp, from_ref(&far.address));
     drop(pair(&proxy, &near).await);
     drop(near);
     at_last("the other one stands in", async || port_told(proxy.listeners[0]).await == Some(far.port)).await;

@@ -65,9 +65,8 @@ async fn who_says_something_now_and_then_does_not_idle() {
     let end = loop {
         server.write_all(b".").await.unwrap();
         assert_eq!(hear(&mut client, 1).await, ".");
-        match tokio::time::timeout(Duration::from_millis(50), &mut idling).await {
-            Ok((_, end)) => break end,
-            Err(_) => {}
+        if let Ok((_, end)) = tokio::time::timeout(Duration::from_millis(50), &mut idling).await {
+            break end;
         }
     };
     assert!(end.is_err());
