@@ -63,6 +63,8 @@ pub struct Client {
     hears_interim: Cell<bool>,
     /// Interim answers that wait to be written between two answers. Written by the requests, taken by the stream.
     interim: RefCell<BytesMut>,
+    /// Whether all bytes of earlier answers have left, so that something may be put between. Written by the stream.
+    between: Cell<bool>,
     /// Whether the body of a request was not read to its end.
     unread: Cell<bool>,
     /// Whether an answer broke off whose end is that of the connection.
@@ -131,6 +133,7 @@ impl Client {
             seen: Cell::default(),
             hears_interim: Cell::new(false),
             interim: RefCell::default(),
+            between: Cell::new(true),
             unread: Cell::new(false),
             cut: Cell::new(false),
             quiet: Cell::new(false),
@@ -198,6 +201,14 @@ impl Client {
         let mut waiting = self.interim.borrow_mut();
         if self.hears_interim.get() && waiting.len() + head.len() <= INTERIM_MAX {
             waiting.extend_from_slice(head);
+        }
+    }
+
+    /// Notes that the answer is there: interim ones that could not leave ahead of it, behind an earlier answer that is still being
+    /// written, never will.
+    pub fn begin_answer(&self) {
+        if !self.between.get() {
+            self.interim.borrow_mut().clear();
         }
     }
 

@@ -60,6 +60,7 @@ impl ClientStream {
     /// A write that cannot go on moves nothing, however often it is tried.
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if matches!(written, Poll::Ready(Ok(1..))) {
+            self.client.between.set(false);
             self.client.moved();
         }
         written
@@ -78,8 +79,11 @@ impl ClientStream {
         }
     }
 
-    /// Writes the interim answers that wait. Called when everything before them has been written.
+    /// Writes the interim answers that wait, unless an earlier answer is still being written.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.client.between.get() {
+            return Poll::Ready(Ok(()));
+        }
         let mut waiting = self.client.interim.borrow_mut();
         while !waiting.is_empty() {
             let count = ready!(Pin::new(&mut self.socket).poll_write(cx, &waiting))?;
@@ -147,11 +151,96 @@ impl AsyncWrite for ClientStream {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The library flushes once it has written all it has.
+        self.client.between.set(true);
         ready!(self.poll_interim(cx))?;
         Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.socket).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt as _;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::super::tests::client;
+    use super::*;
+
+    async fn pair() -> (ClientStream, TcpStream, Rc<Client>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (client, ..) = client();
+        client.hear_interim(true);
+        (ClientStream::new(listener.accept().await.unwrap().0, Rc::clone(&client)), far, client)
+    }
+
+    /// Writes until no more is taken, and tells how much was.
+    fn fill(stream: &mut ClientStream, piece: &[u8]) -> usize {
+        let mut sent = 0;
+        while let Some(written) = stream.write(piece).now_or_never() {
+            sent += written.unwrap();
+        }
+        sent
+    }
+
+    #[tokio::test]
+    async fn nothing_is_put_into_an_answer_that_is_still_being_written() {
+        let (mut stream, mut far, client) = pair().await;
+        let first = vec![b'a'; 1 << 20];
+        let sent = fill(&mut stream, &first);
+        client.tell_interim(b"hint");
+        let mut heard = vec![0; sent + 1000 + b"hintfinal".len()];
+        let writing = async {
+            stream.write_all(&first[..1000]).await.unwrap();
+            stream.flush().await.unwrap();
+            client.begin_answer();
+            stream.write_all(b"final").await.unwrap();
+        };
+        let ((), read) = tokio::join!(writing, far.read_exact(&mut heard));
+        read.unwrap();
+        assert!(heard[..sent + 1000].iter().all(|byte| *byte == b'a'));
+        assert_eq!(&heard[sent + 1000..], b"hintfinal");
+    }
+
+    #[tokio::test]
+    async fn what_could_not_leave_ahead_of_an_answer_never_does() {
+        let (mut stream, mut far, client) = pair().await;
+        stream.write_all(b"first").await.unwrap();
+        client.tell_interim(b"hint");
+        client.begin_answer();
+        stream.write_all(b"final").await.unwrap();
+        stream.flush().await.unwrap();
+        client.tell_interim(b"next");
+        client.begin_answer();
+        stream.write_all(b"last").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut heard = String::new();
+        far.read_to_string(&mut heard).await.unwrap();
+        assert_eq!(heard, "firstfinalnextlast");
+    }
+
+    #[tokio::test]
+    async fn requests_are_given_one_at_a_time_and_none_is_lost() {
+        let (mut stream, mut far, client) = pair().await;
+        let (one, two) =
+            ("POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc", "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        far.write_all(format!("{one}{two}rest").as_bytes()).await.unwrap();
+        let mut buffer = [0; 1024];
+        for expected in [one, two] {
+            let mut heard = 0;
+            while heard < expected.len() {
+                heard += stream.read(&mut buffer[heard..]).await.unwrap();
+            }
+            assert_eq!(&buffer[..heard], expected.as_bytes());
+        }
+        let mut stream = stream.rewound(Bytes::from_static(b"the "));
+        let mut heard = [0; 8];
+        stream.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, b"the rest");
     }
 }

@@ -10,7 +10,7 @@ use crate::upstream::{self, Dialler};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn client() -> (Rc<Client>, Rc<Tick>, Settings) {
+pub(super) fn client() -> (Rc<Client>, Rc<Tick>, Settings) {
     let tick = Rc::new(Tick::new(Clock::start()));
     let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
     let private = Pools::lasting(dialler, Rc::clone(&tick));

@@ -66,6 +66,7 @@ impl Middleware for Observe {
             if let Some(farewell) = farewell {
                 farewell.say(&mut response);
             }
+            record.client().begin_answer();
             leave_unasked(&mut response, &record);
             if is_http1 && response.status() == StatusCode::NOT_MODIFIED {
                 tell_length(&mut response);
