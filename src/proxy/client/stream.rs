@@ -166,7 +166,7 @@ impl AsyncWrite for ClientStream {
 mod tests {
     use futures_util::FutureExt as _;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::super::tests::client;
     use super::*;
@@ -176,7 +176,7 @@ mod tests {
         let far = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (client, ..) = client();
         client.hear_interim(true);
-        (ClientStream::new(listener.accept().await.unwrap().0, Rc::clone(&client)), far, client)
+        (ClientStream::new(listener.accept().await.unwrap().0.into(), Rc::clone(&client)), far, client)
     }
 
     /// Writes until no more is taken, and tells how much was.
@@ -226,7 +226,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_are_given_one_at_a_time_and_none_is_lost() {
-        let (mut stream, mut far, client) = pair().await;
+        let (mut stream, mut far, _) = pair().await;
         let (one, two) =
             ("POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc", "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         far.write_all(format!("{one}{two}rest").as_bytes()).await.unwrap();
