@@ -220,7 +220,7 @@ mod tests {
 
     #[tokio::test]
     async fn requests_are_given_one_at_a_time_and_none_is_lost() {
-        let (mut stream, mut far, client) = pair().await;
+        let (mut stream, mut far, _) = pair().await;
         let (one, two) =
             ("POST / HTTP/1.1\r\ncontent-length: 3\r\n\r\nabc", "GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         far.write_all(format!("{one}{two}rest").as_bytes()).await.unwrap();
