@@ -167,6 +167,11 @@ impl Node {
             Self::Table(_) => "a table".to_owned(),
         }
     }
+
+    /// The same where a text could be anything, a secret in the wrong place included.
+    pub(super) fn kind(&self) -> String {
+        if self.as_text().is_some() { "a text".to_owned() } else { self.shown() }
+    }
 }
 
 /// Where the lines of a text begin.

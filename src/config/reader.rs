@@ -225,7 +225,7 @@ impl<'r> Section<'r> {
                 );
             } else if entries.is_none() {
                 let message =
-                    format!("{} is no section; write [{path}] and its keys below it", entry.node.shown());
+                    format!("{} is no section; write [{path}] and its keys below it", entry.node.kind());
                 self.reader.wrong(entry.place, path.clone(), message);
             }
             (at.place, entries)
@@ -268,7 +268,7 @@ impl<'r> Section<'r> {
         for (number, item) in items.iter().enumerate() {
             let Some(entries) = item.node.as_table() else {
                 let message =
-                    format!("{} is no section; write [[{path}]] and its keys below it", item.node.shown());
+                    format!("{} is no section; write [[{path}]] and its keys below it", item.node.kind());
                 self.reader.wrong(item.place, path.clone(), message);
                 continue;
             };
