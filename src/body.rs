@@ -6,15 +6,19 @@ pub(crate) mod played;
 
 use std::fmt;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use arrayvec::ArrayVec;
 use bytes::{Buf as _, Bytes};
+use http::Version;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 pub use kept::Kept;
 use kept::Reading;
 use thiserror::Error;
+
+use crate::clock::Pulse;
 
 /// Endings one body can carry: the connection, the load guard, the record, and one to spare.
 const ENDINGS_MAX: usize = 4;
@@ -25,6 +29,13 @@ pub enum BodyError {
     /// Its sender broke off.
     #[error(transparent)]
     Broken(#[from] hyper::Error),
+    /// Its sender took it back before its end, as if nothing were amiss (`RST_STREAM` with `NO_ERROR`).
+    #[error("its sender broke it off")]
+    TakenBack {
+        /// What whoever receives it over HTTP/2 is to be told.
+        #[source]
+        source: h2::Error,
+    },
     /// It is sent again from its beginning, and nobody waits for the rest of this one.
     #[error("the body is being sent again elsewhere")]
     Superseded,
@@ -60,6 +71,8 @@ struct Content {
     bytes: u64,
     /// Sees the data on its way.
     tap: Option<Tap>,
+    /// Is told of each piece on its way.
+    pulse: Option<Rc<Pulse>>,
     grpc_status: Option<u16>,
     endings: ArrayVec<Box<dyn FnOnce(End)>, ENDINGS_MAX>,
 }
@@ -67,7 +80,11 @@ struct Content {
 enum Source {
     Empty,
     Whole(Bytes),
-    Stream(Incoming),
+    Stream {
+        incoming: Incoming,
+        /// Whether its last piece says so, and the library knows.
+        marks_end: bool,
+    },
     Kept(Reading),
     #[cfg(test)]
     Played(played::Played),
@@ -80,7 +97,13 @@ impl Body {
 
     fn new(source: Source) -> Self {
         let endings = ArrayVec::new_const();
-        Self(Some(Box::new(Content { source, bytes: 0, tap: None, grpc_status: None, endings })))
+        Self(Some(Box::new(Content { source, bytes: 0, tap: None, pulse: None, grpc_status: None, endings })))
+    }
+
+    /// What comes in with a message of this version of HTTP.
+    pub fn received(incoming: Incoming, version: Version) -> Self {
+        let marks_end = version == Version::HTTP_2;
+        if incoming.is_end_stream() { Self::empty() } else { Self::new(Source::Stream { incoming, marks_end }) }
     }
 
     /// No bytes at all.
@@ -104,6 +127,13 @@ impl Body {
     pub fn tap(&mut self, tap: impl FnMut(&Bytes) + 'static) {
         if let Some(content) = &mut self.0 {
             content.tap = Some(Box::new(tap));
+        }
+    }
+
+    /// Has a pulse beat with each piece that is passed on.
+    pub fn beat(&mut self, pulse: Rc<Pulse>) {
+        if let Some(content) = &mut self.0 {
+            content.pulse = Some(pulse);
         }
     }
 
@@ -139,7 +169,7 @@ impl Source {
         match self {
             Self::Empty => true,
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Stream(incoming) => incoming.is_end_stream(),
+            Self::Stream { incoming, .. } => incoming.is_end_stream(),
             Self::Kept(reading) => reading.is_empty(),
             #[cfg(test)]
             Self::Played(played) => played.is_empty(),
@@ -163,12 +193,6 @@ impl Drop for Content {
     }
 }
 
-impl From<Incoming> for Body {
-    fn from(incoming: Incoming) -> Self {
-        if incoming.is_end_stream() { Self::empty() } else { Self::new(Source::Stream(incoming)) }
-    }
-}
-
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::empty() } else { Self::new(Source::Whole(bytes)) }
@@ -187,12 +211,22 @@ impl HttpBody for Body {
         let frame = match &mut content.source {
             Source::Empty => None,
             Source::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Source::Stream(incoming) => std::task::ready!(Pin::new(incoming).poll_frame(cx))
-                .map(|frame| frame.map_err(BodyError::from)),
+            Source::Stream { incoming, marks_end } => {
+                match std::task::ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                    // The library takes a reset without an error for the end, wherever it comes.
+                    None if *marks_end && !incoming.is_end_stream() => {
+                        Some(Err(BodyError::TakenBack { source: h2::Reason::CANCEL.into() }))
+                    }
+                    frame => frame.map(|frame| frame.map_err(BodyError::from)),
+                }
+            }
             Source::Kept(reading) => std::task::ready!(reading.poll_frame(cx)),
             #[cfg(test)]
             Source::Played(played) => std::task::ready!(played.poll_frame(cx)),
         };
+        if let Some(pulse) = &content.pulse {
+            pulse.beat();
+        }
         match &frame {
             Some(Ok(frame)) => {
                 content.bytes += frame.data_ref().map_or(0, |data| data.remaining() as u64);
@@ -227,7 +261,7 @@ impl HttpBody for Body {
         match self.0.as_ref().map(|content| &content.source) {
             None | Some(Source::Empty) => SizeHint::with_exact(0),
             Some(Source::Whole(bytes)) => SizeHint::with_exact(bytes.len() as u64),
-            Some(Source::Stream(incoming)) => incoming.size_hint(),
+            Some(Source::Stream { incoming, .. }) => incoming.size_hint(),
             Some(Source::Kept(reading)) => reading.size_hint(),
             #[cfg(test)]
             Some(Source::Played(_)) => SizeHint::default(),
@@ -240,7 +274,7 @@ impl fmt::Debug for Body {
         let source = match self.0.as_ref().map(|content| &content.source) {
             None | Some(Source::Empty) => "empty",
             Some(Source::Whole(_)) => "whole",
-            Some(Source::Stream(_)) => "stream",
+            Some(Source::Stream { .. }) => "stream",
             Some(Source::Kept(_)) => "kept",
             #[cfg(test)]
             Some(Source::Played(_)) => "played",
@@ -252,7 +286,6 @@ impl fmt::Debug for Body {
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
-    use std::rc::Rc;
 
     use http_body_util::BodyExt as _;
 

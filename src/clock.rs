@@ -1,6 +1,7 @@
 //! Time as a number: coarse instants that fit an atomic and are handed to pure code as `now`.
 
 use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 /// Milliseconds since this process began to count, never 0.
@@ -104,6 +105,31 @@ impl Tick {
     /// The clock it looks at.
     pub const fn clock(&self) -> Clock {
         self.clock
+    }
+}
+
+/// When something last moved, as exact as the tick it reads.
+#[derive(Debug)]
+pub struct Pulse {
+    tick: Rc<Tick>,
+    last: Cell<Moment>,
+}
+
+impl Pulse {
+    /// Of something that moves right now.
+    pub fn new(tick: Rc<Tick>) -> Self {
+        let last = Cell::new(tick.now());
+        Self { tick, last }
+    }
+
+    /// It moves.
+    pub fn beat(&self) {
+        self.last.set(self.tick.now());
+    }
+
+    /// For how long it has lain still.
+    pub fn still(&self) -> Duration {
+        self.tick.now().since(self.last.get())
     }
 }
 

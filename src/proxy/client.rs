@@ -1,8 +1,10 @@
 //! One client connection: who it is, what it is doing, and what it is told to do next.
 
+mod frames;
 mod stream;
+mod streams;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -12,8 +14,11 @@ use std::time::Duration;
 
 use http::HeaderValue;
 pub use stream::ClientStream;
+pub use streams::{Stream, StreamTasks};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use self::frames::Frames;
+use self::streams::Streams;
 use super::Settings;
 use super::takeover::Takeover;
 use crate::clock::{Moment, Tick};
@@ -45,7 +50,10 @@ pub struct Client {
     /// Those of them whose answer is awaited under a deadline.
     awaited: Cell<u32>,
     go_micro: Cell<bool>,
-    http2: Cell<bool>,
+    /// Whether it was told to close.
+    closing: Cell<bool>,
+    /// What is only there once HTTP/2 is spoken.
+    http2: OnceCell<Box<Http2>>,
     /// Whether the body of a request was not read to its end.
     unread: Cell<bool>,
     /// Whether the last clean-up of a drain found it silent.
@@ -54,6 +62,15 @@ pub struct Client {
     timer: Cell<Option<Pin<Box<Sleep>>>>,
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// What there is to know of a connection that carries several requests at once.
+#[derive(Debug, Default)]
+struct Http2 {
+    /// Where in the sequence of frames its client is.
+    frames: RefCell<Frames>,
+    /// The requests on it.
+    streams: Streams,
 }
 
 /// What a connection is told to do.
@@ -93,7 +110,8 @@ impl Client {
             requests: Cell::new(0),
             awaited: Cell::new(0),
             go_micro: Cell::new(false),
-            http2: Cell::new(false),
+            closing: Cell::new(false),
+            http2: OnceCell::new(),
             unread: Cell::new(false),
             quiet: Cell::new(false),
             timer: Cell::new(None),
@@ -104,7 +122,9 @@ impl Client {
 
     /// Notes that the head of a request is complete.
     pub fn begin_request(&self) {
-        self.head_since.set(None);
+        if self.http2.get().is_none() {
+            self.head_since.set(None);
+        }
         self.requests.set(self.requests.get() + 1);
     }
 
@@ -118,10 +138,22 @@ impl Client {
         self.go_micro.set(true);
     }
 
-    /// Notes that HTTP/2 is spoken: what comes between two requests begins none, such as the answer to a ping.
-    pub fn set_http2(&self) {
-        self.http2.set(true);
-        self.head_since.set(None);
+    /// Notes that HTTP/2 is spoken. From here on the frames tell what is late: the client's settings, which come first, and
+    /// whatever carries the head of a request and is not complete. `early` was read before.
+    pub fn begin_http2(&self, early: &[u8]) {
+        self.http2.get_or_init(Box::default);
+        self.head_since.set(Some(self.tick.now()));
+        self.heard(early);
+    }
+
+    /// Begins a request of an HTTP/2 connection; the next task of [`StreamTasks`] is what answers it.
+    pub fn open_stream(&self) -> Option<Rc<Stream>> {
+        let http2 = self.http2.get()?;
+        Some(http2.streams.open(Rc::clone(&self.tick), self.requests.get()))
+    }
+
+    fn newest_stream(&self) -> Option<Rc<Stream>> {
+        self.http2.get()?.streams.newest()
     }
 
     /// Notes that the body of a request was not read to its end.
@@ -135,9 +167,12 @@ impl Client {
     }
 
     /// Begins to wait for an answer under a deadline. Until that is dropped, the deadline alone says how long is too long.
-    pub fn await_answer(self: &Rc<Self>) -> Awaited {
+    pub fn await_answer(self: &Rc<Self>, stream: Option<Rc<Stream>>) -> Awaited {
         self.awaited.set(self.awaited.get() + 1);
-        Awaited(Rc::clone(self))
+        if let Some(stream) = &stream {
+            stream.await_answer(true);
+        }
+        Awaited(Rc::clone(self), stream)
     }
 
     /// A timer that runs out at a deadline; give it back with [`Client::keep_timer`].
@@ -162,13 +197,25 @@ impl Client {
         let age = now.since(self.accepted);
         let idle = now.since(self.active.get());
         let kept_by_go_micro = self.go_micro.get() && age < settings.go_micro_keep;
+        let http2 = self.http2.get();
+        let late = self.head_since.get().is_some_and(|since| now.since(since) >= settings.header_timeout);
+        if late && (http2.is_some() || self.requests.get() == 0) {
+            return Some(Order::Timeout);
+        }
         if self.requests.get() > 0 {
-            let stalled = self.awaited.get() == 0 && idle >= settings.stream_idle_timeout;
+            let stalled = match http2 {
+                // One that moves must not keep the others alive, nor one that does not take them along.
+                Some(http2) => {
+                    http2.streams.give_up_stalled(settings.stream_idle_timeout);
+                    false
+                }
+                None => self.awaited.get() == 0 && idle >= settings.stream_idle_timeout,
+            };
             let last = draining && !kept_by_go_micro;
             return if stalled { Some(Order::Close) } else { last.then_some(Order::Drain) };
         }
-        if self.head_since.get().is_some_and(|since| now.since(since) >= settings.header_timeout) {
-            return Some(Order::Timeout);
+        if self.closing.get() {
+            return Some(Order::Close);
         }
         if kept_by_go_micro {
             return None;
@@ -191,6 +238,9 @@ impl Client {
 
     /// Gives the connection an order and wakes it.
     pub fn tell(&self, order: Order) {
+        if order == Order::Close {
+            self.closing.set(true);
+        }
         self.order.set(Some(order));
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
@@ -211,9 +261,19 @@ impl Client {
         self.active.set(self.tick.now());
     }
 
-    fn heard(&self) {
+    fn heard(&self, bytes: &[u8]) {
         self.moved();
-        if self.requests.get() == 0 && !self.http2.get() && self.head_since.get().is_none() {
+        let begins = match self.http2.get() {
+            None => self.requests.get() == 0,
+            Some(http2) => {
+                let is_within = http2.frames.borrow_mut().see(bytes);
+                if !is_within {
+                    self.head_since.set(None);
+                }
+                is_within
+            }
+        };
+        if begins && self.head_since.get().is_none() {
             self.head_since.set(Some(self.tick.now()));
         }
     }
@@ -227,12 +287,15 @@ impl fmt::Debug for Client {
 
 /// The wait for an answer, on whose account its connection may lie still.
 #[derive(Debug)]
-pub struct Awaited(Rc<Client>);
+pub struct Awaited(Rc<Client>, Option<Rc<Stream>>);
 
 impl Drop for Awaited {
     fn drop(&mut self) {
         self.0.awaited.set(self.0.awaited.get().saturating_sub(1));
         self.0.moved();
+        if let Some(stream) = &self.1 {
+            stream.await_answer(false);
+        }
     }
 }
 
@@ -244,111 +307,4 @@ const GO_MICRO_IDLE: Duration = Duration::from_secs(5);
 const QUIET: Duration = Duration::from_millis(1500);
 
 #[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::*;
-    use crate::clock::Clock;
-    use crate::drain::Drain;
-    use crate::telemetry::metrics::Metrics;
-    use crate::upstream::{self, Dialler};
-
-    const SECOND: Duration = Duration::from_secs(1);
-
-    fn client() -> (Rc<Client>, Rc<Tick>, Settings) {
-        let tick = Rc::new(Tick::new(Clock::start()));
-        let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
-        let private = Pools::lasting(dialler, Rc::clone(&tick));
-        let client =
-            Client::new(SocketAddr::from(([127, 0, 0, 1], 1)), None, true, private, Rc::clone(&tick));
-        (client, tick, Settings::default())
-    }
-
-    async fn pass(tick: &Tick, time: Duration) {
-        advance(time).await;
-        tick.advance();
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_deadline_alone_says_how_long_an_answer_may_take() {
-        let (client, tick, settings) = client();
-        client.heard();
-        client.begin_request();
-        let awaited = client.await_answer();
-        pass(&tick, settings.stream_idle_timeout * 3).await;
-        assert_eq!(client.due(&settings, false), None, "the provider is still thinking");
-        drop(awaited);
-        pass(&tick, settings.stream_idle_timeout - SECOND).await;
-        assert_eq!(client.due(&settings, false), None);
-        pass(&tick, SECOND).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Close), "the body stalls");
-        client.moved();
-        assert_eq!(client.due(&settings, false), None);
-        assert_eq!(client.due(&settings, true), Some(Order::Drain));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_head_has_its_time_and_an_idle_connection_its_own() {
-        let (client, tick, settings) = client();
-        client.heard();
-        pass(&tick, settings.header_timeout - SECOND).await;
-        client.heard();
-        assert_eq!(client.due(&settings, false), None);
-        pass(&tick, SECOND).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Timeout), "later bytes do not give it more");
-        client.begin_request();
-        client.end_request();
-        pass(&tick, settings.client_idle_timeout - 2 * SECOND).await;
-        assert_eq!(client.due(&settings, false), None);
-        pass(&tick, 2 * SECOND).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Close));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_ping_between_requests_is_no_late_head() {
-        let (client, tick, settings) = client();
-        client.heard();
-        client.set_http2();
-        client.heard();
-        client.begin_request();
-        client.end_request();
-        client.heard();
-        pass(&tick, settings.header_timeout * 2).await;
-        assert_eq!(client.due(&settings, false), None);
-        pass(&tick, settings.client_idle_timeout).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Close));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_go_micro_connection_outlives_the_pool_of_its_client() {
-        let (client, tick, settings) = client();
-        client.set_go_micro();
-        pass(&tick, settings.go_micro_keep - SECOND).await;
-        assert_eq!(client.due(&settings, true), None, "not even a drain ends it");
-        pass(&tick, SECOND).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Close));
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_drain_leaves_a_go_micro_connection_open_after_the_call_in_flight() {
-        let (client, tick, settings) = client();
-        client.set_go_micro();
-        client.begin_request();
-        pass(&tick, settings.go_micro_keep - SECOND).await;
-        assert_eq!(client.due(&settings, true), None, "its client may still use it");
-        pass(&tick, SECOND).await;
-        assert_eq!(client.due(&settings, true), Some(Order::Drain));
-        assert_eq!(client.due(&settings, false), None);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_old_go_micro_connection_in_use_is_kept() {
-        let (client, tick, settings) = client();
-        client.set_go_micro();
-        pass(&tick, settings.go_micro_keep + SECOND).await;
-        client.moved();
-        assert_eq!(client.due(&settings, false), None);
-        pass(&tick, GO_MICRO_IDLE).await;
-        assert_eq!(client.due(&settings, false), Some(Order::Close));
-    }
-}
+mod tests;

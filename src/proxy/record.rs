@@ -1,14 +1,15 @@
 //! The record of one request: filled in on its way, counted and written down when its last part is over.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{HeaderValue, Method, Request, Uri};
+use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
-use super::client::Client;
+use super::client::{Client, Stream};
 use super::directory::Bound;
 use super::worker::Worker;
 use crate::body::End;
@@ -55,6 +56,10 @@ pub struct Record {
     received: Cell<u64>,
     /// Whether more of that is to come. Written by `observe` and the body, read by what an attempt leaves behind.
     pub uploading: Cell<bool>,
+    /// Its stream, where it came over HTTP/2. Written by `observe`.
+    stream: OnceCell<Rc<Stream>>,
+    /// The client's side of it once it is no HTTP any more, where it came over HTTP/2. Written by `route`, taken by `forward`.
+    pub tunnel: RefCell<Option<OnUpgrade>>,
     /// What only an access log wants to know.
     line: Option<Box<Line>>,
     /// Whether it is the copy of a request, which counts as none.
@@ -137,9 +142,21 @@ impl Record {
             end: Cell::new(None),
             received: Cell::new(0),
             uploading: Cell::new(false),
+            stream: OnceCell::new(),
+            tunnel: RefCell::default(),
             line,
             is_copy,
         })
+    }
+
+    /// Notes the stream it came on.
+    pub fn begin_stream(&self, stream: Rc<Stream>) {
+        self.stream.get_or_init(|| stream);
+    }
+
+    /// The stream it came on, where that was HTTP/2.
+    pub fn stream(&self) -> Option<&Rc<Stream>> {
+        self.stream.get()
     }
 
     /// When the head of the request was complete.

@@ -28,6 +28,8 @@ pub(super) struct Signs {
     suspect: AtomicBool,
     /// How many streams the peer allows at once, where there are several. Written by the connection, read by the pool.
     pub(super) streams_max: AtomicUsize,
+    /// Whether the peer takes requests for other protocols (RFC 8441). Written by the connection, read by those who send.
+    pub(super) takes_connect: AtomicBool,
     /// Wakes the connection at the first bytes it hears.
     first_bytes: AtomicWaker,
     /// Told once the connection has looked at the first bytes.
@@ -42,6 +44,7 @@ impl Default for Signs {
             kept_since: AtomicU64::new(0),
             suspect: AtomicBool::new(false),
             streams_max: AtomicUsize::new(usize::MAX),
+            takes_connect: AtomicBool::new(false),
             first_bytes: AtomicWaker::new(),
             begun: Notify::new(),
         }

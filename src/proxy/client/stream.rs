@@ -56,7 +56,7 @@ impl AsyncRead for ClientStream {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.client.heard();
+            self.client.heard(&buffer.filled()[before..]);
         }
         read
     }

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 
 use super::middleware::{Answer, Middleware, Serve};
 use crate::body::Body;
-use crate::proxy::client::Client;
+use crate::proxy::client::{Client, Stream};
 use crate::proxy::record::Record;
 use crate::proxy::request::Request;
 use crate::proxy::traits::Traits;
@@ -22,6 +22,8 @@ pub struct Arrived {
     pub message: http::Request<Incoming>,
     /// Who sent it.
     pub client: Rc<Client>,
+    /// Its stream, where it came over HTTP/2.
+    pub stream: Option<Rc<Stream>>,
 }
 
 /// Begins records.
@@ -38,17 +40,22 @@ impl Middleware for Observe {
     type InnerError = Infallible;
 
     fn call(&self, arrived: Arrived, inner: &mut impl Serve<Request, Infallible>) -> Answer<Infallible> {
-        let Arrived { message, client } = arrived;
+        let Arrived { message, client, stream } = arrived;
         let record = Record::begin(&self.worker, &client, &message);
         // HTTP/2 has a frame for it.
-        let farewell = (message.version() <= Version::HTTP_11)
+        let version = message.version();
+        let farewell = (version <= Version::HTTP_11)
             .then(|| Farewell { worker: Rc::clone(&self.worker), client: Rc::clone(&client) });
-        let mut message = Box::new(message.map(Body::from));
+        let mut message = Box::new(message.map(|incoming| Body::received(incoming, version)));
         if !message.body().is_empty() {
             // As long as its body comes in, a request is not over, not even when it is answered.
             let record = Rc::clone(&record);
             record.uploading.set(true);
             message.body_mut().on_end(move |end| record.received(end));
+        }
+        if let Some(stream) = stream {
+            message.body_mut().beat(Rc::clone(&stream.pulse));
+            record.begin_stream(stream);
         }
         let answer = inner.call(Request {
             traits: Traits::of(message.headers()),
@@ -61,6 +68,9 @@ impl Middleware for Observe {
             record.answer(response.status().as_u16());
             if let Some(farewell) = farewell {
                 farewell.say(&mut response);
+            }
+            if let Some(stream) = record.stream() {
+                response.body_mut().beat(Rc::clone(&stream.pulse));
             }
             response.body_mut().on_end(move |end| record.ended(end));
             Ok(response)

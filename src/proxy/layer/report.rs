@@ -155,6 +155,8 @@ impl Told {
                     Outcome::Broken
                 }
                 SendCause::Malformed { .. } => Outcome::Broken,
+                // It serves what it offers.
+                SendCause::NoWebSocket { .. } => return self.leave_untold(),
                 SendCause::Full { .. } | SendCause::RequestBody { .. } => return self.leave_untold(),
             }
         } else {

@@ -1,6 +1,7 @@
 //! Route: finds which subscription a request goes to, and puts the request into the form in which it will be sent.
 
 mod aim;
+mod http2;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,8 +63,11 @@ impl Middleware for Route {
 }
 
 fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
-    let Request { mut message, traits, client, record } = request;
+    let Request { mut message, mut traits, client, record } = request;
     let shared = &worker.shared;
+    if message.version() == Version::HTTP_2 {
+        traits = http2::adapt(&mut message, traits, &record, worker)?;
+    }
     check(&message, traits, worker)?;
     let go_micro = traits.has(Traits::GO_MICRO);
     if go_micro {
@@ -80,7 +84,9 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     let received = message.version();
     let exchange = if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && received == Version::HTTP_11 {
         Exchange::MicroStream
-    } else if headers::wants_upgrade(&message, traits) && message.body().is_empty() {
+    } else if record.tunnel.borrow().is_some()
+        || headers::wants_upgrade(&message, traits) && message.body().is_empty()
+    {
         Exchange::Upgrade
     } else {
         Exchange::Plain
