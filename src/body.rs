@@ -36,6 +36,9 @@ pub enum BodyError {
         #[source]
         source: h2::Error,
     },
+    /// It lay still for too long.
+    #[error("it lay still for too long")]
+    Stalled,
     /// It is sent again from its beginning, and nobody waits for the rest of this one.
     #[error("the body is being sent again elsewhere")]
     Superseded,
@@ -71,7 +74,7 @@ struct Content {
     bytes: u64,
     /// Sees the data on its way.
     tap: Option<Tap>,
-    /// Is told of each piece on its way.
+    /// Is told of each piece on its way, and has it break off.
     pulse: Option<Rc<Pulse>>,
     grpc_status: Option<u16>,
     endings: ArrayVec<Box<dyn FnOnce(End)>, ENDINGS_MAX>,
@@ -103,7 +106,11 @@ impl Body {
     /// What comes in with a message of this version of HTTP.
     pub fn received(incoming: Incoming, version: Version) -> Self {
         let marks_end = version == Version::HTTP_2;
-        if incoming.is_end_stream() { Self::empty() } else { Self::new(Source::Stream { incoming, marks_end }) }
+        if incoming.is_end_stream() {
+            Self::empty()
+        } else {
+            Self::new(Source::Stream { incoming, marks_end })
+        }
     }
 
     /// No bytes at all.
@@ -130,7 +137,7 @@ impl Body {
         }
     }
 
-    /// Has a pulse beat with each piece that is passed on.
+    /// Has a pulse beat with each piece that is passed on; once the pulse is stopped, the body breaks off.
     pub fn beat(&mut self, pulse: Rc<Pulse>) {
         if let Some(content) = &mut self.0 {
             content.pulse = Some(pulse);
@@ -165,6 +172,25 @@ impl Body {
 }
 
 impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(match self {
+            Self::Empty => None,
+            Self::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Self::Stream { incoming, marks_end } => {
+                match std::task::ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                    // The library takes a reset without an error for the end, wherever it comes.
+                    None if *marks_end && !incoming.is_end_stream() => {
+                        Some(Err(BodyError::TakenBack { source: h2::Reason::CANCEL.into() }))
+                    }
+                    frame => frame.map(|frame| frame.map_err(BodyError::from)),
+                }
+            }
+            Self::Kept(reading) => std::task::ready!(reading.poll_frame(cx)),
+            #[cfg(test)]
+            Self::Played(played) => std::task::ready!(played.poll_frame(cx)),
+        })
+    }
+
     fn is_empty(&self) -> bool {
         match self {
             Self::Empty => true,
@@ -208,25 +234,15 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(content) = &mut self.0 else { return Poll::Ready(None) };
-        let frame = match &mut content.source {
-            Source::Empty => None,
-            Source::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Source::Stream { incoming, marks_end } => {
-                match std::task::ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
-                    // The library takes a reset without an error for the end, wherever it comes.
-                    None if *marks_end && !incoming.is_end_stream() => {
-                        Some(Err(BodyError::TakenBack { source: h2::Reason::CANCEL.into() }))
-                    }
-                    frame => frame.map(|frame| frame.map_err(BodyError::from)),
-                }
+        let frame = match (content.source.poll_frame(cx), &content.pulse) {
+            (Poll::Pending, Some(pulse)) if pulse.is_stopped(cx) => Some(Err(BodyError::Stalled)),
+            (Poll::Pending, _) => return Poll::Pending,
+            (Poll::Ready(frame), None) => frame,
+            (Poll::Ready(frame), Some(pulse)) => {
+                pulse.beat();
+                frame
             }
-            Source::Kept(reading) => std::task::ready!(reading.poll_frame(cx)),
-            #[cfg(test)]
-            Source::Played(played) => std::task::ready!(played.poll_frame(cx)),
         };
-        if let Some(pulse) = &content.pulse {
-            pulse.beat();
-        }
         match &frame {
             Some(Ok(frame)) => {
                 content.bytes += frame.data_ref().map_or(0, |data| data.remaining() as u64);

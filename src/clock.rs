@@ -1,7 +1,8 @@
 //! Time as a number: coarse instants that fit an atomic and are handed to pure code as `now`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 /// Milliseconds since this process began to count, never 0.
@@ -113,13 +114,35 @@ impl Tick {
 pub struct Pulse {
     tick: Rc<Tick>,
     last: Cell<Moment>,
+    /// Whether it is not to go on.
+    stopped: Cell<bool>,
+    /// Who is to learn of that.
+    waker: RefCell<Option<Waker>>,
 }
 
 impl Pulse {
     /// Of something that moves right now.
     pub fn new(tick: Rc<Tick>) -> Self {
         let last = Cell::new(tick.now());
-        Self { tick, last }
+        Self { tick, last, stopped: Cell::new(false), waker: RefCell::default() }
+    }
+
+    /// Has it end, and wakes whoever asked last whether it does.
+    pub fn stop(&self) {
+        self.stopped.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether it is to end; registers the one task that is woken by that.
+    pub fn is_stopped(&self, cx: &Context<'_>) -> bool {
+        let mut waker = self.waker.borrow_mut();
+        match waker.as_mut() {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+        self.stopped.get()
     }
 
     /// It moves.

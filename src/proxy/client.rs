@@ -71,6 +71,10 @@ struct Http2 {
     frames: RefCell<Frames>,
     /// The requests on it.
     streams: Streams,
+    /// Those that the client took back before they were answered, since the last clean-up.
+    taken_back: Cell<u32>,
+    /// Bytes written since then.
+    written: Cell<u64>,
 }
 
 /// What a connection is told to do.
@@ -78,7 +82,7 @@ struct Http2 {
 pub enum Order {
     /// Finish the requests in flight, politely take no more.
     Drain,
-    /// Say that the request's head took too long, then close.
+    /// Say that the request's head took too long, then close; over HTTP/2, say that it is the end, then close.
     Timeout,
     /// Close at once.
     Close,
@@ -152,6 +156,17 @@ impl Client {
         Some(http2.streams.open(Rc::clone(&self.tick), self.requests.get()))
     }
 
+    /// Notes that a request was taken back before it was answered. Over HTTP/2 that costs a client nothing, and a provider of
+    /// HTTP/1.1 a connection each time.
+    pub fn take_back(&self) {
+        let Some(http2) = self.http2.get() else { return };
+        let count = http2.taken_back.get() + 1;
+        http2.taken_back.set(count);
+        if count > TAKEN_BACK_MAX {
+            self.tell(Order::Timeout);
+        }
+    }
+
     fn newest_stream(&self) -> Option<Rc<Stream>> {
         self.http2.get()?.streams.newest()
     }
@@ -198,6 +213,11 @@ impl Client {
         let idle = now.since(self.active.get());
         let kept_by_go_micro = self.go_micro.get() && age < settings.go_micro_keep;
         let http2 = self.http2.get();
+        if let Some(http2) = http2 {
+            http2.taken_back.set(0);
+            http2.written.set(0);
+            http2.frames.borrow_mut().forget();
+        }
         let late = self.head_since.get().is_some_and(|since| now.since(since) >= settings.header_timeout);
         if late && (http2.is_some() || self.requests.get() == 0) {
             return Some(Order::Timeout);
@@ -261,12 +281,23 @@ impl Client {
         self.active.set(self.tick.now());
     }
 
+    fn wrote(&self, bytes: usize) {
+        self.moved();
+        if let Some(http2) = self.http2.get() {
+            http2.written.set(http2.written.get() + bytes as u64);
+        }
+    }
+
     fn heard(&self, bytes: &[u8]) {
         self.moved();
         let begins = match self.http2.get() {
             None => self.requests.get() == 0,
             Some(http2) => {
-                let is_within = http2.frames.borrow_mut().see(bytes);
+                let mut frames = http2.frames.borrow_mut();
+                let is_within = frames.see(bytes);
+                if frames.are_too_many(http2.written.get()) {
+                    self.tell(Order::Timeout);
+                }
                 if !is_within {
                     self.head_since.set(None);
                 }
@@ -298,6 +329,10 @@ impl Drop for Awaited {
         }
     }
 }
+
+/// Requests that one HTTP/2 client may take back in a second, about four times as many as it may have in flight: more than any
+/// that gives up all it asked for, and begins anew.
+const TAKEN_BACK_MAX: u32 = 1000;
 
 /// How long a Go Micro connection may idle once it is old enough that its client no longer uses it.
 const GO_MICRO_IDLE: Duration = Duration::from_secs(5);

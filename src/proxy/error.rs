@@ -312,9 +312,7 @@ fn cause_telling(cause: &SendCause) -> Telling {
         SendCause::Refused { .. } => {
             telling("stream_refused", S::SERVICE_UNAVAILABLE, "connection_terminated")
         }
-        SendCause::NoWebSocket { .. } => {
-            telling("upgrade_failed", S::BAD_GATEWAY, "http_upgrade_failed")
-        }
+        SendCause::NoWebSocket { .. } => telling("upgrade_failed", S::BAD_GATEWAY, "http_upgrade_failed"),
         SendCause::Malformed { .. } => telling("bad_response", S::BAD_GATEWAY, "http_protocol_error"),
         SendCause::RequestBody { .. } => telling("request_broken", S::BAD_REQUEST, "http_request_error"),
     }

@@ -235,7 +235,10 @@ impl Drop for Record {
         self.worker.shared.metrics.proxy.requests_in_flight.dec();
         self.worker.shared.admission.leave();
         let (status, mut reason) = match self.status.get() {
-            0 => (CLIENT_GONE, Some(GONE)),
+            0 => {
+                self.client.take_back();
+                (CLIENT_GONE, Some(GONE))
+            }
             status => (status, self.reason.get()),
         };
         if reason.is_none()

@@ -102,7 +102,11 @@ mod tests {
 
     #[test]
     fn only_what_was_asked_for_may_be_switched_to() {
-        let asked = |protocols| Asked { protocols: Some(HeaderValue::from_static(protocols)), key: None, is_connect: false };
+        let asked = |protocols| Asked {
+            protocols: Some(HeaderValue::from_static(protocols)),
+            key: None,
+            is_connect: false,
+        };
         let named = |protocols, switched| asked(protocols).named(Some(&HeaderValue::from_static(switched)));
         assert!(named("websocket", "WebSocket") && named("foo/1, websocket", " websocket"));
         assert!(!named("websocket", "foo/1") && !named("websocket", "") && !named("websocket", "web"));

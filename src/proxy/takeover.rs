@@ -163,7 +163,10 @@ pub async fn begin_stream(
         return Err(ProxyError::Switch.into());
     }
     record.answer(http::StatusCode::OK.as_u16());
-    client.takeover.replace(Some(Takeover::MicroStream { upstream, hold: Hold { guard, record, answer: Body::empty() } }));
+    client.takeover.replace(Some(Takeover::MicroStream {
+        upstream,
+        hold: Hold { guard, record, answer: Body::empty() },
+    }));
     std::future::pending().await
 }
 

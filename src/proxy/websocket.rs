@@ -28,7 +28,9 @@ pub fn is_asked_for<B>(message: &Request<B>) -> bool {
 
 /// Whether an upgrade is to a WebSocket.
 pub fn is_upgrade(headers: &HeaderMap) -> bool {
-    headers.get(UPGRADE).is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()))
+    headers
+        .get(UPGRADE)
+        .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()))
 }
 
 /// Makes an HTTP/2 request for a WebSocket one of HTTP/1.1, with this key (RFC 8441, 5); gives the client's side of what it
@@ -115,7 +117,8 @@ mod tests {
 
     #[test]
     fn a_request_made_into_the_other_and_back_is_the_same() {
-        let request = Request::get("/chat?x").header("sec-websocket-version", "13").header("connection", "upgrade");
+        let request =
+            Request::get("/chat?x").header("sec-websocket-version", "13").header("connection", "upgrade");
         let request = request.header("upgrade", "websocket").header("sec-websocket-key", "abc");
         let mut message = request.body(Body::empty()).unwrap();
         let before = (message.method().clone(), message.uri().clone(), message.headers().clone());

@@ -254,7 +254,8 @@ impl Sender {
         let sent = match self {
             Self::Http1 { sender, .. } => sender.try_send_request(request).await,
             Self::Http2 { bond, .. }
-                if request.method() == Method::CONNECT && !bond.signs.takes_connect.load(Ordering::Relaxed) =>
+                if request.method() == Method::CONNECT
+                    && !bond.signs.takes_connect.load(Ordering::Relaxed) =>
             {
                 let (cause, request) =
                     (SendCause::NoWebSocket { address: address.clone() }, Some(Box::new(request)));

@@ -34,8 +34,8 @@ impl ClientStream {
 
     /// A write that cannot go on moves nothing, however often it is tried.
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if matches!(written, Poll::Ready(Ok(1..))) {
-            self.client.moved();
+        if let Poll::Ready(Ok(bytes @ 1..)) = written {
+            self.client.wrote(bytes);
         }
         written
     }

@@ -1,10 +1,11 @@
 //! The requests of an HTTP/2 connection: which of them lies still for too long, and how it is given up without the others.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
+use std::iter;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -17,24 +18,21 @@ use crate::drain::Drain;
 const SPARE: usize = 32;
 
 /// One request on an HTTP/2 connection, as the clean-up sees it.
+#[derive(Debug)]
 pub struct Stream {
-    /// Beats with each piece of its bodies.
+    /// Beats with each piece of its answer, and stops what answers it.
     pub pulse: Rc<Pulse>,
+    /// Beats with each piece of its body, and stops that: whoever sends it on may be another task.
+    upload: OnceCell<Rc<Pulse>>,
     /// Whether its answer is awaited under a deadline, which alone says how long is too long.
     awaited: Cell<bool>,
-    given_up: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
+    tick: Rc<Tick>,
 }
 
 impl Stream {
-    /// Whether it is over; registers the task that is to learn of that.
-    pub fn is_given_up(&self, cx: &Context<'_>) -> bool {
-        let mut waker = self.waker.borrow_mut();
-        match waker.as_mut() {
-            Some(waker) => waker.clone_from(cx.waker()),
-            None => *waker = Some(cx.waker().clone()),
-        }
-        self.given_up.get()
+    /// What is to beat with each piece of its body.
+    pub fn upload(&self) -> Rc<Pulse> {
+        Rc::clone(self.upload.get_or_init(|| Rc::new(Pulse::new(Rc::clone(&self.tick)))))
     }
 
     pub(super) fn await_answer(&self, awaited: bool) {
@@ -42,17 +40,16 @@ impl Stream {
         self.pulse.beat();
     }
 
-    fn give_up(&self) {
-        self.given_up.set(true);
-        if let Some(waker) = self.waker.borrow().as_ref() {
-            waker.wake_by_ref();
-        }
+    fn is_stalled(&self, limit: Duration) -> bool {
+        let mut pulses = iter::once(&self.pulse).chain(self.upload.get());
+        !self.awaited.get() && pulses.all(|pulse| pulse.still() >= limit)
     }
-}
 
-impl fmt::Debug for Stream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stream").field("pulse", &self.pulse).finish_non_exhaustive()
+    fn give_up(&self) {
+        self.pulse.stop();
+        if let Some(upload) = self.upload.get() {
+            upload.stop();
+        }
     }
 }
 
@@ -73,13 +70,9 @@ impl fmt::Debug for Streams {
 impl Streams {
     /// Begins one beside so many that are in flight.
     pub(super) fn open(&self, tick: Rc<Tick>, in_flight: u32) -> Rc<Stream> {
-        let pulse = Rc::new(Pulse::new(tick));
-        let stream = Rc::new(Stream {
-            pulse,
-            awaited: Cell::new(false),
-            given_up: Cell::new(false),
-            waker: RefCell::default(),
-        });
+        let pulse = Rc::new(Pulse::new(Rc::clone(&tick)));
+        let (upload, awaited) = (OnceCell::new(), Cell::new(false));
+        let stream = Rc::new(Stream { pulse, upload, awaited, tick });
         let mut all = self.all.borrow_mut();
         if all.len() >= 2 * in_flight as usize + SPARE {
             all.retain(|stream| stream.strong_count() > 0);
@@ -96,7 +89,7 @@ impl Streams {
     /// Gives up those that lie still for so long.
     pub(super) fn give_up_stalled(&self, limit: Duration) {
         for stream in self.all.borrow().iter().filter_map(Weak::upgrade) {
-            if !stream.awaited.get() && stream.pulse.still() >= limit {
+            if stream.is_stalled(limit) {
                 stream.give_up();
             }
         }
@@ -143,6 +136,6 @@ impl<F: Future<Output = ()>> Future for Until<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
-        if this.stream.is_given_up(cx) { Poll::Ready(()) } else { this.task.poll(cx) }
+        if this.stream.pulse.is_stopped(cx) { Poll::Ready(()) } else { this.task.poll(cx) }
     }
 }

@@ -13,8 +13,7 @@ fn client() -> (Rc<Client>, Rc<Tick>, Settings) {
     let tick = Rc::new(Tick::new(Clock::start()));
     let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
     let private = Pools::lasting(dialler, Rc::clone(&tick));
-    let client =
-        Client::new(SocketAddr::from(([127, 0, 0, 1], 1)), None, true, private, Rc::clone(&tick));
+    let client = Client::new(SocketAddr::from(([127, 0, 0, 1], 1)), None, true, private, Rc::clone(&tick));
     (client, tick, Settings::default())
 }
 
@@ -123,7 +122,7 @@ async fn each_request_of_an_http2_connection_stalls_by_itself() {
     let awaited = client.await_answer(Some(Rc::clone(&streams[1])));
     let mut given_up = |at: usize| {
         let mut cx = Context::from_waker(Waker::noop());
-        streams[at].is_given_up(&mut cx)
+        streams[at].pulse.is_stopped(&mut cx)
     };
     pass(&tick, settings.stream_idle_timeout - SECOND).await;
     streams[0].pulse.beat();
@@ -168,4 +167,22 @@ async fn an_old_go_micro_connection_in_use_is_kept() {
     assert_eq!(client.due(&settings, false), None);
     pass(&tick, GO_MICRO_IDLE).await;
     assert_eq!(client.due(&settings, false), Some(Order::Close));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_back_far_more_than_can_be_in_flight_is_closed() {
+    let (client, tick, settings) = client();
+    client.begin_http2(&[PREFACE, &frame(SETTINGS, 0, 0)].concat());
+    let cx = Context::from_waker(Waker::noop());
+    for _ in 0..3 {
+        for _ in 0..TAKEN_BACK_MAX {
+            client.take_back();
+        }
+        pass(&tick, SECOND).await;
+        assert_eq!((client.take_order(&cx), client.due(&settings, false)), (None, None));
+    }
+    for _ in 0..=TAKEN_BACK_MAX {
+        client.take_back();
+    }
+    assert_eq!(client.take_order(&cx), Some(Order::Timeout));
 }

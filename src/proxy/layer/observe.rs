@@ -54,7 +54,9 @@ impl Middleware for Observe {
             message.body_mut().on_end(move |end| record.received(end));
         }
         if let Some(stream) = stream {
-            message.body_mut().beat(Rc::clone(&stream.pulse));
+            if !message.body().is_empty() {
+                message.body_mut().beat(stream.upload());
+            }
             record.begin_stream(stream);
         }
         let answer = inner.call(Request {

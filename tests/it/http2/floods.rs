@@ -2,17 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use tokio::io::AsyncReadExt as _;
-use tokio::net::tcp::OwnedReadHalf;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use crate::support::client::Client;
 use crate::support::frames::{Frames, get, request};
 use crate::support::light::Light;
 use crate::support::patience::{PATIENCE, either};
 use crate::support::program::Program;
+use crate::support::provider::Script;
 use crate::support::wire::{
-    CONTINUATION, Code, DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, PING, PRIORITY, SETTINGS, WHOLE, WINDOW_UPDATE, fields,
-    frame, reset, setting,
+    CONTINUATION, Code, DATA, END_HEADERS, GOAWAY, HEADERS, PING, PRIORITY, SETTINGS, WHOLE, WINDOW_UPDATE,
+    fields, frame, reset, setting,
 };
 
 /// What the program may come to hold beyond what it held before, whatever one client floods it with.
@@ -33,6 +34,8 @@ enum End {
 struct Flooded {
     program: Program,
     provider: Light,
+    /// Rounds, bytes and time of the last flood.
+    last: (u32, usize, Duration),
 }
 
 impl Flooded {
@@ -40,11 +43,11 @@ impl Flooded {
         let provider = Light::start().await;
         let registry = format!("fixed:svc={}", provider.address);
         let program = Program::run(&["--registry", &registry, "--workers", "1"]).await;
-        Self { program, provider }
+        Self { program, provider, last: Default::default() }
     }
 
     /// Floods it for a while with what is made anew each time; tells how much it grew by and how long others waited at most.
-    async fn flood(&mut self, what: &str, mut make: impl FnMut(u32) -> Vec<u8>) -> End {
+    async fn flood(&mut self, what: &str, make: impl FnMut(u32) -> Vec<u8> + Send + 'static) -> End {
         let address = self.program.listeners()[0];
         let mut other = Client::connect(address).await;
         for _ in 0..50 {
@@ -52,31 +55,24 @@ impl Flooded {
         }
         let (before, used) = (self.program.resident(), self.program.processor_time());
         let Frames { stream } = Frames::connect(address).await;
-        let (from, mut to) = stream.into_split();
+        let (from, to) = stream.into_split();
         let hearing = tokio::spawn(hear(from));
-        let (begun, limit) = (Instant::now(), either(Duration::from_secs(1), Duration::from_secs(10)));
-        let (mut round, mut most, mut slowest, mut said) = (0, before, Duration::ZERO, 0);
-        let mut takes = true;
-        while begun.elapsed() < limit {
-            if takes {
-                let bytes = make(round);
-                round += 1;
-                said += bytes.len();
-                let write = tokio::io::AsyncWriteExt::write_all(&mut to, &bytes);
-                // Who does not read must not hold this up; what was not taken is dropped with the connection.
-                takes = tokio::time::timeout(Duration::from_millis(200), write).await.is_ok_and(|said| said.is_ok());
-            }
+        let limit = either(Duration::from_secs(1), Duration::from_secs(10));
+        let flooding = tokio::spawn(pour(to, make, limit));
+        let (mut most, mut slowest, mut answered) = (before, Duration::ZERO, 0);
+        while !flooding.is_finished() {
             let asked = Instant::now();
             assert_eq!(other.get("svc", "/").await.status(), 200);
-            slowest = slowest.max(asked.elapsed());
+            (slowest, answered) = (slowest.max(asked.elapsed()), answered + 1);
             most = most.max(self.program.resident());
         }
-        drop(to);
+        let (rounds, said, took) = flooding.await.unwrap();
+        self.last = (rounds, said, took);
         let end = tokio::time::timeout(PATIENCE, hearing).await.map_or(End::Lasted, Result::unwrap);
         let grown = most.saturating_sub(before);
         let used = self.program.processor_time().saturating_sub(used);
         println!(
-            "{what}: {:.1} MB in {round} rounds, {end:?}, RSS {:.1} MiB and {:.1} MiB more at most, {used:?} of processor in {limit:?}, others {slowest:?} at most",
+            "{what}: {end:?} after {rounds} rounds, {:.1} MB, {took:?}; RSS {:.1} MiB, {:.1} MiB more at most; {used:?} of processor; {answered} of others answered meanwhile, {slowest:?} at most",
             said as f64 / 1e6,
             before as f64 / 1048576.0,
             grown as f64 / 1048576.0,
@@ -86,6 +82,23 @@ impl Flooded {
         assert!(self.program.is_alive());
         end
     }
+}
+
+/// Says what is made anew each time until the time is over or nothing more is taken; the rounds, the bytes, the time.
+async fn pour(
+    mut to: OwnedWriteHalf,
+    mut make: impl FnMut(u32) -> Vec<u8>,
+    limit: Duration,
+) -> (u32, usize, Duration) {
+    let (begun, mut rounds, mut said) = (Instant::now(), 0, 0);
+    while let Some(left) = limit.checked_sub(begun.elapsed()) {
+        let bytes = make(rounds);
+        (rounds, said) = (rounds + 1, said + bytes.len());
+        if !tokio::time::timeout(left, to.write_all(&bytes)).await.is_ok_and(|said| said.is_ok()) {
+            break;
+        }
+    }
+    (rounds, said, begun.elapsed())
 }
 
 /// What is heard last.
@@ -118,7 +131,8 @@ async fn requests_that_are_reset_at_once_cost_little() {
     let mut flooded = Flooded::start().await;
     let end = flooded
         .flood("rapid reset, a thousand at once", |round| {
-            let one = |stream| [frame(HEADERS, WHOLE, stream, get("/x")), reset(stream, Code::CANCEL)].concat();
+            let one =
+                |stream| [frame(HEADERS, WHOLE, stream, get("/x")), reset(stream, Code::CANCEL)].concat();
             streams(round, 1000).flat_map(one).collect()
         })
         .await;
@@ -127,16 +141,18 @@ async fn requests_that_are_reset_at_once_cost_little() {
     let asked = flooded.provider.requests();
     let end = flooded
         .flood("rapid reset, one at a time", |round| {
-            let one = |stream| [frame(HEADERS, WHOLE, stream, get("/x")), reset(stream, Code::CANCEL)].concat();
+            let one =
+                |stream| [frame(HEADERS, WHOLE, stream, get("/x")), reset(stream, Code::CANCEL)].concat();
             streams(round, 1).flat_map(one).collect()
         })
         .await;
-    assert!(!calm(&end), "one at a time is what any client may do: {end:?}");
+    assert!(!matches!(end, End::Lasted), "{end:?}");
     let dials = flooded.program.metric("wayside_upstream_dials_total", "").await - before;
     println!("one at a time: {dials} dials, {} requests answered", flooded.provider.requests() - asked);
     let end = flooded
         .flood("errors that reset", |round| {
-            let one = |stream| [frame(HEADERS, END_HEADERS, stream, request("POST", "/x", &[])), frame(WINDOW_UPDATE, 0, stream, [0; 4])].concat();
+            let one =
+                |stream| frame(HEADERS, WHOLE, stream, request("POST", "/x", &[("content-length", "1")]));
             streams(round, 100).flat_map(one).collect()
         })
         .await;
@@ -167,14 +183,15 @@ async fn heads_without_end_and_bombs_of_compression_cost_little() {
         long.extend(value);
         streams(round, 1)
             .flat_map(|stream| {
-                let fields = [&get("/x")[..], if round == 0 { &long } else { &[] }, &vec![0xbe; names]].concat();
+                let fields =
+                    [&get("/x")[..], if round == 0 { &long } else { &[] }, &vec![0xbe; names]].concat();
                 frame(HEADERS, WHOLE, stream, fields)
             })
             .collect()
     };
-    let end = flooded.flood("a bomb of HPACK", |round| bomb(round, 10_000)).await;
+    let end = flooded.flood("a bomb of HPACK", move |round| bomb(round, 10_000)).await;
     assert!(calm(&end), "{end:?}");
-    let end = flooded.flood("small bombs of HPACK", |round| bomb(round, 30)).await;
+    let end = flooded.flood("small bombs of HPACK", move |round| bomb(round, 30)).await;
     println!("{end:?}");
 }
 
@@ -182,29 +199,163 @@ async fn heads_without_end_and_bombs_of_compression_cost_little() {
 async fn frames_that_carry_nothing_cost_little() {
     let mut flooded = Flooded::start().await;
     let open = |stream| frame(HEADERS, END_HEADERS, stream, request("POST", "/x", &[]));
-    let begun = |round: u32, frames: Vec<u8>| if round == 0 { [open(1), frames].concat() } else { frames };
-    let end = flooded.flood("empty DATA", |round| begun(round, frame(DATA, 0, 1, []).repeat(1000))).await;
+    let begun =
+        move |round: u32, frames: Vec<u8>| if round == 0 { [open(1), frames].concat() } else { frames };
+    let end =
+        flooded.flood("empty DATA", move |round| begun(round, frame(DATA, 0, 1, []).repeat(1000))).await;
     assert!(calm(&end), "{end:?}");
-    let end = flooded.flood("DATA of a byte", |round| begun(round, frame(DATA, 0, 1, "x").repeat(1000))).await;
+    let end =
+        flooded.flood("DATA of a byte", move |round| begun(round, frame(DATA, 0, 1, "x").repeat(1000))).await;
     println!("{end:?}");
     let padded = [&[255][..], &[0; 255]].concat();
-    let end = flooded.flood("DATA that is padding", |round| begun(round, frame(DATA, 8, 1, &padded).repeat(200))).await;
+    let end = flooded
+        .flood("DATA that is padding", move |round| begun(round, frame(DATA, 8, 1, &padded).repeat(200)))
+        .await;
     println!("{end:?}");
     let no_length = [0, 0, 0, 0];
     let end = flooded
-        .flood("fields without a name", |round| frame(HEADERS, WHOLE, 2 * round + 1, [&get("/x")[..], &no_length].concat()))
+        .flood("fields without a name", move |round| {
+            frame(HEADERS, WHOLE, 2 * round + 1, [&get("/x")[..], &no_length].concat())
+        })
         .await;
     assert!(!matches!(end, End::Lasted), "{end:?}");
     for (what, one) in [
         ("PING", frame(PING, 0, 0, [0; 8])),
         ("SETTINGS", frame(SETTINGS, 0, 0, setting(4, 65_535))),
-        ("SETTINGS that change the table", [frame(SETTINGS, 0, 0, setting(1, 0)), frame(SETTINGS, 0, 0, setting(1, 4096))].concat()),
+        (
+            "SETTINGS that change the table",
+            [frame(SETTINGS, 0, 0, setting(1, 0)), frame(SETTINGS, 0, 0, setting(1, 4096))].concat(),
+        ),
         ("PRIORITY", frame(PRIORITY, 0, 101, [0, 0, 0, 1, 1])),
         ("WINDOW_UPDATE by one", frame(WINDOW_UPDATE, 0, 0, [0, 0, 0, 1])),
         ("an unknown kind", frame(0x42, 0, 0, [])),
     ] {
-        let end = flooded.flood(what, |_| one.repeat(1000)).await;
-        println!("{what}: {end:?}");
+        let end = flooded.flood(what, move |_| one.repeat(1000)).await;
+        assert!(!matches!(end, End::Lasted), "{what}: {end:?}");
+        let (_, _, took) = flooded.last;
+        assert!(
+            took < either(Duration::from_secs(1), Duration::from_secs(10)) / 2,
+            "{what}: it went on for {took:?}"
+        );
+    }
+}
+
+/// Answers a request with a flood; how it went on for.
+async fn flood_back(
+    provider: &Script,
+    make: impl FnMut(u32, u32) -> Vec<u8> + Send + 'static,
+    limit: Duration,
+) -> (u32, usize, Duration) {
+    let mut frames = Frames::begin(provider.accept().await, 100).await;
+    let (stream, mut make) = (frames.asked().await, make);
+    let (mut from, to) = frames.stream.into_split();
+    // What comes is taken, so that nothing is held up on that account.
+    let taking = tokio::spawn(async move { tokio::io::copy(&mut from, &mut tokio::io::sink()).await });
+    let poured = pour(to, move |round| make(stream, round), limit).await;
+    taking.abort();
+    poured
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn providers_that_flood_harm_no_other() {
+    let (bad, good) = (Script::start().await, Light::start().await);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("providers.toml");
+    let lists = format!(
+        "[services]\nbad = [{{ address = \"{}\", protocol = \"h2c\" }}]\nsvc = [{{ address = \"{}\" }}]\n",
+        bad.address(),
+        good.address
+    );
+    std::fs::write(&file, lists).unwrap();
+    let registry = format!("file:{}", file.display());
+    let config = folder.path().join("wayside.toml");
+    let text = format!(
+        "workers = 1\n[registry]\nurl = \"{registry}\"\n[retries]\nmax = 0\n[services.health]\neject = false\n"
+    );
+    std::fs::write(&config, text).unwrap();
+    let mut program = Program::run(&["--config", config.to_str().unwrap()]).await;
+    let address = program.listeners()[0];
+    let head = |stream: u32, round: u32| {
+        if round == 0 { frame(HEADERS, END_HEADERS, stream, [0x88]) } else { Vec::new() }
+    };
+    type Make = Box<dyn FnMut(u32, u32) -> Vec<u8> + Send>;
+    let floods: Vec<(&str, Make)> = vec![
+        (
+            "1xx",
+            Box::new(|stream, _| {
+                frame(HEADERS, END_HEADERS, stream, fields(&[(":status", "100")])).repeat(1000)
+            }),
+        ),
+        ("PING", Box::new(|_, _| frame(PING, 0, 0, [0; 8]).repeat(1000))),
+        ("SETTINGS", Box::new(|_, _| frame(SETTINGS, 0, 0, setting(4, 65_535)).repeat(1000))),
+        ("RST_STREAM", Box::new(|stream, _| reset(stream, Code::CANCEL).repeat(1000))),
+        ("WINDOW_UPDATE", Box::new(|_, _| frame(WINDOW_UPDATE, 0, 0, [0, 0, 0, 1]).repeat(1000))),
+        (
+            "empty DATA",
+            Box::new(move |stream, round| {
+                [head(stream, round), frame(DATA, 0, stream, []).repeat(1000)].concat()
+            }),
+        ),
+        (
+            "DATA of a byte",
+            Box::new(move |stream, round| {
+                [head(stream, round), frame(DATA, 0, stream, "x").repeat(1000)].concat()
+            }),
+        ),
+        (
+            "CONTINUATION",
+            Box::new(|stream, round| {
+                let first = if round == 0 { frame(HEADERS, 0, stream, [0x88]) } else { Vec::new() };
+                [first, frame(CONTINUATION, 0, stream, []).repeat(100)].concat()
+            }),
+        ),
+        (
+            "fields without end",
+            Box::new(|stream, round| {
+                let piece = fields(&[("x", "a".repeat(16_000))]);
+                if round == 0 {
+                    frame(HEADERS, 0, stream, [0x88])
+                } else {
+                    frame(CONTINUATION, 0, stream, piece)
+                }
+            }),
+        ),
+    ];
+    for (what, make) in floods {
+        let mut other = Client::connect(address).await;
+        for _ in 0..50 {
+            assert_eq!(other.get("svc", "/").await.status(), 200);
+        }
+        let before = program.resident();
+        let limit = either(Duration::from_secs(1), Duration::from_secs(10));
+        let asking = tokio::spawn(async move {
+            Client::connect(address).await.try_get("bad", "/").await.map(|answer| answer.status())
+        });
+        let flooding = flood_back(&bad, make, limit);
+        tokio::pin!(flooding);
+        let (mut most, mut slowest) = (before, Duration::ZERO);
+        let (rounds, said, took) = loop {
+            let asked = Instant::now();
+            tokio::select! {
+                poured = &mut flooding => break poured,
+                answer = other.get("svc", "/") => assert_eq!(answer.status(), 200),
+            }
+            slowest = slowest.max(asked.elapsed());
+            most = most.max(program.resident());
+        };
+        let told = tokio::time::timeout(Duration::from_secs(20), asking)
+            .await
+            .expect("it is told something")
+            .unwrap();
+        let grown = most.saturating_sub(before);
+        println!(
+            "a provider's {what}: {rounds} rounds, {:.1} MB, {took:?}; {:.1} MiB more at most; others {slowest:?} at most; its client heard {told:?}",
+            said as f64 / 1e6,
+            grown as f64 / 1048576.0,
+        );
+        assert!(grown < GROWTH_MAX, "{what}: it grew by {grown} bytes");
+        assert!(slowest < Duration::from_secs(2), "{what}: another client waited for {slowest:?}");
+        assert!(program.is_alive());
     }
 }
 
@@ -223,7 +374,9 @@ async fn answers_that_nobody_reads_are_not_kept() {
             open.spawn(async move {
                 let answer = service_fn(async |request: http::Request<hyper::body::Incoming>| {
                     let bytes = if request.uri().path() == "/large" { 8 << 20 } else { 2 };
-                    Ok::<_, std::convert::Infallible>(http::Response::new(Full::<bytes::Bytes>::from(vec![0; bytes])))
+                    Ok::<_, std::convert::Infallible>(http::Response::new(Full::<bytes::Bytes>::from(
+                        vec![0; bytes],
+                    )))
                 });
                 let io = hyper_util::rt::TokioIo::new(stream);
                 let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, answer).await;
@@ -241,7 +394,11 @@ async fn answers_that_nobody_reads_are_not_kept() {
     let mut slow = Frames::connect(address).await;
     // As much as may be sent at all, on every stream and the connection; and nothing is read.
     let widest = (u32::MAX >> 1) - 65_535;
-    slow.say([frame(SETTINGS, 0, 0, setting(4, u32::MAX >> 1)), frame(WINDOW_UPDATE, 0, 0, widest.to_be_bytes())].concat()).await;
+    slow.say(
+        [frame(SETTINGS, 0, 0, setting(4, u32::MAX >> 1)), frame(WINDOW_UPDATE, 0, 0, widest.to_be_bytes())]
+            .concat(),
+    )
+    .await;
     for number in 0..streams {
         slow.ask(2 * number + 1, "/large").await;
     }
@@ -260,5 +417,4 @@ async fn answers_that_nobody_reads_are_not_kept() {
     // A buffer of the library's, and one piece, for each.
     assert!(grown < u64::from(streams) * (640 << 10), "{grown} bytes");
     drop(slow);
-    drop(END_STREAM);
 }

@@ -36,7 +36,8 @@ async fn calls_of_all_four_kinds_pass() {
     let notes = (0..100).map(|number| Note::of(number.to_string())).collect();
     let all: String = (0..100).map(|number| number.to_string()).collect();
     assert_eq!(client.collect("/svc.Say/Collect", notes).await.unwrap().into_inner().text, all);
-    let mut notes = client.several("/svc.Say/Count", Request::new(Note::of("100"))).await.unwrap().into_inner();
+    let mut notes =
+        client.several("/svc.Say/Count", Request::new(Note::of("100"))).await.unwrap().into_inner();
     for number in 0..100 {
         assert_eq!(notes.message().await.unwrap().unwrap().text, number.to_string());
     }
@@ -100,7 +101,8 @@ async fn metadata_pass_both_ways() {
     let answer = client.unary("/svc.Say/Unary", request).await.unwrap();
     assert_eq!(answer.metadata().get("x-text").unwrap(), "a b, c");
     assert_eq!(answer.metadata().get("x-empty").unwrap(), "");
-    let data: Vec<Bytes> = answer.metadata().get_all_bin("x-data-bin").iter().map(|value| value.to_bytes().unwrap()).collect();
+    let data: Vec<Bytes> =
+        answer.metadata().get_all_bin("x-data-bin").iter().map(|value| value.to_bytes().unwrap()).collect();
     assert_eq!(data, [Bytes::from(every_byte), Bytes::new(), Bytes::from_static(b"\0")]);
 }
 
@@ -131,7 +133,10 @@ async fn a_deadline_is_told_to_the_server_and_kept() {
     let answer = sender.send_request(request).await.unwrap();
     assert_eq!(answer.status(), 200);
     let headers = answer.headers();
-    assert_eq!((&headers["content-type"], &headers["grpc-status"]), (&"application/grpc".parse().unwrap(), &"4".parse().unwrap()));
+    assert_eq!(
+        (&headers["content-type"], &headers["grpc-status"]),
+        (&"application/grpc".parse().unwrap(), &"4".parse().unwrap())
+    );
     assert!(headers["grpc-message"].to_str().unwrap().contains("no answer within"));
     assert!(answer.into_body().collect().await.unwrap().to_bytes().is_empty(), "the head is all there is");
     let seen = &servers[0].seen;
@@ -173,13 +178,18 @@ async fn a_server_that_dies_in_a_stream_is_told_of() {
     assert_eq!(notes.message().await.unwrap().unwrap().text, "one");
     drop(servers);
     let error = notes.message().await.unwrap_err();
-    assert!(matches!(error.code(), Code::Internal | Code::Unavailable | Code::Unknown | Code::Cancelled), "{error:?}");
+    assert!(
+        matches!(error.code(), Code::Internal | Code::Unavailable | Code::Unknown | Code::Cancelled),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_call_that_is_refused_for_the_moment_is_sent_again() {
     let servers = [Server::start().await, Server::start().await];
-    let (proxy, client) = served_with(&servers, "[retries]\nidempotent = true\nstatuses = [503]\n[services]\nidempotent = true").await;
+    let (proxy, client) =
+        served_with(&servers, "[retries]\nstatuses = [503]\n[[service]]\nname = \"svc\"\nidempotent = true")
+            .await;
     let answer = client.unary("/svc.Say/Busy", Request::new(Note::of("x"))).await;
     // One of them was asked in vain, and the other, who had none before, too.
     let asked: usize = servers.iter().map(|server| server.seen.busy.load(Ordering::SeqCst)).sum();

@@ -23,7 +23,9 @@ pub(super) async fn connect(proxy: &Running) -> SendRequest<Body> {
 }
 
 /// The HTTP/2 answer to an HTTP/1.1 provider's.
-async fn answered(said: &str) -> http::Response<Result<http_body_util::Collected<bytes::Bytes>, hyper::Error>> {
+async fn answered(
+    said: &str,
+) -> http::Response<Result<http_body_util::Collected<bytes::Bytes>, hyper::Error>> {
     let played = Played::start(Protocol::Http1).await;
     let mut client = connect(&played.proxy).await;
     let asked = http::Request::get("http://svc/x").body(Body::default()).unwrap();
@@ -42,12 +44,14 @@ async fn answered(said: &str) -> http::Response<Result<http_body_util::Collected
 async fn an_http1_provider_sees_one_host_and_one_cookie_field() {
     let played = Played::start(Protocol::Http1).await;
     let mut client = played.client().await;
-    let crumbs = [("cookie", "a=1"), ("host", "svc"), ("cookie", "b=2; c=3"), ("te", "trailers"), ("cookie", "d=4")];
+    let crumbs =
+        [("cookie", "a=1"), ("host", "svc"), ("cookie", "b=2; c=3"), ("te", "trailers"), ("cookie", "d=4")];
     client.say(frame(HEADERS, WHOLE, 1, request("GET", "/x?y=1", &crumbs))).await;
     let mut provider = Raw::from(played.provider.accept().await);
     let head = provider.hear_head().await;
     assert!(head.starts_with("GET /x?y=1 HTTP/1.1\r\n"), "{head}");
-    let lines = |name: &str| head.lines().filter(|line| line.starts_with(&format!("{name}: "))).collect::<Vec<_>>();
+    let lines =
+        |name: &str| head.lines().filter(|line| line.starts_with(&format!("{name}: "))).collect::<Vec<_>>();
     assert_eq!(lines("host"), ["host: svc"]);
     assert_eq!(lines("cookie"), ["cookie: a=1; b=2; c=3; d=4"]);
     assert!(lines("via")[0].starts_with("via: 2.0 wayside-"));
@@ -61,7 +65,9 @@ async fn what_concerns_one_connection_is_not_in_an_http2_answer() {
          upgrade: h2c\r\nte: gzip\r\nx-kept: 1\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
     )
     .await;
-    for gone in ["connection", "x-hop", "keep-alive", "proxy-connection", "upgrade", "te", "transfer-encoding"] {
+    for gone in
+        ["connection", "x-hop", "keep-alive", "proxy-connection", "upgrade", "te", "transfer-encoding"]
+    {
         assert!(!answer.headers().contains_key(gone), "{gone}");
     }
     assert_eq!(answer.headers()["x-kept"], "1");
@@ -130,7 +136,10 @@ async fn trailers_of_a_request_reach_a_provider_of_either_version() {
     let mut provider = Frames::begin(played.provider.accept().await, 100).await;
     let head = provider.next_of(HEADERS).await.unwrap();
     let (data, trailers) = (provider.next_of(DATA).await.unwrap(), provider.next_of(HEADERS).await.unwrap());
-    assert_eq!((head.flags & END_STREAM, &data.payload[..], trailers.flags & END_STREAM), (0, &b"abc"[..], 1));
+    assert_eq!(
+        (head.flags & END_STREAM, &data.payload[..], trailers.flags & END_STREAM),
+        (0, &b"abc"[..], 1)
+    );
 }
 
 #[tokio::test]
@@ -192,14 +201,32 @@ async fn what_a_provider_resets_with_decides_what_its_client_hears() {
         let mut client = played.client().await;
         client.ask(1, "/x").await;
         let stream = provider.asked().await;
-        provider.say([frame(HEADERS, END_HEADERS, stream, [0x88]), frame(DATA, 0, stream, "abc"), reset(stream, code)].concat()).await;
+        provider
+            .say(
+                [
+                    frame(HEADERS, END_HEADERS, stream, [0x88]),
+                    frame(DATA, 0, stream, "abc"),
+                    reset(stream, code),
+                ]
+                .concat(),
+            )
+            .await;
         let heard = client.next_of(RESET).await.unwrap();
         // What is not whole does not end without an error, whatever its provider says.
         assert_eq!(heard.code(), if code == Code::NO_ERROR { Code::CANCEL } else { code });
         let mut raw = Raw::connect(played.proxy.listeners[0]).await;
         raw.say("GET /x HTTP/1.1\r\nhost: svc\r\n\r\n").await;
         let stream = provider.asked().await;
-        provider.say([frame(HEADERS, END_HEADERS, stream, [0x88]), frame(DATA, 0, stream, "abc"), reset(stream, code)].concat()).await;
+        provider
+            .say(
+                [
+                    frame(HEADERS, END_HEADERS, stream, [0x88]),
+                    frame(DATA, 0, stream, "abc"),
+                    reset(stream, code),
+                ]
+                .concat(),
+            )
+            .await;
         let heard = raw.hear_all().await;
         assert!(!heard.contains("0\r\n\r\n"), "{code:?}: {heard}");
         played.settled().await;
@@ -211,7 +238,12 @@ async fn an_upload_that_its_client_takes_back_is_not_ended_cleanly() {
     for code in [Code::NO_ERROR, Code::CANCEL, Code::INTERNAL_ERROR] {
         let played = Played::start(Protocol::Http1).await;
         let mut client = played.client().await;
-        client.say([frame(HEADERS, END_HEADERS, 1, request("POST", "/x", &[])), frame(DATA, 0, 1, "abc")].concat()).await;
+        client
+            .say(
+                [frame(HEADERS, END_HEADERS, 1, request("POST", "/x", &[])), frame(DATA, 0, 1, "abc")]
+                    .concat(),
+            )
+            .await;
         let mut provider = Raw::from(played.provider.accept().await);
         provider.hear_until("3\r\nabc\r\n").await;
         client.say(reset(1, code)).await;
@@ -220,7 +252,12 @@ async fn an_upload_that_its_client_takes_back_is_not_ended_cleanly() {
 
         let played = Played::start(Protocol::H2c).await;
         let mut client = played.client().await;
-        client.say([frame(HEADERS, END_HEADERS, 1, request("POST", "/x", &[])), frame(DATA, 0, 1, "abc")].concat()).await;
+        client
+            .say(
+                [frame(HEADERS, END_HEADERS, 1, request("POST", "/x", &[])), frame(DATA, 0, 1, "abc")]
+                    .concat(),
+            )
+            .await;
         let mut provider = Frames::begin(played.provider.accept().await, 100).await;
         provider.asked().await;
         client.say(reset(1, code)).await;
@@ -243,7 +280,11 @@ async fn an_answer_that_needs_no_more_of_its_request_is_whole() {
     let mut provider = Frames::begin(played.provider.accept().await, 100).await;
     let stream = provider.asked().await;
     // As RFC 9113, 8.1 has it.
-    let answer = [frame(HEADERS, END_HEADERS, stream, [0x88]), frame(DATA, END_STREAM, stream, "abc"), reset(stream, Code::NO_ERROR)];
+    let answer = [
+        frame(HEADERS, END_HEADERS, stream, [0x88]),
+        frame(DATA, END_STREAM, stream, "abc"),
+        reset(stream, Code::NO_ERROR),
+    ];
     provider.say(answer.concat()).await;
     let heard = client.hear_until("3\r\nabc\r\n0\r\n\r\n").await;
     assert!(heard.starts_with("HTTP/1.1 200"), "{heard}");

@@ -9,50 +9,45 @@ use crate::support::wire::{
     CONTINUATION, Code, DATA, END_HEADERS, GOAWAY, HEADERS, PREFACE, RESET, SETTINGS, WHOLE, frame, setting,
 };
 
-/// More than one client's share of what a provider's connection takes.
-const MUCH: usize = 4 << 20;
+/// More than sockets and buffers hold of an answer that is not read.
+const LARGE: usize = 32 << 20;
+const SMALL: usize = 100_000;
+
+/// Answers with bodies: of `/large` more than anything on the way can hold, of others less than a window.
+async fn provide(stream: tokio::net::TcpStream) {
+    let (mut connection, mut sending) = (h2::server::handshake(stream).await.unwrap(), Vec::new());
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let size = if request.uri().path() == "/large" { LARGE } else { SMALL };
+        let mut body = respond.send_response(http::Response::new(()), false).unwrap();
+        body.send_data(vec![0; size].into(), true).unwrap();
+        sending.push(body);
+    }
+}
 
 #[tokio::test]
 async fn a_client_that_does_not_read_holds_nobody_up_who_shares_its_provider() {
-    use http_body_util::{BodyExt as _, Full};
+    use http_body_util::Full;
     let played = Played::start(Protocol::H2c).await;
-    // One that takes the head of its answer and nothing of its body.
-    let mut slow = Client::connect(played.proxy.listeners[0]).await;
-    let asked = http::Request::get("/large").header("host", "svc").body(Full::default()).unwrap();
-    let provider = async {
-        let stream = played.provider.accept().await;
-        let (mut connection, mut sending) = (h2::server::handshake(stream).await.unwrap(), Vec::new());
-        let (request, mut respond) = connection.accept().await.unwrap().unwrap();
-        assert_eq!(request.uri().path(), "/large");
-        let mut large = respond.send_response(http::Response::new(()), false).unwrap();
-        large.send_data(vec![0; MUCH].into(), true).unwrap();
-        sending.push(large);
-        (connection, sending)
-    };
-    let (held, (mut connection, _sending)) = tokio::join!(slow.begin(asked), provider);
-    let serving = async {
-        loop {
-            let (_, mut respond) = match connection.accept().await {
-                Some(Ok(asked)) => asked,
-                ended => return format!("{ended:?}"),
-            };
-            let mut body = respond.send_response(http::Response::new(()), false).unwrap();
-            body.send_data(vec![0; 100_000].into(), true).unwrap();
-        }
-    };
+    let mut providing = tokio::task::JoinSet::new();
+    let mut held = Vec::new();
+    // Several that take the head of their answer and nothing of its body.
+    for _ in 0..5 {
+        let mut slow = Client::connect(played.proxy.listeners[0]).await;
+        let asked = http::Request::get("/large").header("host", "svc").body(Full::default()).unwrap();
+        let answer = if held.is_empty() {
+            let provider = async { providing.spawn(provide(played.provider.accept().await)) };
+            tokio::join!(slow.begin(asked), provider).0
+        } else {
+            slow.begin(asked).await
+        };
+        held.push((slow, answer));
+    }
     let mut other = Client::connect(played.proxy.listeners[0]).await;
-    let asking = async {
-        for _ in 0..20 {
-            let answer = tokio::time::timeout(PATIENCE, other.get("svc", "/small")).await;
-            assert_eq!(answer.expect("it waits for nobody").body().len(), 100_000);
-        }
-    };
-    tokio::select! {
-        () = asking => {}
-        ended = serving => panic!("the provider's connection ended: {ended}"),
+    for _ in 0..20 {
+        let answer = tokio::time::timeout(PATIENCE, other.get("svc", "/small")).await;
+        assert_eq!(answer.expect("it waits for nobody").body().len(), SMALL);
     }
     assert_eq!(played.proxy.metrics.proxy.upstream_dials_total.get(), 1, "they share it");
-    drop(held.into_body().into_data_stream());
 }
 
 #[tokio::test]
@@ -137,10 +132,12 @@ async fn what_has_begun_and_is_not_completed_ends_the_connection_in_time() {
         assert!(farewell.is_none_or(|farewell| farewell.code() == Code::NO_ERROR), "{what}");
         while client.next().await.is_some() {}
     }
-    let stream = tokio::net::TcpStream::connect(played.proxy.listeners[0]).await.unwrap();
-    let mut silent = Frames { stream };
-    silent.say(PREFACE).await;
-    while silent.next().await.is_some() {}
+    // Not even the settings of the other side are acknowledged.
+    let mut silent = tokio::net::TcpStream::connect(played.proxy.listeners[0]).await.unwrap();
+    tokio::io::AsyncWriteExt::write_all(&mut silent, PREFACE).await.unwrap();
+    let mut sink = tokio::io::sink();
+    let ended = tokio::io::copy(&mut silent, &mut sink);
+    tokio::time::timeout(PATIENCE, ended).await.expect("it ends").unwrap();
     played.settled().await;
 }
 
@@ -171,7 +168,9 @@ async fn a_drain_lets_requests_end_and_says_which_were_not_looked_at() {
             status = Some(frame.status());
         }
         if frame.kind == crate::support::wire::PING && frame.flags == 0 {
-            client.try_say(crate::support::wire::frame(crate::support::wire::PING, 1, 0, &frame.payload)).await;
+            client
+                .try_say(crate::support::wire::frame(crate::support::wire::PING, 1, 0, &frame.payload))
+                .await;
         }
     }
     assert_eq!(status, Some(200), "what was in flight is answered");
@@ -181,7 +180,12 @@ async fn a_drain_lets_requests_end_and_says_which_were_not_looked_at() {
 async fn a_provider_may_change_its_mind_about_windows() {
     let played = Played::start(Protocol::H2c).await;
     let mut client = played.client().await;
-    client.say([frame(HEADERS, END_HEADERS, 1, request("POST", "/x", &[])), frame(DATA, 1, 1, "abcdef")].concat()).await;
+    client
+        .say(
+            [frame(HEADERS, END_HEADERS, 1, request("POST", "/x", &[])), frame(DATA, 1, 1, "abcdef")]
+                .concat(),
+        )
+        .await;
     // No byte of a body at first, then all of them.
     let mut provider = Frames::begin_with(played.provider.accept().await, &setting(4, 0)).await;
     let stream = provider.asked().await;

@@ -7,12 +7,14 @@ use super::*;
 use crate::support::client::Raw;
 use crate::support::frames::request;
 use crate::support::wire::{
-    Code, DATA, ENABLE_CONNECT_PROTOCOL, END_HEADERS, END_STREAM, HEADERS, RESET, SETTINGS, fields, frame, reset, setting,
+    Code, DATA, ENABLE_CONNECT_PROTOCOL, END_HEADERS, END_STREAM, HEADERS, RESET, SETTINGS, fields, frame,
+    reset, setting,
 };
 
 /// A request for a WebSocket.
 fn asks(stream: u32) -> Vec<u8> {
-    let more = [(":protocol", "websocket"), ("sec-websocket-version", "13"), ("sec-websocket-protocol", "chat")];
+    let more =
+        [(":protocol", "websocket"), ("sec-websocket-version", "13"), ("sec-websocket-protocol", "chat")];
     frame(HEADERS, END_HEADERS, stream, request("CONNECT", "/chat", &more))
 }
 
@@ -49,7 +51,10 @@ async fn a_websocket_over_http2_reaches_an_http1_provider_as_an_upgrade() {
     assert_eq!((line(&head, "host"), line(&head, "sec-websocket-protocol")), ("svc", "chat"));
     assert_eq!(line(&head, "sec-websocket-version"), "13");
     assert!(!head.contains("content-length") && !head.contains("transfer-encoding"), "{head}");
-    let yes = format!("upgrade: websocket\r\n{SEC_WEBSOCKET_ACCEPT}: {}\r\nsec-websocket-protocol: chat\r\n", accept(&head));
+    let yes = format!(
+        "upgrade: websocket\r\n{SEC_WEBSOCKET_ACCEPT}: {}\r\nsec-websocket-protocol: chat\r\n",
+        accept(&head)
+    );
     provider.say(switching(&yes)).await;
     let answer = client.next_of(HEADERS).await.unwrap();
     assert_eq!((answer.status(), answer.flags & END_STREAM), (200, 0));
@@ -82,13 +87,21 @@ async fn what_is_no_yes_to_a_websocket_is_none_to_its_client() {
     let played = Played::with(Protocol::Http1, "[retries]\nmax = 0").await;
     for (what, answer, expected) in [
         ("no key", switching("upgrade: websocket\r\n"), 502),
-        ("a wrong key", switching("upgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"), 502),
+        (
+            "a wrong key",
+            switching("upgrade: websocket\r\nsec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"),
+            502,
+        ),
         ("another protocol", switching("upgrade: foo\r\n"), 502),
         ("no protocol", switching(""), 502),
         ("200", "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno".to_owned(), 502),
         ("204", "HTTP/1.1 204 No Content\r\n\r\n".to_owned(), 502),
         ("404", "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno".to_owned(), 404),
-        ("426", "HTTP/1.1 426 Upgrade Required\r\nupgrade: websocket\r\ncontent-length: 0\r\n\r\n".to_owned(), 426),
+        (
+            "426",
+            "HTTP/1.1 426 Upgrade Required\r\nupgrade: websocket\r\ncontent-length: 0\r\n\r\n".to_owned(),
+            426,
+        ),
         ("302", "HTTP/1.1 302 Found\r\nlocation: /y\r\ncontent-length: 0\r\n\r\n".to_owned(), 302),
     ] {
         let mut client = played.client().await;
@@ -168,7 +181,11 @@ async fn an_http2_provider_that_takes_no_websocket_is_not_asked_for_one() {
     client.say(asks).await;
     let mut provider = Frames::begin(played.provider.accept().await, 100).await;
     let head = client.hear_head().await;
-    assert!(head.starts_with("HTTP/1.1 502") && head.contains("error=http_upgrade_failed; details=\"upgrade_failed\""), "{head}");
+    assert!(
+        head.starts_with("HTTP/1.1 502")
+            && head.contains("error=http_upgrade_failed; details=\"upgrade_failed\""),
+        "{head}"
+    );
     assert!(head.contains("does not offer WebSocket over it"), "{head}");
     // Nothing of it was sent.
     let mut client = played.client().await;

@@ -87,7 +87,8 @@ async fn messages_of_all_kinds_and_sizes_come_back() {
         assert!(heard(&mut socket).await.unwrap().unwrap() == message, "{} bytes", message.len());
     }
     // In pieces, with a ping between them.
-    let piece = |text: &'static str, kind, is_last| Message::Frame(Piece::message(text, OpCode::Data(kind), is_last));
+    let piece =
+        |text: &'static str, kind, is_last| Message::Frame(Piece::message(text, OpCode::Data(kind), is_last));
     socket.send(piece("one ", Data::Text, false)).await.unwrap();
     socket.send(Message::Ping("p".into())).await.unwrap();
     socket.send(piece("two ", Data::Continue, false)).await.unwrap();
@@ -98,6 +99,7 @@ async fn messages_of_all_kinds_and_sizes_come_back() {
     socket.close(Some(close.clone())).await.unwrap();
     assert_eq!(heard(&mut socket).await.unwrap().unwrap(), Message::Close(Some(close)));
     assert!(matches!(heard(&mut socket).await, None | Some(Err(_))));
+    drop(socket);
     over(&proxy).await;
 }
 
@@ -152,7 +154,9 @@ async fn bytes_right_behind_the_request_wait_for_the_yes() {
     assert!(!head.contains("hidden"), "{head}");
     let more = tokio::time::timeout(std::time::Duration::from_millis(100), provider.hear_some()).await;
     assert!(more.is_err(), "{more:?}");
-    provider.say("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n").await;
+    provider
+        .say("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        .await;
     provider.hear_until("GET /hidden HTTP/1.1\r\nhost: svc\r\n\r\n").await;
 }
 
@@ -182,9 +186,14 @@ async fn a_yes_to_what_was_not_asked_is_no_answer() {
         client.say(ASKS).await;
         let mut provider = Raw::from(played.provider.accept().await);
         provider.hear_head().await;
-        provider.say(format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n{lines}\r\nsecret")).await;
+        provider
+            .say(format!("HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\n{lines}\r\nsecret"))
+            .await;
         let heard = client.hear_head().await;
-        assert!(heard.starts_with("HTTP/1.1 502") && heard.contains("details=\"upgrade_failed\""), "{lines:?}: {heard}");
+        assert!(
+            heard.starts_with("HTTP/1.1 502") && heard.contains("details=\"upgrade_failed\""),
+            "{lines:?}: {heard}"
+        );
         assert!(!heard.contains("secret"));
     }
     over(&played.proxy).await;

@@ -7,7 +7,8 @@ use tokio::net::TcpStream;
 
 use super::patience::PATIENCE;
 use super::wire::{
-    ACK, Code, Frame, GOAWAY, HEADERS, MAX_CONCURRENT_STREAMS, PREFACE, SETTINGS, WHOLE, fields, frame, reset, setting,
+    ACK, Code, Frame, GOAWAY, HEADERS, MAX_CONCURRENT_STREAMS, PREFACE, SETTINGS, WHOLE, fields, frame,
+    reset, setting,
 };
 
 /// `:status: 200`, as the table of HPACK has it.

@@ -88,7 +88,9 @@ async fn serve(listener: TcpListener, seen: Arc<Seen>) {
                 let seen = Arc::clone(&seen);
                 async move { Ok::<_, Infallible>(answer(request.map(Body::new), seen).await) }
             });
-            let _ = http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await;
+            let _ = http2::Builder::new(TokioExecutor::new())
+                .serve_connection(TokioIo::new(stream), service)
+                .await;
         });
     }
 }
@@ -157,7 +159,11 @@ async fn answer(request: http::Request<Body>, seen: Arc<Seen>) -> http::Response
             let busy = tower::service_fn(move |request: Request<Note>| {
                 let before = seen.busy.fetch_add(1, Ordering::SeqCst);
                 async move {
-                    if before == 0 { Err(Status::unavailable("not yet")) } else { Ok(Response::new(request.into_inner())) }
+                    if before == 0 {
+                        Err(Status::unavailable("not yet"))
+                    } else {
+                        Ok(Response::new(request.into_inner()))
+                    }
                 }
             });
             answers.unary(busy, request).await
@@ -192,7 +198,8 @@ async fn collect(request: Request<Streaming<Note>>) -> Result<Response<Note>, St
 /// As many notes as the request says, then an error if it asks for one.
 async fn count(request: Request<Note>) -> Result<Response<Notes>, Status> {
     let fails = request.metadata().contains_key("x-fails");
-    let count: usize = request.into_inner().text.parse().map_err(|_| Status::invalid_argument("no number"))?;
+    let count: usize =
+        request.into_inner().text.parse().map_err(|_| Status::invalid_argument("no number"))?;
     let notes = stream::iter((0..count).map(|number| Ok(Note::of(number.to_string()))));
     let end = stream::iter(fails.then(|| Err(Status::data_loss("the rest is gone"))));
     Ok(Response::new(notes.chain(end).boxed()))
@@ -203,7 +210,11 @@ async fn chat(request: Request<Streaming<Note>>) -> Result<Response<Notes>, Stat
 }
 
 async fn fail(_: Request<Note>) -> Result<Response<Note>, Status> {
-    Err(Status::with_details(Code::FailedPrecondition, "not now: ä % b", Bytes::from_static(b"\x08\x09\0details")))
+    Err(Status::with_details(
+        Code::FailedPrecondition,
+        "not now: ä % b",
+        Bytes::from_static(b"\x08\x09\0details"),
+    ))
 }
 
 /// Calls of a method by one of the four kinds.
@@ -218,26 +229,40 @@ impl Client {
         let endpoint = Channel::from_shared(format!("http://{proxy}")).unwrap();
         let origin = format!("http://{service}").parse().unwrap();
         let channel = endpoint.origin(origin).connect().await.unwrap();
-        let calls = Calls::new(channel).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
+        let calls =
+            Calls::new(channel).max_decoding_message_size(MESSAGE_MAX).max_encoding_message_size(MESSAGE_MAX);
         Self { calls }
     }
 
     /// The same, with messages compressed both ways.
     pub(crate) fn compressing(self) -> Self {
-        let calls = self.calls.send_compressed(CompressionEncoding::Gzip).accept_compressed(CompressionEncoding::Gzip);
+        let calls = self
+            .calls
+            .send_compressed(CompressionEncoding::Gzip)
+            .accept_compressed(CompressionEncoding::Gzip);
         Self { calls }
     }
 
-    pub(crate) async fn unary(&self, path: &'static str, request: Request<Note>) -> Result<Response<Note>, Status> {
+    pub(crate) async fn unary(
+        &self,
+        path: &'static str,
+        request: Request<Note>,
+    ) -> Result<Response<Note>, Status> {
         let mut calls = self.calls.clone();
         calls.ready().await.unwrap();
         calls.unary(request, PathAndQuery::from_static(path), codec()).await
     }
 
-    pub(crate) async fn collect(&self, path: &'static str, notes: Vec<Note>) -> Result<Response<Note>, Status> {
+    pub(crate) async fn collect(
+        &self,
+        path: &'static str,
+        notes: Vec<Note>,
+    ) -> Result<Response<Note>, Status> {
         let mut calls = self.calls.clone();
         calls.ready().await.unwrap();
-        calls.client_streaming(Request::new(stream::iter(notes)), PathAndQuery::from_static(path), codec()).await
+        calls
+            .client_streaming(Request::new(stream::iter(notes)), PathAndQuery::from_static(path), codec())
+            .await
     }
 
     pub(crate) async fn several(

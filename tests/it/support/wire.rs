@@ -87,23 +87,29 @@ impl Frame {
         let fields = &self.payload[..];
         match fields[0] {
             // A change of the size of the table may come first.
-            size @ 0x20..0x40 if size != 0x3f => Self { payload: fields[1..].to_vec(), ..self.clone() }.status(),
+            size @ 0x20..0x40 if size != 0x3f => {
+                Self { payload: fields[1..].to_vec(), ..self.clone() }.status()
+            }
             0x3f => {
                 let end = 1 + fields[1..].iter().position(|byte| byte & 0x80 == 0).unwrap();
                 Self { payload: fields[end + 1..].to_vec(), ..self.clone() }.status()
             }
             indexed @ 0x88..=0x8e => [200, 204, 206, 304, 400, 404, 500][usize::from(indexed - 0x88)],
-            0x08 | 0x48 if fields[1] & 0x80 == 0 => std::str::from_utf8(&fields[2..5]).unwrap().parse().unwrap(),
+            0x08 | 0x48 if fields[1] & 0x80 == 0 => {
+                std::str::from_utf8(&fields[2..5]).unwrap().parse().unwrap()
+            }
             0x08 | 0x48 => {
-                let bits = fields[2..].iter().take(3).fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << 8;
-                (0..3).fold((0, bits), |(status, bits), _| {
-                    let (digit, length) = match bits >> 27 {
-                        digit @ 0..3 => (digit, 5),
-                        _ => (3 + (bits >> 26) - 0b01_1001, 6),
-                    };
-                    (status * 10 + u16::try_from(digit).unwrap(), bits << length)
-                })
-                .0
+                let bits =
+                    fields[2..].iter().take(3).fold(0_u32, |bits, byte| bits << 8 | u32::from(*byte)) << 8;
+                (0..3)
+                    .fold((0, bits), |(status, bits), _| {
+                        let (digit, length) = match bits >> 27 {
+                            digit @ 0..3 => (digit, 5),
+                            _ => (3 + (bits >> 26) - 0b01_1001, 6),
+                        };
+                        (status * 10 + u16::try_from(digit).unwrap(), bits << length)
+                    })
+                    .0
             }
             other => panic!("no status at the begin: {other:#x} of {fields:?}"),
         }

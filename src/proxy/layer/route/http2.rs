@@ -87,8 +87,13 @@ mod tests {
 
     #[test]
     fn a_target_is_a_path() {
-        let is_good = |method: Method, uri: &'static str| check_target(&method, &Uri::from_static(uri)).is_ok();
-        assert!(is_good(Method::GET, "http://svc/x?y") && is_good(Method::GET, "https://svc/") && is_good(Method::GET, "/x"));
+        let is_good =
+            |method: Method, uri: &'static str| check_target(&method, &Uri::from_static(uri)).is_ok();
+        assert!(
+            is_good(Method::GET, "http://svc/x?y")
+                && is_good(Method::GET, "https://svc/")
+                && is_good(Method::GET, "/x")
+        );
         assert!(is_good(Method::OPTIONS, "*"));
         assert!(!is_good(Method::GET, "*") && !is_good(Method::GET, "ftp://svc/x"));
     }
