@@ -1,8 +1,8 @@
 #!/bin/sh
-# Installs the registry servers that the tests run, and the compiler of Protocol Buffers, which etcd's client is built
-# with. Quick when all is there, and safe to run again.
+# Installs the registry servers that the tests run, h2load, which makes requests, and the compiler of Protocol Buffers, which
+# etcd's client is built with. Quick when all is there, and safe to run again.
 #
-#   tests/servers.sh                        Java, ZooKeeper, etcd and protoc, with apt-get (Debian, Ubuntu), as root or with sudo
+#   tests/servers.sh                        Java, ZooKeeper, etcd, h2load and protoc, with apt-get (Debian, Ubuntu), as root or with sudo
 #   tests/servers.sh zookeeper-3.4 FOLDER   unpacks ZooKeeper 3.4 of Debian 11 into FOLDER; installs nothing, needs no root
 #   tests/servers.sh consul FOLDER          the same with Consul 1.8 of Debian 11, the last release that had it
 set -eu
@@ -17,6 +17,7 @@ install_missing() {
     command -v java >/dev/null || missing="default-jre-headless"
     [ -e /usr/share/java/zookeeper.jar ] && [ -e /usr/share/java/zookeeper-jute.jar ] || missing="$missing zookeeper"
     command -v etcd >/dev/null || missing="$missing etcd-server"
+    command -v h2load >/dev/null || missing="$missing nghttp2-client"
     command -v protoc >/dev/null || missing="$missing protobuf-compiler"
     # Where protoc looks for the types that all may use: beside itself, in the folder include.
     [ -e "$(dirname "$(command -v protoc || echo /usr/bin/protoc)")/../include/google/protobuf/descriptor.proto" ] ||

@@ -2,6 +2,7 @@
 
 mod check;
 mod demo;
+mod descriptors;
 mod flags;
 mod register;
 mod run;

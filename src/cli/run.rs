@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::check::refused;
+use super::descriptors;
 use super::flags::Flags;
 use super::{FAILED, USAGE, complain, told};
 use crate::app::{self, App, Purpose, Reload, StartError, Surroundings};
@@ -62,6 +63,7 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
         Ok(log) => log,
         Err(error) => return failed(&error),
     };
+    descriptors::raise(config.proxy.connections_max);
     let sources = config.open_sources();
     let surroundings = Surroundings { log: Some(log.control()), reload, signals: true };
     match app::build(config, sources, surroundings).and_then(App::start) {

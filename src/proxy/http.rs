@@ -23,6 +23,10 @@ use super::takeover::Open;
 use super::worker::Worker;
 use crate::body::Body;
 
+/// Bytes of bodies that are read at once from an HTTP/1 connection, and that wait to be written to one; more only where heads
+/// may be larger. The library's own bound is six times as much, which a client that reads nothing could hold three times over.
+const BUFFER_BYTES: usize = 64 * 1024;
+
 /// What a client is told whose request head took too long.
 const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
@@ -121,7 +125,8 @@ fn http1_builder(settings: &Settings) -> http1::Builder {
         // The worker's clean-up watches the time, for all connections at once.
         .header_read_timeout(None)
         .max_headers(settings.headers_max)
-        .max_header_size(settings.header_bytes_max);
+        .max_header_size(settings.header_bytes_max)
+        .max_buf_size(settings.header_bytes_max.max(BUFFER_BYTES));
     builder
 }
 

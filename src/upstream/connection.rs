@@ -25,6 +25,10 @@ use crate::body::Body;
 use crate::gather::Gather;
 use crate::provider::{Address, Protocol};
 
+/// Bytes of bodies that are read at once from an HTTP/1 connection, and that wait to be written to one; more only where heads
+/// may be larger.
+const BUFFER_BYTES: usize = 64 * 1024;
+
 /// How long the end of an idle connection and a request may cross: a round trip around the world, and what is lost on the
 /// way sent again. What ends later than that ends because of the request.
 const CROSSING: Duration = Duration::from_secs(1);
@@ -169,6 +173,7 @@ impl Sender {
             Protocol::Http1 | Protocol::Mucp => {
                 let (sender, connection) = http1::Builder::new()
                     .max_header_size(settings.header_bytes_max)
+                    .max_buf_size(settings.header_bytes_max.max(BUFFER_BYTES))
                     .handshake(io)
                     .await
                     .map_err(failed)?;

@@ -1,8 +1,10 @@
 //! What is promised of the whole proxy, with real ZooKeepers, providers and clients; `--nocapture` shows the figures.
 
+mod attackers;
 mod churn;
 mod cold;
 mod convergence;
+mod crowd;
 mod dead;
 mod failing;
 mod fairness;
@@ -12,6 +14,7 @@ mod hedging;
 mod herd;
 mod keep_alive;
 mod malformed;
+mod multiplexed;
 mod outage;
 mod removal;
 mod restarts;
@@ -19,6 +22,7 @@ mod simulated;
 mod size;
 mod slow;
 mod start;
+mod torrent;
 mod trouble;
 mod zones;
 

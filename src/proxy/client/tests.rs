@@ -120,10 +120,7 @@ async fn each_request_of_an_http2_connection_stalls_by_itself() {
         streams.push(client.open_stream().unwrap());
     }
     let awaited = client.await_answer(Some(Rc::clone(&streams[1])));
-    let mut given_up = |at: usize| {
-        let mut cx = Context::from_waker(Waker::noop());
-        streams[at].pulse.is_stopped(&mut cx)
-    };
+    let mut given_up = |at: usize| streams[at].pulse.is_stopped(&Context::from_waker(Waker::noop()));
     pass(&tick, settings.stream_idle_timeout - SECOND).await;
     streams[0].pulse.beat();
     pass(&tick, SECOND).await;

@@ -73,7 +73,8 @@ async fn heard(socket: &mut Socket) -> Option<Result<Message, Error>> {
 #[tokio::test]
 async fn messages_of_all_kinds_and_sizes_come_back() {
     let (proxy, _server, mut socket) = opened("").await;
-    assert_eq!(proxy.metrics.proxy.upgrades_open.get(), 1);
+    let counted = || (proxy.metrics.proxy.upgrades_open.get() == 1).then_some(());
+    eventually(PATIENCE, "it is counted", counted).await;
     let large = "ä".repeat(512 * 1024);
     for message in [
         Message::text("hello"),

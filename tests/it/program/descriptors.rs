@@ -1,10 +1,10 @@
-//! A process that may open no more files: it says so, once and not for each request, and goes on when it may again.
+//! Files that the process may have open: as many as it can ask for; and where there are no more it says so, and goes on later.
 
 use http::StatusCode;
 
 use crate::support::client::Client;
 use crate::support::patience::at_last;
-use crate::support::program::Program;
+use crate::support::program::{ANY, Program};
 use crate::support::provider::Echo;
 
 #[tokio::test]
@@ -31,4 +31,20 @@ async fn without_files_for_connections_it_says_so_and_recovers() {
     program.may_open(None);
     assert_eq!(late.await.unwrap().status(), StatusCode::OK);
     at_last("the other is answered as well", async || client.get("greeter", "/").await.status() == 200).await;
+}
+
+#[tokio::test]
+async fn it_asks_for_as_many_as_it_may_have_and_says_when_they_are_few() {
+    let run = ["run", "--listen", ANY, "--admin", ANY, "--registry", "fixed:greeter=127.0.0.1:1"];
+    let program = Program::launch_within(&run, 256, 4096);
+    program.logs("operators are answered").await;
+    assert_eq!(program.files(), 4096);
+    let told = program.logs("as many files open as limits.connections needs").await;
+    assert!(told.contains("files=4096") && told.contains("wanted=20064"), "{told}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[limits]\nconnections = 2000").unwrap();
+    let program =
+        Program::launch_within(&[&run[..], &["--config", file.path().to_str().unwrap()]].concat(), 256, 4096);
+    program.logs("operators are answered").await;
+    assert_eq!((program.files(), program.logged("limits.connections needs")), (4096, Vec::new()));
 }

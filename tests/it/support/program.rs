@@ -39,6 +39,18 @@ impl Program {
     pub(crate) fn launch(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_wayside"));
         command.args(arguments).env_clear().envs(variables.iter().copied());
+        Self::spawn(command)
+    }
+
+    /// Starts it with these arguments, where it may have `soft` files open, and ask for `hard`.
+    pub(crate) fn launch_within(arguments: &[&str], soft: u64, hard: u64) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -S -n {soft}; ulimit -H -n {hard}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_wayside")]).args(arguments);
+        Self::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Self {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let (log, output) = (Arc::default(), Arc::default());
@@ -55,6 +67,14 @@ impl Program {
         let program = Self::launch(&arguments, &[]);
         program.logs("operators are answered").await;
         program
+    }
+
+    /// `wayside run` with this in its file, once it takes requests and answers operators.
+    pub(crate) async fn configured(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("wayside.toml");
+        std::fs::write(&file, text).unwrap();
+        Self::run(&["--config", file.to_str().unwrap()]).await
     }
 
     /// All that it logged so far.
@@ -133,6 +153,14 @@ impl Program {
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
         let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+    }
+
+    /// How many files it may have open now.
+    pub(crate) fn files(&self) -> u64 {
+        let id = self.child.id().expect("a process that was not waited for");
+        let limits = std::fs::read_to_string(format!("/proc/{id}/limits")).unwrap();
+        let line = limits.lines().find_map(|line| line.strip_prefix("Max open files")).unwrap();
+        line.split_whitespace().next().unwrap().parse().unwrap()
     }
 
     /// Processor time used so far, to a hundredth of a second.

@@ -36,10 +36,10 @@ fn then(first: Vec<u8>, second: impl AsRef<[u8]>) -> Vec<u8> {
     [&first[..], second.as_ref()].concat()
 }
 
-#[tokio::test]
-async fn frames_have_their_form() {
+/// Frames of messages and streams.
+fn forms() -> Vec<Case> {
     let large = vec![0; 16_385];
-    check(vec![
+    vec![
         case("4.1", "an unknown kind", frame(0x16, 0xff, 0, [1, 2, 3]), Reaction::Nothing),
         case("4.1", "unknown flags", frame(PING, 0xfe, 0, [0; 8]), Reaction::Nothing),
         case("4.1", "the reserved bit", frame(HEADERS, WHOLE, 1 | 1 << 31, get("/x")), Reaction::Answer(200)),
@@ -96,6 +96,12 @@ async fn frames_have_their_form() {
         case("6.5.2", "frames that are too small", frame(SETTINGS, 0, 0, setting(5, 16_383)), PROTOCOL),
         case("6.5.2", "frames that are too large", frame(SETTINGS, 0, 0, setting(5, 1 << 24)), PROTOCOL),
         case("6.5.2", "an unknown setting", frame(SETTINGS, 0, 0, setting(0xabc, 7)), Reaction::Nothing),
+    ]
+}
+
+/// Frames of settings, pings, farewells and windows.
+fn forms_of_connections() -> Vec<Case> {
+    vec![
         case(
             "6.6",
             "PUSH_PROMISE",
@@ -123,14 +129,18 @@ async fn frames_have_their_form() {
             then(open(), frame(WINDOW_UPDATE, 0, 1, (u32::MAX >> 1).to_be_bytes())),
             Reaction::Reset(Code::FLOW_CONTROL_ERROR),
         ),
-    ])
-    .await;
+    ]
 }
 
 #[tokio::test]
-async fn frames_come_in_order() {
+async fn frames_have_their_form() {
+    check([forms(), forms_of_connections()].into_iter().flatten().collect()).await;
+}
+
+/// The state of a stream.
+fn states() -> Vec<Case> {
     let part = |flags, stream| frame(HEADERS, flags, stream, get("/x"));
-    check(vec![
+    vec![
         case("5.1", "DATA of an idle stream", frame(DATA, END_STREAM, 1, [0]), PROTOCOL),
         case("5.1", "RST_STREAM of an idle stream", reset(1, Code::CANCEL), PROTOCOL),
         case("5.1", "WINDOW_UPDATE of an idle stream", frame(WINDOW_UPDATE, 0, 1, [0, 0, 0, 1]), PROTOCOL),
@@ -185,27 +195,30 @@ async fn frames_come_in_order() {
             then(part(END_STREAM, 1), frame(CONTINUATION, END_HEADERS, 1, [])),
             Reaction::Answer(200),
         ),
-        case(
-            "6.10",
-            "fields cut at every byte",
-            {
-                let get = get("/x");
-                let mut bytes = frame(HEADERS, END_STREAM, 1, &get[..1]);
-                let last = get.len() - 1;
-                get[1..].iter().enumerate().for_each(|(at, byte)| {
-                    bytes.extend(frame(
-                        CONTINUATION,
-                        if at + 1 == last { END_HEADERS } else { 0 },
-                        1,
-                        [*byte],
-                    ));
-                });
-                bytes
-            },
-            Reaction::GoAway(Code::ENHANCE_YOUR_CALM),
-        ),
-    ])
-    .await;
+    ]
+}
+
+/// What comes among fields.
+fn blocks() -> Vec<Case> {
+    vec![case(
+        "6.10",
+        "fields cut at every byte",
+        {
+            let get = get("/x");
+            let mut bytes = frame(HEADERS, END_STREAM, 1, &get[..1]);
+            let last = get.len() - 1;
+            get[1..].iter().enumerate().for_each(|(at, byte)| {
+                bytes.extend(frame(CONTINUATION, if at + 1 == last { END_HEADERS } else { 0 }, 1, [*byte]));
+            });
+            bytes
+        },
+        Reaction::GoAway(Code::ENHANCE_YOUR_CALM),
+    )]
+}
+
+#[tokio::test]
+async fn frames_come_in_order() {
+    check([states(), blocks()].into_iter().flatten().collect()).await;
 }
 
 #[tokio::test]
