@@ -176,6 +176,21 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_pulse_is_as_old_as_its_last_beat() {
+        let tick = Rc::new(Tick::new(Clock::start()));
+        let pulse = Pulse::new(Rc::clone(&tick));
+        let pass = async |seconds| {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            tick.advance();
+        };
+        pass(3).await;
+        assert_eq!(pulse.still(), Duration::from_secs(3));
+        pulse.beat();
+        pass(2).await;
+        assert_eq!(pulse.still(), Duration::from_secs(2));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_clock_follows_the_runtime() {
         let clock = Clock::start();
         tokio::time::advance(Duration::from_secs(3)).await;
