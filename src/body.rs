@@ -15,11 +15,14 @@ use arrayvec::ArrayVec;
 use bytes::{Buf as _, Bytes};
 pub use gate::Gate;
 use gate::Gated;
+use http::Version;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
 pub use kept::Kept;
 use kept::Reading;
 use thiserror::Error;
+
+use crate::clock::Pulse;
 
 /// Endings one body can carry: the connection, the load guard, the record, and one to spare.
 const ENDINGS_MAX: usize = 4;
@@ -33,6 +36,16 @@ pub enum BodyError {
     /// The request was answered without it, and its sender holds it back.
     #[error("the body was not asked for")]
     Unwanted,
+    /// Its sender took it back before its end, as if nothing were amiss (`RST_STREAM` with `NO_ERROR`).
+    #[error("its sender broke it off")]
+    TakenBack {
+        /// What whoever receives it over HTTP/2 is to be told.
+        #[source]
+        source: h2::Error,
+    },
+    /// It lay still for too long.
+    #[error("it lay still for too long")]
+    Stalled,
     /// It is sent again from its beginning, and nobody waits for the rest of this one.
     #[error("the body is being sent again elsewhere")]
     Superseded,
@@ -68,6 +81,8 @@ struct Content {
     bytes: u64,
     /// Sees the data on its way.
     tap: Option<Tap>,
+    /// Is told of each piece on its way, and has it break off.
+    pulse: Option<Rc<Pulse>>,
     grpc_status: Option<u16>,
     endings: ArrayVec<Box<dyn FnOnce(End)>, ENDINGS_MAX>,
 }
@@ -75,10 +90,14 @@ struct Content {
 enum Source {
     Empty,
     Whole(Bytes),
-    Stream(Incoming),
     Gated(Box<Gated>),
     /// Not sent at all, though its length is told.
     Uncarried(u64),
+    Stream {
+        incoming: Incoming,
+        /// Whether its last piece says so, and the library knows.
+        marks_end: bool,
+    },
     Kept(Reading),
     #[cfg(test)]
     Played(played::Played),
@@ -91,7 +110,17 @@ impl Body {
 
     fn new(source: Source) -> Self {
         let endings = ArrayVec::new_const();
-        Self(Some(Box::new(Content { source, bytes: 0, tap: None, grpc_status: None, endings })))
+        Self(Some(Box::new(Content { source, bytes: 0, tap: None, pulse: None, grpc_status: None, endings })))
+    }
+
+    /// What comes in with a message of this version of HTTP.
+    pub fn received(incoming: Incoming, version: Version) -> Self {
+        let marks_end = version == Version::HTTP_2;
+        if incoming.is_end_stream() {
+            Self::empty()
+        } else {
+            Self::new(Source::Stream { incoming, marks_end })
+        }
     }
 
     /// No bytes at all.
@@ -132,6 +161,13 @@ impl Body {
         }
     }
 
+    /// Has a pulse beat with each piece that is passed on; once the pulse is stopped, the body breaks off.
+    pub fn beat(&mut self, pulse: Rc<Pulse>) {
+        if let Some(content) = &mut self.0 {
+            content.pulse = Some(pulse);
+        }
+    }
+
     /// Reads what comes before `until`, up to its end or so many bytes and what came with them; all of it is still there to
     /// be read. What must happen at its end happens once it is read so far.
     pub async fn read_ahead(&mut self, most: usize, until: impl Future<Output = ()>) {
@@ -160,12 +196,32 @@ impl Body {
 }
 
 impl Source {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(match self {
+            Self::Empty | Self::Uncarried(_) => None,
+            Self::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
+            Self::Gated(gated) => std::task::ready!(gated.poll_frame(cx)),
+            Self::Stream { incoming, marks_end } => {
+                match std::task::ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                    // The library takes a reset without an error for the end, wherever it comes.
+                    None if *marks_end && !incoming.is_end_stream() => {
+                        Some(Err(BodyError::TakenBack { source: h2::Reason::CANCEL.into() }))
+                    }
+                    frame => frame.map(|frame| frame.map_err(BodyError::from)),
+                }
+            }
+            Self::Kept(reading) => std::task::ready!(reading.poll_frame(cx)),
+            #[cfg(test)]
+            Self::Played(played) => std::task::ready!(played.poll_frame(cx)),
+        })
+    }
+
     fn is_empty(&self) -> bool {
         match self {
             Self::Empty | Self::Uncarried(_) => true,
             Self::Whole(bytes) => bytes.is_empty(),
-            Self::Stream(incoming) => incoming.is_end_stream(),
             Self::Gated(gated) => gated.incoming.is_end_stream(),
+            Self::Stream { incoming, .. } => incoming.is_end_stream(),
             Self::Kept(reading) => reading.is_empty(),
             #[cfg(test)]
             Self::Played(played) => played.is_empty(),
@@ -189,12 +245,6 @@ impl Drop for Content {
     }
 }
 
-impl From<Incoming> for Body {
-    fn from(incoming: Incoming) -> Self {
-        if incoming.is_end_stream() { Self::empty() } else { Self::new(Source::Stream(incoming)) }
-    }
-}
-
 impl From<Bytes> for Body {
     fn from(bytes: Bytes) -> Self {
         if bytes.is_empty() { Self::empty() } else { Self::new(Source::Whole(bytes)) }
@@ -210,15 +260,14 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(content) = &mut self.0 else { return Poll::Ready(None) };
-        let mut frame = match &mut content.source {
-            Source::Empty | Source::Uncarried(_) => None,
-            Source::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
-            Source::Stream(incoming) => std::task::ready!(Pin::new(incoming).poll_frame(cx))
-                .map(|frame| frame.map_err(BodyError::from)),
-            Source::Gated(gated) => std::task::ready!(gated.poll_frame(cx)),
-            Source::Kept(reading) => std::task::ready!(reading.poll_frame(cx)),
-            #[cfg(test)]
-            Source::Played(played) => std::task::ready!(played.poll_frame(cx)),
+        let mut frame = match (content.source.poll_frame(cx), &content.pulse) {
+            (Poll::Pending, Some(pulse)) if pulse.is_stopped(cx) => Some(Err(BodyError::Stalled)),
+            (Poll::Pending, _) => return Poll::Pending,
+            (Poll::Ready(frame), None) => frame,
+            (Poll::Ready(frame), Some(pulse)) => {
+                pulse.beat();
+                frame
+            }
         };
         match &mut frame {
             Some(Ok(frame)) => {
@@ -258,9 +307,9 @@ impl HttpBody for Body {
         match self.0.as_ref().map(|content| &content.source) {
             None | Some(Source::Empty) => SizeHint::with_exact(0),
             Some(Source::Whole(bytes)) => SizeHint::with_exact(bytes.len() as u64),
-            Some(Source::Stream(incoming)) => incoming.size_hint(),
             Some(Source::Gated(gated)) => gated.incoming.size_hint(),
             Some(Source::Uncarried(length)) => SizeHint::with_exact(*length),
+            Some(Source::Stream { incoming, .. }) => incoming.size_hint(),
             Some(Source::Kept(reading)) => reading.size_hint(),
             #[cfg(test)]
             Some(Source::Played(_)) => SizeHint::default(),
@@ -273,9 +322,9 @@ impl fmt::Debug for Body {
         let source = match self.0.as_ref().map(|content| &content.source) {
             None | Some(Source::Empty) => "empty",
             Some(Source::Whole(_)) => "whole",
-            Some(Source::Stream(_)) => "stream",
             Some(Source::Gated(_)) => "gated",
             Some(Source::Uncarried(_)) => "uncarried",
+            Some(Source::Stream { .. }) => "stream",
             Some(Source::Kept(_)) => "kept",
             #[cfg(test)]
             Some(Source::Played(_)) => "played",
@@ -285,90 +334,4 @@ impl fmt::Debug for Body {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::cell::Cell;
-    use std::rc::Rc;
-
-    use http_body_util::BodyExt as _;
-
-    use super::*;
-
-    fn watched(mut body: Body) -> (Body, Rc<Cell<Option<End>>>) {
-        let seen = Rc::new(Cell::new(None));
-        let sink = Rc::clone(&seen);
-        body.on_end(move |end| sink.set(Some(end)));
-        (body, seen)
-    }
-
-    #[tokio::test]
-    async fn ends_with_its_last_byte() {
-        let (body, seen) = watched(Body::from(Bytes::from_static(b"hello")));
-        let mut body = Box::pin(body);
-        body.frame().await.unwrap().unwrap();
-        assert_eq!(
-            seen.get(),
-            Some(End { complete: true, broken: false, bytes: 5, grpc_status: None }),
-            "no one may ask for another frame"
-        );
-    }
-
-    #[tokio::test]
-    async fn a_tap_sees_what_passes_before_the_end_is_told() {
-        let (mut body, seen) = watched(Body::from(Bytes::from_static(b"hello")));
-        let tapped = Rc::new(Cell::new(None));
-        let (sink, ended) = (Rc::clone(&tapped), Rc::clone(&seen));
-        body.tap(move |data| sink.set(Some((data.clone(), ended.get().is_some()))));
-        body.frame().await.unwrap().unwrap();
-        assert_eq!(tapped.take(), Some((Bytes::from_static(b"hello"), false)));
-        assert!(seen.get().is_some());
-    }
-
-    #[tokio::test]
-    async fn what_does_not_know_of_its_end_has_ended_all_the_same() {
-        let (player, mut body) = played::chunked();
-        player.say("hello");
-        player.end();
-        body.frame().await.unwrap().unwrap();
-        assert!(!body.is_empty(), "more might come");
-        assert!(body.frame().await.is_none() && body.is_empty());
-    }
-
-    #[tokio::test]
-    async fn what_is_read_ahead_is_there_to_be_read() {
-        let (player, body) = played::played();
-        let (mut body, seen) = watched(body);
-        player.say("one");
-        body.read_ahead(1000, std::future::ready(())).await;
-        assert_eq!(seen.get(), None, "the rest may come later");
-        player.say("two");
-        player.end();
-        body.read_ahead(1, std::future::pending()).await;
-        assert_eq!(seen.get(), None, "one piece is enough");
-        body.read_ahead(1000, std::future::pending()).await;
-        assert!(seen.get().is_some_and(|end| end.complete && end.bytes == 6));
-        assert_eq!(body.collect().await.unwrap().to_bytes(), "onetwo");
-        let (mut empty, seen) = watched(Body::empty());
-        empty.read_ahead(1000, std::future::pending()).await;
-        assert!(seen.get().is_some_and(|end| end.complete));
-    }
-
-    #[test]
-    fn is_as_small_as_a_pointer() {
-        assert_eq!(size_of::<Body>(), size_of::<usize>());
-    }
-
-    #[test]
-    fn a_body_nobody_reads_ends_incomplete() {
-        let (body, seen) = watched(Body::from(Bytes::from_static(b"hello")));
-        drop(body);
-        assert_eq!(seen.get(), Some(End { complete: false, broken: false, bytes: 0, grpc_status: None }));
-    }
-
-    #[test]
-    fn an_empty_body_is_complete_from_the_start() {
-        let (body, seen) = watched(Body::empty());
-        assert!(body.is_empty());
-        drop(body);
-        assert_eq!(seen.get(), Some(End { complete: true, broken: false, bytes: 0, grpc_status: None }));
-    }
-}
+mod tests;

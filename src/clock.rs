@@ -1,6 +1,8 @@
 //! Time as a number: coarse instants that fit an atomic and are handed to pure code as `now`.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 /// Milliseconds since this process began to count, never 0.
@@ -107,6 +109,53 @@ impl Tick {
     }
 }
 
+/// When something last moved, as exact as the tick it reads.
+#[derive(Debug)]
+pub struct Pulse {
+    tick: Rc<Tick>,
+    last: Cell<Moment>,
+    /// Whether it is not to go on.
+    stopped: Cell<bool>,
+    /// Who is to learn of that.
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Pulse {
+    /// Of something that moves right now.
+    pub fn new(tick: Rc<Tick>) -> Self {
+        let last = Cell::new(tick.now());
+        Self { tick, last, stopped: Cell::new(false), waker: RefCell::default() }
+    }
+
+    /// Has it end, and wakes whoever asked last whether it does.
+    pub fn stop(&self) {
+        self.stopped.set(true);
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+
+    /// Whether it is to end; registers the one task that is woken by that.
+    pub fn is_stopped(&self, cx: &Context<'_>) -> bool {
+        let mut waker = self.waker.borrow_mut();
+        match waker.as_mut() {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+        self.stopped.get()
+    }
+
+    /// It moves.
+    pub fn beat(&self) {
+        self.last.set(self.tick.now());
+    }
+
+    /// For how long it has lain still.
+    pub fn still(&self) -> Duration {
+        self.tick.now().since(self.last.get())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -124,6 +173,21 @@ mod tests {
         assert_eq!(Moment::START.since(later), Duration::ZERO);
         assert_eq!(later.before(Duration::from_millis(50)), Moment::from_millis(200));
         assert_eq!(later.before(Duration::MAX), Moment::START);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pulse_is_as_old_as_its_last_beat() {
+        let tick = Rc::new(Tick::new(Clock::start()));
+        let pulse = Pulse::new(Rc::clone(&tick));
+        let pass = async |seconds| {
+            tokio::time::advance(Duration::from_secs(seconds)).await;
+            tick.advance();
+        };
+        pass(3).await;
+        assert_eq!(pulse.still(), Duration::from_secs(3));
+        pulse.beat();
+        pass(2).await;
+        assert_eq!(pulse.still(), Duration::from_secs(2));
     }
 
     #[tokio::test(start_paused = true)]

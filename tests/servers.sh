@@ -1,8 +1,9 @@
 #!/bin/sh
-# Installs the registry servers and the Redis that the tests run, and the compiler of Protocol Buffers, which etcd's client is built
-# with. Quick when all is there, and safe to run again.
+# Installs the servers that the tests run, the clients that they are asked with, and the compiler of Protocol Buffers, which etcd's
+# client is built with. Quick when all is there, and safe to run again.
 #
-#   tests/servers.sh                        Java, ZooKeeper, etcd, Redis and protoc, with apt-get (Debian, Ubuntu), as root or with sudo
+#   tests/servers.sh                        Java, ZooKeeper, etcd, Redis, curl, h2load and protoc, with apt-get (Debian, Ubuntu), as
+#                                           root or with sudo
 #   tests/servers.sh zookeeper-3.4 FOLDER   unpacks ZooKeeper 3.4 of Debian 11 into FOLDER; installs nothing, needs no root
 #   tests/servers.sh consul FOLDER          the same with Consul 1.8 of Debian 11, the last release that had it
 set -eu
@@ -20,6 +21,7 @@ install_missing() {
     command -v curl >/dev/null || missing="$missing curl"
     command -v redis-server >/dev/null || missing="$missing redis-server"
     command -v redis-benchmark >/dev/null || missing="$missing redis-tools"
+    command -v h2load >/dev/null || missing="$missing nghttp2-client"
     command -v protoc >/dev/null || missing="$missing protobuf-compiler"
     # Where protoc looks for the types that all may use: beside itself, in the folder include.
     [ -e "$(dirname "$(command -v protoc || echo /usr/bin/protoc)")/../include/google/protobuf/descriptor.proto" ] ||

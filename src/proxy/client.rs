@@ -1,10 +1,12 @@
 //! One client connection: who it is, what it is doing, and what it is told to do next.
 
+mod frames;
 mod framing;
 mod socket;
 mod stream;
+mod streams;
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -16,8 +18,11 @@ pub use framing::Seen;
 use http::HeaderValue;
 pub use socket::Socket;
 pub use stream::ClientStream;
+pub use streams::{Stream, StreamTasks};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use self::frames::Frames;
+use self::streams::Streams;
 use super::Settings;
 use super::takeover::Takeover;
 use crate::clock::{Moment, Tick};
@@ -54,7 +59,6 @@ pub struct Client {
     /// Those of them whose answer is awaited under a deadline.
     awaited: Cell<u32>,
     go_micro: Cell<bool>,
-    http2: Cell<bool>,
     /// Whether its bytes are passed on raw from the start.
     raw: Cell<bool>,
     /// What was seen of the head of the request that began last. Written by the stream.
@@ -65,6 +69,10 @@ pub struct Client {
     interim: RefCell<BytesMut>,
     /// Whether all bytes of earlier answers have left, so that something may be put between. Written by the stream.
     between: Cell<bool>,
+    /// Whether it was told to close.
+    closing: Cell<bool>,
+    /// What is only there once HTTP/2 is spoken.
+    http2: OnceCell<Box<Http2>>,
     /// Whether the body of a request was not read to its end.
     unread: Cell<bool>,
     /// Whether an answer broke off whose end is that of the connection.
@@ -92,12 +100,25 @@ pub struct Origin {
     pub refuse_cross_site: bool,
 }
 
+/// What there is to know of a connection that carries several requests at once.
+#[derive(Debug, Default)]
+struct Http2 {
+    /// Where in the sequence of frames its client is.
+    frames: RefCell<Frames>,
+    /// The requests on it.
+    streams: Streams,
+    /// Those that the client took back before they were answered, since the last clean-up.
+    taken_back: Cell<u32>,
+    /// Bytes written since then.
+    written: Cell<u64>,
+}
+
 /// What a connection is told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// Finish the requests in flight, politely take no more.
     Drain,
-    /// Say that the request's head took too long, then close.
+    /// Say that the request's head took too long, then close; over HTTP/2, say that it is the end, then close.
     Timeout,
     /// Close at once.
     Close,
@@ -128,12 +149,13 @@ impl Client {
             requests: Cell::new(0),
             awaited: Cell::new(0),
             go_micro: Cell::new(false),
-            http2: Cell::new(false),
             raw: Cell::new(false),
             seen: Cell::default(),
             hears_interim: Cell::new(false),
             interim: RefCell::default(),
             between: Cell::new(true),
+            closing: Cell::new(false),
+            http2: OnceCell::new(),
             unread: Cell::new(false),
             cut: Cell::new(false),
             quiet: Cell::new(false),
@@ -150,7 +172,9 @@ impl Client {
 
     /// Notes that the head of a request is complete.
     pub fn begin_request(&self) {
-        self.head_since.set(None);
+        if self.http2.get().is_none() {
+            self.head_since.set(None);
+        }
         self.requests.set(self.requests.get() + 1);
     }
 
@@ -164,10 +188,35 @@ impl Client {
         self.go_micro.set(true);
     }
 
-    /// Notes that HTTP/2 is spoken: what comes between two requests begins none, such as the answer to a ping.
-    pub fn set_http2(&self) {
-        self.http2.set(true);
-        self.head_since.set(None);
+    /// Notes that HTTP/2 is spoken. From here on the frames tell what is late: the client's settings, which come first, and
+    /// whatever carries the head of a request and is not complete. `early` was read before.
+    pub fn begin_http2(&self, early: &[u8]) {
+        self.http2.get_or_init(Box::default);
+        // Its preface looks like the head of a request.
+        self.seen.set(Seen::default());
+        self.head_since.set(Some(self.tick.now()));
+        self.heard(early);
+    }
+
+    /// Begins a request of an HTTP/2 connection; the next task of [`StreamTasks`] is what answers it.
+    pub fn open_stream(&self) -> Option<Rc<Stream>> {
+        let http2 = self.http2.get()?;
+        Some(http2.streams.open(Rc::clone(&self.tick), self.requests.get()))
+    }
+
+    /// Notes that a request was taken back before it was answered. Over HTTP/2 that costs a client nothing, and a provider of
+    /// HTTP/1.1 a connection each time.
+    pub fn take_back(&self) {
+        let Some(http2) = self.http2.get() else { return };
+        let count = http2.taken_back.get() + 1;
+        http2.taken_back.set(count);
+        if count > TAKEN_BACK_MAX {
+            self.tell(Order::Timeout);
+        }
+    }
+
+    fn newest_stream(&self) -> Option<Rc<Stream>> {
+        self.http2.get()?.streams.newest()
     }
 
     /// Notes that its bytes are passed on raw: nothing of them is a request, and it lasts as long as both ends like.
@@ -223,9 +272,12 @@ impl Client {
     }
 
     /// Begins to wait for an answer under a deadline. Until that is dropped, the deadline alone says how long is too long.
-    pub fn await_answer(self: &Rc<Self>) -> Awaited {
+    pub fn await_answer(self: &Rc<Self>, stream: Option<Rc<Stream>>) -> Awaited {
         self.awaited.set(self.awaited.get() + 1);
-        Awaited(Rc::clone(self))
+        if let Some(stream) = &stream {
+            stream.await_answer(true);
+        }
+        Awaited(Rc::clone(self), stream)
     }
 
     /// A timer that runs out at a deadline; give it back with [`Client::keep_timer`].
@@ -255,13 +307,30 @@ impl Client {
             return is_over.then_some(Order::Close);
         }
         let kept_by_go_micro = self.go_micro.get() && age < settings.go_micro_keep;
+        let http2 = self.http2.get();
+        if let Some(http2) = http2 {
+            http2.taken_back.set(0);
+            http2.written.set(0);
+            http2.frames.borrow_mut().forget();
+        }
+        let late = self.head_since.get().is_some_and(|since| now.since(since) >= settings.header_timeout);
+        if late && (http2.is_some() || self.requests.get() == 0) {
+            return Some(Order::Timeout);
+        }
         if self.requests.get() > 0 {
-            let stalled = self.awaited.get() == 0 && idle >= settings.stream_idle_timeout;
+            let stalled = match http2 {
+                // One that moves must not keep the others alive, nor one that does not take them along.
+                Some(http2) => {
+                    http2.streams.give_up_stalled(settings.stream_idle_timeout);
+                    false
+                }
+                None => self.awaited.get() == 0 && idle >= settings.stream_idle_timeout,
+            };
             let last = draining && !kept_by_go_micro;
             return if stalled { Some(Order::Close) } else { last.then_some(Order::Drain) };
         }
-        if self.head_since.get().is_some_and(|since| now.since(since) >= settings.header_timeout) {
-            return Some(Order::Timeout);
+        if self.closing.get() {
+            return Some(Order::Close);
         }
         if kept_by_go_micro {
             return None;
@@ -284,6 +353,9 @@ impl Client {
 
     /// Gives the connection an order and wakes it.
     pub fn tell(&self, order: Order) {
+        if order == Order::Close {
+            self.closing.set(true);
+        }
         self.order.set(Some(order));
         if let Some(waker) = self.waker.borrow().as_ref() {
             waker.wake_by_ref();
@@ -304,9 +376,30 @@ impl Client {
         self.active.set(self.tick.now());
     }
 
-    fn heard(&self) {
+    fn wrote(&self, bytes: usize) {
         self.moved();
-        if self.requests.get() == 0 && !self.http2.get() && self.head_since.get().is_none() {
+        if let Some(http2) = self.http2.get() {
+            http2.written.set(http2.written.get() + bytes as u64);
+        }
+    }
+
+    fn heard(&self, bytes: &[u8]) {
+        self.moved();
+        let begins = match self.http2.get() {
+            None => self.requests.get() == 0,
+            Some(http2) => {
+                let mut frames = http2.frames.borrow_mut();
+                let is_within = frames.see(bytes);
+                if frames.are_too_many(http2.written.get()) {
+                    self.tell(Order::Timeout);
+                }
+                if !is_within {
+                    self.head_since.set(None);
+                }
+                is_within
+            }
+        };
+        if begins && self.head_since.get().is_none() {
             self.head_since.set(Some(self.tick.now()));
         }
     }
@@ -320,17 +413,23 @@ impl fmt::Debug for Client {
 
 /// The wait for an answer, on whose account its connection may lie still.
 #[derive(Debug)]
-pub struct Awaited(Rc<Client>);
+pub struct Awaited(Rc<Client>, Option<Rc<Stream>>);
 
 impl Drop for Awaited {
     fn drop(&mut self) {
         self.0.awaited.set(self.0.awaited.get().saturating_sub(1));
         self.0.moved();
+        if let Some(stream) = &self.1 {
+            stream.await_answer(false);
+        }
     }
 }
 
 /// Bytes of interim answers that wait for a client that does not read.
 const INTERIM_MAX: usize = 64 * 1024;
+/// Requests that one HTTP/2 client may take back in a second, about four times as many as it may have in flight: more than any
+/// that gives up all it asked for, and begins anew.
+const TAKEN_BACK_MAX: u32 = 1000;
 
 /// How long a Go Micro connection may idle once it is old enough that its client no longer uses it.
 const GO_MICRO_IDLE: Duration = Duration::from_secs(5);

@@ -24,6 +24,12 @@ pub enum ProxyError {
         /// The bound.
         limit: usize,
     },
+    /// The request has too many header fields.
+    #[error("the request has more than {limit} header fields")]
+    HeadersTooMany {
+        /// The bound.
+        limit: usize,
+    },
     /// A tunnel was asked for.
     #[error(
         "CONNECT is not allowed here: this is no forward proxy, it only reaches services of the registry"
@@ -201,6 +207,9 @@ impl ProxyError {
         match self {
             Self::BadRequest(_) => telling("bad_request", S::BAD_REQUEST, "http_request_error"),
             Self::UriTooLong { .. } => telling("uri_too_long", S::URI_TOO_LONG, "http_request_error"),
+            Self::HeadersTooMany { .. } => {
+                telling("too_many_headers", S::REQUEST_HEADER_FIELDS_TOO_LARGE, "http_request_error")
+            }
             Self::ConnectRefused => telling("connect_refused", S::METHOD_NOT_ALLOWED, "http_request_denied"),
             Self::Loop => telling("loop", S::LOOP_DETECTED, "proxy_loop_detected"),
             Self::Unroutable(_) => telling("unroutable", S::NOT_FOUND, "destination_not_found"),
@@ -345,6 +354,7 @@ fn cause_telling(cause: &SendCause) -> Telling {
         SendCause::Malformed { .. } | SendCause::Misframed { .. } | SendCause::Flooded { .. } => {
             telling("bad_response", S::BAD_GATEWAY, "http_protocol_error")
         }
+        SendCause::NoWebSocket { .. } => telling("upgrade_failed", S::BAD_GATEWAY, "http_upgrade_failed"),
         SendCause::RequestBody { .. } => telling("request_broken", S::BAD_REQUEST, "http_request_error"),
     }
 }

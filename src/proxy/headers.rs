@@ -1,8 +1,8 @@
 //! What of a message's headers belongs to one connection only, and what a proxy adds (RFC 9110, 7.6; RFC 7230, 5.7).
 
 use http::header::{
-    CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, PROXY_AUTHORIZATION, TE,
-    TRANSFER_ENCODING, UPGRADE, VIA,
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
 use http::{Request, Version, response};
 
@@ -52,6 +52,14 @@ pub fn refuse_loop(headers: &HeaderMap, traits: Traits, own: &Pseudonym) -> Resu
     };
     let ours = |value: &HeaderValue| value.as_bytes().split(|byte| *byte == b',').any(is_own);
     if headers.get_all(VIA).iter().any(ours) { Err(ProxyError::Loop) } else { Ok(()) }
+}
+
+/// Makes one field of several `Cookie` fields, into which HTTP/2 may take the one apart (RFC 9113, 8.2.3).
+pub fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, whole);
+    }
 }
 
 /// Refuses a body in a transfer coding that ends at this proxy and is not undone here: the provider could not read it.
@@ -281,6 +289,13 @@ mod tests {
         assert!(refused(&[("transfer-encoding", "gzip, chunked")]));
         assert!(refused(&[("transfer-encoding", "gzip"), ("transfer-encoding", "chunked")]));
         assert!(refused(&[("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")]));
+    }
+
+    #[test]
+    fn cookies_that_were_taken_apart_become_one() {
+        let mut headers = map(&[("cookie", "a=1"), ("x", "y"), ("cookie", "b=2; c=3"), ("cookie", "d")]);
+        join_cookies(&mut headers);
+        assert_eq!(headers, map(&[("cookie", "a=1; b=2; c=3; d"), ("x", "y")]));
     }
 
     #[test]

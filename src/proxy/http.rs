@@ -9,22 +9,19 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::Settings;
 use super::client::{Client, ClientStream, Order};
+use super::http2;
 use super::layer::middleware::Answer;
 use super::layer::observe::Arrived;
 use super::stack::Stack;
+use super::takeover::Open;
 use super::worker::Worker;
 use crate::body::Body;
-use crate::drain::LocalTasks;
-use crate::telemetry::metrics::ProxyMetrics;
-
-/// Streams that one HTTP/2 client may have open at once.
-const STREAMS_MAX: u32 = 250;
 
 /// Bytes of bodies that are read at once from an HTTP/1 connection, and that wait to be written to one; more only where heads
 /// may be larger. The library's own bound is six times as much, which a client that reads nothing could hold three times over.
@@ -38,7 +35,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// Hands requests of one client to the stack.
 #[derive(Clone, Debug)]
-struct Entrance<S> {
+pub struct Entrance<S> {
     stack: S,
     client: Rc<Client>,
 }
@@ -49,7 +46,9 @@ impl<S: Stack> hyper::service::Service<Request<Incoming>> for Entrance<S> {
     type Future = Answer<Infallible>;
 
     fn call(&self, message: Request<Incoming>) -> Self::Future {
-        self.stack.clone().call(Arrived { message, client: Rc::clone(&self.client) })
+        let client = Rc::clone(&self.client);
+        let stream = client.open_stream();
+        self.stack.clone().call(Arrived { message, client, stream })
     }
 }
 
@@ -86,7 +85,10 @@ pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, cl
         let mut stream = parts.io.into_inner();
         let early: Bytes = parts.read_buf;
         match (ended, takeover) {
-            (Ended::Http2, _) => serve_http2(worker, entrance, stream.rewound(early), &client).await,
+            (Ended::Http2, _) => {
+                client.begin_http2(&early);
+                http2::serve(worker, entrance, stream.rewound(early), &client).await;
+            }
             (_, Some(takeover)) => {
                 let _open = Open::begin(&worker.shared.metrics.proxy);
                 let orders = std::future::poll_fn(|cx| poll_close(&client, cx));
@@ -108,22 +110,6 @@ pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, cl
         }
     };
     Box::pin(next).await;
-}
-
-/// Counts a connection for as long as it is not HTTP any more.
-struct Open<'a>(&'a ProxyMetrics);
-
-impl<'a> Open<'a> {
-    fn begin(metrics: &'a ProxyMetrics) -> Self {
-        metrics.upgrades_open.inc();
-        Self(metrics)
-    }
-}
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.upgrades_open.dec();
-    }
 }
 
 /// Ends this side, and for a while takes what still comes: closing at once would reset the connection, and the client,
@@ -168,37 +154,6 @@ fn poll_http1<S: Stack>(
         }
         Poll::Pending => Poll::Pending,
     }
-}
-
-/// Serves HTTP/2 by prior knowledge, as gRPC clients speak it.
-async fn serve_http2<S: Stack>(
-    worker: &Worker,
-    entrance: Entrance<S>,
-    stream: ClientStream,
-    client: &Client,
-) {
-    client.set_http2();
-    let settings = &worker.shared.settings;
-    let mut builder = http2::Builder::new(LocalTasks(worker.shared.drain.clone()));
-    builder
-        .timer(TokioTimer::new())
-        .adaptive_window(true)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_header_list_size(u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX));
-    let mut connection = builder.serve_connection(TokioIo::new(stream), entrance);
-    std::future::poll_fn(|cx| {
-        match client.take_order(cx) {
-            Some(Order::Drain) => Pin::new(&mut connection).graceful_shutdown(),
-            Some(Order::Timeout | Order::Close) => return Poll::Ready(()),
-            None => {}
-        }
-        Pin::new(&mut connection).poll(cx).map(|ended| {
-            if let Err(error) = ended {
-                tracing::debug!(client = %client.peer, %error, "an HTTP/2 client connection ended");
-            }
-        })
-    })
-    .await;
 }
 
 /// Ready once the connection is told to close; what runs raw cannot be drained.

@@ -63,6 +63,8 @@ impl Noting {
             SendCause::Malformed { .. } | SendCause::Misframed { .. } | SendCause::Flooded { .. } => {
                 Outcome::Broken
             }
+            // It serves what it offers.
+            SendCause::NoWebSocket { .. } => return self.leave_untold(),
             SendCause::Full { .. } | SendCause::RequestBody { .. } => return self.leave_untold(),
         };
         if self.note(outcome, Said::Nothing, self.begun.elapsed()) == Verdict::Unreachable {

@@ -25,7 +25,7 @@ pub async fn serve(worker: &Rc<Worker>, stream: ClientStream, client: Rc<Client>
     client.set_raw();
     let account = Account::begin(worker, &client, service);
     let sought = {
-        let _awaited = client.await_answer();
+        let _awaited = client.await_answer(None);
         Box::pin(Course::run(worker, &client, &stream, &account)).await
     };
     let end = match sought {

@@ -1,15 +1,16 @@
 //! The record of one request: filled in on its way, counted and written down when its last part is over.
 
-use std::cell::{Cell, RefCell};
+use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{HeaderValue, Method, Request, Uri};
+use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::answering::Answering;
-use super::client::Client;
+use super::client::{Client, Stream};
 use super::directory::Bound;
 use super::worker::Worker;
 use crate::body::{End, Gate};
@@ -60,6 +61,10 @@ pub struct Record {
     pub gate: RefCell<Option<Rc<Gate>>>,
     /// Whether more of that is to come. Written by `observe` and the body, read by what an attempt leaves behind.
     pub uploading: Cell<bool>,
+    /// Its stream, where it came over HTTP/2. Written by `observe`.
+    stream: OnceCell<Rc<Stream>>,
+    /// The client's side of it once it is no HTTP any more, where it came over HTTP/2. Written by `route`, taken by `forward`.
+    pub tunnel: RefCell<Option<OnUpgrade>>,
     /// What only an access log wants to know.
     line: Option<Box<Line>>,
     /// Whether it is the copy of a request, which counts as none.
@@ -146,6 +151,8 @@ impl Record {
             received: Cell::new(0),
             gate: RefCell::default(),
             uploading: Cell::new(false),
+            stream: OnceCell::new(),
+            tunnel: RefCell::default(),
             line,
             is_copy,
         })
@@ -159,6 +166,16 @@ impl Record {
     /// Who sent the request.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// Notes the stream it came on.
+    pub fn begin_stream(&self, stream: Rc<Stream>) {
+        self.stream.get_or_init(|| stream);
+    }
+
+    /// The stream it came on, where that was HTTP/2.
+    pub fn stream(&self) -> Option<&Rc<Stream>> {
+        self.stream.get()
     }
 
     /// When the head of the request was complete.
@@ -238,7 +255,10 @@ impl Drop for Record {
         self.worker.shared.metrics.proxy.requests_in_flight.dec();
         self.worker.shared.admission.leave();
         let (status, mut reason) = match self.status.get() {
-            0 => (CLIENT_GONE, Some(GONE)),
+            0 => {
+                self.client.take_back();
+                (CLIENT_GONE, Some(GONE))
+            }
             status => (status, self.reason.get()),
         };
         if reason.is_none()

@@ -1,5 +1,7 @@
 //! Takeover: what happens to a client connection once HTTP is over on it and raw bytes go both ways.
 
+mod reset;
+
 use std::fmt::Write as _;
 use std::rc::Rc;
 
@@ -8,8 +10,10 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, copy_bidirectional, split};
+use tokio_util::io::{InspectReader, InspectWriter};
 
-use super::client::ClientStream;
+use self::reset::EndOrReset;
+use super::client::Stream;
 use super::error::ProxyError;
 use super::headers::MICRO_STREAM;
 use super::record::Record;
@@ -17,7 +21,8 @@ use super::request::{Attempt, Failure, Returned};
 use super::worker::Worker;
 use crate::body::Body;
 use crate::endpoint::LoadGuard;
-use crate::upstream::{SendCause, Stream};
+use crate::telemetry::metrics::ProxyMetrics;
+use crate::upstream::{self, SendCause};
 
 /// Bytes of the first message of a Go Micro stream: its messages are single calls, 4 MiB is gRPC's usual bound for such.
 const FIRST_MESSAGE_MAX: usize = 4 * 1024 * 1024;
@@ -35,7 +40,7 @@ pub enum Takeover {
     /// To the Go Micro server that a stream was opened to.
     MicroStream {
         /// The provider's side.
-        upstream: Stream,
+        upstream: upstream::Stream,
         /// What lasts as long as the bytes flow.
         hold: Hold,
     },
@@ -48,6 +53,8 @@ pub struct Hold {
     pub guard: Rc<LoadGuard>,
     /// The record.
     pub record: Rc<Record>,
+    /// The answer that came before them, where a connection of several streams counts it until the end.
+    pub answer: Body,
 }
 
 impl Takeover {
@@ -60,14 +67,14 @@ impl Takeover {
     }
 
     /// Passes bytes both ways until it is over.
-    pub async fn run(self, mut client: ClientStream) {
+    pub async fn run(self, mut client: impl AsyncRead + AsyncWrite + Unpin) {
         match self {
             Self::Upgrade { upstream, hold } => {
                 let _hold = hold;
                 match upstream.await {
                     Ok(upstream) => {
                         // Each side's end of sending is passed on; the other may still have something to say.
-                        let mut upstream = TokioIo::new(upstream);
+                        let mut upstream = EndOrReset::of(TokioIo::new(upstream));
                         let result = copy_bidirectional(&mut client, &mut upstream).await;
                         tracing::debug!(?result, "an upgraded connection ended");
                     }
@@ -79,6 +86,35 @@ impl Takeover {
                 relay(client, upstream).await;
             }
         }
+    }
+
+    /// Passes bytes both ways within a stream of the client's connection, once its answer is on its way.
+    pub async fn run_within(self, client: OnUpgrade, stream: Option<Rc<Stream>>, worker: Rc<Worker>) {
+        let Ok(client) = client.await else { return };
+        let _open = Open::begin(&worker.shared.metrics.proxy);
+        let moved = || {
+            let stream = stream.clone();
+            move |_: &[u8]| stream.iter().for_each(|stream| stream.pulse.beat())
+        };
+        let client = InspectReader::new(InspectWriter::new(TokioIo::new(client), moved()), moved());
+        self.run(EndOrReset::of(client)).await;
+    }
+}
+
+/// Counts a connection, or a stream, for as long as it is not HTTP any more.
+pub struct Open<'a>(&'a ProxyMetrics);
+
+impl<'a> Open<'a> {
+    /// It is not HTTP from now on.
+    pub fn begin(metrics: &'a ProxyMetrics) -> Self {
+        metrics.upgrades_open.inc();
+        Self(metrics)
+    }
+}
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.upgrades_open.dec();
     }
 }
 
@@ -128,7 +164,10 @@ pub async fn begin_stream(
         return Err(ProxyError::Switch.into());
     }
     record.answer(http::StatusCode::OK.as_u16());
-    client.takeover.replace(Some(Takeover::MicroStream { upstream, hold: Hold { guard, record } }));
+    client.takeover.replace(Some(Takeover::MicroStream {
+        upstream,
+        hold: Hold { guard, record, answer: Body::empty() },
+    }));
     std::future::pending().await
 }
 

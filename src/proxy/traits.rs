@@ -41,6 +41,11 @@ impl Traits {
     /// `Expect`.
     pub const EXPECT: Self = Self(1 << 13);
 
+    /// `Cookie`.
+    pub const COOKIE: Self = Self(1 << 12);
+    /// More than one `Cookie`.
+    pub const COOKIES: Self = Self(1 << 13);
+
     /// Looks at headers.
     pub fn of(headers: &HeaderMap) -> Self {
         let mut traits = Self::default();
@@ -54,6 +59,7 @@ impl Traits {
         let when = |holds: bool, trait_: Self| if holds { trait_ } else { Self::default() };
         match name {
             "host" => Self::HOST | when(before.has(Self::HOST), Self::HOSTS),
+            "cookie" => Self::COOKIE | when(before.has(Self::COOKIE), Self::COOKIES),
             "accept" => when(wants_json(value.as_bytes()), Self::JSON),
             "content-type" => when(value.as_bytes().starts_with(b"application/grpc"), Self::GRPC),
             "connection"
@@ -122,6 +128,8 @@ mod tests {
         );
         assert_eq!(of(&[("host", "a"), ("micro-service", "b")]), Traits::HOST | Traits::GO_MICRO);
         assert!(of(&[("host", "a"), ("host", "b")]).has(Traits::HOSTS));
+        assert!(of(&[("cookie", "a=1"), ("cookie", "b=2")]).has(Traits::COOKIES));
+        assert!(!of(&[("cookie", "a=1")]).has(Traits::COOKIES));
         assert!(of(&[("content-type", "application/grpc+proto")]).has(Traits::GRPC));
         assert!(of(&[("accept", "text/html, application/json;q=0.9")]).has(Traits::JSON));
         assert!(of(&[("upgrade", "websocket")]).has(Traits::UPGRADE | Traits::HOP));

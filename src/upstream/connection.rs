@@ -9,26 +9,22 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
-use http::{Request, Response};
+use http::{Method, Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{TrySendError, http1, http2};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use super::framing;
-use super::http2::{Running, Verdict, verdict};
+use super::http2::{Running, STREAMS_MAX, Verdict, builder, verdict};
 use super::seat::{Alive, Seat};
 use super::stream::Refusal;
 use super::wire::{Signs, Wire};
 use super::{ConnectError, Dialler, Sending, Stream};
 use crate::body::Body;
-use crate::drain::LocalTasks;
 use crate::gather::Gather;
 use crate::provider::{Address, Protocol};
-
-/// Streams in flight on one HTTP/2 connection before another is made, if its peer allows as many.
-const STREAMS_MAX: usize = 100;
 
 /// Bytes of bodies that are read at once from an HTTP/1 connection, and that wait to be written to one; more only where heads
 /// may be larger.
@@ -104,6 +100,12 @@ pub enum SendCause {
         /// hyper's words.
         #[source]
         source: hyper::Error,
+    },
+    /// A WebSocket was asked for, of a provider that has none to offer over HTTP/2.
+    #[error("{address} speaks HTTP/2 and does not offer WebSocket over it (RFC 8441)")]
+    NoWebSocket {
+        /// The provider's address.
+        address: Address,
     },
     /// What came back is not HTTP.
     #[error("{address} answered with something that is not a valid HTTP response")]
@@ -194,12 +196,8 @@ impl Sender {
                 Ok(Self::Http1 { sender, bond })
             }
             Protocol::H2c => {
-                let (sender, connection) = http2::Builder::new(LocalTasks(drain.clone()))
-                    .timer(TokioTimer::new())
-                    .adaptive_window(true)
-                    .handshake(io)
-                    .await
-                    .map_err(failed)?;
+                let builder = builder(drain.clone(), settings.header_bytes_max);
+                let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
                 let running = Running { connection, signs: Arc::clone(&signs) };
                 drain.spawn_local("upstream connection", running.map(ended(alive)));
                 // Its settings come first, and say how many requests it takes at once.
@@ -291,6 +289,14 @@ impl Sender {
                     return Err(SendError { cause, arrival: Arrival::Unknown, request: None });
                 }
                 answered
+            }
+            Self::Http2 { bond, .. }
+                if request.method() == Method::CONNECT
+                    && !bond.signs.takes_connect.load(Ordering::Relaxed) =>
+            {
+                let (cause, request) =
+                    (SendCause::NoWebSocket { address: address.clone() }, Some(Box::new(request)));
+                return Err(SendError { cause, arrival: Arrival::Never, request });
             }
             Self::Http2 { sender, bond } => {
                 let wait = Wait { heard, signs: &bond.signs, begun };

@@ -5,13 +5,42 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use hyper::client::conn::http2::Connection;
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::http2::{Builder, Connection};
+use hyper_util::rt::{TokioIo, TokioTimer};
 
 use super::wire::{Signs, Wire};
 use crate::body::Body;
-use crate::drain::LocalTasks;
+use crate::drain::{Drain, LocalTasks};
 use crate::gather::Gather;
+
+/// Streams in flight on one connection before another is made, if its peer allows as many.
+pub(super) const STREAMS_MAX: usize = 100;
+
+/// Bytes of an answer's body that are taken before its client has taken them: what a provider within the same data centre,
+/// two milliseconds away, may send with 128 MiB a second.
+const STREAM_WINDOW: u32 = 256 * 1024;
+
+/// The same of a whole connection: as much as of all its streams together. Many clients share it, and none is to wait for
+/// another that does not read.
+const CONNECTION_WINDOW: u32 = STREAMS_MAX as u32 * STREAM_WINDOW;
+
+/// Bytes of a request's body that wait to be written, beside the piece that came last.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// How connections are made, with answers whose heads may have so many bytes.
+///
+/// The windows stay as they are: to learn how large they had better be, the library would have to ping, which providers
+/// take for an attack.
+pub(super) fn builder(drain: Drain, header_bytes_max: usize) -> Builder<LocalTasks> {
+    let mut builder = Builder::new(LocalTasks(drain));
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX));
+    builder
+}
 
 /// Runs a connection and notes how many streams its peer allows.
 ///
@@ -30,6 +59,8 @@ impl Future for Running {
         let polled = Pin::new(&mut self.connection).poll(cx);
         let most = self.connection.current_max_send_streams();
         self.signs.streams_max.store(most, Ordering::Relaxed);
+        let takes_connect = self.connection.is_extended_connect_protocol_enabled();
+        self.signs.takes_connect.store(takes_connect, Ordering::Relaxed);
         if has_begun || polled.is_ready() {
             self.signs.begun.notify_one();
         }

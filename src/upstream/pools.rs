@@ -164,7 +164,8 @@ impl Pools {
     ) -> Response<Body> {
         let clock = self.tick.clock();
         let idle_max = self.dialler.settings.idle_max;
-        let mut response = response.map(Body::from);
+        let version = response.version();
+        let mut response = response.map(|incoming| Body::received(incoming, version));
         response.body_mut().on_end(move |end| {
             if end.complete && !last {
                 pool.give_back(sender, clock, idle_max);

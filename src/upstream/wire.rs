@@ -42,6 +42,8 @@ pub(super) struct Signs {
     is_flooded: AtomicBool,
     /// Wakes those who send when there are.
     listener: AtomicWaker,
+    /// Whether the peer takes requests for other protocols (RFC 8441). Written by the connection, read by those who send.
+    pub(super) takes_connect: AtomicBool,
     /// Wakes the connection at the first bytes it hears.
     first_bytes: AtomicWaker,
     /// Told once the connection has looked at the first bytes.
@@ -61,6 +63,7 @@ impl Default for Signs {
             is_told: AtomicBool::new(false),
             is_flooded: AtomicBool::new(false),
             listener: AtomicWaker::new(),
+            takes_connect: AtomicBool::new(false),
             first_bytes: AtomicWaker::new(),
             begun: Notify::new(),
         }

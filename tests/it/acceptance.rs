@@ -14,6 +14,7 @@ mod hedging;
 mod herd;
 mod keep_alive;
 mod malformed;
+mod multiplexed;
 mod outage;
 mod removal;
 mod restarts;

@@ -16,6 +16,7 @@ mod forwarding;
 mod go_micro;
 mod handover;
 mod http;
+mod http2;
 mod listeners;
 mod program;
 mod raw;

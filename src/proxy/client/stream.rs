@@ -59,9 +59,9 @@ impl ClientStream {
 
     /// A write that cannot go on moves nothing, however often it is tried.
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        if matches!(written, Poll::Ready(Ok(1..))) {
+        if let Poll::Ready(Ok(bytes @ 1..)) = written {
             self.client.between.set(false);
-            self.client.moved();
+            self.client.wrote(bytes);
         }
         written
     }
@@ -110,7 +110,7 @@ impl AsyncRead for ClientStream {
             buffer.put_slice(&early[..count]);
             this.early.advance(count);
             if !this.framing.is_raw() {
-                this.client.heard();
+                this.client.heard(&early[..count]);
             }
             return Poll::Ready(Ok(()));
         }
@@ -118,7 +118,7 @@ impl AsyncRead for ClientStream {
         let read = Pin::new(&mut this.socket).poll_read(cx, buffer);
         let after = buffer.filled().len();
         if after > before {
-            this.client.heard();
+            this.client.heard(&buffer.filled()[before..]);
             let count = this.look(&buffer.filled()[before..])?;
             if before + count < after {
                 this.early = Bytes::copy_from_slice(&buffer.filled()[before + count..]);

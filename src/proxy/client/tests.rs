@@ -1,4 +1,4 @@
-//! Tests of when a client connection is told what.
+//! What a client connection is told, and when.
 
 use tokio::time::advance;
 
@@ -28,9 +28,9 @@ async fn pass(tick: &Tick, time: Duration) {
 #[tokio::test(start_paused = true)]
 async fn a_deadline_alone_says_how_long_an_answer_may_take() {
     let (client, tick, settings) = client();
-    client.heard();
+    client.heard(b"G");
     client.begin_request();
-    let awaited = client.await_answer();
+    let awaited = client.await_answer(None);
     pass(&tick, settings.stream_idle_timeout * 3).await;
     assert_eq!(client.due(&settings, false), None, "the provider is still thinking");
     drop(awaited);
@@ -46,9 +46,9 @@ async fn a_deadline_alone_says_how_long_an_answer_may_take() {
 #[tokio::test(start_paused = true)]
 async fn a_head_has_its_time_and_an_idle_connection_its_own() {
     let (client, tick, settings) = client();
-    client.heard();
+    client.heard(b"G");
     pass(&tick, settings.header_timeout - SECOND).await;
-    client.heard();
+    client.heard(b"G");
     assert_eq!(client.due(&settings, false), None);
     pass(&tick, SECOND).await;
     assert_eq!(client.due(&settings, false), Some(Order::Timeout), "later bytes do not give it more");
@@ -64,8 +64,8 @@ async fn a_head_has_its_time_and_an_idle_connection_its_own() {
 async fn raw_bytes_are_no_request_and_may_pause_for_long() {
     let (client, tick, settings) = client();
     client.set_raw();
-    let awaited = client.await_answer();
-    client.heard();
+    let awaited = client.await_answer(None);
+    client.heard(b"x");
     pass(&tick, settings.raw_idle_timeout).await;
     assert_eq!(client.due(&settings, true), None, "a provider is sought, which has limits of its own");
     drop(awaited);
@@ -78,19 +78,80 @@ async fn raw_bytes_are_no_request_and_may_pause_for_long() {
     assert_eq!(client.due(&settings, false), Some(Order::Close));
 }
 
+/// A frame with an empty payload, or a payload of zeros.
+fn frame(kind: u8, flags: u8, length: u8) -> Vec<u8> {
+    [&[0, 0, length, kind, flags, 0, 0, 0, 1][..], &vec![0; usize::from(length)]].concat()
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+const HEADERS: u8 = 1;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const CONTINUATION: u8 = 9;
+const END_HEADERS: u8 = 4;
+
 #[tokio::test(start_paused = true)]
 async fn a_ping_between_requests_is_no_late_head() {
     let (client, tick, settings) = client();
-    client.heard();
-    client.set_http2();
-    client.heard();
+    client.heard(b"P");
+    client.begin_http2(PREFACE);
+    client.heard(&frame(SETTINGS, 0, 6));
     client.begin_request();
     client.end_request();
-    client.heard();
+    client.heard(&frame(PING, 0, 8));
     pass(&tick, settings.header_timeout * 2).await;
     assert_eq!(client.due(&settings, false), None);
     pass(&tick, settings.client_idle_timeout).await;
     assert_eq!(client.due(&settings, false), Some(Order::Close));
+    client.tell(Order::Close);
+    client.heard(&frame(PING, 1, 8));
+    assert_eq!(client.due(&settings, false), Some(Order::Close), "until it is closed");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_word_of_http2_and_the_head_of_a_request_have_their_time() {
+    for (said, is_late) in [
+        (vec![], true),
+        (frame(SETTINGS, 0, 6)[..8].to_vec(), true),
+        (frame(SETTINGS, 0, 6), false),
+        ([frame(SETTINGS, 0, 6), frame(HEADERS, 0, 3)].concat(), true),
+        ([frame(SETTINGS, 0, 6), frame(HEADERS, END_HEADERS, 3)[..10].to_vec()].concat(), true),
+        ([frame(SETTINGS, 0, 6), frame(HEADERS, END_HEADERS, 3)].concat(), false),
+        ([frame(SETTINGS, 0, 6), frame(HEADERS, 0, 3), frame(CONTINUATION, 0, 3)].concat(), true),
+        ([frame(SETTINGS, 0, 6), frame(HEADERS, 0, 3), frame(CONTINUATION, END_HEADERS, 0)].concat(), false),
+    ] {
+        let (client, tick, settings) = client();
+        client.begin_http2(PREFACE);
+        client.heard(&said);
+        // A request that is in flight already gives the next one no more time.
+        client.begin_request();
+        let _stream = client.open_stream();
+        pass(&tick, settings.header_timeout).await;
+        assert_eq!(client.due(&settings, false) == Some(Order::Timeout), is_late, "{said:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_request_of_an_http2_connection_stalls_by_itself() {
+    let (client, tick, settings) = client();
+    client.begin_http2(&[PREFACE, &frame(SETTINGS, 0, 0)].concat());
+    let mut streams = Vec::new();
+    for _ in 0..3 {
+        client.begin_request();
+        streams.push(client.open_stream().unwrap());
+    }
+    let awaited = client.await_answer(Some(Rc::clone(&streams[1])));
+    let mut given_up = |at: usize| streams[at].pulse.is_stopped(&Context::from_waker(Waker::noop()));
+    pass(&tick, settings.stream_idle_timeout - SECOND).await;
+    streams[0].pulse.beat();
+    pass(&tick, SECOND).await;
+    client.heard(&frame(PING, 0, 8));
+    assert_eq!(client.due(&settings, false), None, "the connection goes on");
+    assert_eq!([0, 1, 2].map(&mut given_up), [false, false, true]);
+    drop(awaited);
+    pass(&tick, settings.stream_idle_timeout).await;
+    client.due(&settings, false);
+    assert_eq!([0, 1].map(&mut given_up), [true, true]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,4 +185,22 @@ async fn an_old_go_micro_connection_in_use_is_kept() {
     assert_eq!(client.due(&settings, false), None);
     pass(&tick, GO_MICRO_IDLE).await;
     assert_eq!(client.due(&settings, false), Some(Order::Close));
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_takes_back_far_more_than_can_be_in_flight_is_closed() {
+    let (client, tick, settings) = client();
+    client.begin_http2(&[PREFACE, &frame(SETTINGS, 0, 0)].concat());
+    let cx = Context::from_waker(Waker::noop());
+    for _ in 0..3 {
+        for _ in 0..TAKEN_BACK_MAX {
+            client.take_back();
+        }
+        pass(&tick, SECOND).await;
+        assert_eq!((client.take_order(&cx), client.due(&settings, false)), (None, None));
+    }
+    for _ in 0..=TAKEN_BACK_MAX {
+        client.take_back();
+    }
+    assert_eq!(client.take_order(&cx), Some(Order::Timeout));
 }

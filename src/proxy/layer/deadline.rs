@@ -40,7 +40,7 @@ impl Middleware for Deadline {
         let mut timer = routed.client.timer(deadline);
         let client = Rc::clone(&routed.client);
         let record = Rc::clone(&routed.record);
-        let awaited = client.await_answer();
+        let awaited = client.await_answer(record.stream().cloned());
         let mut answer = inner.call(routed);
         Box::pin(async move {
             let result = tokio::select! {

@@ -18,8 +18,10 @@ use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
 use crate::proxy::interim;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
-use crate::proxy::takeover::{Hold, Takeover, begin_stream};
+use crate::proxy::switch::Asked;
+use crate::proxy::takeover::{Hold, begin_stream};
 use crate::proxy::time_left;
+use crate::proxy::websocket;
 use crate::proxy::worker::Worker;
 use crate::upstream::{Arrival, Hear, Interim, SendCause, SendError, Sending};
 
@@ -50,7 +52,8 @@ impl Service<Attempt> for Forward {
         // Outside of what waits, so that it has no room for what is only looked at before.
         let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, repeats, begun, .. } =
             attempt;
-        shape(&mut message, &endpoint.provider);
+        let asked = Asked::by(&message, exchange, protocol);
+        shape(&mut message, &endpoint.provider, exchange);
         Box::pin(async move {
             // A Go Micro server answers with the headers of its connection's first request, and takes
             // every client's ids for the same: its connections are never shared between clients.
@@ -73,13 +76,11 @@ impl Service<Attempt> for Forward {
                     Err(_) => return Err(late(limit)),
                 },
             };
-            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                if exchange != Exchange::Upgrade {
-                    return Err(ProxyError::Switch.into());
-                }
-                let upstream = hyper::upgrade::on(&mut response);
-                let hold = Hold { guard, record };
-                client.takeover.replace(Some(Takeover::Upgrade { upstream, hold }));
+            if let Some(asked) = asked {
+                let hold = Hold { guard, record, answer: Body::empty() };
+                response = asked.settle(response, &client, &worker, hold)?;
+            } else if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return Err(ProxyError::Switch.into());
             }
             let (mut parts, body) = response.into_parts();
             headers::clean_response(&mut parts, exchange, &worker.shared.pseudonym);
@@ -138,10 +139,13 @@ fn tell(attempt: &mut Attempt) -> Option<Duration> {
 }
 
 /// Puts a request into the form that a protocol asks for; one that was shaped for another before is reshaped.
-fn shape(message: &mut http::Request<Body>, provider: &Provider) {
+fn shape(message: &mut http::Request<Body>, provider: &Provider, exchange: Exchange) {
     let protocol = provider.protocol;
     match protocol {
         Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => {
+            if exchange == Exchange::Upgrade {
+                websocket::back_to_http1(message);
+            }
             *message.version_mut() = Version::HTTP_11;
             if let Some(authority) = message.uri().authority() {
                 let host = HeaderValue::from_str(authority.as_str()).ok();
@@ -161,6 +165,9 @@ fn shape(message: &mut http::Request<Body>, provider: &Provider) {
         }
         Protocol::H2c => {
             *message.version_mut() = Version::HTTP_2;
+            if exchange == Exchange::Upgrade && websocket::is_upgrade(message.headers()) {
+                websocket::to_http2(message);
+            }
             let host = message.headers_mut().remove(HOST);
             let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
             let authority = authority.or_else(|| message.uri().authority().cloned());
@@ -198,7 +205,7 @@ mod tests {
             (at(Protocol::H2c, true), "https://svc/x?y", None),
             (at(Protocol::H2c, false), "http://svc/x?y", None),
         ] {
-            shape(&mut message, &provider);
+            shape(&mut message, &provider, Exchange::Plain);
             let found = message.headers().get(HOST).map(|host| host.to_str().unwrap());
             assert_eq!((message.uri().to_string().as_str(), found), (target, host));
         }

@@ -9,7 +9,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::middleware::{Answer, Middleware, Serve};
 use crate::body::{Body, Gate};
-use crate::proxy::client::Client;
+use crate::proxy::client::{Client, Stream};
 use crate::proxy::headers::expects_to_continue;
 use crate::proxy::record::Record;
 use crate::proxy::request::Request;
@@ -23,6 +23,8 @@ pub struct Arrived {
     pub message: http::Request<Incoming>,
     /// Who sent it.
     pub client: Rc<Client>,
+    /// Its stream, where it came over HTTP/2.
+    pub stream: Option<Rc<Stream>>,
 }
 
 /// Begins records.
@@ -39,7 +41,7 @@ impl Middleware for Observe {
     type InnerError = Infallible;
 
     fn call(&self, arrived: Arrived, inner: &mut impl Serve<Request, Infallible>) -> Answer<Infallible> {
-        let Arrived { message, client } = arrived;
+        let Arrived { message, client, stream } = arrived;
         let record = Record::begin(&self.worker, &client, &message);
         // HTTP/2 has a frame for it.
         let is_http1 = message.version() <= Version::HTTP_11;
@@ -54,6 +56,12 @@ impl Middleware for Observe {
             record.uploading.set(true);
             message.body_mut().on_end(move |end| record.received(end));
         }
+        if let Some(stream) = stream {
+            if !message.body().is_empty() {
+                message.body_mut().beat(stream.upload());
+            }
+            record.begin_stream(stream);
+        }
         let answer = inner.call(Request {
             traits: Traits::of(message.headers()),
             message,
@@ -65,6 +73,9 @@ impl Middleware for Observe {
             record.answer(response.status().as_u16());
             if let Some(farewell) = farewell {
                 farewell.say(&mut response);
+            }
+            if let Some(stream) = record.stream() {
+                response.body_mut().beat(Rc::clone(&stream.pulse));
             }
             record.client().begin_answer();
             leave_unasked(&mut response, &record);
@@ -91,7 +102,8 @@ fn take_in(message: http::Request<Incoming>, record: &Record) -> http::Request<B
         record.gate.replace(Some(Rc::clone(&gate)));
         return message.map(|incoming| Body::behind(gate, incoming));
     }
-    message.map(Body::from)
+    let version = message.version();
+    message.map(|incoming| Body::received(incoming, version))
 }
 
 /// Sees to what becomes of a body that was not asked for before there was an answer: its sender may send it or not, so that

@@ -1,6 +1,7 @@
 //! Route: finds which subscription a request goes to, and puts the request into the form in which it will be sent.
 
 mod aim;
+mod http2;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -51,7 +52,13 @@ impl Middleware for Route {
     type InnerError = ProxyError;
 
     fn call(&self, mut request: Request, inner: &mut impl Serve<Routed, ProxyError>) -> Answer<ProxyError> {
-        let Request { message, traits, client, .. } = &mut request;
+        let Request { message, traits, client, record } = &mut request;
+        if message.version() == Version::HTTP_2 {
+            match http2::adapt(message, *traits, record, &self.worker) {
+                Ok(adapted) => *traits = adapted,
+                Err(error) => return refused(error),
+            }
+        }
         match check(message, *traits, client, &self.worker).and_then(|()| hops::count(message)) {
             Ok(None) => {}
             Ok(Some(answer)) => return Box::pin(std::future::ready(Ok(answer))),
@@ -92,7 +99,9 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     let received = message.version();
     let exchange = if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && received == Version::HTTP_11 {
         Exchange::MicroStream
-    } else if headers::wants_upgrade(&message, traits) && message.body().is_empty() {
+    } else if record.tunnel.borrow().is_some()
+        || headers::wants_upgrade(&message, traits) && message.body().is_empty()
+    {
         Exchange::Upgrade
     } else {
         Exchange::Plain

@@ -1,0 +1,80 @@
+//! HTTP/2 on one client connection (RFC 9113): how much of it there may be at once, and how it comes to its end.
+//!
+//! What one connection can hold is bounded by these, whatever its client does: of each request's body at most one window that
+//! the provider has not taken yet, of each answer's at most one buffer and one piece that the client has not taken yet, and of
+//! heads what the settings allow. The library itself bounds, and ends the connection with `ENHANCE_YOUR_CALM` over, what costs
+//! memory otherwise: CONTINUATION frames of one head, heads of several times the size allowed, small and empty DATA frames,
+//! requests that were reset before they were looked at, and resets for errors. Pings and settings cost none: the library reads
+//! no further until its last reply has found room.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use hyper::server::conn::http2::Builder;
+use hyper_util::rt::{TokioIo, TokioTimer};
+
+use super::client::{Client, ClientStream, Order, StreamTasks};
+use super::http::Entrance;
+use super::stack::Stack;
+use super::worker::Worker;
+
+/// Streams that one client may have open at once.
+const STREAMS_MAX: u32 = 250;
+
+/// Bytes of a request's body that are taken before its provider has taken them. Clients are near: on the way to this proxy
+/// such a window is worth far more than any application sends.
+const STREAM_WINDOW: u32 = 64 * 1024;
+
+/// The same of a whole connection: as much as of all its streams together, so that none waits for another's provider.
+const CONNECTION_WINDOW: u32 = STREAMS_MAX * STREAM_WINDOW;
+
+/// Bytes of an answer that wait to be written, beside the piece that came last.
+const SEND_BUFFER: usize = 64 * 1024;
+
+/// Requests that were reset before they were looked at and are still listed. Whoever keeps to the number of streams may give
+/// them all up at once.
+const RESETS_MAX: usize = STREAMS_MAX as usize;
+
+/// Serves a connection until it ends.
+pub async fn serve<S: Stack>(
+    worker: &Worker,
+    entrance: Entrance<S>,
+    stream: ClientStream,
+    client: &Rc<Client>,
+) {
+    let settings = &worker.shared.settings;
+    let tasks = StreamTasks { drain: worker.shared.drain.clone(), client: Rc::clone(client) };
+    let mut builder = Builder::new(tasks);
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_header_list_size(u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX))
+        // WebSocket comes that way (RFC 8441).
+        .enable_connect_protocol();
+    let mut connection = builder.serve_connection(TokioIo::new(stream), entrance);
+    let mut is_closing = false;
+    std::future::poll_fn(|cx| {
+        let order = client.take_order(cx);
+        // A client is told that this is the end, and what was not looked at; told once more, it had its time.
+        let is_over = match order {
+            Some(Order::Close) => std::mem::replace(&mut is_closing, true),
+            Some(Order::Timeout) => true,
+            Some(Order::Drain) | None => false,
+        };
+        if order.is_some() {
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        let polled = Pin::new(&mut connection).poll(cx).map(|ended| {
+            if let Err(error) = ended {
+                tracing::debug!(client = %client.peer, %error, "an HTTP/2 client connection ended");
+            }
+        });
+        if is_over { Poll::Ready(()) } else { polled }
+    })
+    .await;
+}
