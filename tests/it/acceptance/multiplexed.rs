@@ -5,7 +5,8 @@ use std::process::Stdio;
 use tokio::process::Command;
 
 use super::*;
-use crate::support::light::Process;
+use crate::support::files;
+use crate::support::light::Light;
 use crate::support::program::Program;
 
 /// Requests in flight on each connection.
@@ -13,9 +14,19 @@ const STREAMS: &str = "100";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_requests_on_many_connections_are_all_answered() {
-    let providers = [Process::start().await, Process::start().await];
-    let registry = format!("fixed:svc={},{}", providers[0].address, providers[1].address);
-    let program = Program::run(&["--registry", &registry, "--workers", "2"]).await;
+    files::as_many_as_may_be();
+    // Each request needs a connection of its own there, and a worker makes 1,024 to each provider.
+    let providers = Light::several(either(3, 10)).await;
+    let addresses: Vec<String> = providers.iter().map(|provider| provider.address.to_string()).collect();
+    // One ends and the next begins in any order, so a few more than are asked for at once may be in flight.
+    let text = format!(
+        "workers = 2\n[registry]\nurl = \"fixed:svc={}\"\n[limits]\nrequests = 12000",
+        addresses.join(",")
+    );
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("wayside.toml");
+    std::fs::write(&file, text).unwrap();
+    let program = Program::run(&["--config", file.to_str().unwrap()]).await;
     let (requests, clients) = either(("20000", "20"), ("1000000", "100"));
     let before = program.resident();
     let output = Command::new("h2load")
