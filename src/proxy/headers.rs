@@ -103,6 +103,12 @@ pub fn clean_response(parts: &mut response::Parts, exchange: Exchange, own: &Pse
         parts.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         parts.headers.insert(UPGRADE, protocol);
     }
+    // Where there is no body, nobody has looked at its length yet.
+    let is_length =
+        |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit) && !value.is_empty();
+    if parts.headers.get(CONTENT_LENGTH).is_some_and(|length| !is_length(length)) {
+        parts.headers.remove(CONTENT_LENGTH);
+    }
     parts.headers.append(VIA, own.via(parts.version));
 }
 
@@ -143,9 +149,9 @@ fn clean(headers: &mut HeaderMap) {
         let named: Vec<HeaderName> = headers
             .get_all(CONNECTION)
             .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|name| name.trim().parse().ok())
+            // As bytes: one option that is no text must not save the others.
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
             .filter(|name| *name != HOST && *name != CONTENT_LENGTH)
             .collect();
         for name in named {
@@ -196,6 +202,25 @@ mod tests {
         let traits = Traits::of(&headers);
         clean_request(&mut headers, traits, Exchange::Plain);
         assert_eq!(headers, map(&[("te", "trailers"), ("authorization", "kept")]));
+    }
+
+    #[test]
+    fn an_option_that_is_no_text_saves_no_other() {
+        let mut headers = map(&[("x-hop", "1"), ("x-kept", "2")]);
+        headers.append(CONNECTION, HeaderValue::from_bytes(b"\xffa, x-hop").unwrap());
+        let traits = Traits::of(&headers);
+        clean_request(&mut headers, traits, Exchange::Plain);
+        assert_eq!(headers, map(&[("x-kept", "2")]));
+    }
+
+    #[test]
+    fn a_length_that_is_none_goes_no_further() {
+        for (length, kept) in [("5", true), ("ransfer", false), ("+5", false), ("", false)] {
+            let head = http::Response::builder().status(304).header(CONTENT_LENGTH, length).body(()).unwrap();
+            let (mut parts, ()) = head.into_parts();
+            clean_response(&mut parts, Exchange::Plain, &Pseudonym::random(1));
+            assert_eq!(parts.headers.contains_key(CONTENT_LENGTH), kept, "{length:?}");
+        }
     }
 
     #[test]
