@@ -235,7 +235,7 @@ async fn certificates_are_read_again_with_the_configuration() {
     assert_eq!(shown(&program, &authority).await.unwrap(), old);
     write(&files, &authority.issue("localhost"));
     program.signal("HUP");
-    program.logs("new connections use the certificates that were read now").await;
+    program.logs("the certificates of listeners that were read now").await;
     at_last("the new one is shown", async || shown(&program, &authority).await.unwrap() != old).await;
     assert_eq!(kept.get("svc", "/").await.status(), 200, "an old connection goes on");
     assert!(program.logged("take effect at the next start").is_empty(), "{}", program.log());

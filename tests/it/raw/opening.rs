@@ -121,5 +121,5 @@ async fn a_provider_that_is_not_believed_gets_nothing() {
     assert!(refused.is_none());
     super::assert_reset(&mut client).await;
     super::at_rest(&proxy).await;
-    assert_eq!(super::ended(&proxy, "tls"), 1.0);
+    assert_eq!(super::ended(&proxy, "tls_unknown_authority"), 1.0);
 }

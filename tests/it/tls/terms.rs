@@ -104,7 +104,8 @@ async fn checks_and_streams_keep_to_the_terms_of_their_service() {
     };
     crate::support::patience::at_last("a is found unwell", async || state("a") == Some("unwell")).await;
     assert_eq!((state("b"), status(&proxy, "b").await), (Some("available"), StatusCode::OK));
-    assert!(proxy.metrics.catalog.checks("well").get() > 0);
+    let well = || proxy.metrics.catalog.checks("well").get();
+    crate::support::patience::at_last("b passes", async || well() > 0).await;
     let request = http::Request::get("/").header("host", "b").body(http_body_util::Full::default()).unwrap();
     let response = Client::connect(proxy.listeners[0]).await.send(request).await;
     assert_eq!(told(&response)["tls"]["client"], false);
