@@ -1,7 +1,9 @@
 //! One client connection: who it is, what it is doing, and what it is told to do next.
 
+mod due;
 mod frames;
 mod framing;
+mod origin;
 mod socket;
 mod stream;
 mod streams;
@@ -11,11 +13,12 @@ use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
-use std::time::Duration;
 
 use bytes::BytesMut;
+pub use due::Order;
 pub use framing::Seen;
 use http::HeaderValue;
+pub use origin::Origin;
 pub use socket::Socket;
 pub use stream::ClientStream;
 pub use streams::{Stream, StreamTasks};
@@ -23,7 +26,6 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::frames::Frames;
 use self::streams::Streams;
-use super::Settings;
 use super::takeover::Takeover;
 use crate::clock::{Moment, Tick};
 use crate::provider::ServiceName;
@@ -85,21 +87,6 @@ pub struct Client {
     waker: RefCell<Option<Waker>>,
 }
 
-/// Whom a connection is from, by what, and what its listener is for.
-#[derive(Clone, Debug)]
-pub struct Origin {
-    /// Who the client is.
-    pub peer: Peer,
-    /// Whether it speaks TLS with this proxy.
-    pub is_secure: bool,
-    /// The service that the listener is bound to.
-    pub bound: Option<ServiceName>,
-    /// Whether requests may say which provider they want, where their route lets them, and are believed whom they come from.
-    pub trusted: bool,
-    /// Whether requests are refused that a page of another site had a browser send.
-    pub refuse_cross_site: bool,
-}
-
 /// What there is to know of a connection that carries several requests at once.
 #[derive(Debug, Default)]
 struct Http2 {
@@ -111,17 +98,6 @@ struct Http2 {
     taken_back: Cell<u32>,
     /// Bytes written since then.
     written: Cell<u64>,
-}
-
-/// What a connection is told to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
-    /// Finish the requests in flight, politely take no more.
-    Drain,
-    /// Say that the request's head took too long, then close; over HTTP/2, say that it is the end, then close.
-    Timeout,
-    /// Close at once.
-    Close,
 }
 
 impl Client {
@@ -296,56 +272,6 @@ impl Client {
         self.timer.set(Some(timer));
     }
 
-    /// What the clean-up should tell this connection, if anything.
-    pub fn due(&self, settings: &Settings, draining: bool) -> Option<Order> {
-        let now = self.tick.now();
-        let age = now.since(self.accepted);
-        let idle = now.since(self.active.get());
-        if self.raw.get() {
-            // As long as it is not connected to a provider, other limits hold.
-            let is_over = self.awaited.get() == 0 && idle >= settings.raw_idle_timeout;
-            return is_over.then_some(Order::Close);
-        }
-        let kept_by_go_micro = self.go_micro.get() && age < settings.go_micro_keep;
-        let http2 = self.http2.get();
-        if let Some(http2) = http2 {
-            http2.taken_back.set(0);
-            http2.written.set(0);
-            http2.frames.borrow_mut().forget();
-        }
-        let late = self.head_since.get().is_some_and(|since| now.since(since) >= settings.header_timeout);
-        if late && (http2.is_some() || self.requests.get() == 0) {
-            return Some(Order::Timeout);
-        }
-        if self.requests.get() > 0 {
-            let stalled = match http2 {
-                // One that moves must not keep the others alive, nor one that does not take them along.
-                Some(http2) => {
-                    http2.streams.give_up_stalled(settings.stream_idle_timeout);
-                    false
-                }
-                None => self.awaited.get() == 0 && idle >= settings.stream_idle_timeout,
-            };
-            let last = draining && !kept_by_go_micro;
-            return if stalled { Some(Order::Close) } else { last.then_some(Order::Drain) };
-        }
-        if self.closing.get() {
-            return Some(Order::Close);
-        }
-        if kept_by_go_micro {
-            return None;
-        }
-        let limit = if self.go_micro.get() { GO_MICRO_IDLE } else { settings.client_idle_timeout };
-        if idle >= limit {
-            return Some(Order::Close);
-        }
-        // A request may be on its way to one that was busy a moment ago: that one is told with its answer.
-        let quiet = self.head_since.get().is_none() && idle >= QUIET;
-        // Seen twice, so that what arrived while this thread stood still has been read in between.
-        let seen_before = self.quiet.replace(draining && quiet);
-        (draining && quiet && seen_before).then_some(Order::Drain)
-    }
-
     /// Whether it may be told with an answer that no further one is given on this connection.
     pub fn may_be_dismissed(&self) -> bool {
         !self.go_micro.get()
@@ -430,13 +356,6 @@ const INTERIM_MAX: usize = 64 * 1024;
 /// Requests that one HTTP/2 client may take back in a second, about four times as many as it may have in flight: more than any
 /// that gives up all it asked for, and begins anew.
 const TAKEN_BACK_MAX: u32 = 1000;
-
-/// How long a Go Micro connection may idle once it is old enough that its client no longer uses it.
-const GO_MICRO_IDLE: Duration = Duration::from_secs(5);
-
-/// How long a connection has to be silent before a drain closes it between two requests. More than the second between two
-/// looks of the clean-up, which is how coarse the time is before the drain.
-const QUIET: Duration = Duration::from_millis(1500);
 
 #[cfg(test)]
 mod tests;

@@ -1,10 +1,14 @@
 //! What a client connection is told, and when.
 
+use std::time::Duration;
+
 use tokio::time::advance;
 
+use super::due::GO_MICRO_IDLE;
 use super::*;
 use crate::clock::Clock;
 use crate::drain::Drain;
+use crate::proxy::Settings;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{self, Dialler};
 
