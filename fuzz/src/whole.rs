@@ -49,7 +49,7 @@ impl Bed {
         let mut config = read(None, &text, &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
         let service = Some("svc".parse().expect("it is a name"));
         let address = SocketAddr::from(([127, 0, 0, 1], 0));
-        config.listeners = vec![ListenerSettings { address, service, trusted: true }];
+        config.listeners = vec![ListenerSettings { service, ..ListenerSettings::at(address) }];
         let sources = config.open_sources();
         let app = app::build(config, sources, Surroundings::default()).expect("all of it is good");
         let bed = Self { proxy: app.start().expect("it starts"), script };

@@ -85,8 +85,10 @@ pub(super) fn plain(section: &mut Section<'_>, inherited: Option<&Rules>) -> Rul
     let base = inherited.cloned().unwrap_or_default();
     let key = key(section, absent("as declared of the service", "as in [services]"));
     let overrides = section.optional("overrides", &Flag, absent("as declared of the service", "false"));
+    let tunnel = section.optional("tunnel", &Flag, absent("as declared of the service", "false"));
     Rules {
         key: key.or(base.key),
+        tunnel: tunnel.unwrap_or(base.tunnel),
         overrides: overrides.unwrap_or(base.overrides),
         sticky: base.sticky,
         request_headers: base.request_headers,

@@ -32,7 +32,8 @@ pub enum ProxyError {
     },
     /// A tunnel was asked for.
     #[error(
-        "CONNECT is not allowed here: this is no forward proxy, it only reaches services of the registry"
+        "CONNECT is not allowed here: this is no forward proxy, it only reaches services of the registry, and those by a tunnel whose \
+         service or route says tunnel = true"
     )]
     ConnectRefused,
     /// The request was here before.

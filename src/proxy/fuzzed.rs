@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, StatusCode};
 
 use super::request::Exchange;
 use super::traits::Traits;
@@ -22,14 +22,18 @@ pub fn judge(status: StatusCode, headers: &HeaderMap) {
     let _ = outcome::of_head(status, headers, || SystemTime::UNIX_EPOCH);
 }
 
+/// Whether a field goes on whatever `Connection` says of it.
+pub fn is_end_to_end(name: &HeaderName) -> bool {
+    headers::END_TO_END.contains(&name.as_str())
+}
+
 /// The headers of a request as its provider would see them; `None` where it is refused.
 pub fn passed_on(headers: &HeaderMap) -> Option<HeaderMap> {
     let traits = Traits::of(headers);
     headers::refuse_loop(headers, traits, &Pseudonym::random(7)).ok()?;
     headers::refuse_codings(headers, traits).ok()?;
     let mut headers = headers.clone();
-    headers::clean_request(&mut headers, traits, Exchange::Plain);
+    headers::clean_request(&mut headers, traits, Exchange::Plain, false);
     headers::add_attempt(&mut headers, traits, 2);
-    headers::add_forwarded(&mut headers, traits, &HeaderValue::from_static("10.0.0.1"));
     Some(headers)
 }

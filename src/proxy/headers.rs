@@ -176,7 +176,7 @@ fn clean(headers: &mut HeaderMap) {
 
 /// Fields that are meant for whoever answers in the end, or for all, so that no sender may have them end here (RFC 9110, 7.6.1);
 /// in order. What says who asks, where to, and how to read it must not be taken off by a word in another field.
-const END_TO_END: [&str; 20] = [
+pub const END_TO_END: [&str; 20] = [
     "authorization",
     "cache-control",
     "content-encoding",

@@ -34,6 +34,7 @@ mod target;
 mod time_left;
 pub mod tls;
 mod traits;
+mod tunnel;
 mod websocket;
 mod worker;
 

@@ -104,6 +104,8 @@ pub enum Exchange {
     Plain,
     /// A request to speak another protocol on this connection (RFC 9110, 7.8).
     Upgrade,
+    /// A request for a tunnel to a provider (RFC 9110, 9.3.6): what follows are raw bytes both ways.
+    Tunnel,
     /// The first message of a Go Micro stream: what follows are raw bytes both ways.
     MicroStream,
 }

@@ -37,6 +37,13 @@ pub enum Takeover {
         /// What lasts as long as the bytes flow.
         hold: Hold,
     },
+    /// To the provider that a tunnel was asked for to, once its connection is free.
+    Tunnel {
+        /// The provider's side.
+        upstream: upstream::Stream,
+        /// What lasts as long as the bytes flow.
+        hold: Hold,
+    },
     /// To the Go Micro server that a stream was opened to.
     MicroStream {
         /// The provider's side.
@@ -61,7 +68,7 @@ impl Takeover {
     /// Whether the connection is to be taken at once, rather than when HTTP is done with it.
     pub const fn is_due(&self) -> bool {
         match self {
-            Self::Upgrade { .. } => false,
+            Self::Upgrade { .. } | Self::Tunnel { .. } => false,
             Self::MicroStream { .. } => true,
         }
     }
@@ -80,6 +87,15 @@ impl Takeover {
                     }
                     Err(error) => tracing::debug!(%error, "the provider's side of an upgrade is gone"),
                 }
+            }
+            Self::Tunnel { mut upstream, hold } => {
+                let _hold = hold;
+                let result = copy_bidirectional(&mut client, &mut upstream).await;
+                if result.is_err() {
+                    // What broke off must not look whole.
+                    upstream.abort();
+                }
+                tracing::debug!(?result, "a tunnel ended");
             }
             Self::MicroStream { upstream, hold } => {
                 let _hold = hold;

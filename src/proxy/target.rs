@@ -2,7 +2,7 @@
 
 use http::header::HOST;
 use http::uri::Scheme;
-use http::{Method, Request, Version};
+use http::{Method, Request, Uri, Version};
 
 use super::error::ProxyError;
 use super::traits::Traits;
@@ -12,7 +12,9 @@ use super::traits::Traits;
 /// # Errors
 /// [`ProxyError::BadRequest`] or [`ProxyError::ConnectRefused`].
 pub fn check<B>(message: &Request<B>, traits: Traits) -> Result<(), ProxyError> {
-    if message.method() == Method::CONNECT {
+    let uri = message.uri();
+    let is_connect = message.method() == Method::CONNECT;
+    if is_connect && (uri.scheme().is_some() || uri.path_and_query().is_some() || !names_port(uri)) {
         return Err(ProxyError::ConnectRefused);
     }
     if traits.has(Traits::HOSTS) {
@@ -25,8 +27,8 @@ pub fn check<B>(message: &Request<B>, traits: Traits) -> Result<(), ProxyError> 
     } else if message.headers().get(HOST).is_some_and(|host| !is_host(host.as_bytes())) {
         return refused("a Host that is none; send a name or an address, and perhaps a port");
     }
-    let uri = message.uri();
     match (uri.scheme(), uri.authority()) {
+        (None, Some(_)) if is_connect => Ok(()),
         (None, None) if uri.path() == "*" && message.method() != Method::OPTIONS => {
             refused("the request target is no path; only OPTIONS may ask of a whole host")
         }
@@ -43,6 +45,12 @@ pub fn check<B>(message: &Request<B>, traits: Traits) -> Result<(), ProxyError> 
         }
         (Some(_), _) => Ok(()),
     }
+}
+
+/// Whether a target is a host and a port, as that of CONNECT has to be (RFC 9110, 9.3.6).
+fn names_port(uri: &Uri) -> bool {
+    uri.authority()
+        .is_some_and(|authority| authority.port().is_some() && is_host(authority.as_str().as_bytes()))
 }
 
 const fn refused(why: &'static str) -> Result<(), ProxyError> {

@@ -21,6 +21,8 @@ pub struct Rules {
     pub sticky: Option<Arc<Sticky>>,
     /// Whether a request may say which provider it wants.
     pub overrides: bool,
+    /// Whether a client may have a tunnel to a provider, by CONNECT.
+    pub tunnel: bool,
     /// What is changed in the headers of requests.
     pub request_headers: Option<Arc<Edit>>,
     /// What is changed in the headers of answers, those of this proxy itself included.

@@ -79,6 +79,15 @@ impl Dialler {
         self.counted(self.connect_opening(Some(service), provider, opening)).await
     }
 
+    /// Makes a connection for bytes that are not ours, in clear text whatever the provider's record says; and counts it.
+    ///
+    /// # Errors
+    /// As [`Dialler::connect`], but for TLS.
+    pub async fn connect_through(&self, provider: &Provider) -> Result<Stream, ConnectError> {
+        let deadline = Instant::now() + self.settings.connect_timeout;
+        self.counted(async { self.socket(&provider.address, &[], deadline).await.map(Stream::Clear) }).await
+    }
+
     /// Counts what becomes of a connection.
     pub(super) async fn counted<T>(
         &self,

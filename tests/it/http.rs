@@ -12,6 +12,7 @@ mod repeats;
 mod semantics;
 mod streaming;
 mod timeouts;
+mod tunnel;
 mod untouched;
 
 use wayside::app::Running;

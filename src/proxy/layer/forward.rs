@@ -21,6 +21,7 @@ use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
 use crate::proxy::switch::Asked;
 use crate::proxy::takeover::{Hold, begin_stream};
 use crate::proxy::time_left;
+use crate::proxy::tunnel;
 use crate::proxy::websocket;
 use crate::proxy::worker::Worker;
 use crate::upstream::{Arrival, Hear, Interim, SendCause, SendError, Sending};
@@ -48,6 +49,9 @@ impl Service<Attempt> for Forward {
         let protocol = attempt.endpoint.provider.protocol;
         if attempt.exchange == Exchange::MicroStream && protocol == Protocol::Mucp {
             return Box::pin(async move { begin_stream(attempt, &worker).await });
+        }
+        if attempt.exchange == Exchange::Tunnel {
+            return Box::pin(async move { tunnel::open(attempt, &worker).await });
         }
         // Outside of what waits, so that it has no room for what is only looked at before.
         let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, repeats, begun, .. } =

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use http::header::HOST;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
 use super::middleware::{Answer, Middleware, Serve, refused};
 use crate::body::Body;
@@ -99,6 +99,11 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     let received = message.version();
     let exchange = if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && received == Version::HTTP_11 {
         Exchange::MicroStream
+    } else if *message.method() == Method::CONNECT {
+        if received == Version::HTTP_2 {
+            record.tunnel.replace(Some(hyper::upgrade::on(&mut *message)));
+        }
+        Exchange::Tunnel
     } else if record.tunnel.borrow().is_some()
         || headers::wants_upgrade(&message, traits) && message.body().is_empty()
     {
@@ -182,7 +187,13 @@ fn find(
     let (uri, headers, bound) = (message.uri(), message.headers(), client.bound.as_ref());
     let authority = uri.authority().map(http::uri::Authority::as_str);
     let host = authority.or_else(|| headers.get(HOST).and_then(|host| host.to_str().ok()));
-    let found = table.find(&Asked { method: message.method(), host, path: uri.path(), headers, bound })?;
+    let found = table.find(&Asked { method: message.method(), host, path: uri.path(), headers, bound });
+    let found = if message.method() == Method::CONNECT {
+        // Whoever may have none need not know what there is.
+        found.ok().filter(|found| found.rules.tunnel).ok_or(ProxyError::ConnectRefused)?
+    } else {
+        found?
+    };
     let keyed = || Keyed { headers, path: uri.path(), query: uri.query(), client: client.peer.ip() };
     let key = found.rules.key.as_ref().and_then(|key| key.hash(&keyed()));
     let aim = Aim::take(&found, table, headers, client, key, worker)?;
