@@ -18,6 +18,7 @@ use crate::proxy::directory::Bound;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers::{self, X_REQUEST_ID};
 use crate::proxy::hops;
+use crate::proxy::record::Record;
 use crate::proxy::request::{Exchange, Request, Routed};
 use crate::proxy::target;
 use crate::proxy::traits::Traits;
@@ -97,20 +98,7 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     take_out(&rules, message.headers_mut());
 
     let received = message.version();
-    let exchange = if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && received == Version::HTTP_11 {
-        Exchange::MicroStream
-    } else if *message.method() == Method::CONNECT {
-        if received == Version::HTTP_2 {
-            record.tunnel.replace(Some(hyper::upgrade::on(&mut *message)));
-        }
-        Exchange::Tunnel
-    } else if record.tunnel.borrow().is_some()
-        || headers::wants_upgrade(&message, traits) && message.body().is_empty()
-    {
-        Exchange::Upgrade
-    } else {
-        Exchange::Plain
-    };
+    let exchange = exchange(&mut message, traits, &record);
     let is_gated = record.gate.borrow().is_some();
     headers::clean_request(message.headers_mut(), traits, exchange, is_gated);
     let unnamed = || HeaderValue::from_str(bound.service().as_str()).ok();
@@ -152,6 +140,25 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
         reuse,
         deadline: None,
     })
+}
+
+/// What kind of exchange a request begins; the client's side of a tunnel within HTTP/2 is kept in its record.
+fn exchange(message: &mut http::Request<Body>, traits: Traits, record: &Record) -> Exchange {
+    let version = message.version();
+    if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && version == Version::HTTP_11 {
+        Exchange::MicroStream
+    } else if *message.method() == Method::CONNECT {
+        if version == Version::HTTP_2 {
+            record.tunnel.replace(Some(hyper::upgrade::on(message)));
+        }
+        Exchange::Tunnel
+    } else if record.tunnel.borrow().is_some()
+        || headers::wants_upgrade(message, traits) && message.body().is_empty()
+    {
+        Exchange::Upgrade
+    } else {
+        Exchange::Plain
+    }
 }
 
 /// Refuses what must not be forwarded, whatever its destination.
