@@ -134,6 +134,9 @@ mod tests {
         ] {
             assert!(!checked("GET", target, &["svc"]), "{target}");
         }
-        assert!(checked("OPTIONS", "*", &["svc"]) && !checked("CONNECT", "svc:80", &["svc"]));
+        assert!(checked("OPTIONS", "*", &["svc"]) && checked("CONNECT", "svc:80", &["svc"]));
+        for target in ["svc", "/svc:80", "http://svc:80/", "me@svc:80"] {
+            assert!(!checked("CONNECT", target, &["svc"]), "{target}");
+        }
     }
 }
