@@ -6,6 +6,7 @@ use http::{Method, Request, Uri, Version};
 
 use super::error::ProxyError;
 use super::traits::Traits;
+use crate::route::is_name_byte;
 
 /// Refuses a target or a `Host` that is not as it should be (RFC 9112, 3.2; RFC 9110, 4.2 and 7.2).
 ///
@@ -62,31 +63,14 @@ fn is_host(value: &[u8]) -> bool {
     value.iter().all(|byte| HOST_BYTES[usize::from(*byte)])
 }
 
-/// Unreserved characters and sub-delimiters, but for the comma, which stands between values of a field that may have several;
+/// What names may have, but for the comma, which stands between values of a field that may have several;
 /// and what ports, addresses and percent-encoding take.
 static HOST_BYTES: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut byte = 0;
     while byte < 256 {
         let it = byte as u8;
-        allowed[byte] = it.is_ascii_alphanumeric()
-            || matches!(
-                it,
-                b'-' | b'.'
-                    | b'_'
-                    | b'~'
-                    | b'!'
-                    | b'$'
-                    | b'&'
-                    | b'\''
-                    | b'('
-                    | b')'
-                    | b'*'
-                    | b'+'
-                    | b';'
-                    | b'='
-            )
-            || matches!(it, b':' | b'[' | b']' | b'%');
+        allowed[byte] = is_name_byte(it) && it != b',' || matches!(it, b':' | b'[' | b']' | b'%');
         byte += 1;
     }
     allowed

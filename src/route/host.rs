@@ -60,7 +60,7 @@ fn is_port(text: &str) -> bool {
 }
 
 /// The unreserved characters and sub-delimiters of RFC 3986, without percent-encoding: names of services need none.
-const fn is_name_byte(byte: u8) -> bool {
+pub const fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,

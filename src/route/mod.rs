@@ -30,6 +30,7 @@ use http::HeaderValue;
 
 pub use edit::Edit;
 pub use fault::Fault;
+pub use host::is_name_byte;
 pub use key::{Key, Keyed, Source, SourceError, is_token};
 pub use limits::Limits;
 pub use matcher::{HeaderPattern, HostPattern, Matcher, PathPrefix, PatternError};

@@ -145,13 +145,13 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
 /// What kind of exchange a request begins; the client's side of a tunnel within HTTP/2 is kept in its record.
 fn exchange(message: &mut http::Request<Body>, traits: Traits, record: &Record) -> Exchange {
     let version = message.version();
-    if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && version == Version::HTTP_11 {
-        Exchange::MicroStream
-    } else if *message.method() == Method::CONNECT {
+    if *message.method() == Method::CONNECT {
         if version == Version::HTTP_2 {
             record.tunnel.replace(Some(hyper::upgrade::on(message)));
         }
         Exchange::Tunnel
+    } else if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && version == Version::HTTP_11 {
+        Exchange::MicroStream
     } else if record.tunnel.borrow().is_some()
         || headers::wants_upgrade(message, traits) && message.body().is_empty()
     {
@@ -197,7 +197,13 @@ fn find(
     let found = table.find(&Asked { method: message.method(), host, path: uri.path(), headers, bound });
     let found = if message.method() == Method::CONNECT {
         // Whoever may have none need not know what there is.
-        found.ok().filter(|found| found.rules.tunnel).ok_or(ProxyError::ConnectRefused)?
+        let found = found.ok().filter(|found| found.rules.tunnel).ok_or(ProxyError::ConnectRefused)?;
+        if !message.body().is_empty() {
+            return Err(ProxyError::BadRequest(
+                "CONNECT has no body; send what the provider is to have behind the answer",
+            ));
+        }
+        found
     } else {
         found?
     };

@@ -73,6 +73,12 @@ async fn a_route_may_allow_what_its_service_does_not() {
         client.say(format!("CONNECT {host}:443 HTTP/1.1\r\nhost: {host}\r\n\r\n")).await;
         assert_eq!(status(&client.hear_head().await), expected, "{host}");
     }
+    // What a provider is to have could be taken for a body, and be lost.
+    for framing in ["content-length: 5\r\n\r\nhello", "transfer-encoding: chunked\r\n\r\n0\r\n\r\n"] {
+        let mut client = Raw::connect(proxy.listeners[0]).await;
+        client.say(format!("CONNECT open:443 HTTP/1.1\r\nhost: open\r\n{framing}")).await;
+        assert_eq!(status(&client.hear_head().await), 400, "{framing}");
+    }
     // A target that is no host with a port names none.
     for target in ["open", "/x", "http://open:443/", "open:443/x"] {
         let mut client = Raw::connect(proxy.listeners[0]).await;
