@@ -40,11 +40,10 @@ impl Traits {
         Self(Self::FORWARDED_FOR.0 | Self::FORWARDED_PROTO.0 | Self::FORWARDED_HOST.0 | Self::FORWARDED.0);
     /// `Expect`.
     pub const EXPECT: Self = Self(1 << 13);
-
     /// `Cookie`.
-    pub const COOKIE: Self = Self(1 << 12);
+    pub const COOKIE: Self = Self(1 << 14);
     /// More than one `Cookie`.
-    pub const COOKIES: Self = Self(1 << 13);
+    pub const COOKIES: Self = Self(1 << 15);
 
     /// Looks at headers.
     pub fn of(headers: &HeaderMap) -> Self {
@@ -118,6 +117,31 @@ mod tests {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         Traits::of(&headers)
+    }
+
+    #[test]
+    fn no_field_is_taken_for_another() {
+        let fields = [
+            ("host", "a"),
+            ("cookie", "a=1"),
+            ("accept", "application/json"),
+            ("content-type", "application/grpc"),
+            ("te", "trailers"),
+            ("expect", "100-continue"),
+            ("via", "1.1 a"),
+            ("micro-service", "a"),
+            ("micro-stream", "1"),
+            ("x-forwarded-for", "a"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "a"),
+            ("forwarded", "for=a"),
+        ];
+        let one_by_one = fields.map(|field| of(&[field]));
+        let all = one_by_one.into_iter().fold(Traits::default(), Traits::bitor);
+        assert_eq!((all.0.count_ones(), all), (13, of(&fields)));
+        for (name, twice) in [("host", Traits::HOSTS), ("cookie", Traits::COOKIES)] {
+            assert!(!all.has_any(twice) && of(&[(name, "a"), (name, "b")]).has(twice), "{name}");
+        }
     }
 
     #[test]
