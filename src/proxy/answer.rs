@@ -120,23 +120,38 @@ fn go_micro(telling: Telling, detail: &str) -> Response<Body> {
     response
 }
 
-/// Codes as gRPC maps HTTP statuses ("HTTP to gRPC Status Code Mapping"), but for what has a code of its own.
-fn grpc(telling: Telling, detail: &str) -> Response<Body> {
-    let code = match telling.status {
+/// Codes as gRPC maps HTTP statuses ("HTTP to gRPC Status Code Mapping"), but for what has a code of its own. Clients send again
+/// what is told as UNAVAILABLE (14), so nothing is that would fail the same way again.
+const fn grpc_code(status: StatusCode) -> &'static str {
+    match status {
         StatusCode::GATEWAY_TIMEOUT => "4",
         StatusCode::NOT_FOUND => "12",
         StatusCode::BAD_REQUEST => "13",
+        StatusCode::UNAUTHORIZED => "16",
         StatusCode::FORBIDDEN => "7",
         // Not as mapped there, which is for answers of others: the exact code is known here.
-        StatusCode::TOO_MANY_REQUESTS => "8",
-        _ => "14",
-    };
+        StatusCode::TOO_MANY_REQUESTS
+        | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        | StatusCode::URI_TOO_LONG
+        | StatusCode::PAYLOAD_TOO_LARGE => "8",
+        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE => "14",
+        _ => "2",
+    }
+}
+
+/// A text as `grpc-message` has it ("Percent-Encoded" in gRPC over HTTP/2): its reader decodes it.
+fn grpc_message(text: &str) -> String {
+    const ENCODED: &percent_encoding::AsciiSet = &percent_encoding::CONTROLS.add(b'%');
+    percent_encoding::utf8_percent_encode(text, ENCODED).to_string()
+}
+
+fn grpc(telling: Telling, detail: &str) -> Response<Body> {
+    let code = grpc_code(telling.status);
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(GRPC_STATUS, HeaderValue::from_static(code));
-    let message = percent_encoding::utf8_percent_encode(detail, percent_encoding::CONTROLS).to_string();
-    insert(headers, GRPC_MESSAGE, &message);
+    insert(headers, GRPC_MESSAGE, &grpc_message(detail));
     response
 }
 
@@ -174,4 +189,22 @@ fn detail(error: &ProxyError, record: &Record, worker: &Worker) -> String {
         let _ = write!(detail, "; not tried again: {why}");
     }
     detail
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_go_well_another_time_is_told_as_unavailable() {
+        let codes = [400, 403, 404, 405, 414, 429, 431, 500, 502, 503, 504, 508]
+            .map(|status| grpc_code(StatusCode::from_u16(status).unwrap()));
+        assert_eq!(codes, ["13", "7", "12", "2", "8", "8", "8", "2", "14", "14", "4", "2"]);
+    }
+
+    #[test]
+    fn a_message_of_grpc_is_read_as_it_was_meant() {
+        assert_eq!(grpc_message("100% \u{e4}\n%41"), "100%25 %C3%A4%0A%2541");
+        assert_eq!(grpc_message("a \"b\" ~"), "a \"b\" ~");
+    }
 }
