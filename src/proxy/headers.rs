@@ -4,11 +4,12 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue,
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE, VIA,
 };
-use http::{Request, Version, response};
+use http::{Version, response};
 
 use super::error::ProxyError;
 use super::request::Exchange;
 use super::traits::Traits;
+use super::upgrade;
 use super::worker::Pseudonym;
 use crate::provider::Provider;
 
@@ -28,13 +29,6 @@ pub const GRPC_PREVIOUS_ATTEMPTS: HeaderName = HeaderName::from_static("grpc-pre
 pub const X_WAYSIDE_ATTEMPT: HeaderName = HeaderName::from_static("x-wayside-attempt");
 /// The id of a request.
 pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// Whether a request asks to speak another protocol on its connection.
-pub fn wants_upgrade<B>(request: &Request<B>, traits: Traits) -> bool {
-    traits.has(Traits::UPGRADE)
-        && request.version() == Version::HTTP_11
-        && names(request.headers(), "upgrade")
-}
 
 /// Refuses a request that was here before.
 ///
@@ -90,16 +84,17 @@ pub fn clean_request(headers: &mut HeaderMap, traits: Traits, exchange: Exchange
         return;
     }
     let trailers = headers.get(TE).is_some_and(|value| lists(value, "trailers"));
-    let upgrade = if exchange == Exchange::Upgrade { headers.remove(UPGRADE) } else { None };
+    let protocols = if exchange == Exchange::Upgrade { headers.remove(UPGRADE) } else { None };
+    let protocols = protocols.as_ref().and_then(upgrade::without_http2);
     clean(headers);
     headers.remove(PROXY_AUTHORIZATION);
     headers.remove(HTTP2_SETTINGS);
     if trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
     }
-    if let Some(protocol) = upgrade {
+    if let Some(protocols) = protocols {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        headers.insert(UPGRADE, protocol);
+        headers.insert(UPGRADE, protocols);
     }
 }
 
@@ -199,11 +194,11 @@ pub const END_TO_END: [&str; 20] = [
     "x-request-id",
 ];
 
-fn names(headers: &HeaderMap, option: &str) -> bool {
+pub(super) fn names(headers: &HeaderMap, option: &str) -> bool {
     headers.get_all(CONNECTION).iter().any(|value| lists(value, option))
 }
 
-fn lists(value: &HeaderValue, option: &str) -> bool {
+pub(super) fn lists(value: &HeaderValue, option: &str) -> bool {
     value.as_bytes().split(|byte| *byte == b',').any(|one| {
         let name = one.split(|byte| *byte == b';').next().unwrap_or_default();
         name.trim_ascii().eq_ignore_ascii_case(option.as_bytes())

@@ -35,6 +35,7 @@ mod time_left;
 pub mod tls;
 mod traits;
 mod tunnel;
+mod upgrade;
 mod websocket;
 mod worker;
 

@@ -23,7 +23,7 @@ use crate::proxy::request::{Exchange, Request, Routed};
 use crate::proxy::target;
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::Worker;
-use crate::proxy::{cross_site, forwarded, request_id};
+use crate::proxy::{cross_site, forwarded, request_id, upgrade};
 use crate::route::template::Facts;
 use crate::route::{Asked, Edit, Found, Keyed, RewriteError, Rules, Target, overrides};
 use crate::upstream::Reuse;
@@ -153,7 +153,7 @@ fn exchange(message: &mut http::Request<Body>, traits: Traits, record: &Record) 
     } else if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && version == Version::HTTP_11 {
         Exchange::MicroStream
     } else if record.tunnel.borrow().is_some()
-        || headers::wants_upgrade(message, traits) && message.body().is_empty()
+        || upgrade::is_wanted(message, traits) && message.body().is_empty()
     {
         Exchange::Upgrade
     } else {
