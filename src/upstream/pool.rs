@@ -123,12 +123,14 @@ impl Pool {
         let mut at = ready.len();
         while at > 0 {
             at -= 1;
-            let idle = &ready[at];
+            let idle = &mut ready[at];
             let idled = now.since(idle.since);
             if idle.sender.is_closed() {
                 ready.remove(at);
             } else if idle.sender.is_shared() {
                 if idle.sender.is_ready() {
+                    // What is used for less time than there is between two looks would seem to idle.
+                    idle.since = now;
                     return idle.sender.share().map(|shared| (shared, Duration::ZERO));
                 }
             } else if idled >= limit {
