@@ -1,7 +1,6 @@
 //! One client connection: who it is, what it is doing, and what it is told to do next.
 
 mod due;
-mod frames;
 mod framing;
 mod origin;
 mod socket;
@@ -24,13 +23,12 @@ pub use stream::ClientStream;
 pub use streams::{Stream, StreamTasks};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use self::frames::Frames;
 use self::streams::Streams;
 use super::takeover::Takeover;
 use crate::clock::{Moment, Tick};
 use crate::provider::ServiceName;
 use crate::telemetry::peer::Peer;
-use crate::upstream::Pools;
+use crate::upstream::{Frames, Pools, Progress};
 
 /// One client connection, as its requests and the worker's clean-up see it. Everything here belongs to one thread.
 pub struct Client {
@@ -88,7 +86,7 @@ pub struct Client {
 }
 
 /// What there is to know of a connection that carries several requests at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Http2 {
     /// Where in the sequence of frames its client is.
     frames: RefCell<Frames>,
@@ -167,7 +165,14 @@ impl Client {
     /// Notes that HTTP/2 is spoken. From here on the frames tell what is late: the client's settings, which come first, and
     /// whatever carries the head of a request and is not complete. `early` was read before.
     pub fn begin_http2(&self, early: &[u8]) {
-        self.http2.get_or_init(Box::default);
+        self.http2.get_or_init(|| {
+            Box::new(Http2 {
+                frames: RefCell::new(Frames::of_client()),
+                streams: Streams::default(),
+                taken_back: Cell::new(0),
+                written: Cell::new(0),
+            })
+        });
         // Its preface looks like the head of a request.
         self.seen.set(Seen::default());
         self.head_since.set(Some(self.tick.now()));
@@ -315,11 +320,11 @@ impl Client {
             None => self.requests.get() == 0,
             Some(http2) => {
                 let mut frames = http2.frames.borrow_mut();
-                let is_within = frames.see(bytes);
+                let Progress { is_within, has_completed } = frames.see(bytes);
                 if frames.are_too_many(http2.written.get()) {
                     self.tell(Order::Timeout);
                 }
-                if !is_within {
+                if has_completed || !is_within {
                     self.head_since.set(None);
                 }
                 is_within

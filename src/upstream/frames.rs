@@ -1,4 +1,4 @@
-//! Where in the sequence of HTTP/2 frames a client is (RFC 9113, 3.4 and 4.1), as far as it says what is late or too much.
+//! Where in the sequence of HTTP/2 frames a peer is (RFC 9113, 3.4 and 4.1), as far as it says what is late or too much.
 
 /// Bytes that a client begins with, before any frame.
 const PREFACE: usize = 24;
@@ -9,19 +9,19 @@ const HEADERS: u8 = 1;
 const CONTINUATION: u8 = 9;
 const END_HEADERS: u8 = 4;
 
-/// Follows the frames of a client, without a look at what they carry. Whether they may come in this order is for others to say.
+/// Follows the frames of a peer, without a look at what they carry. Whether they may come in this order is for others to say.
 #[derive(Debug)]
-pub(super) struct Frames {
+pub struct Frames {
     /// Bytes still to come before the next frame: of the preface, or of a payload.
     left: usize,
     /// As much of the next frame's head as is there.
     head: [u8; HEAD],
     has: usize,
-    /// Whether the preface or the first frame, or the fields of a request, are not complete.
+    /// Whether the preface or the first frame, or the fields of a message, are not complete.
     within: bool,
     /// Whether they are once the present frame is.
     completes: bool,
-    /// Frames since the last clean-up that carry nothing of a message.
+    /// Frames since they were last forgotten that carry nothing of a message.
     empty: u32,
     /// Those that do.
     full: u32,
@@ -34,43 +34,71 @@ const PER_FULL: u32 = 4;
 /// For so many bytes written, one may come: windows are opened again.
 const BYTES_PER_EMPTY: u64 = 256;
 
-impl Default for Frames {
-    fn default() -> Self {
-        Self { left: PREFACE, head: [0; HEAD], has: 0, within: true, completes: false, empty: 0, full: 0 }
-    }
+/// What bytes have come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// Whether something has begun that the connection cannot go on without, and is not complete.
+    pub is_within: bool,
+    /// Whether something of that kind was completed meanwhile.
+    pub has_completed: bool,
 }
 
 impl Frames {
-    /// Takes note of what came next. True while something has begun that the connection cannot go on without.
-    pub(super) fn see(&mut self, mut bytes: &[u8]) -> bool {
+    /// Those of a client, which says a preface first.
+    pub const fn of_client() -> Self {
+        Self { left: PREFACE, ..Self::of_server() }
+    }
+
+    /// Those of a server.
+    pub const fn of_server() -> Self {
+        Self { left: 0, head: [0; HEAD], has: 0, within: true, completes: false, empty: 0, full: 0 }
+    }
+
+    /// Takes note of what came next.
+    pub fn see(&mut self, mut bytes: &[u8]) -> Progress {
+        let mut has_completed = false;
         while !bytes.is_empty() {
             let passed = self.left.min(bytes.len());
             self.left -= passed;
             bytes = &bytes[passed..];
+            has_completed |= self.end_frame();
             let taken = (HEAD - self.has).min(bytes.len());
             self.head[self.has..self.has + taken].copy_from_slice(&bytes[..taken]);
             self.has += taken;
             bytes = &bytes[taken..];
             if self.has == HEAD {
                 self.begin_frame();
-            }
-            if self.left == 0 && std::mem::take(&mut self.completes) {
-                self.within = false;
+                // There may be nothing behind its head.
+                has_completed |= self.end_frame();
             }
         }
-        self.within
+        Progress { is_within: self.within, has_completed }
     }
 
-    /// Whether more has come that carries nothing than there is cause for, when so many bytes were written since the last
-    /// clean-up. The library is busy with each for a while, and others wait meanwhile.
-    pub(super) fn are_too_many(&self, written: u64) -> bool {
+    /// Whether so many have come that it is time to see how long that took.
+    pub const fn are_many(&self) -> bool {
+        self.empty.saturating_add(self.full) >= EMPTY_MAX
+    }
+
+    /// Whether more has come that carries nothing than there is cause for, when so many bytes were written since frames were last
+    /// forgotten. The library is busy with each for a while, and others wait meanwhile.
+    pub fn are_too_many(&self, written: u64) -> bool {
         let cause = u64::from(self.full) * u64::from(PER_FULL) + written / BYTES_PER_EMPTY;
         u64::from(self.empty) > u64::from(EMPTY_MAX) + cause
     }
 
     /// Begins to count anew.
-    pub(super) fn forget(&mut self) {
+    pub const fn forget(&mut self) {
         (self.empty, self.full) = (0, 0);
+    }
+
+    /// Whether the end of a frame is there, and something complete with it.
+    const fn end_frame(&mut self) -> bool {
+        let completes = self.left == 0 && self.completes;
+        if completes {
+            (self.within, self.completes) = (false, false);
+        }
+        completes
     }
 
     fn begin_frame(&mut self) {
@@ -81,7 +109,7 @@ impl Frames {
         let count =
             if carries_fields || kind == DATA && self.left > 0 { &mut self.full } else { &mut self.empty };
         *count = count.saturating_add(1);
-        // The first frame is the client's settings; anything else is refused elsewhere.
+        // The first frame is the peer's settings; anything else is refused elsewhere.
         self.completes = self.within;
         if carries_fields {
             self.within = true;
@@ -102,8 +130,8 @@ mod tests {
 
     /// What holds after each byte.
     fn seen(bytes: &[u8]) -> Vec<bool> {
-        let mut frames = Frames::default();
-        bytes.iter().map(|byte| frames.see(&[*byte])).collect()
+        let mut frames = Frames::of_client();
+        bytes.iter().map(|byte| frames.see(&[*byte]).is_within).collect()
     }
 
     #[test]
@@ -120,9 +148,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_completed_is_told_though_more_has_begun() {
+        let mut frames = Frames::of_server();
+        let head = frame(HEADERS, END_HEADERS, 4);
+        let progress = |is_within, has_completed| Progress { is_within, has_completed };
+        assert_eq!(frames.see(&frame(4, 0, 6)), progress(false, true), "settings");
+        assert_eq!(frames.see(&head[..HEAD]), progress(true, false));
+        assert_eq!(frames.see(&[&head[HEAD..], &head[..HEAD]].concat()), progress(true, true));
+        assert_eq!(frames.see(&head[HEAD..]), progress(false, true));
+        assert_eq!(frames.see(&frame(6, 0, 8)), progress(false, false));
+    }
+
+    #[test]
     fn what_carries_nothing_needs_a_cause() {
         let after = |empty: u32, full: u32, written: u64| {
-            let mut frames = Frames::default();
+            let mut frames = Frames::of_client();
             frames.see(&[0; PREFACE]);
             for _ in 0..empty {
                 frames.see(&frame(6, 0, 8));
@@ -131,6 +171,7 @@ mod tests {
                 frames.see(&frame(DATA, 0, 1));
             }
             let too_many = frames.are_too_many(written);
+            assert_eq!(frames.are_many(), empty + full >= EMPTY_MAX);
             frames.forget();
             assert!(!frames.are_too_many(0));
             too_many
@@ -149,10 +190,10 @@ mod tests {
             let frames = frames.into_iter().flat_map(|(kind, flags, length)| frame(kind, flags, length));
             let bytes: Vec<u8> = [0; PREFACE].into_iter().chain(frames).collect();
             let cut = cut.min(bytes.len());
-            let mut pieces = Frames::default();
-            let mut last = pieces.see(&bytes[..cut]);
+            let mut pieces = Frames::of_client();
+            let mut last = pieces.see(&bytes[..cut]).is_within;
             if cut < bytes.len() {
-                last = pieces.see(&bytes[cut..]);
+                last = pieces.see(&bytes[cut..]).is_within;
             }
             let one_by_one = seen(&bytes);
             prop_assert_eq!(Some(&last), one_by_one.last());

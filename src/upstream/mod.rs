@@ -2,6 +2,7 @@
 
 mod connect;
 mod connection;
+mod frames;
 mod framing;
 mod http2;
 mod interim;
@@ -16,6 +17,7 @@ use std::time::Duration;
 
 pub use connect::{ConnectError, Dialler};
 pub use connection::{Arrival, SendCause, SendError};
+pub use frames::{Frames, Progress};
 pub use interim::{Hear, Interim};
 pub use pools::{Pools, Reuse, Sending};
 pub use stream::{Stream, abort};

@@ -136,6 +136,21 @@ async fn the_first_word_of_http2_and_the_head_of_a_request_have_their_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_busy_client_whose_bytes_never_end_with_a_head_is_not_late() {
+    let (client, tick, settings) = client();
+    client.begin_http2(&[PREFACE, &frame(SETTINGS, 0, 0)].concat());
+    let head = frame(HEADERS, END_HEADERS, 20);
+    client.heard(&head[..10]);
+    for _ in 0..3 {
+        pass(&tick, settings.header_timeout - SECOND).await;
+        client.heard(&[&head[10..], &head[..10]].concat());
+        assert_eq!(client.due(&settings, false), None);
+    }
+    pass(&tick, settings.header_timeout).await;
+    assert_eq!(client.due(&settings, false), Some(Order::Timeout), "the last one does not go on");
+}
+
+#[tokio::test(start_paused = true)]
 async fn each_request_of_an_http2_connection_stalls_by_itself() {
     let (client, tick, settings) = client();
     client.begin_http2(&[PREFACE, &frame(SETTINGS, 0, 0)].concat());
