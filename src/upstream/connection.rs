@@ -124,8 +124,10 @@ pub enum SendCause {
         /// What is wrong.
         doubt: &'static str,
     },
-    /// The provider sent one interim answer after another.
-    #[error("{address} sent too many interim answers before its answer")]
+    /// The provider sent one interim answer after another, or one frame of HTTP/2 after another that carries nothing.
+    #[error(
+        "{address} sent a flood of what is no answer, be it interim answers or frames that carry nothing"
+    )]
     Flooded {
         /// The provider's address.
         address: Address,
@@ -180,7 +182,7 @@ impl Sender {
         let Dialler { settings, drain, .. } = dialler;
         let (signs, seat) = (Arc::clone(&alive.signs), Rc::clone(&alive.seat));
         let bond = Rc::new(Bond { refusal: stream.refusal(), signs: Arc::clone(&signs), seat });
-        let io = TokioIo::new(Gather(Wire::new(stream, Arc::clone(&signs))));
+        let io = TokioIo::new(Gather(Wire::new(stream, Arc::clone(&signs), protocol)));
         let failed = |source| ConnectError::Handshake { address: address.clone(), source: Arc::new(source) };
         match protocol {
             // Selection leaves such providers out; here it would be too late to notice.

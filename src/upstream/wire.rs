@@ -6,15 +6,19 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Stream;
+use super::frames::Frames;
 use super::interim::{Ahead, Interim, Next, is_final, too_much};
 use crate::clock::Moment;
+use crate::provider::Protocol;
 
 /// What a connection and those who send on it tell each other. All of it is written and read by one thread; atomic, since
 /// the library wants connections that could change theirs.
@@ -38,7 +42,7 @@ pub(super) struct Signs {
     interim: Mutex<Vec<Interim>>,
     /// Whether there are any.
     is_told: AtomicBool,
-    /// Whether there were too many. Written by the wire, read by those who send.
+    /// Whether there were too many, or too much else that is no answer. Written by the wire, read by those who send.
     is_flooded: AtomicBool,
     /// Wakes those who send when there are.
     listener: AtomicWaker,
@@ -102,7 +106,7 @@ impl Signs {
         Vec::new()
     }
 
-    /// Whether there were more of them than anybody needs, so that the connection was given up.
+    /// Whether more came than anybody needs that is no answer, so that the connection was given up.
     pub(super) fn is_flooded(&self) -> bool {
         self.is_flooded.load(Ordering::Relaxed)
     }
@@ -158,6 +162,38 @@ pub(super) struct Wire {
     stream: Stream,
     signs: Arc<Signs>,
     stage: Stage,
+    /// What comes on it, where that is HTTP/2.
+    watch: Option<Box<Watch>>,
+}
+
+/// The frames of a provider, as far as they show whether it floods.
+#[derive(Debug)]
+struct Watch {
+    frames: Frames,
+    /// Bytes written.
+    written: u64,
+    /// Since when both are counted.
+    since: Instant,
+}
+
+/// How long they are at least.
+const WINDOW: Duration = Duration::from_secs(1);
+
+impl Watch {
+    fn new() -> Self {
+        Self { frames: Frames::of_server(), written: 0, since: Instant::now() }
+    }
+
+    /// Whether these bytes make it a flood.
+    fn is_flooded(&mut self, came: &[u8]) -> bool {
+        self.frames.see(came);
+        // The clock is asked only where much comes.
+        if self.frames.are_many() && self.since.elapsed() >= WINDOW {
+            self.frames.forget();
+            (self.written, self.since) = (0, Instant::now());
+        }
+        self.frames.are_too_many(self.written)
+    }
 }
 
 /// What is done with what is read.
@@ -172,8 +208,10 @@ enum Stage {
 }
 
 impl Wire {
-    pub(super) const fn new(stream: Stream, signs: Arc<Signs>) -> Self {
-        Self { stream, signs, stage: Stage::Passing }
+    /// One on which this is spoken.
+    pub(super) fn new(stream: Stream, signs: Arc<Signs>, protocol: Protocol) -> Self {
+        let watch = (protocol == Protocol::H2c).then(|| Box::new(Watch::new()));
+        Self { stream, signs, stage: Stage::Passing, watch }
     }
 
     /// A request begins to be written: what is read from now on answers it.
@@ -188,10 +226,23 @@ impl Wire {
     fn poll_hear(&mut self, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
-        if buffer.filled().len() > before {
+        let came = &buffer.filled()[before..];
+        if !came.is_empty() {
             self.signs.hear();
+            if self.watch.as_mut().is_some_and(|watch| watch.is_flooded(came)) {
+                self.signs.is_flooded.store(true, Ordering::Relaxed);
+                let flood = "a flood of frames that carry nothing";
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, flood)));
+            }
         }
         read
+    }
+
+    fn wrote(&mut self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let (Poll::Ready(Ok(count)), Some(watch)) = (&written, &mut self.watch) {
+            watch.written += *count as u64;
+        }
+        written
     }
 
     /// Reads the first bytes of an answer, which mostly show at once that it is the final one.
@@ -271,7 +322,8 @@ impl AsyncRead for Wire {
 impl AsyncWrite for Wire {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         self.begin();
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
+        self.wrote(written)
     }
 
     fn poll_write_vectored(
@@ -280,7 +332,8 @@ impl AsyncWrite for Wire {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.begin();
-        Pin::new(&mut self.stream).poll_write_vectored(cx, slices)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, slices);
+        self.wrote(written)
     }
 
     fn is_write_vectored(&self) -> bool {
