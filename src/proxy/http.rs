@@ -93,7 +93,7 @@ pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, cl
                 let _open = Open::begin(&worker.shared.metrics.proxy);
                 let orders = std::future::poll_fn(|cx| poll_close(&client, cx));
                 tokio::select! {
-                    () = takeover.run(stream.rewound(early)) => {}
+                    () = takeover.run(stream.rewound(early), ClientStream::abort) => {}
                     () = orders => {}
                 }
             }

@@ -73,8 +73,8 @@ impl Takeover {
         }
     }
 
-    /// Passes bytes both ways until it is over.
-    pub async fn run(self, mut client: impl AsyncRead + AsyncWrite + Unpin) {
+    /// Passes bytes both ways until it is over. What breaks off must not look whole: the client's side is reset then.
+    pub async fn run<C: AsyncRead + AsyncWrite + Unpin>(self, mut client: C, reset: impl Fn(&C)) {
         match self {
             Self::Upgrade { upstream, hold } => {
                 let _hold = hold;
@@ -83,18 +83,19 @@ impl Takeover {
                         // Each side's end of sending is passed on; the other may still have something to say.
                         let mut upstream = EndOrReset::of(TokioIo::new(upstream));
                         let result = copy_bidirectional(&mut client, &mut upstream).await;
+                        if result.is_err() {
+                            reset(&client);
+                        }
                         tracing::debug!(?result, "an upgraded connection ended");
                     }
                     Err(error) => tracing::debug!(%error, "the provider's side of an upgrade is gone"),
                 }
             }
-            Self::Tunnel { mut upstream, hold } => {
+            Self::Tunnel { upstream, hold } => {
                 let _hold = hold;
-                let result = copy_bidirectional(&mut client, &mut upstream).await;
-                if result.is_err() {
-                    // What broke off must not look whole.
-                    upstream.abort();
-                }
+                let mut sides = Sides { client, upstream, reset, is_over: false };
+                let result = copy_bidirectional(&mut sides.client, &mut sides.upstream).await;
+                sides.is_over = result.is_ok();
                 tracing::debug!(?result, "a tunnel ended");
             }
             Self::MicroStream { upstream, hold } => {
@@ -113,7 +114,25 @@ impl Takeover {
             move |_: &[u8]| stream.iter().for_each(|stream| stream.pulse.beat())
         };
         let client = InspectReader::new(InspectWriter::new(TokioIo::new(client), moved()), moved());
-        self.run(EndOrReset::of(client)).await;
+        // Its stream is reset by whoever runs this.
+        self.run(EndOrReset::of(client), |_| ()).await;
+    }
+}
+
+/// Both sides of a tunnel, which end with a reset unless both came to their end: also where they are dropped before.
+struct Sides<C, F: Fn(&C)> {
+    client: C,
+    upstream: upstream::Stream,
+    reset: F,
+    is_over: bool,
+}
+
+impl<C, F: Fn(&C)> Drop for Sides<C, F> {
+    fn drop(&mut self) {
+        if !self.is_over {
+            (self.reset)(&self.client);
+            self.upstream.abort();
+        }
     }
 }
 

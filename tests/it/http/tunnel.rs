@@ -1,9 +1,12 @@
 //! Tunnels by CONNECT, where the configuration allows them: bytes pass both ways as they are, whichever HTTP the client speaks.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::Empty;
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::process::Command;
@@ -12,6 +15,7 @@ use wayside::provider::Protocol;
 use super::{Played, line, nobody, status};
 use crate::support::certificates::{Authority, Files};
 use crate::support::client::Raw;
+use crate::support::patience::PATIENCE;
 use crate::support::provider::{Echo, Script};
 use crate::support::proxy::{config_with, start};
 use crate::support::registry::Told;
@@ -41,6 +45,40 @@ async fn bytes_pass_both_ways_and_so_does_each_end() {
     provider.finish().await;
     assert_eq!(client.hear_all().await, "and last");
     played.settled().await;
+}
+
+/// Whether a connection ends as one that broke off does.
+async fn is_reset(connection: &mut Raw) -> bool {
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(PATIENCE, connection.stream.read_to_end(&mut rest)).await;
+    ended.expect("it ends").is_err_and(|error| error.kind() == std::io::ErrorKind::ConnectionReset)
+}
+
+#[tokio::test]
+async fn what_breaks_off_does_not_look_whole() {
+    let idle = "[timeouts]\nstream_idle = \"1s\"\n";
+    for (what, config) in [("a provider that resets", ""), ("a client that does", ""), ("idling", idle)] {
+        let played = Played::with(config_with(&format!("{config}{ALLOWED}"))).await;
+        let mut client = played.client().await;
+        client.say(CONNECT).await;
+        client.hear_head().await;
+        let mut provider = Raw::from(played.provider.accept().await);
+        provider.say("part").await;
+        client.hear_until("part").await;
+        let side = if what.starts_with("a client") { &client } else { &provider };
+        SockRef::from(&side.stream).set_linger(Some(Duration::ZERO)).unwrap();
+        match what {
+            "a provider that resets" => drop(provider),
+            "a client that does" => {
+                drop(client);
+                assert!(is_reset(&mut provider).await, "{what}");
+                continue;
+            }
+            _ => assert!(is_reset(&mut provider).await, "{what}"),
+        }
+        assert!(is_reset(&mut client).await, "{what}");
+        played.settled().await;
+    }
 }
 
 #[tokio::test]

@@ -133,7 +133,7 @@ async fn providers_that_flood_harm_no_other() {
         assert!(slowest < Duration::from_secs(2), "{what}: another client waited for {slowest:?}");
         assert!(program.is_alive());
         if COSTS_TIME_ALONE.contains(&what) {
-            assert!(took < limit / 2, "{what}: it went on for {took:?}");
+            assert!(took < limit, "{what}: it went on for {took:?}");
         }
     }
 }
