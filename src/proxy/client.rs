@@ -21,7 +21,7 @@ use http::HeaderValue;
 pub use origin::Origin;
 pub use socket::Socket;
 pub use stream::ClientStream;
-pub use streams::{Stream, StreamTasks};
+pub use streams::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::frames::Frames;
@@ -174,10 +174,10 @@ impl Client {
         self.heard(early);
     }
 
-    /// Begins a request of an HTTP/2 connection; the next task of [`StreamTasks`] is what answers it.
-    pub fn open_stream(&self) -> Option<Rc<Stream>> {
-        let http2 = self.http2.get()?;
-        Some(http2.streams.open(Rc::clone(&self.tick), self.requests.get()))
+    /// Begins a request of an HTTP/2 connection.
+    pub fn open_stream(&self) -> Rc<Stream> {
+        let http2 = self.http2.get_or_init(Box::default);
+        http2.streams.open(Rc::clone(&self.tick), self.requests.get())
     }
 
     /// Notes that a request was taken back before it was answered. Over HTTP/2 that costs a client nothing, and a provider of
@@ -189,10 +189,6 @@ impl Client {
         if count > TAKEN_BACK_MAX {
             self.tell(Order::Timeout);
         }
-    }
-
-    fn newest_stream(&self) -> Option<Rc<Stream>> {
-        self.http2.get()?.streams.newest()
     }
 
     /// Notes that its bytes are passed on raw: nothing of them is a request, and it lasts as long as both ends like.

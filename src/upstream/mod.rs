@@ -2,6 +2,7 @@
 
 mod connect;
 mod connection;
+mod fault;
 mod framing;
 mod http2;
 mod interim;

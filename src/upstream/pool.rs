@@ -123,7 +123,7 @@ impl Pool {
         let mut at = ready.len();
         while at > 0 {
             at -= 1;
-            let idle = &ready[at];
+            let idle = &mut ready[at];
             let idled = now.since(idle.since);
             if idle.sender.is_closed() {
                 ready.remove(at);
@@ -153,7 +153,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn give_back(&self, sender: Sender, clock: Clock, idle_max: usize) {
+    pub(super) fn give_back(&self, mut sender: Sender, clock: Clock, idle_max: usize) {
         let is_of_use = !sender.is_shared() && !sender.is_closed();
         if !is_of_use || idle_max == 0 || self.memory.is_retired() || self.is_over.get() {
             return;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::provider::{Address, Reserved};
+use crate::upstream::fault::Fault;
 use crate::upstream::tls::TlsError;
 
 /// Why no connection came about; the provider has seen nothing of the request.
@@ -95,9 +96,9 @@ pub enum ConnectError {
     Handshake {
         /// The provider's address.
         address: Address,
-        /// hyper's words.
+        /// The library's words.
         #[source]
-        source: Arc<hyper::Error>,
+        source: Arc<Fault>,
     },
 }
 
