@@ -49,13 +49,18 @@ pub enum BodyError {
 }
 
 impl BodyError {
-    /// What whoever receives the body over HTTP/2 is told (RFC 9113, 7).
+    /// What whoever receives the body of an answer over HTTP/2 is told (RFC 9113, 7): what its sender said of its stream. What
+    /// was said of a whole connection concerns that one alone.
     fn reset(&self) -> h2::Reason {
-        match self {
-            // Without an error, it would look as if the rest were not needed.
-            Self::Reset(error) if error.reason() == Some(h2::Reason::NO_ERROR) => h2::Reason::CANCEL,
-            Self::Reset(error) => error.reason().unwrap_or(h2::Reason::INTERNAL_ERROR),
-            Self::Broken(_) | Self::Unwanted | Self::Stalled | Self::Superseded => h2::Reason::INTERNAL_ERROR,
+        let told = match self {
+            Self::Reset(error) => error.reason().filter(|_| error.is_reset() && error.is_remote()),
+            Self::Broken(_) | Self::Unwanted | Self::Stalled | Self::Superseded => None,
+        };
+        match told {
+            // It would look as if the rest were not needed, or as if nothing had been done (8.7).
+            Some(h2::Reason::NO_ERROR | h2::Reason::REFUSED_STREAM) => h2::Reason::CANCEL,
+            Some(reason) => reason,
+            None => h2::Reason::INTERNAL_ERROR,
         }
     }
 }

@@ -6,4 +6,4 @@ mod sending;
 
 pub use raw::Raw;
 pub use received::Received;
-pub use sending::{Sending, Unsent};
+pub use sending::{Carries, Sending, Unsent};

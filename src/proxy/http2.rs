@@ -41,6 +41,10 @@ const RESETS_MAX: usize = STREAMS_MAX as usize;
 /// Resets for what clients do wrong, on one connection: a client that goes on like that is not listened to any longer.
 const ERRORS_MAX: usize = 1024;
 
+/// What small DATA frames that nobody has read yet may cost a connection, each the bytes that it lacks to 256. A few uploads of
+/// small messages that their providers do not take must not end all requests of an application: it takes twenty.
+const SMALL_FRAMES: usize = 16 * 1024 * 1024;
+
 /// Serves a connection until it ends.
 pub async fn serve<S: Stack>(
     worker: &Worker,
@@ -50,19 +54,17 @@ pub async fn serve<S: Stack>(
 ) {
     let mut handshake = builder(&worker.shared.settings).handshake(stream);
     let mut connection = None;
-    let mut is_closing = false;
+    let (mut is_closing, mut is_drained) = (false, false);
     let serving = std::future::poll_fn(|cx| {
         let order = client.take_order(cx);
-        // A client is told that this is the end, and what was not looked at; told once more, it had its time.
+        // A client is told that this is the end, and what was not looked at; told once more to close, it had its time.
         let is_over = match order {
-            Some(Order::Close) => std::mem::replace(&mut is_closing, true),
+            Some(Order::Close) => is_closing,
             Some(Order::Timeout) => true,
-            Some(Order::Drain) => {
-                is_closing = true;
-                false
-            }
-            None => false,
+            Some(Order::Drain) | None => false,
         };
+        is_drained |= order.is_some();
+        is_closing |= order == Some(Order::Close);
         let polled = loop {
             let Some(connection) = &mut connection else {
                 match Pin::new(&mut handshake).poll(cx) {
@@ -72,7 +74,7 @@ pub async fn serve<S: Stack>(
                 }
                 continue;
             };
-            if is_closing {
+            if is_drained {
                 connection.graceful_shutdown();
             }
             match connection.poll_accept(cx) {
@@ -100,6 +102,7 @@ fn builder(settings: &Settings) -> Builder {
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_local_error_reset_streams(Some(ERRORS_MAX))
+        .data_frame_budget(SMALL_FRAMES)
         .max_header_list_size(u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX))
         // WebSocket comes that way (RFC 8441).
         .enable_connect_protocol();

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use h2::Reason;
 use h2::client::SendRequest;
 use http::{Method, Request, Response};
 use hyper::client::conn::http1;
@@ -102,6 +103,14 @@ pub enum SendCause {
         /// The library's words.
         #[source]
         source: Fault,
+    },
+    /// The provider reset the request's HTTP/2 stream; it may have looked at it.
+    #[error("{address} reset the request's stream: {reason:?}")]
+    Reset {
+        /// The provider's address.
+        address: Address,
+        /// What it gave as the reason (RFC 9113, 7).
+        reason: Reason,
     },
     /// A WebSocket was asked for, of a provider that has none to offer over HTTP/2.
     #[error("{address} speaks HTTP/2 and does not offer WebSocket over it (RFC 8441)")]
@@ -207,6 +216,9 @@ impl Sender {
                 let limit = settings.connect_timeout;
                 if timeout_at(Instant::now() + limit, signs.begun.notified()).await.is_err() {
                     return Err(ConnectError::Timeout { address: address.clone(), limit });
+                }
+                if signs.is_old() {
+                    return Err(ConnectError::NotHttp2 { address: address.clone() });
                 }
                 Ok(Self::Http2 { sender, bond, drain: drain.clone() })
             }
@@ -337,6 +349,8 @@ impl Sender {
             SendError { cause: SendCause::RequestBody { source }, arrival, request: None }
         } else if verdict == Some(Verdict::Refused) {
             SendError { cause: SendCause::Refused { address, source }, arrival, request }
+        } else if let Some(reason) = source.reset() {
+            SendError { cause: SendCause::Reset { address, reason }, arrival, request }
         } else if is_kept && (never || is_silent) {
             SendError { cause: SendCause::Stale { address, repeats, source }, arrival, request }
         } else {

@@ -32,6 +32,12 @@ impl Fault {
         }
     }
 
+    /// What the provider reset the stream with.
+    pub(super) fn reset(&self) -> Option<h2::Reason> {
+        let Self::Http2(error) = self else { return None };
+        error.reason().filter(|_| error.is_reset() && error.is_remote())
+    }
+
     /// Whether the request broke off on its way in.
     pub(super) fn is_of_request(&self) -> bool {
         match self {

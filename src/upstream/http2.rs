@@ -15,7 +15,7 @@ use http_body::Body as _;
 use super::fault::Fault;
 use super::interim::{Count, Hear, Interim};
 use super::wire::{Signs, Wire};
-use crate::body::http2::{Received, Sending, Unsent};
+use crate::body::http2::{Carries, Received, Sending, Unsent};
 use crate::body::{Body, Incoming};
 use crate::drain::Drain;
 use crate::gather::Gather;
@@ -37,6 +37,10 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// Resets for what a provider does wrong, on one connection.
 const ERRORS_MAX: usize = 1024;
 
+/// What small DATA frames that nobody has read yet may cost a connection, each the bytes that it lacks to 256. They are read as
+/// fast as the clients take them, so a few that do not read a stream of small messages must not end it for all: it takes ten.
+const SMALL_FRAMES: usize = 32 * 1024 * 1024;
+
 /// Begins a connection on which answers' heads may have so many bytes.
 ///
 /// The windows stay as they are: to learn how large they had better be, one would have to ping, which providers take for an
@@ -52,6 +56,7 @@ pub(super) async fn begin(
         .max_send_buffer_size(SEND_BUFFER)
         .initial_max_send_streams(STREAMS_MAX)
         .max_local_error_reset_streams(Some(ERRORS_MAX))
+        .data_frame_budget(SMALL_FRAMES)
         .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX))
         .enable_push(false)
         .handshake(wire)
@@ -120,7 +125,7 @@ pub(super) async fn send(
             if is_yes { Received::behind_connect(from, to) } else { Received::new(from, &parts.headers) };
         return Ok(Response::from_parts(parts, Incoming::Http2(received)));
     }
-    let mut sending = (!is_whole).then(|| Sending::new(body, to));
+    let mut sending = (!is_whole).then(|| Sending::new(Carries::Request, body, to));
     let response = Exchange { answer, hear, count: Count::default() }.wait(&mut sending).await;
     let (parts, from) = response.map_err(|fault| (fault, None))?.into_parts();
     if let Some(sending) = sending {

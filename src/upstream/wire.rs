@@ -22,6 +22,8 @@ use crate::clock::Moment;
 pub(super) struct Signs {
     /// Counts the reads that brought bytes. Written by the wire, read by those who send.
     reads: AtomicU32,
+    /// Whether the first bytes were those of an answer in HTTP/1. Written by the wire, read by whoever began HTTP/2.
+    is_old: AtomicBool,
     /// Whether the next read is to look at the socket itself. Written by those who send, taken by the wire.
     look: AtomicBool,
     /// The bits of the moment since which it is kept for the next request; 0 while in use, or when we close it ourselves.
@@ -111,7 +113,15 @@ impl Signs {
         self.suspect.load(Ordering::Relaxed)
     }
 
-    fn hear(&self) {
+    /// Whether the peer began to answer in HTTP/1.
+    pub(super) fn is_old(&self) -> bool {
+        self.is_old.load(Ordering::Relaxed)
+    }
+
+    fn hear(&self, came: &[u8]) {
+        if self.reads() == 0 && came.starts_with(b"HTTP/1.") {
+            self.is_old.store(true, Ordering::Relaxed);
+        }
         self.reads.store(self.reads().wrapping_add(1).max(1), Ordering::Relaxed);
     }
 }
@@ -153,7 +163,7 @@ impl Wire {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         if buffer.filled().len() > before {
-            self.signs.hear();
+            self.signs.hear(&buffer.filled()[before..]);
         }
         read
     }

@@ -14,7 +14,7 @@ use http::{Method, Request, Response};
 use http_body::Body as _;
 use tokio::sync::oneshot;
 
-use crate::body::http2::{Raw, Received, Sending};
+use crate::body::http2::{Carries, Raw, Received, Sending};
 use crate::body::{Body, Incoming};
 use crate::drain::Drain;
 use crate::proxy::client::{Client, Stream};
@@ -85,7 +85,7 @@ impl Reply {
             head.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
         }
         let Some(to) = self.begin(head, is_whole) else { return };
-        if !is_whole && let Err(error) = Sending::new(body, to).await {
+        if !is_whole && let Err(error) = Sending::new(Carries::Answer, body, to).await {
             tracing::debug!(%error, "an answer was not sent to its end");
         }
     }

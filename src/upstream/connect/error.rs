@@ -91,6 +91,14 @@ pub enum ConnectError {
         #[source]
         source: Arc<TlsError>,
     },
+    /// The provider speaks HTTP/1 where its record says HTTP/2.
+    #[error(
+        "{address} answers in HTTP/1, and its record or the configuration says that it speaks HTTP/2; correct the protocol there"
+    )]
+    NotHttp2 {
+        /// The provider's address.
+        address: Address,
+    },
     /// The connection came about, but HTTP could not begin on it.
     #[error("cannot begin to speak HTTP with {address}")]
     Handshake {
@@ -124,6 +132,7 @@ impl ConnectError {
             | Self::Failed { address, .. }
             | Self::Timeout { address, .. }
             | Self::NotHttp { address }
+            | Self::NotHttp2 { address }
             | Self::Tls { address, .. }
             | Self::Handshake { address, .. } => address,
         }
@@ -141,6 +150,7 @@ impl ConnectError {
             | Self::Failed { .. }
             | Self::Timeout { .. }
             | Self::NotHttp { .. }
+            | Self::NotHttp2 { .. }
             | Self::Handshake { .. } => false,
         }
     }

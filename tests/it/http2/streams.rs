@@ -129,7 +129,7 @@ async fn what_has_begun_and_is_not_completed_ends_the_connection_in_time() {
         client.next_of(SETTINGS).await.unwrap();
         client.say(&said).await;
         let farewell = client.next_of(GOAWAY).await;
-        assert!(farewell.is_none_or(|farewell| farewell.code() == Code::NO_ERROR), "{what}");
+        assert_eq!(farewell.expect(what).code(), Code::NO_ERROR, "{what}");
         while client.next().await.is_some() {}
     }
     // Not even the settings of the other side are acknowledged.
