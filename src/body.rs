@@ -1,6 +1,8 @@
 //! Bodies: what streams through in either direction, and what must happen when it has ended.
 
 mod gate;
+pub mod http2;
+mod incoming;
 mod kept;
 #[cfg(test)]
 pub(crate) mod played;
@@ -15,9 +17,8 @@ use arrayvec::ArrayVec;
 use bytes::{Buf as _, Bytes};
 pub use gate::Gate;
 use gate::Gated;
-use http::Version;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
+pub use incoming::Incoming;
 pub use kept::Kept;
 use kept::Reading;
 use thiserror::Error;
@@ -33,22 +34,35 @@ pub enum BodyError {
     /// Its sender broke off.
     #[error(transparent)]
     Broken(#[from] hyper::Error),
+    /// Its sender broke off, over HTTP/2; be it as if nothing were amiss, by a reset with `NO_ERROR`.
+    #[error("its sender broke it off")]
+    Reset(#[from] h2::Error),
     /// The request was answered without it, and its sender holds it back.
     #[error("the body was not asked for")]
     Unwanted,
-    /// Its sender took it back before its end, as if nothing were amiss (`RST_STREAM` with `NO_ERROR`).
-    #[error("its sender broke it off")]
-    TakenBack {
-        /// What whoever receives it over HTTP/2 is to be told.
-        #[source]
-        source: h2::Error,
-    },
     /// It lay still for too long.
     #[error("it lay still for too long")]
     Stalled,
     /// It is sent again from its beginning, and nobody waits for the rest of this one.
     #[error("the body is being sent again elsewhere")]
     Superseded,
+}
+
+impl BodyError {
+    /// What whoever receives the body of an answer over HTTP/2 is told (RFC 9113, 7): what its sender said of its stream. What
+    /// was said of a whole connection concerns that one alone.
+    fn reset(&self) -> h2::Reason {
+        let told = match self {
+            Self::Reset(error) => error.reason().filter(|_| error.is_reset() && error.is_remote()),
+            Self::Broken(_) | Self::Unwanted | Self::Stalled | Self::Superseded => None,
+        };
+        match told {
+            // It would look as if the rest were not needed, or as if nothing had been done (8.7).
+            Some(h2::Reason::NO_ERROR | h2::Reason::REFUSED_STREAM) => h2::Reason::CANCEL,
+            Some(reason) => reason,
+            None => h2::Reason::INTERNAL_ERROR,
+        }
+    }
 }
 
 /// How a body ended.
@@ -93,11 +107,7 @@ enum Source {
     Gated(Box<Gated>),
     /// Not sent at all, though its length is told.
     Uncarried(u64),
-    Stream {
-        incoming: Incoming,
-        /// Whether its last piece says so, and the library knows.
-        marks_end: bool,
-    },
+    Stream(Incoming),
     Kept(Reading),
     #[cfg(test)]
     Played(played::Played),
@@ -113,14 +123,9 @@ impl Body {
         Self(Some(Box::new(Content { source, bytes: 0, tap: None, pulse: None, grpc_status: None, endings })))
     }
 
-    /// What comes in with a message of this version of HTTP.
-    pub fn received(incoming: Incoming, version: Version) -> Self {
-        let marks_end = version == Version::HTTP_2;
-        if incoming.is_end_stream() {
-            Self::empty()
-        } else {
-            Self::new(Source::Stream { incoming, marks_end })
-        }
+    /// What comes in with a message.
+    pub fn received(incoming: Incoming) -> Self {
+        if incoming.is_end_stream() { Self::empty() } else { Self::new(Source::Stream(incoming)) }
     }
 
     /// No bytes at all.
@@ -189,6 +194,17 @@ impl Body {
         }
     }
 
+    /// Bytes both ways in place of this body, where it came over HTTP/2 with a yes to CONNECT. What happens at its end happens
+    /// once what is left of it is dropped.
+    pub fn take_raw(&mut self) -> Option<http2::Raw> {
+        let content = self.0.as_mut()?;
+        let is_raw =
+            matches!(&content.source, Source::Stream(Incoming::Http2(received)) if received.is_raw());
+        let source = is_raw.then(|| std::mem::replace(&mut content.source, Source::Empty))?;
+        let Source::Stream(Incoming::Http2(received)) = source else { return None };
+        received.into_raw()
+    }
+
     /// Whether there is nothing to be read from it at all.
     pub fn is_empty(&self) -> bool {
         self.0.as_ref().is_none_or(|content| content.source.is_empty())
@@ -201,15 +217,7 @@ impl Source {
             Self::Empty | Self::Uncarried(_) => None,
             Self::Whole(bytes) => Some(Ok(Frame::data(std::mem::take(bytes)))),
             Self::Gated(gated) => std::task::ready!(gated.poll_frame(cx)),
-            Self::Stream { incoming, marks_end } => {
-                match std::task::ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
-                    // The library takes a reset without an error for the end, wherever it comes.
-                    None if *marks_end && !incoming.is_end_stream() => {
-                        Some(Err(BodyError::TakenBack { source: h2::Reason::CANCEL.into() }))
-                    }
-                    frame => frame.map(|frame| frame.map_err(BodyError::from)),
-                }
-            }
+            Self::Stream(incoming) => std::task::ready!(incoming.poll_frame(cx)),
             Self::Kept(reading) => std::task::ready!(reading.poll_frame(cx)),
             #[cfg(test)]
             Self::Played(played) => std::task::ready!(played.poll_frame(cx)),
@@ -221,7 +229,7 @@ impl Source {
             Self::Empty | Self::Uncarried(_) => true,
             Self::Whole(bytes) => bytes.is_empty(),
             Self::Gated(gated) => gated.incoming.is_end_stream(),
-            Self::Stream { incoming, .. } => incoming.is_end_stream(),
+            Self::Stream(incoming) => incoming.is_end_stream(),
             Self::Kept(reading) => reading.is_empty(),
             #[cfg(test)]
             Self::Played(played) => played.is_empty(),
@@ -309,7 +317,7 @@ impl HttpBody for Body {
             Some(Source::Whole(bytes)) => SizeHint::with_exact(bytes.len() as u64),
             Some(Source::Gated(gated)) => gated.incoming.size_hint(),
             Some(Source::Uncarried(length)) => SizeHint::with_exact(*length),
-            Some(Source::Stream { incoming, .. }) => incoming.size_hint(),
+            Some(Source::Stream(incoming)) => incoming.size_hint(),
             Some(Source::Kept(reading)) => reading.size_hint(),
             #[cfg(test)]
             Some(Source::Played(_)) => SizeHint::default(),
@@ -324,7 +332,7 @@ impl fmt::Debug for Body {
             Some(Source::Whole(_)) => "whole",
             Some(Source::Gated(_)) => "gated",
             Some(Source::Uncarried(_)) => "uncarried",
-            Some(Source::Stream { .. }) => "stream",
+            Some(Source::Stream(_)) => "stream",
             Some(Source::Kept(_)) => "kept",
             #[cfg(test)]
             Some(Source::Played(_)) => "played",

@@ -54,16 +54,6 @@ fn caught(name: &'static str, panics: Panics, task: impl Future<Output = ()>) ->
     })
 }
 
-/// Runs the parts of an HTTP/2 connection as tasks of this thread.
-#[derive(Clone, Debug)]
-pub struct LocalTasks(pub Drain);
-
-impl<F: Future<Output = ()> + 'static> hyper::rt::Executor<F> for LocalTasks {
-    fn execute(&self, task: F) {
-        self.0.spawn_local("http2 stream", task);
-    }
-}
-
 impl Drain {
     /// Nothing runs yet, and nothing ends.
     pub fn new() -> Self {

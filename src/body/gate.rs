@@ -1,25 +1,27 @@
 //! The gate before a body whose sender holds it back until it is asked for (RFC 9110, 10.1.1).
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame};
-use hyper::body::Incoming;
+use http_body::Frame;
 use tokio::time::{Sleep, sleep};
 
-use super::BodyError;
+use super::{BodyError, Incoming};
 
 /// How long a body is held back for a provider that says nothing: one that knows no expectation waits for the body itself.
 const WAIT: Duration = Duration::from_secs(1);
 
 /// Whether a body may be asked for. Shared by all attempts to have its request answered: what was asked for once keeps coming.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Gate {
     state: Cell<State>,
+    /// Asks for the body, where reading it does not.
+    ask: RefCell<Option<Box<dyn FnOnce()>>>,
     /// Whoever waits for the body.
     waker: RefCell<Option<Waker>>,
 }
@@ -34,7 +36,12 @@ enum State {
 }
 
 impl Gate {
-    /// Lets the body in: its sender is told to go on once it is read.
+    /// A gate whose body is asked for by `ask`, rather than by being read.
+    pub fn asking(ask: impl FnOnce() + 'static) -> Self {
+        Self { ask: RefCell::new(Some(Box::new(ask))), ..Self::default() }
+    }
+
+    /// Lets the body in: its sender is told to go on.
     pub fn open(&self) {
         self.turn(State::Open);
     }
@@ -52,10 +59,19 @@ impl Gate {
     fn turn(&self, state: State) {
         if self.is_shut() {
             self.state.set(state);
+            if let Some(ask) = self.ask.take().filter(|_| state == State::Open) {
+                ask();
+            }
             if let Some(waker) = self.waker.take() {
                 waker.wake();
             }
         }
+    }
+}
+
+impl fmt::Debug for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.state.get().fmt(f)
     }
 }
 
@@ -88,7 +104,6 @@ impl Gated {
         if self.gate.state.get() == State::Refused {
             return Poll::Ready(Some(Err(BodyError::Unwanted)));
         }
-        let frame = ready!(Pin::new(&mut self.incoming).poll_frame(cx));
-        Poll::Ready(frame.map(|frame| frame.map_err(BodyError::from)))
+        self.incoming.poll_frame(cx)
     }
 }

@@ -20,7 +20,7 @@ use http::HeaderValue;
 pub use origin::Origin;
 pub use socket::Socket;
 pub use stream::ClientStream;
-pub use streams::{Stream, StreamTasks};
+pub use streams::Stream;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::streams::Streams;
@@ -98,6 +98,17 @@ struct Http2 {
     written: Cell<u64>,
 }
 
+impl Default for Http2 {
+    fn default() -> Self {
+        Self {
+            frames: RefCell::new(Frames::of_client()),
+            streams: Streams::default(),
+            taken_back: Cell::new(0),
+            written: Cell::new(0),
+        }
+    }
+}
+
 impl Client {
     /// A connection just accepted.
     pub fn new(origin: Origin, private: Rc<Pools>, tick: Rc<Tick>) -> Rc<Self> {
@@ -165,24 +176,17 @@ impl Client {
     /// Notes that HTTP/2 is spoken. From here on the frames tell what is late: the client's settings, which come first, and
     /// whatever carries the head of a request and is not complete. `early` was read before.
     pub fn begin_http2(&self, early: &[u8]) {
-        self.http2.get_or_init(|| {
-            Box::new(Http2 {
-                frames: RefCell::new(Frames::of_client()),
-                streams: Streams::default(),
-                taken_back: Cell::new(0),
-                written: Cell::new(0),
-            })
-        });
+        self.http2.get_or_init(Box::default);
         // Its preface looks like the head of a request.
         self.seen.set(Seen::default());
         self.head_since.set(Some(self.tick.now()));
         self.heard(early);
     }
 
-    /// Begins a request of an HTTP/2 connection; the next task of [`StreamTasks`] is what answers it.
-    pub fn open_stream(&self) -> Option<Rc<Stream>> {
-        let http2 = self.http2.get()?;
-        Some(http2.streams.open(Rc::clone(&self.tick), self.requests.get()))
+    /// Begins a request of an HTTP/2 connection.
+    pub fn open_stream(&self) -> Rc<Stream> {
+        let http2 = self.http2.get_or_init(Box::default);
+        http2.streams.open(Rc::clone(&self.tick), self.requests.get())
     }
 
     /// Notes that a request was taken back before it was answered. Over HTTP/2 that costs a client nothing, and a provider of
@@ -194,10 +198,6 @@ impl Client {
         if count > TAKEN_BACK_MAX {
             self.tell(Order::Timeout);
         }
-    }
-
-    fn newest_stream(&self) -> Option<Rc<Stream>> {
-        self.http2.get()?.streams.newest()
     }
 
     /// Notes that its bytes are passed on raw: nothing of them is a request, and it lasts as long as both ends like.

@@ -303,6 +303,7 @@ impl ProxyError {
             | ConnectError::Failed { .. }
             | ConnectError::Timeout { .. }
             | ConnectError::NotHttp { .. }
+            | ConnectError::NotHttp2 { .. }
             | ConnectError::Handshake { .. } => None,
         };
         Some((error.address(), alert))
@@ -340,6 +341,9 @@ fn cause_telling(cause: &SendCause) -> Telling {
             telling("unreachable", S::BAD_GATEWAY, "destination_ip_unroutable")
         }
         SendCause::Connect(ConnectError::NotHttp { .. }) => NOT_HTTP,
+        SendCause::Connect(ConnectError::NotHttp2 { .. }) => {
+            telling("not_http2", S::BAD_GATEWAY, "http_protocol_error")
+        }
         SendCause::Connect(ConnectError::Tls { source, .. }) => tls_telling(source),
         SendCause::Full { .. } => {
             telling("connections_full", S::SERVICE_UNAVAILABLE, "connection_limit_reached")
@@ -352,6 +356,7 @@ fn cause_telling(cause: &SendCause) -> Telling {
         SendCause::Refused { .. } => {
             telling("stream_refused", S::SERVICE_UNAVAILABLE, "connection_terminated")
         }
+        SendCause::Reset { .. } => telling("stream_reset", S::BAD_GATEWAY, "connection_terminated"),
         SendCause::Malformed { .. } | SendCause::Misframed { .. } | SendCause::Flooded { .. } => {
             telling("bad_response", S::BAD_GATEWAY, "http_protocol_error")
         }

@@ -112,6 +112,15 @@ pub fn clean_answer(headers: &mut HeaderMap, received: Version, own: &Pseudonym)
     headers.append(VIA, own.via(received));
 }
 
+/// Takes out what belongs to a connection of HTTP/1, and must not stand in a message over HTTP/2 (RFC 9113, 8.2.2).
+pub fn fit_http2(headers: &mut HeaderMap) {
+    let wants_trailers = headers.remove(TE).is_some_and(|value| value == "trailers");
+    clean(headers);
+    if wants_trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    }
+}
+
 /// Takes out of a response what ends at this proxy, and says that it came through here.
 pub fn clean_response(parts: &mut response::Parts, exchange: Exchange, own: &Pseudonym) {
     let switching = parts.status == http::StatusCode::SWITCHING_PROTOCOLS && exchange == Exchange::Upgrade;

@@ -8,20 +8,19 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 use super::Settings;
-use super::client::{Client, ClientStream, Order};
+use super::client::{Client, ClientStream, Order, Stream};
 use super::http2;
 use super::layer::middleware::Answer;
 use super::layer::observe::Arrived;
 use super::stack::Stack;
-use super::takeover::Open;
+use super::takeover::{Open, Within};
 use super::worker::Worker;
-use crate::body::Body;
+use crate::body::{Body, Incoming};
 
 /// Bytes of bodies that are read at once from an HTTP/1 connection, and that wait to be written to one; more only where heads
 /// may be larger. The library's own bound is six times as much, which a client that reads nothing could hold three times over.
@@ -40,15 +39,27 @@ pub struct Entrance<S> {
     client: Rc<Client>,
 }
 
-impl<S: Stack> hyper::service::Service<Request<Incoming>> for Entrance<S> {
+impl<S: Stack> Entrance<S> {
+    /// Hands over a request that came within HTTP/2.
+    pub fn call_within(
+        &self,
+        message: Request<Incoming>,
+        stream: Rc<Stream>,
+        tunnel: Option<Within>,
+    ) -> Answer<Infallible> {
+        let (client, stream) = (Rc::clone(&self.client), Some(stream));
+        self.stack.clone().call(Arrived { message, client, stream, tunnel })
+    }
+}
+
+impl<S: Stack> hyper::service::Service<Request<hyper::body::Incoming>> for Entrance<S> {
     type Response = Response<Body>;
     type Error = Infallible;
     type Future = Answer<Infallible>;
 
-    fn call(&self, message: Request<Incoming>) -> Self::Future {
-        let client = Rc::clone(&self.client);
-        let stream = client.open_stream();
-        self.stack.clone().call(Arrived { message, client, stream })
+    fn call(&self, message: Request<hyper::body::Incoming>) -> Self::Future {
+        let (client, message) = (Rc::clone(&self.client), message.map(Incoming::from));
+        self.stack.clone().call(Arrived { message, client, stream: None, tunnel: None })
     }
 }
 

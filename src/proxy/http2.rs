@@ -7,14 +7,16 @@
 //! requests that were reset before they were looked at, and resets for errors. Pings and settings cost none: the library reads
 //! no further until its last reply has found room.
 
+mod stream;
+
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use hyper::server::conn::http2::Builder;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use h2::server::Builder;
 
-use super::client::{Client, ClientStream, Order, StreamTasks};
+use super::Settings;
+use super::client::{Client, ClientStream, Order};
 use super::http::Entrance;
 use super::stack::Stack;
 use super::worker::Worker;
@@ -36,6 +38,13 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// them all up at once.
 const RESETS_MAX: usize = STREAMS_MAX as usize;
 
+/// Resets for what clients do wrong, on one connection: a client that goes on like that is not listened to any longer.
+const ERRORS_MAX: usize = 1024;
+
+/// What small DATA frames that nobody has read yet may cost a connection, each the bytes that it lacks to 256. A few uploads of
+/// small messages that their providers do not take must not end all requests of an application: it takes twenty.
+const SMALL_FRAMES: usize = 16 * 1024 * 1024;
+
 /// Serves a connection until it ends.
 pub async fn serve<S: Stack>(
     worker: &Worker,
@@ -43,38 +52,59 @@ pub async fn serve<S: Stack>(
     stream: ClientStream,
     client: &Rc<Client>,
 ) {
-    let settings = &worker.shared.settings;
-    let tasks = StreamTasks { drain: worker.shared.drain.clone(), client: Rc::clone(client) };
-    let mut builder = Builder::new(tasks);
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_concurrent_streams(STREAMS_MAX)
-        .max_pending_accept_reset_streams(RESETS_MAX)
-        .max_header_list_size(u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX))
-        // WebSocket comes that way (RFC 8441).
-        .enable_connect_protocol();
-    let mut connection = builder.serve_connection(TokioIo::new(stream), entrance);
-    let mut is_closing = false;
-    std::future::poll_fn(|cx| {
+    let mut handshake = builder(&worker.shared.settings).handshake(stream);
+    let mut connection = None;
+    let (mut is_closing, mut is_drained) = (false, false);
+    let serving = std::future::poll_fn(|cx| {
         let order = client.take_order(cx);
-        // A client is told that this is the end, and what was not looked at; told once more, it had its time.
+        // A client is told that this is the end, and what was not looked at; told once more to close, it had its time.
         let is_over = match order {
-            Some(Order::Close) => std::mem::replace(&mut is_closing, true),
+            Some(Order::Close) => is_closing,
             Some(Order::Timeout) => true,
             Some(Order::Drain) | None => false,
         };
-        if order.is_some() {
-            Pin::new(&mut connection).graceful_shutdown();
-        }
-        let polled = Pin::new(&mut connection).poll(cx).map(|ended| {
-            if let Err(error) = ended {
-                tracing::debug!(client = %client.peer, %error, "an HTTP/2 client connection ended");
+        is_drained |= order.is_some();
+        is_closing |= order == Some(Order::Close);
+        let polled = loop {
+            let Some(connection) = &mut connection else {
+                match Pin::new(&mut handshake).poll(cx) {
+                    Poll::Ready(Ok(begun)) => connection = Some(begun),
+                    Poll::Ready(Err(error)) => break Poll::Ready(Err(error)),
+                    Poll::Pending => break Poll::Pending,
+                }
+                continue;
+            };
+            if is_drained {
+                connection.graceful_shutdown();
             }
-        });
-        if is_over { Poll::Ready(()) } else { polled }
-    })
-    .await;
+            match connection.poll_accept(cx) {
+                Poll::Ready(Some(Ok((request, reply)))) => {
+                    stream::begin(request, reply, &entrance, client, &worker.shared.drain);
+                }
+                Poll::Ready(Some(Err(error))) => break Poll::Ready(Err(error)),
+                Poll::Ready(None) => break Poll::Ready(Ok(())),
+                Poll::Pending => break Poll::Pending,
+            }
+        };
+        if is_over { Poll::Ready(Ok(())) } else { polled }
+    });
+    if let Err(error) = serving.await {
+        tracing::debug!(client = %client.peer, %error, "an HTTP/2 client connection ended");
+    }
+}
+
+fn builder(settings: &Settings) -> Builder {
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buffer_size(SEND_BUFFER)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_pending_accept_reset_streams(RESETS_MAX)
+        .max_local_error_reset_streams(Some(ERRORS_MAX))
+        .data_frame_budget(SMALL_FRAMES)
+        .max_header_list_size(u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX))
+        // WebSocket comes that way (RFC 8441).
+        .enable_connect_protocol();
+    builder
 }

@@ -3,6 +3,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
+use h2::Reason;
 use tokio::time::Instant;
 
 use super::directory::Bound;
@@ -56,7 +57,8 @@ impl Noting {
                 self.worker.shared.metrics.proxy.upstream_resets_total.inc();
                 return self.leave_untold();
             }
-            SendCause::Closed { .. } | SendCause::Stale { .. } => {
+            SendCause::Reset { reason: Reason::ENHANCE_YOUR_CALM, .. } => Outcome::Busy { pause: None },
+            SendCause::Closed { .. } | SendCause::Reset { .. } | SendCause::Stale { .. } => {
                 self.worker.shared.metrics.proxy.upstream_resets_total.inc();
                 Outcome::Broken
             }

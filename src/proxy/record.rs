@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use http::{HeaderValue, Method, Request, Uri};
-use hyper::upgrade::OnUpgrade;
 use tokio::time::Instant;
 
 use super::answering::Answering;
@@ -63,8 +62,8 @@ pub struct Record {
     pub uploading: Cell<bool>,
     /// Its stream, where it came over HTTP/2. Written by `observe`.
     stream: OnceCell<Rc<Stream>>,
-    /// The client's side of it once it is no HTTP any more, where it came over HTTP/2. Written by `route`, taken by `forward`.
-    pub tunnel: RefCell<Option<OnUpgrade>>,
+    /// The client's side of it once it is no HTTP any more, where it came over HTTP/2. Written by `observe`, taken by `forward`.
+    pub tunnel: RefCell<Option<super::takeover::Within>>,
     /// What only an access log wants to know.
     line: Option<Box<Line>>,
     /// Whether it is the copy of a request, which counts as none.

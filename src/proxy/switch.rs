@@ -5,7 +5,7 @@ use std::rc::Rc;
 use http::header::{HeaderValue, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{Request, Response, StatusCode};
 
-use super::client::{Client, StreamTasks};
+use super::client::Client;
 use super::error::ProxyError;
 use super::request::Exchange;
 use super::takeover::{Hold, Takeover};
@@ -49,11 +49,11 @@ impl Asked {
         mut hold: Hold,
     ) -> Result<Response<Body>, ProxyError> {
         let status = response.status();
-        let tunnel = hold.record.tunnel.borrow().clone();
+        let is_within = hold.record.tunnel.borrow().is_some();
         let yes = if self.is_connect { StatusCode::OK } else { StatusCode::SWITCHING_PROTOCOLS };
         if status != yes {
             // To a client of HTTP/2, and from a provider of it, any success is a yes.
-            let is_mistakable = (tunnel.is_some() || self.is_connect) && status.is_success();
+            let is_mistakable = (is_within || self.is_connect) && status.is_success();
             let is_wrong = is_mistakable || status == StatusCode::SWITCHING_PROTOCOLS;
             return if is_wrong { Err(ProxyError::Switch) } else { Ok(response) };
         }
@@ -61,28 +61,29 @@ impl Asked {
             return Err(ProxyError::Switch);
         }
         let key = self.key.as_ref();
-        if !self.is_connect && tunnel.is_some() && !websocket::agreed(response.headers_mut(), key) {
+        if !self.is_connect && is_within && !websocket::agreed(response.headers_mut(), key) {
             return Err(ProxyError::Switch);
         }
-        let upstream = hyper::upgrade::on(&mut response);
-        if self.is_connect {
+        let record = Rc::clone(&hold.record);
+        let takeover = if self.is_connect {
+            let upstream = response.body_mut().take_raw().ok_or(ProxyError::Switch)?;
             // Its stream lasts as long as the bytes flow, and so does its place among those of the connection.
             hold.answer = std::mem::take(response.body_mut());
-        }
-        match tunnel {
-            Some(tunnel) => {
+            Takeover::Within { upstream, hold }
+        } else {
+            Takeover::Upgrade { upstream: hyper::upgrade::on(&mut response), hold }
+        };
+        match (record.tunnel.take(), record.stream()) {
+            (Some(tunnel), Some(stream)) => {
                 *response.status_mut() = StatusCode::OK;
-                let stream = hold.record.stream().cloned();
-                let tasks = StreamTasks { drain: worker.shared.drain.clone(), client: Rc::clone(client) };
-                let takeover = Takeover::Upgrade { upstream, hold };
-                tasks.run_with(stream.clone(), takeover.run_within(tunnel, stream, Rc::clone(worker)));
+                takeover.begin_within(tunnel, Rc::clone(stream), worker);
             }
-            None => {
+            _ => {
                 if self.is_connect {
                     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
                     websocket::agree(response.headers_mut(), key);
                 }
-                client.takeover.replace(Some(Takeover::Upgrade { upstream, hold }));
+                client.takeover.replace(Some(takeover));
             }
         }
         Ok(response)

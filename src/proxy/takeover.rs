@@ -1,7 +1,5 @@
 //! Takeover: what happens to a client connection once HTTP is over on it and raw bytes go both ways.
 
-mod reset;
-
 use std::fmt::Write as _;
 use std::rc::Rc;
 
@@ -10,9 +8,9 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, copy_bidirectional, split};
+use tokio::sync::oneshot;
 use tokio_util::io::{InspectReader, InspectWriter};
 
-use self::reset::EndOrReset;
 use super::client::Stream;
 use super::error::ProxyError;
 use super::headers::MICRO_STREAM;
@@ -20,12 +18,16 @@ use super::record::Record;
 use super::request::{Attempt, Failure, Returned};
 use super::worker::Worker;
 use crate::body::Body;
+use crate::body::http2::Raw;
 use crate::endpoint::LoadGuard;
 use crate::telemetry::metrics::ProxyMetrics;
 use crate::upstream::{self, SendCause};
 
 /// Bytes of the first message of a Go Micro stream: its messages are single calls, 4 MiB is gRPC's usual bound for such.
 const FIRST_MESSAGE_MAX: usize = 4 * 1024 * 1024;
+
+/// The client's side of a tunnel within HTTP/2, once its answer is on its way.
+pub type Within = oneshot::Receiver<Raw>;
 
 /// Where raw bytes go from now on.
 #[derive(Debug)]
@@ -34,6 +36,13 @@ pub enum Takeover {
     Upgrade {
         /// The provider's side.
         upstream: OnUpgrade,
+        /// What lasts as long as the bytes flow.
+        hold: Hold,
+    },
+    /// To the provider that agreed to switch protocols within a stream.
+    Within {
+        /// The provider's side.
+        upstream: Raw,
         /// What lasts as long as the bytes flow.
         hold: Hold,
     },
@@ -68,7 +77,7 @@ impl Takeover {
     /// Whether the connection is to be taken at once, rather than when HTTP is done with it.
     pub const fn is_due(&self) -> bool {
         match self {
-            Self::Upgrade { .. } | Self::Tunnel { .. } => false,
+            Self::Upgrade { .. } | Self::Within { .. } | Self::Tunnel { .. } => false,
             Self::MicroStream { .. } => true,
         }
     }
@@ -81,8 +90,7 @@ impl Takeover {
                 match upstream.await {
                     Ok(upstream) => {
                         // Each side's end of sending is passed on; the other may still have something to say.
-                        let mut upstream = EndOrReset::of(TokioIo::new(upstream));
-                        let result = copy_bidirectional(&mut client, &mut upstream).await;
+                        let result = copy_bidirectional(&mut client, &mut TokioIo::new(upstream)).await;
                         if result.is_err() {
                             reset(&client);
                         }
@@ -90,6 +98,14 @@ impl Takeover {
                     }
                     Err(error) => tracing::debug!(%error, "the provider's side of an upgrade is gone"),
                 }
+            }
+            Self::Within { mut upstream, hold } => {
+                let _hold = hold;
+                let result = copy_bidirectional(&mut client, &mut upstream).await;
+                if result.is_err() {
+                    reset(&client);
+                }
+                tracing::debug!(?result, "an upgraded stream ended");
             }
             Self::Tunnel { upstream, hold } => {
                 let _hold = hold;
@@ -105,17 +121,20 @@ impl Takeover {
         }
     }
 
-    /// Passes bytes both ways within a stream of the client's connection, once its answer is on its way.
-    pub async fn run_within(self, client: OnUpgrade, stream: Option<Rc<Stream>>, worker: Rc<Worker>) {
-        let Ok(client) = client.await else { return };
-        let _open = Open::begin(&worker.shared.metrics.proxy);
-        let moved = || {
-            let stream = stream.clone();
-            move |_: &[u8]| stream.iter().for_each(|stream| stream.pulse.beat())
-        };
-        let client = InspectReader::new(InspectWriter::new(TokioIo::new(client), moved()), moved());
-        // Its stream is reset by whoever runs this.
-        self.run(EndOrReset::of(client), |_| ()).await;
+    /// Has bytes passed both ways within a stream of the client's connection, once its answer is on its way.
+    pub fn begin_within(self, client: Within, stream: Rc<Stream>, worker: &Rc<Worker>) {
+        let (moving, worker_too) = (Rc::clone(&stream), Rc::clone(worker));
+        stream.run(&worker.shared.drain, async move {
+            let Ok(client) = client.await else { return };
+            let _open = Open::begin(&worker_too.shared.metrics.proxy);
+            let moved = || {
+                let stream = Rc::clone(&moving);
+                move |_: &[u8]| stream.pulse.beat()
+            };
+            let client = InspectReader::new(InspectWriter::new(client, moved()), moved());
+            // Dropped before its end, it is reset.
+            self.run(client, |_| ()).await;
+        });
     }
 }
 

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use http::Response;
 
-use super::client::StreamTasks;
 use super::request::{Attempt, Failure, Returned};
 use super::takeover::{Hold, Takeover};
 use super::worker::Worker;
@@ -26,14 +25,10 @@ pub async fn open(attempt: Attempt, worker: &Rc<Worker>) -> Result<Response<Body
         }
     };
     endpoint.memory.reached();
-    let within = record.tunnel.borrow().clone();
-    let stream = record.stream().cloned();
+    let within = record.tunnel.take().zip(record.stream().cloned());
     let takeover = Takeover::Tunnel { upstream, hold: Hold { guard, record, answer: Body::empty() } };
     match within {
-        Some(within) => {
-            let tasks = StreamTasks { drain: worker.shared.drain.clone(), client };
-            tasks.run_with(stream.clone(), takeover.run_within(within, stream, Rc::clone(worker)));
-        }
+        Some((within, stream)) => takeover.begin_within(within, stream, worker),
         None => {
             client.takeover.replace(Some(takeover));
         }

@@ -2,10 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use h2::ext::Protocol;
 use http::header::{CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use http::{HeaderMap, Method, Request};
-use hyper::ext::Protocol;
-use hyper::upgrade::OnUpgrade;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 
 use crate::body::Body;
@@ -33,13 +32,10 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
         .is_some_and(|protocol| protocol.as_bytes().eq_ignore_ascii_case(WEBSOCKET.as_bytes()))
 }
 
-/// Makes an HTTP/2 request for a WebSocket one of HTTP/1.1, with this key (RFC 8441, 5); gives the client's side of what it
-/// becomes.
-pub fn to_http1(message: &mut Request<Body>, key: HeaderValue) -> OnUpgrade {
-    let client = hyper::upgrade::on(&mut *message);
+/// Makes an HTTP/2 request for a WebSocket one of HTTP/1.1, with this key (RFC 8441, 5).
+pub fn to_http1(message: &mut Request<Body>, key: HeaderValue) {
     message.extensions_mut().remove::<Protocol>();
     upgrade(message, key);
-    client
 }
 
 /// Makes an upgrade to a WebSocket one of HTTP/2.

@@ -5,24 +5,27 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt as _;
+use h2::Reason;
+use h2::client::SendRequest;
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
+use super::fault::Fault;
 use super::framing;
-use super::http2::{Running, STREAMS_MAX, Verdict, builder, verdict};
+use super::http2::{self, STREAMS_MAX, Verdict, verdict};
 use super::seat::{Alive, Seat};
 use super::stream::Refusal;
 use super::wire::{Signs, Wire};
 use super::{ConnectError, Dialler, Sending, Stream};
-use crate::body::Body;
+use crate::body::{Body, Incoming};
+use crate::drain::Drain;
 use crate::gather::Gather;
 use crate::provider::{Address, Protocol};
 
@@ -77,9 +80,9 @@ pub enum SendCause {
     Closed {
         /// The provider's address.
         address: Address,
-        /// hyper's words.
+        /// The library's words.
         #[source]
-        source: hyper::Error,
+        source: Fault,
     },
     /// A connection that had idled ended when a request was sent on it, before anything was answered.
     #[error("{address} closed an idle connection just when a request was sent on it")]
@@ -88,18 +91,26 @@ pub enum SendCause {
         address: Address,
         /// Whether the request is sent again, so that nobody is harmed.
         repeats: bool,
-        /// hyper's words.
+        /// The library's words.
         #[source]
-        source: hyper::Error,
+        source: Fault,
     },
     /// The provider refused the request's HTTP/2 stream, unseen.
     #[error("{address} refused the request unseen, as HTTP/2 allows")]
     Refused {
         /// The provider's address.
         address: Address,
-        /// hyper's words.
+        /// The library's words.
         #[source]
-        source: hyper::Error,
+        source: Fault,
+    },
+    /// The provider reset the request's HTTP/2 stream; it may have looked at it.
+    #[error("{address} reset the request's stream: {reason:?}")]
+    Reset {
+        /// The provider's address.
+        address: Address,
+        /// What it gave as the reason (RFC 9113, 7).
+        reason: Reason,
     },
     /// A WebSocket was asked for, of a provider that has none to offer over HTTP/2.
     #[error("{address} speaks HTTP/2 and does not offer WebSocket over it (RFC 8441)")]
@@ -112,9 +123,9 @@ pub enum SendCause {
     Malformed {
         /// The provider's address.
         address: Address,
-        /// hyper's words.
+        /// The library's words.
         #[source]
-        source: hyper::Error,
+        source: Fault,
     },
     /// What came back leaves it open where it ends.
     #[error("{address} answered with {doubt}, which leaves it open where the answer ends")]
@@ -135,9 +146,9 @@ pub enum SendCause {
     /// The body of the request broke off on its way in.
     #[error("the request body broke off")]
     RequestBody {
-        /// hyper's words.
+        /// The library's words.
         #[source]
-        source: hyper::Error,
+        source: Fault,
     },
 }
 
@@ -149,8 +160,9 @@ pub(super) enum Sender {
     },
     /// The bond is counted by the streams.
     Http2 {
-        sender: http2::SendRequest<Body>,
+        sender: SendRequest<Bytes>,
         bond: Rc<Bond>,
+        drain: Drain,
     },
 }
 
@@ -182,8 +194,9 @@ impl Sender {
         let Dialler { settings, drain, .. } = dialler;
         let (signs, seat) = (Arc::clone(&alive.signs), Rc::clone(&alive.seat));
         let bond = Rc::new(Bond { refusal: stream.refusal(), signs: Arc::clone(&signs), seat });
-        let io = TokioIo::new(Gather(Wire::new(stream, Arc::clone(&signs), protocol)));
-        let failed = |source| ConnectError::Handshake { address: address.clone(), source: Arc::new(source) };
+        let wire = Gather(Wire::new(stream, Arc::clone(&signs), protocol));
+        let failed =
+            |source: Fault| ConnectError::Handshake { address: address.clone(), source: Arc::new(source) };
         match protocol {
             // Selection leaves such providers out; here it would be too late to notice.
             Protocol::Tcp => Err(ConnectError::NotHttp { address: address.clone() }),
@@ -191,40 +204,41 @@ impl Sender {
                 let (sender, connection) = http1::Builder::new()
                     .max_header_size(settings.header_bytes_max)
                     .max_buf_size(settings.header_bytes_max.max(BUFFER_BYTES))
-                    .handshake(io)
+                    .handshake(TokioIo::new(wire))
                     .await
-                    .map_err(failed)?;
+                    .map_err(|error| failed(error.into()))?;
                 drain.spawn_local("upstream connection", connection.with_upgrades().map(ended(alive)));
                 Ok(Self::Http1 { sender, bond })
             }
             Protocol::H2c => {
-                let builder = builder(drain.clone(), settings.header_bytes_max);
-                let (sender, connection) = builder.handshake(io).await.map_err(failed)?;
-                let running = Running { connection, signs: Arc::clone(&signs) };
+                let begun = http2::begin(wire, Arc::clone(&signs), settings.header_bytes_max).await;
+                let (sender, running) = begun.map_err(|error| failed(error.into()))?;
                 drain.spawn_local("upstream connection", running.map(ended(alive)));
                 // Its settings come first, and say how many requests it takes at once.
                 let limit = settings.connect_timeout;
                 if timeout_at(Instant::now() + limit, signs.begun.notified()).await.is_err() {
                     return Err(ConnectError::Timeout { address: address.clone(), limit });
                 }
-                Ok(Self::Http2 { sender, bond })
+                if signs.is_old() {
+                    return Err(ConnectError::NotHttp2 { address: address.clone() });
+                }
+                Ok(Self::Http2 { sender, bond, drain: drain.clone() })
             }
         }
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(super) fn is_closed(&mut self) -> bool {
         match self {
             Self::Http1 { sender, .. } => sender.is_closed(),
-            Self::Http2 { sender, bond } => sender.is_closed() || bond.signs.is_suspect(),
+            Self::Http2 { sender, bond, .. } => bond.signs.is_suspect() || http2::is_closed(sender),
         }
     }
 
     pub(super) fn is_ready(&self) -> bool {
         match self {
             Self::Http1 { sender, .. } => sender.is_ready(),
-            Self::Http2 { sender, bond } => {
-                let allowed = bond.signs.streams_max.load(Ordering::Relaxed).clamp(1, STREAMS_MAX);
-                sender.is_ready() && self.streams() < allowed
+            Self::Http2 { sender, .. } => {
+                self.streams() < sender.current_max_send_streams().clamp(1, STREAMS_MAX)
             }
         }
     }
@@ -253,8 +267,9 @@ impl Sender {
     pub(super) fn share(&self) -> Option<Self> {
         match self {
             Self::Http1 { .. } => None,
-            Self::Http2 { sender, bond } => {
-                Some(Self::Http2 { sender: sender.clone(), bond: Rc::clone(bond) })
+            Self::Http2 { sender, bond, drain } => {
+                let (sender, bond, drain) = (sender.clone(), Rc::clone(bond), drain.clone());
+                Some(Self::Http2 { sender, bond, drain })
             }
         }
     }
@@ -290,32 +305,32 @@ impl Sender {
                     let cause = SendCause::Misframed { address: address.clone(), doubt };
                     return Err(SendError { cause, arrival: Arrival::Unknown, request: None });
                 }
-                answered
+                answered.map(|response| response.map(Incoming::Http1)).map_err(|mut failure| {
+                    let request = failure.take_message();
+                    (failure.into_error().into(), request)
+                })
             }
-            Self::Http2 { bond, .. }
-                if request.method() == Method::CONNECT
-                    && !bond.signs.takes_connect.load(Ordering::Relaxed) =>
+            Self::Http2 { sender, .. }
+                if request.method() == Method::CONNECT && !sender.is_extended_connect_protocol_enabled() =>
             {
                 let (cause, request) =
                     (SendCause::NoWebSocket { address: address.clone() }, Some(Box::new(request)));
                 return Err(SendError { cause, arrival: Arrival::Never, request });
             }
-            Self::Http2 { sender, bond } => {
+            Self::Http2 { sender, bond, drain } => {
                 let wait = Wait { heard, signs: &bond.signs, begun };
-                let sent = sender.try_send_request(request).await;
+                let sent = http2::send(sender, request, hear, drain).await;
                 wait.end();
                 sent
             }
         };
         let at = At { address, begun, repeats, is_kept, heard };
-        sent.map_err(|failure| self.explain(failure, &at))
+        sent.map_err(|(source, returned)| self.explain(source, returned, &at))
     }
 
     /// Why a request came back, and whether it can have arrived.
-    fn explain(&self, mut failure: TrySendError<Request<Body>>, at: &At<'_>) -> SendError {
+    fn explain(&self, source: Fault, returned: Option<Request<Body>>, at: &At<'_>) -> SendError {
         let At { begun, repeats, is_kept, heard, .. } = *at;
-        let returned = failure.take_message();
-        let source = failure.into_error();
         let is_silent = self.bond().signs.reads() == heard && begun.elapsed() < CROSSING;
         let verdict = verdict(&source);
         if verdict == Some(Verdict::TooLate) {
@@ -328,14 +343,16 @@ impl Sender {
         if let Some(refusal) = self.refusal() {
             // What came after the handshake has not been looked at.
             SendError { cause: refusal.into(), arrival: Arrival::Never, request }
-        } else if self.bond().signs.is_flooded() {
+        } else if self.bond().signs.is_flooded() || matches!(source, Fault::Flooded) {
             SendError { cause: SendCause::Flooded { address }, arrival, request: None }
-        } else if source.is_parse() {
+        } else if source.is_malformed() {
             SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }
-        } else if source.is_user() || source.is_body_write_aborted() {
+        } else if source.is_of_request() {
             SendError { cause: SendCause::RequestBody { source }, arrival, request: None }
         } else if verdict == Some(Verdict::Refused) {
             SendError { cause: SendCause::Refused { address, source }, arrival, request }
+        } else if let Some(reason) = source.reset() {
+            SendError { cause: SendCause::Reset { address, reason }, arrival, request }
         } else if is_kept && (never || is_silent) {
             SendError { cause: SendCause::Stale { address, repeats, source }, arrival, request }
         } else {
@@ -382,7 +399,7 @@ impl Drop for Wait<'_> {
 }
 
 /// What is done when a connection has ended.
-fn ended(alive: Alive) -> impl FnOnce(Result<(), hyper::Error>) {
+fn ended<E: fmt::Display>(alive: Alive) -> impl FnOnce(Result<(), E>) {
     move |result| {
         drop(alive);
         if let Err(error) = result {

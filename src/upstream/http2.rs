@@ -1,16 +1,23 @@
-//! An HTTP/2 connection to a provider as it runs, and what its peer says of single streams.
+//! An HTTP/2 connection to a provider as it runs, the requests on it, and what its peer says of single ones.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
-use hyper::client::conn::http2::{Builder, Connection};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
+use http::header::CONTENT_LENGTH;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 
+use super::fault::Fault;
+use super::interim::{Count, Hear, Interim};
 use super::wire::{Signs, Wire};
-use crate::body::Body;
-use crate::drain::{Drain, LocalTasks};
+use crate::body::http2::{Carries, Received, Sending, Unsent};
+use crate::body::{Body, Incoming};
+use crate::drain::Drain;
 use crate::gather::Gather;
 
 /// Streams in flight on one connection before another is made, if its peer allows as many.
@@ -27,44 +34,160 @@ const CONNECTION_WINDOW: u32 = STREAMS_MAX as u32 * STREAM_WINDOW;
 /// Bytes of a request's body that wait to be written, beside the piece that came last.
 const SEND_BUFFER: usize = 64 * 1024;
 
-/// How connections are made, with answers whose heads may have so many bytes.
+/// Resets for what a provider does wrong, on one connection.
+const ERRORS_MAX: usize = 1024;
+
+/// What small DATA frames that nobody has read yet may cost a connection, each the bytes that it lacks to 256. They are read as
+/// fast as the clients take them, so a few that do not read a stream of small messages must not end it for all: it takes ten.
+const SMALL_FRAMES: usize = 32 * 1024 * 1024;
+
+/// Begins a connection on which answers' heads may have so many bytes.
 ///
-/// The windows stay as they are: to learn how large they had better be, the library would have to ping, which providers
-/// take for an attack.
-pub(super) fn builder(drain: Drain, header_bytes_max: usize) -> Builder<LocalTasks> {
-    let mut builder = Builder::new(LocalTasks(drain));
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW)
+/// The windows stay as they are: to learn how large they had better be, one would have to ping, which providers take for an
+/// attack.
+pub(super) async fn begin(
+    wire: Gather<Wire>,
+    signs: Arc<Signs>,
+    header_bytes_max: usize,
+) -> Result<(SendRequest<Bytes>, Running), h2::Error> {
+    let (sender, connection) = Builder::new()
+        .initial_window_size(STREAM_WINDOW)
         .initial_connection_window_size(CONNECTION_WINDOW)
-        .max_send_buf_size(SEND_BUFFER)
-        .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX));
-    builder
+        .max_send_buffer_size(SEND_BUFFER)
+        .initial_max_send_streams(STREAMS_MAX)
+        .max_local_error_reset_streams(Some(ERRORS_MAX))
+        .data_frame_budget(SMALL_FRAMES)
+        .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX))
+        .enable_push(false)
+        .handshake(wire)
+        .await?;
+    Ok((sender, Running { connection, signs }))
 }
 
-/// Runs a connection and notes how many streams its peer allows.
-///
-/// The library looks at a new limit only when it is about to open a stream; so that the first requests of a connection
-/// already keep to it, this runs once more when the peer's first words have come, which are its settings (RFC 9113, 3.4).
+/// Runs a connection, and tells when the peer's first words have come, which are its settings (RFC 9113, 3.4): requests that wait
+/// for them keep to the number of streams that it allows.
 pub(super) struct Running {
-    pub(super) connection: Connection<TokioIo<Gather<Wire>>, Body, LocalTasks>,
-    pub(super) signs: Arc<Signs>,
+    connection: Connection<Gather<Wire>, Bytes>,
+    signs: Arc<Signs>,
 }
 
 impl Future for Running {
-    type Output = hyper::Result<()>;
+    type Output = Result<(), h2::Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let has_begun = self.signs.await_first_bytes(cx);
         let polled = Pin::new(&mut self.connection).poll(cx);
-        let most = self.connection.current_max_send_streams();
-        self.signs.streams_max.store(most, Ordering::Relaxed);
-        let takes_connect = self.connection.is_extended_connect_protocol_enabled();
-        self.signs.takes_connect.store(takes_connect, Ordering::Relaxed);
-        if has_begun || polled.is_ready() {
+        if self.signs.reads() > 0 || polled.is_ready() {
             self.signs.begun.notify_one();
         }
         polled
+    }
+}
+
+/// Whether a connection takes no more requests: it has ended, or its peer has said that it will.
+pub(super) fn is_closed(sender: &mut SendRequest<Bytes>) -> bool {
+    matches!(check(sender), Poll::Ready(Err(_)))
+}
+
+/// Asks without waiting; who asks is woken by the request that it sends.
+fn check(sender: &mut SendRequest<Bytes>) -> Poll<Result<(), h2::Error>> {
+    sender.poll_ready(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A request that came back, in whole where nothing of it was used up.
+pub(super) type Returned = (Fault, Option<Request<Body>>);
+
+/// Sends a request and waits for the head of its answer. What is left of its body then is sent by a task of its own; given up
+/// before, it takes its stream along.
+pub(super) async fn send(
+    sender: &mut SendRequest<Bytes>,
+    request: Request<Body>,
+    hear: Hear<'_>,
+    drain: &Drain,
+) -> Result<Response<Incoming>, Returned> {
+    if let Poll::Ready(Err(error)) = check(sender) {
+        return Err((error.into(), Some(request)));
+    }
+    let (mut parts, body) = request.into_parts();
+    let asks_for_tunnel = parts.method == Method::CONNECT;
+    let has_length = |length: &u64| *length > 0 || has_body_by_nature(&parts.method);
+    if let Some(length) = body.size_hint().exact().filter(has_length) {
+        parts.headers.entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    let is_whole = body.is_end_stream() && !asks_for_tunnel;
+    let sent = sender.send_request(Request::from_parts(parts, ()), is_whole);
+    let (answer, to) = sent.map_err(|error| (error.into(), None))?;
+    if asks_for_tunnel {
+        let mut nothing = None;
+        let response = Exchange { answer, hear, count: Count::default() }.wait(&mut nothing).await;
+        let (parts, from) = response.map_err(|fault| (fault, None))?.into_parts();
+        let is_yes = parts.status.is_success();
+        let received =
+            if is_yes { Received::behind_connect(from, to) } else { Received::new(from, &parts.headers) };
+        return Ok(Response::from_parts(parts, Incoming::Http2(received)));
+    }
+    let mut sending = (!is_whole).then(|| Sending::new(Carries::Request, body, to));
+    let response = Exchange { answer, hear, count: Count::default() }.wait(&mut sending).await;
+    let (parts, from) = response.map_err(|fault| (fault, None))?.into_parts();
+    if let Some(sending) = sending {
+        drain.spawn_local(
+            "http2 stream",
+            sending.map(|sent| {
+                if let Err(error) = sent {
+                    tracing::debug!(%error, "a request's body was not sent to its end");
+                }
+            }),
+        );
+    }
+    let received = Received::new(from, &parts.headers);
+    Ok(Response::from_parts(parts, Incoming::Http2(received)))
+}
+
+/// Whether requests by this method usually have a body, so that one without says so (RFC 9110, 8.6).
+fn has_body_by_nature(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::CONNECT)
+}
+
+/// The wait for an answer.
+struct Exchange<'a> {
+    answer: ResponseFuture,
+    hear: Hear<'a>,
+    count: Count,
+}
+
+impl Exchange<'_> {
+    /// The head of the answer; meanwhile sends the body, which is gone once that has come to an end.
+    async fn wait(mut self, sending: &mut Option<Sending>) -> Result<Response<h2::RecvStream>, Fault> {
+        poll_fn(|cx| {
+            self.hear(cx)?;
+            if let Poll::Ready(answer) = Pin::new(&mut self.answer).poll(cx) {
+                return Poll::Ready(answer.map_err(Fault::from));
+            }
+            if let Some(Poll::Ready(sent)) = sending.as_mut().map(|sending| Pin::new(sending).poll(cx)) {
+                *sending = None;
+                if let Err(Unsent::Broken(error)) = sent {
+                    return Poll::Ready(Err(error.into()));
+                }
+                // Whoever takes no more of it says why with the answer, or without.
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Tells of the interim answers that have come.
+    fn hear(&mut self, cx: &mut Context<'_>) -> Result<(), Fault> {
+        while let Poll::Ready(Some(interim)) = self.answer.poll_informational(cx) {
+            let (parts, ()) = interim?.into_parts();
+            let interim = Interim { status: parts.status, version: parts.version, headers: parts.headers };
+            if !self.count.add(interim.bytes()) {
+                return Err(Fault::Flooded);
+            }
+            // There is no such thing in HTTP/2 (RFC 9113, 8.6).
+            if interim.status != StatusCode::SWITCHING_PROTOCOLS {
+                (self.hear.0)(interim);
+            }
+        }
+        Ok(())
     }
 }
 
@@ -79,9 +202,8 @@ pub(super) enum Verdict {
 
 /// What the peer said of the stream whose failure this is. What was refused, or came after the last stream that a GOAWAY
 /// names, was not processed in any way (RFC 9113, 8.7 and 6.8).
-pub(super) fn verdict(error: &hyper::Error) -> Option<Verdict> {
-    let source = std::error::Error::source(error)?;
-    let error: &h2::Error = source.downcast_ref()?;
+pub(super) fn verdict(fault: &Fault) -> Option<Verdict> {
+    let Fault::Http2(error) = fault else { return None };
     if !error.is_remote() {
         None
     } else if error.is_go_away() {

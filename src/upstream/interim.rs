@@ -30,6 +30,35 @@ pub struct Interim {
     pub headers: HeaderMap,
 }
 
+impl Interim {
+    /// Bytes of its head, about.
+    pub(super) fn bytes(&self) -> usize {
+        let line = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len();
+        STATUS_AT + self.headers.iter().map(line).sum::<usize>()
+    }
+}
+
+/// Counts what comes ahead of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Count {
+    interim: u32,
+    bytes: usize,
+}
+
+impl Count {
+    /// Counts one of so many bytes; false once that is more than anybody needs to say before an answer.
+    pub(super) const fn add(&mut self, bytes: usize) -> bool {
+        self.interim += 1;
+        self.pass(bytes) && self.interim <= COUNT_MAX
+    }
+
+    /// Counts bytes that are none.
+    const fn pass(&mut self, bytes: usize) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.bytes <= BYTES_MAX
+    }
+}
+
 /// Who is told of the interim answers to a request.
 #[derive(Clone, Copy)]
 pub struct Hear<'a>(pub &'a dyn Fn(Interim));
@@ -49,8 +78,7 @@ pub(super) fn is_final(bytes: &[u8]) -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Ahead {
     bytes: BytesMut,
-    count: u32,
-    taken: usize,
+    count: Count,
     /// Whether what is left is to be given on as it is.
     over: bool,
 }
@@ -96,8 +124,7 @@ impl Ahead {
         // The library passes over empty lines, too.
         let blank = self.bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
         self.bytes.advance(blank);
-        self.taken += blank;
-        if self.taken > BYTES_MAX {
+        if !self.count.pass(blank) {
             return Next::TooMuch;
         }
         let begin = &self.bytes[..];
@@ -120,9 +147,7 @@ impl Ahead {
         let Ok(httparse::Status::Complete(length)) = head.parse(begin) else { return Next::Final };
         let Some(interim) = interim(&head) else { return Next::Final };
         self.bytes.advance(length);
-        self.taken += length;
-        self.count += 1;
-        if self.count > COUNT_MAX || self.taken > BYTES_MAX { Next::TooMuch } else { Next::Interim(interim) }
+        if self.count.add(length) { Next::Interim(interim) } else { Next::TooMuch }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod connect;
 mod connection;
+mod fault;
 mod frames;
 mod framing;
 mod http2;

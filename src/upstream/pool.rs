@@ -155,7 +155,7 @@ impl Pool {
         }
     }
 
-    pub(super) fn give_back(&self, sender: Sender, clock: Clock, idle_max: usize) {
+    pub(super) fn give_back(&self, mut sender: Sender, clock: Clock, idle_max: usize) {
         let is_of_use = !sender.is_shared() && !sender.is_closed();
         if !is_of_use || idle_max == 0 || self.memory.is_retired() || self.is_over.get() {
             return;

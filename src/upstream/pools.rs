@@ -8,14 +8,13 @@ use std::time::Duration;
 
 use http::header::CONNECTION;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::connection::{SendCause, Sender};
 use super::pool::Pool;
 use super::seat::{Alive, Seat};
 use super::{Arrival, Dialler, Hear, SendError};
-use crate::body::Body;
+use crate::body::{Body, Incoming};
 use crate::clock::{Moment, Tick};
 use crate::endpoint::Endpoint;
 use crate::provider::{Protocol, Provider};
@@ -164,8 +163,7 @@ impl Pools {
     ) -> Response<Body> {
         let clock = self.tick.clock();
         let idle_max = self.dialler.settings.idle_max;
-        let version = response.version();
-        let mut response = response.map(|incoming| Body::received(incoming, version));
+        let mut response = response.map(Body::received);
         response.body_mut().on_end(move |end| {
             if end.complete && !last {
                 pool.give_back(sender, clock, idle_max);

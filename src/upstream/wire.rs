@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -22,10 +22,12 @@ use crate::provider::Protocol;
 
 /// What a connection and those who send on it tell each other. All of it is written and read by one thread; atomic, since
 /// the library wants connections that could change theirs.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Signs {
     /// Counts the reads that brought bytes. Written by the wire, read by those who send.
     reads: AtomicU32,
+    /// Whether the first bytes were those of an answer in HTTP/1. Written by the wire, read by whoever began HTTP/2.
+    is_old: AtomicBool,
     /// Whether the next read is to look at the socket itself. Written by those who send, taken by the wire.
     look: AtomicBool,
     /// The bits of the moment since which it is kept for the next request; 0 while in use, or when we close it ourselves.
@@ -33,8 +35,6 @@ pub(super) struct Signs {
     kept_since: AtomicU64,
     /// Whether it seems to be dead: one waited long on it and nothing at all was heard. Written and read by those who send.
     suspect: AtomicBool,
-    /// How many streams the peer allows at once, where there are several. Written by the connection, read by the pool.
-    pub(super) streams_max: AtomicUsize,
     /// Whether a request was given to the connection whose answer is to be looked at. Written by those who send, taken by the
     /// wire as the request is written.
     asked: AtomicBool,
@@ -46,32 +46,8 @@ pub(super) struct Signs {
     is_flooded: AtomicBool,
     /// Wakes those who send when there are.
     listener: AtomicWaker,
-    /// Whether the peer takes requests for other protocols (RFC 8441). Written by the connection, read by those who send.
-    pub(super) takes_connect: AtomicBool,
-    /// Wakes the connection at the first bytes it hears.
-    first_bytes: AtomicWaker,
-    /// Told once the connection has looked at the first bytes.
+    /// Told once the connection has looked at the first bytes of its peer.
     pub(super) begun: Notify,
-}
-
-impl Default for Signs {
-    fn default() -> Self {
-        Self {
-            reads: AtomicU32::new(0),
-            look: AtomicBool::new(false),
-            kept_since: AtomicU64::new(0),
-            suspect: AtomicBool::new(false),
-            streams_max: AtomicUsize::new(usize::MAX),
-            asked: AtomicBool::new(false),
-            interim: Mutex::default(),
-            is_told: AtomicBool::new(false),
-            is_flooded: AtomicBool::new(false),
-            listener: AtomicWaker::new(),
-            takes_connect: AtomicBool::new(false),
-            first_bytes: AtomicWaker::new(),
-            begun: Notify::new(),
-        }
-    }
 }
 
 impl Signs {
@@ -141,18 +117,16 @@ impl Signs {
         self.suspect.load(Ordering::Relaxed)
     }
 
-    /// Registers whoever is to be woken by the first bytes; true once there were some.
-    pub(super) fn await_first_bytes(&self, cx: &Context<'_>) -> bool {
-        self.first_bytes.register(cx.waker());
-        self.reads() > 0
+    /// Whether the peer began to answer in HTTP/1.
+    pub(super) fn is_old(&self) -> bool {
+        self.is_old.load(Ordering::Relaxed)
     }
 
-    fn hear(&self) {
-        let before = self.reads();
-        self.reads.store(before.wrapping_add(1).max(1), Ordering::Relaxed);
-        if before == 0 {
-            self.first_bytes.wake();
+    fn hear(&self, came: &[u8]) {
+        if self.reads() == 0 && came.starts_with(b"HTTP/1.") {
+            self.is_old.store(true, Ordering::Relaxed);
         }
+        self.reads.store(self.reads().wrapping_add(1).max(1), Ordering::Relaxed);
     }
 }
 
@@ -228,9 +202,10 @@ impl Wire {
         let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
         let came = &buffer.filled()[before..];
         if !came.is_empty() {
-            self.signs.hear();
+            self.signs.hear(came);
             if self.watch.as_mut().is_some_and(|watch| watch.is_flooded(came)) {
                 self.signs.is_flooded.store(true, Ordering::Relaxed);
+                buffer.set_filled(before);
                 let flood = "a flood of frames that carry nothing";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, flood)));
             }

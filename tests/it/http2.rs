@@ -3,6 +3,7 @@
 
 mod floods;
 mod grpc;
+mod interim;
 mod malformed_answers;
 mod malformed_requests;
 mod mapping;

@@ -67,8 +67,7 @@ impl Service<Attempt> for Forward {
                     // The body is asked for as it is read.
                     record.gate.borrow().iter().for_each(|gate| gate.open());
                 } else if !record.is_copy() {
-                    let written = interim::written(interim, &worker.shared.pseudonym);
-                    written.iter().for_each(|head| client.tell_interim(head));
+                    interim::pass_on(interim, &record, &client, &worker.shared.pseudonym);
                 }
             };
             let sending = Sending { reuse, repeats, begun, hear: Hear(&hear) };
@@ -109,14 +108,13 @@ fn failed(error: SendError) -> Failure<Returned> {
     Failure { error: cause.into(), again }
 }
 
-/// Lets the body in where the provider will not be told that it has to be asked for: those of Go Micro know no expectation, and
-/// no interim answer is heard over HTTP/2.
+/// Lets the body in where the provider will not be told that it has to be asked for: those of Go Micro know no expectation.
 fn ask_at_once(attempt: &Attempt) {
     let gate = attempt.record.gate.borrow();
     let Some(gate) = &*gate else { return };
     let waits = match attempt.endpoint.provider.protocol {
-        Protocol::Http1 | Protocol::Tcp => attempt.message.headers().contains_key(EXPECT),
-        Protocol::Mucp | Protocol::H2c => false,
+        Protocol::Http1 | Protocol::H2c | Protocol::Tcp => attempt.message.headers().contains_key(EXPECT),
+        Protocol::Mucp => false,
     };
     if !waits {
         gate.open();
@@ -172,6 +170,7 @@ fn shape(message: &mut http::Request<Body>, provider: &Provider, exchange: Excha
             if exchange == Exchange::Upgrade && websocket::is_upgrade(message.headers()) {
                 websocket::to_http2(message);
             }
+            headers::fit_http2(message.headers_mut());
             let host = message.headers_mut().remove(HOST);
             let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
             let authority = authority.or_else(|| message.uri().authority().cloned());

@@ -5,14 +5,14 @@ use std::rc::Rc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HeaderValue};
 use http::{Response, StatusCode, Version};
-use hyper::body::{Body as _, Incoming};
 
 use super::middleware::{Answer, Middleware, Serve};
-use crate::body::{Body, Gate};
+use crate::body::{Body, Gate, Incoming};
 use crate::proxy::client::{Client, Stream};
 use crate::proxy::headers::expects_to_continue;
 use crate::proxy::record::Record;
 use crate::proxy::request::Request;
+use crate::proxy::takeover::Within;
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::Worker;
 
@@ -25,6 +25,8 @@ pub struct Arrived {
     pub client: Rc<Client>,
     /// Its stream, where it came over HTTP/2.
     pub stream: Option<Rc<Stream>>,
+    /// Its side of what it asks for by CONNECT, where it came over HTTP/2.
+    pub tunnel: Option<Within>,
 }
 
 /// Begins records.
@@ -41,7 +43,7 @@ impl Middleware for Observe {
     type InnerError = Infallible;
 
     fn call(&self, arrived: Arrived, inner: &mut impl Serve<Request, Infallible>) -> Answer<Infallible> {
-        let Arrived { message, client, stream } = arrived;
+        let Arrived { message, client, stream, tunnel } = arrived;
         let record = Record::begin(&self.worker, &client, &message);
         // HTTP/2 has a frame for it.
         let is_http1 = message.version() <= Version::HTTP_11;
@@ -49,7 +51,8 @@ impl Middleware for Observe {
             is_http1.then(|| Farewell { worker: Rc::clone(&self.worker), client: Rc::clone(&client) });
         client.hear_interim(message.version() == Version::HTTP_11);
         let is_old = message.version() == Version::HTTP_10;
-        let mut message = Box::new(take_in(message, &record));
+        let mut message = Box::new(take_in(message, &record, stream.as_ref()));
+        record.tunnel.replace(tunnel);
         if !message.body().is_empty() {
             // As long as its body comes in, a request is not over, not even when it is answered.
             let record = Rc::clone(&record);
@@ -78,7 +81,7 @@ impl Middleware for Observe {
                 response.body_mut().beat(Rc::clone(&stream.pulse));
             }
             record.client().begin_answer();
-            leave_unasked(&mut response, &record);
+            leave_unasked(&mut response, &record, is_http1);
             if is_http1 && response.status() == StatusCode::NOT_MODIFIED {
                 tell_length(&mut response);
             }
@@ -95,23 +98,31 @@ impl Middleware for Observe {
 }
 
 /// The message with a body of ours, which is held back where its sender waits to be asked for it (RFC 9110, 10.1.1).
-fn take_in(message: http::Request<Incoming>, record: &Record) -> http::Request<Body> {
+fn take_in(
+    message: http::Request<Incoming>,
+    record: &Record,
+    stream: Option<&Rc<Stream>>,
+) -> http::Request<Body> {
     let has_body = !message.body().is_end_stream();
-    if has_body && message.version() == Version::HTTP_11 && expects_to_continue(message.headers()) {
-        let gate = Rc::new(Gate::default());
+    if has_body && message.version() >= Version::HTTP_11 && expects_to_continue(message.headers()) {
+        let gate = Rc::new(match stream.cloned() {
+            Some(stream) => Gate::asking(move || stream.ask_for_body()),
+            None => Gate::default(),
+        });
         record.gate.replace(Some(Rc::clone(&gate)));
         return message.map(|incoming| Body::behind(gate, incoming));
     }
-    let version = message.version();
-    message.map(|incoming| Body::received(incoming, version))
+    message.map(Body::received)
 }
 
 /// Sees to what becomes of a body that was not asked for before there was an answer: its sender may send it or not, so that
 /// nothing that follows on its connection can be told what it is; and nobody waits for it once the answer has passed.
-fn leave_unasked(response: &mut Response<Body>, record: &Record) {
+fn leave_unasked(response: &mut Response<Body>, record: &Record, is_http1: bool) {
     let gate = record.gate.borrow();
     let Some(gate) = gate.as_ref().filter(|gate| gate.is_shut()) else { return };
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if is_http1 {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
     let gate = Rc::clone(gate);
     response.body_mut().on_end(move |_| gate.refuse());
 }

@@ -98,7 +98,7 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     take_out(&rules, message.headers_mut());
 
     let received = message.version();
-    let exchange = exchange(&mut message, traits, &record);
+    let exchange = exchange(&message, traits, &record);
     let is_gated = record.gate.borrow().is_some();
     headers::clean_request(message.headers_mut(), traits, exchange, is_gated);
     let unnamed = || HeaderValue::from_str(bound.service().as_str()).ok();
@@ -142,13 +142,10 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     })
 }
 
-/// What kind of exchange a request begins; the client's side of a tunnel within HTTP/2 is kept in its record.
-fn exchange(message: &mut http::Request<Body>, traits: Traits, record: &Record) -> Exchange {
+/// What kind of exchange a request begins.
+fn exchange(message: &http::Request<Body>, traits: Traits, record: &Record) -> Exchange {
     let version = message.version();
     if *message.method() == Method::CONNECT {
-        if version == Version::HTTP_2 {
-            record.tunnel.replace(Some(hyper::upgrade::on(message)));
-        }
         Exchange::Tunnel
     } else if traits.has(Traits::GO_MICRO | Traits::MICRO_STREAM) && version == Version::HTTP_11 {
         Exchange::MicroStream

@@ -8,6 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::provider::{Address, Reserved};
+use crate::upstream::fault::Fault;
 use crate::upstream::tls::TlsError;
 
 /// Why no connection came about; the provider has seen nothing of the request.
@@ -90,14 +91,22 @@ pub enum ConnectError {
         #[source]
         source: Arc<TlsError>,
     },
+    /// The provider speaks HTTP/1 where its record says HTTP/2.
+    #[error(
+        "{address} answers in HTTP/1, and its record or the configuration says that it speaks HTTP/2; correct the protocol there"
+    )]
+    NotHttp2 {
+        /// The provider's address.
+        address: Address,
+    },
     /// The connection came about, but HTTP could not begin on it.
     #[error("cannot begin to speak HTTP with {address}")]
     Handshake {
         /// The provider's address.
         address: Address,
-        /// hyper's words.
+        /// The library's words.
         #[source]
-        source: Arc<hyper::Error>,
+        source: Arc<Fault>,
     },
 }
 
@@ -123,6 +132,7 @@ impl ConnectError {
             | Self::Failed { address, .. }
             | Self::Timeout { address, .. }
             | Self::NotHttp { address }
+            | Self::NotHttp2 { address }
             | Self::Tls { address, .. }
             | Self::Handshake { address, .. } => address,
         }
@@ -140,6 +150,7 @@ impl ConnectError {
             | Self::Failed { .. }
             | Self::Timeout { .. }
             | Self::NotHttp { .. }
+            | Self::NotHttp2 { .. }
             | Self::Handshake { .. } => false,
         }
     }

@@ -51,6 +51,34 @@ async fn a_client_that_does_not_read_holds_nobody_up_who_shares_its_provider() {
 }
 
 #[tokio::test]
+async fn small_pieces_that_nobody_reads_end_no_other_request_of_their_provider() {
+    let played = Played::start(Protocol::H2c).await;
+    let mut slow = played.client().await;
+    // Nothing of any body may be sent to it.
+    slow.say(frame(SETTINGS, 0, 0, setting(4, 0))).await;
+    let mut provider = None;
+    for number in 0..8 {
+        let stream = 2 * number + 1;
+        slow.ask(stream, "/stream").await;
+        if provider.is_none() {
+            provider = Some(Frames::begin(played.provider.accept().await, 100).await);
+        }
+        let provider = provider.as_mut().unwrap();
+        let asked = provider.asked().await;
+        provider.say(frame(HEADERS, END_HEADERS, asked, [0x88])).await;
+        slow.next_of(HEADERS).await.unwrap();
+        // As many messages of gRPC as the window of a stream takes.
+        assert!(provider.try_say(frame(DATA, 0, asked, [0; 20]).repeat(13_000)).await, "stream {number}");
+    }
+    let mut provider = provider.unwrap();
+    let mut other = played.client().await;
+    other.ask(1, "/x").await;
+    let asked = provider.asked_or_ended().await.expect("the connection goes on");
+    provider.answer(asked).await;
+    assert_eq!(other.next_of(HEADERS).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
 async fn uploads_that_their_provider_does_not_take_hold_no_other_request_up() {
     let played = Played::start(Protocol::Http1).await;
     let mut client = played.client().await;
@@ -129,7 +157,7 @@ async fn what_has_begun_and_is_not_completed_ends_the_connection_in_time() {
         client.next_of(SETTINGS).await.unwrap();
         client.say(&said).await;
         let farewell = client.next_of(GOAWAY).await;
-        assert!(farewell.is_none_or(|farewell| farewell.code() == Code::NO_ERROR), "{what}");
+        assert_eq!(farewell.expect(what).code(), Code::NO_ERROR, "{what}");
         while client.next().await.is_some() {}
     }
     // Not even the settings of the other side are acknowledged.

@@ -12,6 +12,7 @@ use crate::support::patience::{PATIENCE, eventually};
 use crate::support::provider::Script;
 use crate::support::proxy::{config_with, start};
 use crate::support::registry::Told;
+use crate::support::wire::GOAWAY;
 
 /// A proxy with one service of HTTP/2 providers, which the test plays.
 struct Played {
@@ -177,4 +178,43 @@ async fn streams_of_go_micro_are_counted_among_the_connections_made() {
     server.hear_until("hi").await;
     let counted = || (proxy.metrics.proxy.upstream_dials_total.get() == 1).then_some(());
     eventually(Duration::from_secs(5), "the connection is counted", counted).await;
+}
+
+#[tokio::test]
+async fn a_connection_to_a_provider_that_is_withdrawn_ends() {
+    let provider = Script::start().await;
+    let registry = Told::new();
+    registry.tell("svc", Protocol::H2c, &[provider.address()]);
+    let proxy = start(config_with(""), registry.clone());
+    let mut client = Client::connect(proxy.listeners[0]).await;
+    let answering = async {
+        let mut frames = Frames::begin(provider.accept().await, 100).await;
+        let stream = frames.asked().await;
+        frames.answer(stream).await;
+        frames
+    };
+    let (answer, mut frames) = tokio::join!(client.get("svc", "/x"), answering);
+    assert_eq!(answer.status(), 200);
+    let other = Script::start().await;
+    registry.tell("svc", Protocol::H2c, &[other.address()]);
+    frames.next_of(GOAWAY).await.expect("a word before the end");
+    while frames.next().await.is_some() {}
+    let closed = || (proxy.metrics.proxy.upstream_connections_open.get() == 0).then_some(());
+    eventually(PATIENCE, "nobody keeps the connection", closed).await;
+}
+
+#[tokio::test]
+async fn a_provider_that_speaks_http1_where_its_record_says_http2_is_told_of_as_such() {
+    let played = Played::start(1, "[retries]\nmax = 0").await;
+    let mut client = Client::connect(played.proxy.listeners[0]).await;
+    let answering = async {
+        let mut provider = Raw::from(played.providers[0].accept().await);
+        provider.hear_head().await;
+        provider.say("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
+    };
+    let (answer, ()) = tokio::join!(client.get("svc", "/x"), answering);
+    assert_eq!(answer.status(), 502);
+    assert!(answer.headers()["proxy-status"].to_str().unwrap().ends_with("details=\"not_http2\""));
+    let text = String::from_utf8(answer.into_body().to_vec()).unwrap();
+    assert!(text.contains("answers in HTTP/1, and its record or the configuration says"), "{text}");
 }

@@ -279,6 +279,7 @@ fn cause(error: &ProxyError, never_arrived: bool) -> RetryCause {
         SendCause::Closed { .. }
         | SendCause::Stale { .. }
         | SendCause::Refused { .. }
+        | SendCause::Reset { .. }
         | SendCause::NoWebSocket { .. }
         | SendCause::Malformed { .. }
         | SendCause::Misframed { .. }

@@ -13,7 +13,7 @@ use crate::proxy::websocket;
 use crate::proxy::worker::Worker;
 
 /// Puts a request into the form that all layers know, and gives what its headers are like from now on. A request for a
-/// WebSocket (RFC 8441) becomes the one that HTTP/1.1 would make; its record keeps the way back.
+/// WebSocket (RFC 8441) becomes the one that HTTP/1.1 would make; its record has the way back.
 ///
 /// # Errors
 /// [`ProxyError::BadRequest`] and [`ProxyError::HeadersTooMany`].
@@ -25,7 +25,7 @@ pub fn adapt(
 ) -> Result<Traits, ProxyError> {
     if websocket::is_asked_for(message) {
         let key = websocket::key(worker.random_id());
-        record.tunnel.replace(Some(websocket::to_http1(message, key)));
+        websocket::to_http1(message, key);
     }
     if message.method() != Method::CONNECT {
         check_target(message.method(), message.uri())?;

@@ -7,14 +7,14 @@ use crate::support::wire::CONTINUATION;
 fn statuses() -> Vec<Case> {
     vec![
         case("8.3.2", "a sound answer", ended, Heard::Whole(200)),
-        case("8.3.2", "no :status", of(&[("x", b"1")]), NONE),
+        case("8.3.2", "no :status", of(&[("x", b"1")]), MALFORMED),
         case("8.3.2", "a :status of two digits", of(&[(":status", b"20")]), NONE),
         case("8.3.2", "a :status of four digits", of(&[(":status", b"2000")]), NONE),
         case("8.3.2", "a :status that is no number", of(&[(":status", b"abc")]), NONE),
         case("8.3.2", "a :status with a reason", of(&[(":status", b"200 OK")]), NONE),
         case("8.3.2", ":status of no letter", of(&[(":status", b"")]), NONE),
-        case("8.3.2", ":status twice", of(&[(":status", b"200"), (":status", b"200")]), NONE),
-        case("8.3.2", ":status behind a field", of(&[("x", b"1"), (":status", b"200")]), NONE),
+        case("8.3.2", ":status twice", of(&[(":status", b"200"), (":status", b"200")]), MALFORMED),
+        case("8.3.2", ":status behind a field", of(&[("x", b"1"), (":status", b"200")]), MALFORMED),
         // The library leaves it out and goes on: nothing of it is passed on.
         case(
             "8.3",
@@ -33,17 +33,17 @@ fn statuses() -> Vec<Case> {
         ),
         case("8.2.1", "a space in a name", of(&[(":status", b"200"), ("a b", b"1")]), NONE),
         case("8.2.1", "a name of no letter", of(&[(":status", b"200"), ("", b"1")]), NONE),
-        case("8.2.2", "Connection", of(&[(":status", b"200"), ("connection", b"close")]), NONE),
-        case("8.2.2", "Keep-Alive", of(&[(":status", b"200"), ("keep-alive", b"timeout=5")]), NONE),
+        case("8.2.2", "Connection", of(&[(":status", b"200"), ("connection", b"close")]), MALFORMED),
+        case("8.2.2", "Keep-Alive", of(&[(":status", b"200"), ("keep-alive", b"timeout=5")]), MALFORMED),
         case(
             "8.2.2",
             "Transfer-Encoding",
             of(&[(":status", b"200"), ("transfer-encoding", b"chunked")]),
-            NONE,
+            MALFORMED,
         ),
-        case("8.2.2", "Upgrade", of(&[(":status", b"200"), ("upgrade", b"h2c")]), NONE),
-        case("8.6", "101", of(&[(":status", b"101")]), NONE),
-        case("8.1", "100 and the end", of(&[(":status", b"100")]), NONE),
+        case("8.2.2", "Upgrade", of(&[(":status", b"200"), ("upgrade", b"h2c")]), MALFORMED),
+        case("8.6", "101", of(&[(":status", b"101")]), MALFORMED),
+        case("8.1", "100 and the end", of(&[(":status", b"100")]), MALFORMED),
         case(
             "8.1",
             "103 before the answer",
@@ -70,7 +70,7 @@ fn plain_fields() -> Vec<Case> {
                     .chain([ended(stream)])
                     .collect()
             }),
-            Heard::Whole(200),
+            MALFORMED,
         ),
         case(
             "8.1.1",
@@ -104,7 +104,12 @@ fn plain_fields() -> Vec<Case> {
             }),
             Heard::Broken,
         ),
-        case("8.1.1", "a length and no body", of(&[(":status", b"200"), ("content-length", b"3")]), NONE),
+        case(
+            "8.1.1",
+            "a length and no body",
+            of(&[(":status", b"200"), ("content-length", b"3")]),
+            MALFORMED,
+        ),
     ]
 }
 
@@ -125,7 +130,7 @@ fn bodies() -> Vec<Case> {
                     frame(DATA, END_STREAM, stream, "abc"),
                 ]
             }),
-            NONE,
+            MALFORMED,
         ),
         case(
             "8.1.1",
@@ -141,7 +146,7 @@ fn bodies() -> Vec<Case> {
                     frame(DATA, END_STREAM, stream, "abc"),
                 ]
             }),
-            NONE,
+            MALFORMED,
         ),
         case(
             "8.1",
@@ -194,7 +199,7 @@ fn rests() -> Vec<Case> {
             }),
             Heard::Whole(200),
         ),
-        case("10.5.1", "a head that is too large", |stream| large(stream, 70_000), NONE),
+        case("10.5.1", "a head that is too large", |stream| large(stream, 70_000), MALFORMED),
         case("10.5.1", "a head that is far too large", |stream| large(stream, 2_000_000), NONE),
     ]
 }
