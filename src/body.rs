@@ -194,6 +194,16 @@ impl Body {
         }
     }
 
+    /// Takes in what has come over HTTP/2 while whoever reads has no room for it; its sender is not asked for more. Registers the
+    /// task to be woken by what comes next.
+    fn absorb(&mut self, cx: &mut Context<'_>) {
+        match self.0.as_mut().map(|content| &mut content.source) {
+            Some(Source::Stream(incoming)) => incoming.absorb(cx),
+            Some(Source::Gated(gated)) => gated.incoming.absorb(cx),
+            Some(_) | None => {}
+        }
+    }
+
     /// Bytes both ways in place of this body, where it came over HTTP/2 with a yes to CONNECT. What happens at its end happens
     /// once what is left of it is dropped.
     pub fn take_raw(&mut self) -> Option<http2::Raw> {

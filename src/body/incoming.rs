@@ -43,6 +43,12 @@ impl Incoming {
         }
     }
 
+    pub(super) fn absorb(&mut self, cx: &mut Context<'_>) {
+        if let Self::Http2(received) = self {
+            received.absorb(cx);
+        }
+    }
+
     pub(super) fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),

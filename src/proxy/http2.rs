@@ -41,10 +41,6 @@ const RESETS_MAX: usize = STREAMS_MAX as usize;
 /// Resets for what clients do wrong, on one connection: a client that goes on like that is not listened to any longer.
 const ERRORS_MAX: usize = 1024;
 
-/// What small DATA frames that nobody has read yet may cost a connection, each the bytes that it lacks to 256. A few uploads of
-/// small messages that their providers do not take must not end all requests of an application: it takes twenty.
-const SMALL_FRAMES: usize = 16 * 1024 * 1024;
-
 /// Serves a connection until it ends.
 pub async fn serve<S: Stack>(
     worker: &Worker,
@@ -102,7 +98,6 @@ fn builder(settings: &Settings) -> Builder {
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_local_error_reset_streams(Some(ERRORS_MAX))
-        .data_frame_budget(SMALL_FRAMES)
         .max_header_list_size(u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX))
         // WebSocket comes that way (RFC 8441).
         .enable_connect_protocol();

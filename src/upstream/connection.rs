@@ -9,18 +9,17 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use h2::Reason;
 use h2::client::SendRequest;
 use http::{Method, Request, Response};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use thiserror::Error;
 use tokio::time::{Instant, timeout_at};
 
 use super::fault::Fault;
 use super::framing;
 use super::http2::{self, STREAMS_MAX, Verdict, verdict};
 use super::seat::{Alive, Seat};
+use super::send_error::{Arrival, SendCause, SendError};
 use super::stream::Refusal;
 use super::wire::{Signs, Wire};
 use super::{ConnectError, Dialler, Sending, Stream};
@@ -40,117 +39,6 @@ const CROSSING: Duration = Duration::from_secs(1);
 /// How long an HTTP/2 connection has to have been silent when a request on it is given up for the connection to be given up
 /// too. A provider that lives says something within that time at the latest when it is asked.
 const SILENCE: Duration = Duration::from_secs(1);
-
-/// A request that came back without a response.
-#[derive(Debug)]
-pub struct SendError {
-    /// What happened.
-    pub cause: SendCause,
-    /// Whether the provider can have seen it.
-    pub arrival: Arrival,
-    /// The request, where nothing of it was used up.
-    pub request: Option<Box<Request<Body>>>,
-}
-
-/// Whether the provider can have seen a request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Arrival {
-    /// Provably not.
-    Never,
-    /// Perhaps, in part or in whole.
-    Unknown,
-}
-
-/// Why there is no response.
-#[derive(Debug, Error)]
-pub enum SendCause {
-    /// No connection came about.
-    #[error(transparent)]
-    Connect(#[from] ConnectError),
-    /// As many connections as allowed are in use.
-    #[error("all {limit} connections to {address} are in use")]
-    Full {
-        /// The provider's address.
-        address: Address,
-        /// The bound.
-        limit: usize,
-    },
-    /// The connection ended before a response came.
-    #[error("{address} closed the connection before it answered")]
-    Closed {
-        /// The provider's address.
-        address: Address,
-        /// The library's words.
-        #[source]
-        source: Fault,
-    },
-    /// A connection that had idled ended when a request was sent on it, before anything was answered.
-    #[error("{address} closed an idle connection just when a request was sent on it")]
-    Stale {
-        /// The provider's address.
-        address: Address,
-        /// Whether the request is sent again, so that nobody is harmed.
-        repeats: bool,
-        /// The library's words.
-        #[source]
-        source: Fault,
-    },
-    /// The provider refused the request's HTTP/2 stream, unseen.
-    #[error("{address} refused the request unseen, as HTTP/2 allows")]
-    Refused {
-        /// The provider's address.
-        address: Address,
-        /// The library's words.
-        #[source]
-        source: Fault,
-    },
-    /// The provider reset the request's HTTP/2 stream; it may have looked at it.
-    #[error("{address} reset the request's stream: {reason:?}")]
-    Reset {
-        /// The provider's address.
-        address: Address,
-        /// What it gave as the reason (RFC 9113, 7).
-        reason: Reason,
-    },
-    /// A WebSocket was asked for, of a provider that has none to offer over HTTP/2.
-    #[error("{address} speaks HTTP/2 and does not offer WebSocket over it (RFC 8441)")]
-    NoWebSocket {
-        /// The provider's address.
-        address: Address,
-    },
-    /// What came back is not HTTP.
-    #[error("{address} answered with something that is not a valid HTTP response")]
-    Malformed {
-        /// The provider's address.
-        address: Address,
-        /// The library's words.
-        #[source]
-        source: Fault,
-    },
-    /// What came back leaves it open where it ends.
-    #[error("{address} answered with {doubt}, which leaves it open where the answer ends")]
-    Misframed {
-        /// The provider's address.
-        address: Address,
-        /// What is wrong.
-        doubt: &'static str,
-    },
-    /// The provider sent one interim answer after another, or one frame of HTTP/2 after another that carries nothing.
-    #[error(
-        "{address} sent a flood of what is no answer, be it interim answers or frames that carry nothing"
-    )]
-    Flooded {
-        /// The provider's address.
-        address: Address,
-    },
-    /// The body of the request broke off on its way in.
-    #[error("the request body broke off")]
-    RequestBody {
-        /// The library's words.
-        #[source]
-        source: Fault,
-    },
-}
 
 /// The sending half of a connection; the connection itself runs as a task of its own.
 pub(super) enum Sender {

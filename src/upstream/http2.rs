@@ -37,10 +37,6 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// Resets for what a provider does wrong, on one connection.
 const ERRORS_MAX: usize = 1024;
 
-/// What small DATA frames that nobody has read yet may cost a connection, each the bytes that it lacks to 256. They are read as
-/// fast as the clients take them, so a few that do not read a stream of small messages must not end it for all: it takes ten.
-const SMALL_FRAMES: usize = 32 * 1024 * 1024;
-
 /// Begins a connection on which answers' heads may have so many bytes.
 ///
 /// The windows stay as they are: to learn how large they had better be, one would have to ping, which providers take for an
@@ -56,7 +52,6 @@ pub(super) async fn begin(
         .max_send_buffer_size(SEND_BUFFER)
         .initial_max_send_streams(STREAMS_MAX)
         .max_local_error_reset_streams(Some(ERRORS_MAX))
-        .data_frame_budget(SMALL_FRAMES)
         .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX))
         .enable_push(false)
         .handshake(wire)

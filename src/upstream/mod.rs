@@ -10,6 +10,7 @@ mod interim;
 mod pool;
 mod pools;
 mod seat;
+mod send_error;
 mod stream;
 pub mod tls;
 mod wire;
@@ -17,10 +18,10 @@ mod wire;
 use std::time::Duration;
 
 pub use connect::{ConnectError, Dialler};
-pub use connection::{Arrival, SendCause, SendError};
 pub use frames::{Frames, Progress};
 pub use interim::{Hear, Interim};
 pub use pools::{Pools, Reuse, Sending};
+pub use send_error::{Arrival, SendCause, SendError};
 pub use stream::{Stream, abort};
 
 use crate::provider::Allowed;

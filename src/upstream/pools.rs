@@ -10,10 +10,10 @@ use http::header::CONNECTION;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::time::Instant;
 
-use super::connection::{SendCause, Sender};
+use super::connection::Sender;
 use super::pool::Pool;
 use super::seat::{Alive, Seat};
-use super::{Arrival, Dialler, Hear, SendError};
+use super::{Arrival, Dialler, Hear, SendCause, SendError};
 use crate::body::{Body, Incoming};
 use crate::clock::{Moment, Tick};
 use crate::endpoint::Endpoint;

@@ -142,7 +142,10 @@ impl Future for Sending {
             }
             if !this.piece.is_empty() {
                 this.join(cx);
-                ready!(this.poll_room(cx))?;
+                if this.poll_room(cx)?.is_pending() {
+                    this.body.absorb(cx);
+                    return Poll::Pending;
+                }
                 let is_last = matches!(this.next, Some(Next::End));
                 // What there is no room for yet waits in the library, which asks for as much.
                 this.stream.send_data(std::mem::take(&mut this.piece), is_last)?;

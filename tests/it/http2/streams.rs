@@ -6,7 +6,8 @@ use super::*;
 use crate::support::client::{Client, Raw};
 use crate::support::frames::{get, request};
 use crate::support::wire::{
-    CONTINUATION, Code, DATA, END_HEADERS, GOAWAY, HEADERS, PREFACE, RESET, SETTINGS, WHOLE, frame, setting,
+    CONTINUATION, Code, DATA, END_HEADERS, GOAWAY, HEADERS, PREFACE, RESET, SETTINGS, WHOLE, WINDOW_UPDATE,
+    frame, setting,
 };
 
 /// More than sockets and buffers hold of an answer that is not read.
@@ -48,34 +49,6 @@ async fn a_client_that_does_not_read_holds_nobody_up_who_shares_its_provider() {
         assert_eq!(answer.expect("it waits for nobody").body().len(), SMALL);
     }
     assert_eq!(played.proxy.metrics.proxy.upstream_dials_total.get(), 1, "they share it");
-}
-
-#[tokio::test]
-async fn small_pieces_that_nobody_reads_end_no_other_request_of_their_provider() {
-    let played = Played::start(Protocol::H2c).await;
-    let mut slow = played.client().await;
-    // Nothing of any body may be sent to it.
-    slow.say(frame(SETTINGS, 0, 0, setting(4, 0))).await;
-    let mut provider = None;
-    for number in 0..8 {
-        let stream = 2 * number + 1;
-        slow.ask(stream, "/stream").await;
-        if provider.is_none() {
-            provider = Some(Frames::begin(played.provider.accept().await, 100).await);
-        }
-        let provider = provider.as_mut().unwrap();
-        let asked = provider.asked().await;
-        provider.say(frame(HEADERS, END_HEADERS, asked, [0x88])).await;
-        slow.next_of(HEADERS).await.unwrap();
-        // As many messages of gRPC as the window of a stream takes.
-        assert!(provider.try_say(frame(DATA, 0, asked, [0; 20]).repeat(13_000)).await, "stream {number}");
-    }
-    let mut provider = provider.unwrap();
-    let mut other = played.client().await;
-    other.ask(1, "/x").await;
-    let asked = provider.asked_or_ended().await.expect("the connection goes on");
-    provider.answer(asked).await;
-    assert_eq!(other.next_of(HEADERS).await.unwrap().status(), 200);
 }
 
 #[tokio::test]
@@ -223,4 +196,68 @@ async fn a_provider_may_change_its_mind_about_windows() {
     assert_eq!(provider.next_of(DATA).await.unwrap().payload, b"def");
     provider.answer(stream).await;
     assert_eq!(client.next_of(HEADERS).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn many_small_messages_that_nobody_takes_end_no_connection() {
+    const STREAMS: u32 = 12;
+    let played = Played::start(Protocol::H2c).await;
+    // Its windows are shut: it takes no byte of any answer.
+    let mut client = played.client().await;
+    client.say(frame(SETTINGS, 0, 0, setting(4, 0))).await;
+    for stream in 0..STREAMS {
+        client.ask(1 + 2 * stream, "/small").await;
+    }
+    let mut provider = Frames::begin(played.provider.accept().await, 100).await;
+    let message = "20 bytes of a message";
+    for _ in 0..STREAMS {
+        let stream = provider.asked().await;
+        provider.say(frame(HEADERS, END_HEADERS, stream, [0x88])).await;
+        // As much as the window of a stream lets pass.
+        let messages = frame(DATA, 0, stream, message).repeat(256 * 1024 / message.len());
+        provider.say(messages).await;
+    }
+    let mut other = played.client().await;
+    other.ask(1, "/other").await;
+    let stream = provider.asked().await;
+    provider.answer(stream).await;
+    assert_eq!(other.next_of(HEADERS).await.unwrap().status(), 200);
+    assert_eq!(played.proxy.metrics.proxy.upstream_dials_total.get(), 1);
+    // What waited is all there.
+    client.say(frame(WINDOW_UPDATE, 0, 1, 1_000_000_u32.to_be_bytes())).await;
+    client.say(frame(WINDOW_UPDATE, 0, 0, 1_000_000_u32.to_be_bytes())).await;
+    let whole = 256 * 1024 / message.len() * message.len();
+    let mut heard = 0;
+    while heard < whole {
+        let data = client.next_of(DATA).await.unwrap();
+        assert_eq!(data.stream, 1);
+        heard += data.payload.len();
+    }
+    assert_eq!(heard, whole);
+}
+
+#[tokio::test]
+async fn many_small_messages_that_no_provider_takes_end_no_connection() {
+    let played = Played::start(Protocol::H2c).await;
+    let mut client = played.client().await;
+    let open = |stream| frame(HEADERS, END_HEADERS, stream, request("POST", "/small", &[]));
+    client.say(open(1)).await;
+    // Its windows are shut: it takes no byte of any upload.
+    let mut provider = Frames::begin_with(played.provider.accept().await, &setting(4, 0)).await;
+    let message = "20 bytes of a message";
+    for number in 0..16 {
+        let stream = 1 + 2 * number;
+        if number > 0 {
+            client.say(open(stream)).await;
+        }
+        provider.asked().await;
+        // As much as the window of a stream lets pass.
+        let messages = frame(DATA, 0, stream, message).repeat(64 * 1024 / message.len());
+        assert!(client.try_say(messages).await, "upload {number}");
+    }
+    client.ask(101, "/other").await;
+    let stream = provider.asked().await;
+    provider.answer(stream).await;
+    let answer = client.next_of(HEADERS).await.expect("the connection goes on");
+    assert_eq!((answer.stream, answer.status()), (101, 200));
 }

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::io::AsyncReadExt as _;
 use tokio::task::JoinSet;
 use wayside::app::Running;
 use wayside::provider::Protocol;
@@ -12,7 +13,7 @@ use crate::support::patience::{PATIENCE, eventually};
 use crate::support::provider::Script;
 use crate::support::proxy::{config_with, start};
 use crate::support::registry::Told;
-use crate::support::wire::GOAWAY;
+use crate::support::wire::{GOAWAY, PREFACE};
 
 /// A proxy with one service of HTTP/2 providers, which the test plays.
 struct Played {
@@ -208,8 +209,9 @@ async fn a_provider_that_speaks_http1_where_its_record_says_http2_is_told_of_as_
     let played = Played::start(1, "[retries]\nmax = 0").await;
     let mut client = Client::connect(played.proxy.listeners[0]).await;
     let answering = async {
-        let mut provider = Raw::from(played.providers[0].accept().await);
-        provider.hear_head().await;
+        let mut provider = played.providers[0].accept().await;
+        provider.read_exact(&mut [0; PREFACE.len()]).await.unwrap();
+        let mut provider = Raw::from(provider);
         provider.say("HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").await;
     };
     let (answer, ()) = tokio::join!(client.get("svc", "/x"), answering);
