@@ -143,7 +143,9 @@ fn rewriting(section: &mut Section<'_>) -> Option<Rewriting> {
         Err(error) => {
             let (key, written) = match error {
                 RewritingError::Pattern(_) => ("pattern", &pattern),
-                RewritingError::Group(_) | RewritingError::NoSlash => ("with", &with),
+                RewritingError::Group(_) | RewritingError::NoSlash | RewritingError::DotSegments => {
+                    ("with", &with)
+                }
             };
             let error = error.to_string();
             let cure = if error.contains("; ") { "" } else { "; write one such as \"^/v1/(.*)$\"" };
