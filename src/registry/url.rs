@@ -41,7 +41,11 @@ impl Options {
             if given.iter().any(|(other, _)| other == key) {
                 return Err(UrlError::new(format!("the option {key:?} is given twice"), "keep one of them"));
             }
-            given.push((key.to_owned(), decode(value)?));
+            // A value is not repeated: some write a secret there.
+            let value = decode(value).map_err(|_| {
+                UrlError::new(format!("the option {key:?} is not UTF-8 once decoded"), "encode it as UTF-8")
+            })?;
+            given.push((key.to_owned(), value));
         }
         Ok(Self { given, asked: Vec::new() })
     }
