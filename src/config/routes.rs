@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use http::uri::PathAndQuery;
 use http::{HeaderValue, Method};
 
 use super::announced::Known;
@@ -81,6 +82,9 @@ fn route(
     });
     if !is_split && let Some(claim) = &claim {
         rules::key_is_used(section, claim.choice);
+    }
+    if section.has("tunnel") && rules.tunnel && path.is_some() {
+        section.wrong("tunnel", "who asks for a tunnel names a host and no path; leave path out, or this");
     }
     rules.host_of_provider = host_of_provider;
     rewrite.path = section.table("rewrite_path", rewriting).flatten().map(Arc::new);
@@ -215,6 +219,9 @@ fn replacement(text: &str) -> Result<String, String> {
     let path: PathPrefix = text.parse().map_err(|error: crate::route::PatternError| error.to_string())?;
     match path.as_str() {
         "/" => Err("it would only take the prefix off; write strip_prefix = true".to_owned()),
+        path if path.parse::<PathAndQuery>().is_err() => {
+            Err("it has characters that no path has, so percent-encode them".to_owned())
+        }
         path => Ok(path.to_owned()),
     }
 }

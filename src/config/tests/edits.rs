@@ -138,6 +138,11 @@ fn rewritings_are_checked() {
             "rewrite_path = { pattern = \"^/\", with = \"/a/../b\" }",
             "route.rewrite_path.with: \"/a/../b\" does not do: the path would have a segment that is . or ..; ",
         ),
+        (
+            "replace_prefix = \"/a<b\"",
+            "route.replace_prefix: \"/a<b\" is not a path: it has characters that no path has",
+        ),
+        ("tunnel = true", "route.tunnel: who asks for a tunnel names a host and no path; leave path out"),
         ("rewrite_host = \"a b\"", "route.rewrite_host: \"a b\" is not a host"),
         ("rewrite_host = \"a:b\"", "route.rewrite_host: \"a:b\" is not a host: what is behind its colon"),
         ("rewrite_host = \"a:70000\"", "route.rewrite_host: \"a:70000\" is not a host: what is behind"),
