@@ -14,7 +14,7 @@ use crate::route::template::{Template, TemplateError, Way};
 pub(super) const VEIL: &str = "***";
 
 /// What the names of fields contain that carry credentials.
-const TELLTALES: [&str; 11] = [
+const TELLTALES: [&str; 13] = [
     "auth",
     "cookie",
     "token",
@@ -26,6 +26,8 @@ const TELLTALES: [&str; 11] = [
     "apikey",
     "access-key",
     "session",
+    "jwt",
+    "signature",
 ];
 
 /// A name, or the beginning of names.
@@ -64,7 +66,9 @@ fn hidden(fields: &[Field]) -> Option<String> {
 
 /// Whether the values of a field are not shown.
 pub(super) fn carries_credentials(name: &HeaderName) -> bool {
-    TELLTALES.iter().any(|telltale| name.as_str().contains(telltale))
+    // Some write an underscore.
+    let name = name.as_str().replace('_', "-");
+    TELLTALES.iter().any(|telltale| name.contains(telltale))
 }
 
 fn removal(text: &str) -> Result<Removal, String> {

@@ -73,7 +73,7 @@ fn credentials_that_requests_are_matched_by_are_not_shown_either() {
     let with = |secret: &str| {
         let text = format!(
             "{REGISTRY}[[route]]\nservice = \"greeter\"\nheaders = {{ Authorization = \"{secret}\", x-stage = \"a\", x-token = true }}\n\
-             [route.fault]\nabort = 503\nheaders = {{ x-api-key = \"{secret}\" }}\n"
+             [route.fault]\nabort = 503\nheaders = {{ x_api_key = \"{secret}\" }}\n"
         );
         read(None, &text, &Overrides::default())
     };
