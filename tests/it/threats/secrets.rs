@@ -201,6 +201,8 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         "url = \"zookeeper://user:planted@127.0.0.1:2181\"",
         "url = \"etcd://root:planted@127.0.0.1:2379\"",
         "url = \"consul://:planted@127.0.0.1:8500\"",
+        "url = \"zookeeper://user:planted/x@127.0.0.1:2181\"",
+        "url = \"etcd://root:x?planted@127.0.0.1:2379\"",
         "url = \"consul://127.0.0.1:8500?token=planted\"",
         "url = \"dns://planted@127.0.0.1:53\"",
         "url = \"zookeper://user:planted@127.0.0.1:2181\"",
