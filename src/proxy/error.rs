@@ -215,7 +215,7 @@ impl ProxyError {
             Self::Loop => telling("loop", S::LOOP_DETECTED, "proxy_loop_detected"),
             Self::Unroutable(_) => telling("unroutable", S::NOT_FOUND, "destination_not_found"),
             Self::CrossSite => telling("cross_site", S::FORBIDDEN, "http_request_denied"),
-            Self::Rewrite(RewriteError::DotSegments) => {
+            Self::Rewrite(RewriteError::DotSegments | RewriteError::Unclear | RewriteError::Slashes) => {
                 telling("bad_request", S::BAD_REQUEST, "http_request_error")
             }
             Self::Rewrite(RewriteError::Malformed(_)) => {

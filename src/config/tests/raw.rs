@@ -58,6 +58,7 @@ fn mistakes_name_the_key_and_the_cure() {
     for (text, words) in [
         ("[[listener]]\nprotocol = \"tcp\"".to_owned(), &["listener.service", "\"redis\""][..]),
         (format!("{REDIS}trusted = true"), &["listener.trusted", "leave this out"]),
+        (format!("{REDIS}refuse_cross_site = true"), &["listener.refuse_cross_site", "leave this out"]),
         ("[[listener]]\nprotocol = \"udp\"".to_owned(), &["listener.protocol", "\"http\"", "\"tcp\""]),
         (
             "[[service]]\nname = \"a\"\nsend_proxy_protocol = \"v1\"".to_owned(),
