@@ -40,11 +40,10 @@ impl Traits {
         Self(Self::FORWARDED_FOR.0 | Self::FORWARDED_PROTO.0 | Self::FORWARDED_HOST.0 | Self::FORWARDED.0);
     /// `Expect`.
     pub const EXPECT: Self = Self(1 << 13);
-
     /// `Cookie`.
-    pub const COOKIE: Self = Self(1 << 12);
+    pub const COOKIE: Self = Self(1 << 14);
     /// More than one `Cookie`.
-    pub const COOKIES: Self = Self(1 << 13);
+    pub const COOKIES: Self = Self(1 << 15);
 
     /// Looks at headers.
     pub fn of(headers: &HeaderMap) -> Self {
@@ -118,6 +117,31 @@ mod tests {
             headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
         }
         Traits::of(&headers)
+    }
+
+    #[test]
+    fn each_tells_of_itself_alone() {
+        use Traits as T;
+        let all = [
+            T::GO_MICRO,
+            T::MICRO_STREAM,
+            T::GRPC,
+            T::JSON,
+            T::HOP,
+            T::UPGRADE,
+            T::VIA,
+            T::FORWARDED_FOR,
+            T::FORWARDED_PROTO,
+            T::FORWARDED_HOST,
+            T::HOST,
+            T::HOSTS,
+            T::FORWARDED,
+            T::EXPECT,
+            T::COOKIE,
+            T::COOKIES,
+        ];
+        let together = all.into_iter().fold(T::default(), BitOr::bitor);
+        assert_eq!(together.0.count_ones() as usize, all.len());
     }
 
     #[test]
