@@ -89,7 +89,7 @@ pub fn clean_request(headers: &mut HeaderMap, traits: Traits, exchange: Exchange
     if !traits.has(Traits::HOP) {
         return;
     }
-    let trailers = headers.get(TE).is_some_and(|value| lists(value, "trailers"));
+    let trailers = headers.get_all(TE).iter().any(|value| lists(value, "trailers"));
     let upgrade = if exchange == Exchange::Upgrade { headers.remove(UPGRADE) } else { None };
     clean(headers);
     headers.remove(PROXY_AUTHORIZATION);
@@ -230,7 +230,8 @@ mod tests {
             ("keep-alive", "timeout=5"),
             ("proxy-connection", "keep-alive"),
             ("proxy-authorization", "secret"),
-            ("te", "gzip, trailers"),
+            ("te", "gzip"),
+            ("te", "deflate, trailers"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
             ("http2-settings", "AAA"),
