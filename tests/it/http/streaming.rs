@@ -121,3 +121,19 @@ async fn what_a_provider_breaks_off_does_not_look_whole() {
     assert_eq!(played.proxy.metrics.proxy.upstream_resets_total.get(), 2);
     assert_eq!(played.proxy.metrics.proxy.requests_abandoned_total.get(), 0);
 }
+
+#[tokio::test]
+async fn what_breaks_off_together_with_its_head_is_passed_on_as_far_as_it_came() {
+    let played = Played::start().await;
+    for came in ["", "hello"] {
+        let (mut client, mut provider, _) = played.asked(&get("")).await;
+        // So that the end comes with the bytes before it.
+        socket2::SockRef::from(&provider.stream).set_tcp_cork(true).unwrap();
+        provider.say(format!("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{came}")).await;
+        drop(provider);
+        let heard = client.hear_all().await;
+        assert!(!heard.is_empty(), "{came:?}: whoever hears nothing takes it for not asked");
+        assert_eq!((status(&heard), body(&heard)), (200, came));
+    }
+    played.settled().await;
+}
