@@ -1,7 +1,5 @@
 //! What a client connection is told, and when.
 
-use std::time::Duration;
-
 use tokio::time::advance;
 
 use super::due::GO_MICRO_IDLE;

@@ -77,6 +77,15 @@ async fn a_refusal_reaches_a_client_that_is_still_sending() {
         client.say([b'x'; 64 * 1024]).await;
     }
     client.finish().await;
+    // Nor may what comes behind the last request that is answered.
+    let mut client = played.client().await;
+    client.say(format!("GET / HTTP/1.1\r\nhost: other\r\nconnection: close\r\n\r\n{}", get(""))).await;
+    assert_eq!(status(&hear_answer(&mut client).await), 503);
+    assert_eq!(client.hear_all().await, "");
+    for _ in 0..16 {
+        client.say([b'x'; 64 * 1024]).await;
+    }
+    client.finish().await;
     played.settled().await;
 }
 

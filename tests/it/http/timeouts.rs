@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use socket2::{Domain, Socket, Type};
 use wayside::provider::Address;
 
-use super::{Played, get, line, status};
+use super::{Played, body, get, line, status};
 use crate::support::client::Raw;
 use crate::support::patience::{PATIENCE, eventually};
 use crate::support::proxy::{config_with, start};
@@ -93,7 +93,9 @@ async fn a_head_a_body_and_an_idle_connection_have_theirs() {
     let (mut stalled, mut provider, _) = played.asked(&get("")).await;
     provider.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no").await;
     let (mut patient, mut thinking, _) = played.asked(&get("")).await;
-    assert_eq!(status(&slow.hear_all().await), 408);
+    let heard = slow.hear_all().await;
+    assert!(status(&heard) == 408 && body(&heard).contains("header under [timeouts]"), "{heard}");
+    assert!(line(&heard, "proxy-status").unwrap().ends_with("details=\"head_timeout\""), "{heard}");
     assert_eq!(idle.hear_all().await, "");
     assert!(stalled.hear_all().await.ends_with('o'));
     provider.hear_all().await;
