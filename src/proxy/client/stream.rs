@@ -350,7 +350,7 @@ mod tests {
         let (mut stream, mut far, client) = pair().await;
         let mut buffer = [0; 64];
         far.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
-        stream.read(&mut buffer).await.unwrap();
+        assert_eq!(stream.read(&mut buffer).await.unwrap(), 18);
         client.begin_request();
         let own = b"HTTP/1.1 400 Bad Request\r\n\r\n";
         client.begin_answer();

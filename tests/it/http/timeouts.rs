@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use socket2::{Domain, Socket, Type};
+use tokio::io::AsyncReadExt as _;
 use wayside::provider::Address;
 
 use super::{Played, body, get, line, status};
@@ -104,6 +105,18 @@ async fn a_head_a_body_and_an_idle_connection_have_theirs() {
     eventually(PATIENCE, "the others are closed", others_gone).await;
     thinking.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     patient.hear_until("ok").await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_given_up_does_not_look_whole_to_an_old_client() {
+    let played = Played::with(config_with("[timeouts]\nstream_idle = \"1s\"")).await;
+    let (mut client, mut provider, _) = played.asked("GET /x HTTP/1.0\r\nhost: svc\r\n\r\n").await;
+    provider.say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
+    client.hear_until("hello").await;
+    let end = client.stream.read(&mut [0; 16]).await;
+    assert!(end.is_err(), "an end in good order would say that all came: {end:?}");
+    provider.hear_all().await;
+    played.settled().await;
 }
 
 /// The deadline of Envoy's own making: it sets none here, and goes on to the provider as any other header does.
