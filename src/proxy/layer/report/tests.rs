@@ -211,6 +211,18 @@ async fn nobody_is_late_who_waits_for_the_rest_of_the_request() {
     }
 }
 
+#[tokio::test]
+async fn what_this_machine_lacks_is_held_against_no_endpoint() {
+    use crate::upstream::tls::TlsError;
+    let bed = Bed::new();
+    let memory = Arc::clone(&bed.list(&[1])[0].memory);
+    let address = memory.address.clone();
+    let source = Arc::new(TlsError::NoRoots { cause: None });
+    let lacking = ConnectError::Tls { address, id: "p".into(), source };
+    attempt(&bed, Err(SendCause::from(lacking).into())).await;
+    assert_eq!((memory.attempts(), memory.failures(), memory.reach.is_available()), (1, 0, true));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_trial_that_told_nothing_gives_way_to_another() {
     let bed = Bed::new();
