@@ -80,6 +80,11 @@ impl Noting {
         self.memory().note_abandoned(Ending { now, begun, took: self.begun.elapsed(), luck: 0.5 });
     }
 
+    /// Whether it is to blame for what was late: it had half of the time at least that is over since this instant.
+    pub fn is_to_blame(&self, since: Instant) -> bool {
+        self.begun.elapsed() * 2 >= since.elapsed()
+    }
+
     /// Leaves it open how the endpoint is: if that was to be found out, somebody else may try.
     pub fn leave_untold(&self) {
         if self.is_trial {

@@ -84,8 +84,7 @@ impl Drop for Awaited {
     /// a caller who went away or has not sent all, nor an attempt for the time that was spent on those before it.
     fn drop(&mut self) {
         let Some(told) = self.0.take() else { return };
-        let since_begun = told.record.begun().elapsed();
-        if told.record.overdue.get() && told.noting.begun.elapsed() * 2 >= since_begun {
+        if told.record.overdue.get() && told.noting.is_to_blame(told.record.begun()) {
             told.late();
         } else {
             told.noting.abandoned();
