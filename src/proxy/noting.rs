@@ -97,7 +97,7 @@ impl Noting {
         self.follow(outcome, took, |ending, care| self.memory().note(outcome, said, ending, care))
     }
 
-    /// Notes that a raw connection came about, and after how long: that is what is learnt of how near its endpoint is.
+    /// Notes that a raw connection, or a tunnel, came about, and after how long: that is what is learnt of how near its endpoint is.
     pub fn connected(&self, took: Duration) {
         let (memory, ending) = (self.memory(), self.ending(took, 0.5));
         let was_out = !memory.is_available();
