@@ -1,5 +1,6 @@
 //! What a provider gets first: the client's address where it wants it, then TLS where its record says so.
 
+use rustls::version::TLS13;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use wayside::provider::Protocol;
@@ -122,4 +123,25 @@ async fn a_provider_that_is_not_believed_gets_nothing() {
     super::assert_reset(&mut client).await;
     super::at_rest(&proxy).await;
     assert_eq!(super::ended(&proxy, "tls_unknown_authority"), 1.0);
+}
+
+#[tokio::test]
+async fn a_provider_that_refuses_who_we_are_is_told_from_one_that_breaks_off() {
+    let (servers, clients) = (Authority::new("one"), Authority::new("two"));
+    let files = Files::new();
+    let ca = files.write("ca.pem", &servers.pem);
+    let provider = Script::start().await;
+    let registry = Told::new();
+    registry.tell_secure("svc", Protocol::Tcp, &[provider.address()]);
+    let proxy =
+        start(config(&format!("[timeouts]\nconnect = \"5s\"\n[upstream.tls]\nca = {ca:?}")), registry);
+    // In this version it says so once we take the handshake for done.
+    let acceptor = servers.issue("127.0.0.1").server_for(&clients, &TLS13);
+    let mut client = connect(&proxy).await;
+    assert!(accept(&acceptor, provider.accept().await).await.is_none());
+    super::assert_reset(&mut client).await;
+    super::at_rest(&proxy).await;
+    assert_eq!(super::ended(&proxy, "tls_client_certificate"), 1.0);
+    let endpoint = &proxy.catalog.service("svc").unwrap().endpoints[0];
+    assert_eq!((endpoint.attempts, endpoint.failures), (1, 1));
 }
