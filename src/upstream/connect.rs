@@ -129,7 +129,11 @@ impl Dialler {
         self.connect_opening(service, provider, &[]).await
     }
 
-    async fn connect_opening(
+    /// The same, on a connection on which these bytes go first, before TLS.
+    ///
+    /// # Errors
+    /// As [`Dialler::connect`].
+    pub async fn connect_opening(
         &self,
         service: Option<&ServiceName>,
         provider: &Provider,

@@ -192,7 +192,8 @@ fn find(
     let authority = uri.authority().map(http::uri::Authority::as_str);
     let host = authority.or_else(|| headers.get(HOST).and_then(|host| host.to_str().ok()));
     let found = table.find(&Asked { method: message.method(), host, path: uri.path(), headers, bound });
-    let found = if message.method() == Method::CONNECT {
+    let is_tunnel = message.method() == Method::CONNECT;
+    let found = if is_tunnel {
         // Whoever may have none need not know what there is.
         let found = found.ok().filter(|found| found.rules.tunnel).ok_or(ProxyError::ConnectRefused)?;
         if !message.body().is_empty() {
@@ -210,7 +211,7 @@ fn find(
     }
     let keyed = || Keyed { headers, path: uri.path(), query: uri.query(), client: client.peer.ip() };
     let key = found.rules.key.as_ref().and_then(|key| key.hash(&keyed()));
-    let aim = Aim::take(&found, table, headers, client, key, worker)?;
+    let aim = Aim::take(&found, table, headers, client, key, is_tunnel, worker)?;
     let (host, route) = match &found.target {
         Target::Route(route) => (route.rewrite.host.clone(), Some(Arc::clone(&route.name))),
         Target::Named(_) => (None, None),
