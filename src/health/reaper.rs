@@ -18,9 +18,9 @@ pub(super) async fn reap(catalog: &Catalog, dialler: &Dialler) {
         let pause: Duration = after.mul_f64(ROUND * rand::rng().random::<f64>());
         tokio::time::sleep(pause.max(Duration::from_secs(1))).await;
         for (service, endpoint) in catalog.reapable() {
-            // The last word is the provider's.
-            if dialler.connect(Some(&service), &endpoint.provider).await.is_err_and(|error| !error.is_ours())
-            {
+            // The last word is the provider's. Who answers in a way that is not accepted here is there all the same.
+            let connected = dialler.connect(Some(&service), &endpoint.provider).await;
+            if connected.is_err_and(|error| error.shows_nobody()) {
                 catalog.reap(&service, &endpoint).await;
             }
         }
