@@ -171,11 +171,17 @@ impl Dialler {
         // What is read only once is not on the provider's time.
         let handshake = manner.prepare(provider, &self.drain).await.map_err(failed)?;
         let deadline = Instant::now() + limit;
-        let socket = self.socket(address, opening, deadline).await?;
-        match timeout_at(deadline, handshake.make(socket)).await {
-            Ok(Ok(stream)) => Ok(Stream::secure(stream, provider, manner.has_identity(), &self.metrics)),
-            Ok(Err(cause)) => Err(failed(cause)),
-            Err(_) => Err(failed(TlsError::Timeout { limit })),
+        let mut is_second = false;
+        loop {
+            let socket = self.socket(address, opening, deadline).await?;
+            let made = timeout_at(deadline, handshake.make(socket)).await;
+            let stream = made.unwrap_or(Err(TlsError::Timeout { limit })).map_err(failed)?;
+            match handshake.verify_again(&stream) {
+                Ok(()) => return Ok(Stream::secure(stream, provider, manner.has_identity(), &self.metrics)),
+                Err(cause) if is_second => return Err(failed(cause)),
+                // It may have another certificate by now, which it shows in a handshake that resumes nothing.
+                Err(_) => is_second = true,
+            }
         }
     }
 

@@ -60,7 +60,12 @@ impl Authority {
 
     /// A certificate for this host that ends so many days from now.
     pub(crate) fn issue_for_days(&self, host: &str, days: u64) -> Issued {
-        let end = SystemTime::now() + Duration::from_hours(24 * days);
+        self.issue_for(host, Duration::from_hours(24 * days))
+    }
+
+    /// A certificate for this host that ends so soon.
+    pub(crate) fn issue_for(&self, host: &str, time: Duration) -> Issued {
+        let end = SystemTime::now() + time;
         self.issue_as(host, |params| params.not_after = end.into())
     }
 
@@ -163,6 +168,17 @@ impl Issued {
     /// A server that shows it and speaks these protocols.
     pub(crate) fn server(&self, protocols: &[&str]) -> TlsAcceptor {
         self.serving(protocols, None, rustls::ALL_VERSIONS)
+    }
+
+    /// A server that shows it, and knows the sessions of the one that it takes the place of.
+    pub(crate) fn server_after(
+        &self,
+        before: &TlsAcceptor,
+        version: &'static SupportedProtocolVersion,
+    ) -> TlsAcceptor {
+        let mut config = ServerConfig::clone(self.server_of(version).config());
+        config.session_storage = Arc::clone(&before.config().session_storage);
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// The same, which wants to see a certificate of this authority in turn.
