@@ -122,6 +122,10 @@ fn certificate(error: &CertificateError) -> String {
             Some(distrust @ Distrust::Id { .. }) => {
                 format!("{distrust}; look at spiffe_id in [upstream.tls] or [service.tls]")
             }
+            Some(distrust @ Distrust::Authority) => format!(
+                "{distrust}; have one issued for the provider (Go Micro makes such a one up where it is given none), or write \
+                 verify = false in [service.tls] to believe any"
+            ),
             None => format!("its certificate is not accepted: {cause}"),
         },
         other => format!("its certificate is not accepted: {other}"),
@@ -290,6 +294,7 @@ fn certificate_reason(cause: &CertificateError) -> &'static str {
         E::Other(cause) => match cause.0.downcast_ref::<Distrust>() {
             Some(Distrust::SelfSigned) => "tls_self_signed",
             Some(Distrust::Id { .. }) => "tls_wrong_id",
+            Some(Distrust::Authority) => "tls_authority_itself",
             None => "tls_certificate",
         },
         _ => "tls_certificate",

@@ -144,6 +144,13 @@ impl Issued {
         Self::make(host, |_| {}, |params, key| params.self_signed(key).unwrap().pem())
     }
 
+    /// A certificate for this host that leads to nobody but itself, and is an authority's: as Go Micro makes them up.
+    pub(crate) fn as_authority(host: &str) -> Self {
+        let change =
+            |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self::make(host, change, |params, key| params.self_signed(key).unwrap().pem())
+    }
+
     fn make(
         host: &str,
         change: impl FnOnce(&mut CertificateParams),

@@ -36,6 +36,11 @@ async fn certificates_are_refused_for_a_cause_that_is_told() {
         (Authority::new("one").issue("127.0.0.1"), "tls_unknown_authority", "but not its signature"),
         (Issued::by_itself("127.0.0.1"), "tls_self_signed", "is self-signed"),
         (
+            Issued::as_authority("127.0.0.1"),
+            "tls_authority_itself",
+            "have one issued for the provider (Go Micro",
+        ),
+        (
             ours.issue("127.0.0.2"),
             "tls_wrong_name",
             "is not for 127.0.0.1, but for 127.0.0.2; write server_name",
