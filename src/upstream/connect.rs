@@ -220,7 +220,7 @@ async fn reach(address: &Address, allowed: &Allowed) -> Result<TcpStream, Connec
                 source: Arc::new(source),
             })?;
             let found = reserved::sift(address, found, allowed)?;
-            race(found.into_iter().map(|socket| dial(address, socket)))
+            race(found.into_iter().map(|socket| dial(address, socket)), ConnectError::is_ours)
                 .await
                 .unwrap_or_else(|| Err(ConnectError::NoAddress { address: address.clone() }))
         }
@@ -228,8 +228,11 @@ async fn reach(address: &Address, allowed: &Allowed) -> Result<TcpStream, Connec
 }
 
 /// The first success among several tries, each begun when the one before has failed or has had its head start; else the
-/// last failure, or nothing of no try.
-async fn race<T, E>(tries: impl Iterator<Item = impl Future<Output = Result<T, E>>>) -> Option<Result<T, E>> {
+/// last failure, and rather one that tells something than one that tells `nothing`; or nothing of no try.
+async fn race<T, E>(
+    tries: impl Iterator<Item = impl Future<Output = Result<T, E>>>,
+    nothing: impl Fn(&E) -> bool,
+) -> Option<Result<T, E>> {
     let mut left = tries.fuse();
     let mut running = FuturesUnordered::new();
     let mut last = None;
@@ -248,8 +251,10 @@ async fn race<T, E>(tries: impl Iterator<Item = impl Future<Output = Result<T, E
         };
         match ended {
             Some(Ok(made)) => return Some(Ok(made)),
-            Some(Err(error)) => last = Some(Err(error)),
-            None => return last,
+            // A machine without IPv6 has no port there, which is not why a provider is not reached.
+            Some(Err(error)) if last.is_some() && nothing(&error) => {}
+            Some(Err(error)) => last = Some(error),
+            None => return last.map(Err),
         }
     }
 }
@@ -282,6 +287,9 @@ mod tests {
 
     use super::*;
 
+    /// A failure that says nothing of whoever was tried.
+    const OURS: u32 = 99;
+
     type Try = Pin<Box<dyn Future<Output = Result<u32, u32>>>>;
 
     fn after(millis: u64, result: Result<u32, u32>) -> Try {
@@ -293,7 +301,7 @@ mod tests {
 
     async fn timed(tries: Vec<Try>) -> (Option<Result<u32, u32>>, u128) {
         let begun = Instant::now();
-        (race(tries.into_iter()).await, begun.elapsed().as_millis())
+        (race(tries.into_iter(), |why| *why == OURS).await, begun.elapsed().as_millis())
     }
 
     #[tokio::test(start_paused = true)]
@@ -313,6 +321,9 @@ mod tests {
             "the first goes on"
         );
         assert_eq!(timed(vec![fails(1), after(10, Err(2)), fails(3)]).await, (Some(Err(3)), 10));
+        assert_eq!(timed(vec![fails(1), fails(OURS)]).await, (Some(Err(1)), 0));
+        assert_eq!(timed(vec![fails(OURS), fails(1)]).await, (Some(Err(1)), 0));
+        assert_eq!(timed(vec![fails(OURS)]).await, (Some(Err(OURS)), 0));
         assert_eq!(timed(Vec::new()).await, (None, 0));
     }
 }

@@ -177,7 +177,10 @@ fn lacking(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(EMFILE) => "it has as many files open as a process may (ulimit -n)",
         Some(ENFILE) => "the system has as many files open as it may (fs.file-max)",
-        Some(EADDRNOTAVAIL) => "no local port is free for that address (net.ipv4.ip_local_port_range)",
+        Some(EADDRNOTAVAIL) => {
+            "no local port is free for that address (net.ipv4.ip_local_port_range), or there is no local address of its kind, \
+             as where IPv6 is turned off"
+        }
         Some(_) | None => "the system has no memory for it",
     }
 }
