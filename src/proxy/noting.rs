@@ -10,7 +10,7 @@ use super::error::{ProxyError, with_causes};
 use super::worker::Worker;
 use crate::catalog::Snapshot;
 use crate::endpoint::{Care, Ending, Endpoint, Grounds, LoadGuard, Memory, Outcome, Said, Sentence, Verdict};
-use crate::upstream::{ConnectError, SendCause};
+use crate::upstream::SendCause;
 
 /// One attempt, for whoever tells its endpoint how it went; holds the endpoint's load.
 pub struct Noting {
@@ -48,7 +48,7 @@ impl Noting {
         let ProxyError::Send(cause) = error else { return self.leave_untold() };
         let outcome = match cause {
             // That is not the endpoint's fault.
-            SendCause::Connect(ConnectError::Lacking { .. }) => return self.leave_untold(),
+            SendCause::Connect(error) if error.is_ours() => return self.leave_untold(),
             SendCause::Connect(_) => Outcome::Unreachable,
             SendCause::Refused { .. } => Outcome::Busy { pause: None },
             // What is sent again on a new connection shows how the endpoint is.

@@ -97,22 +97,23 @@ impl Dialler {
         let made = made.await;
         if let Err(error) = &made {
             self.metrics.proxy.upstream_dial_failures_total.inc();
-            if let ConnectError::Lacking { source, .. } = error {
-                self.warn(error, source);
+            if error.is_ours() {
+                self.warn(error);
             }
         }
         made
     }
 
     /// Says what this machine lacks, at a bounded rate.
-    fn warn(&self, error: &ConnectError, cause: &io::Error) {
+    fn warn(&self, error: &ConnectError) {
         let now = Instant::now();
         let mut lacked = self.lacked.lock();
         lacked.1 += 1;
         if lacked.0.is_none_or(|last| now - last >= LACK_PAUSE) {
             let times = lacked.1;
             *lacked = (Some(now), 0);
-            tracing::warn!(%cause, times, "{error}");
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::warn!(cause, times, "{error}");
         }
     }
 

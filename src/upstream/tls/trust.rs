@@ -200,13 +200,14 @@ pub(super) fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut store = RootCertStore::empty();
     let (_, unusable) = store.add_parsable_certificates(found.certs);
+    if store.is_empty() {
+        // Whoever wanted them says so, at a bounded rate: they are looked for again each time.
+        return Err(TlsError::NoRoots { cause: found.errors.first().map(|error| format!(" ({error})")) });
+    }
     for error in &found.errors {
         tracing::warn!(%error, "some of the system's root certificates cannot be read");
     }
     tracing::debug!(roots = store.len(), unusable, "the system's root certificates were read");
-    if store.is_empty() {
-        return Err(TlsError::NoRoots { cause: found.errors.first().map(|error| format!(" ({error})")) });
-    }
     Ok(store)
 }
 
