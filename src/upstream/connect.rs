@@ -54,6 +54,11 @@ impl Dialler {
         self.tls.renew(settings, &self.drain).await
     }
 
+    /// Says which of the certificates that are shown to providers end soon, or have ended.
+    pub fn warn_of_expiry(&self) {
+        self.tls.warn_of_expiry();
+    }
+
     /// Makes a connection for requests, and counts it.
     ///
     /// # Errors
