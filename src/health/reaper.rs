@@ -20,10 +20,10 @@ pub(super) async fn reap(catalog: &Catalog, dialler: &Dialler, checks: &ArcSwap<
         let pause: Duration = after.mul_f64(ROUND * rand::rng().random::<f64>());
         tokio::time::sleep(pause.max(Duration::from_secs(1))).await;
         for (service, endpoint) in catalog.reapable() {
-            // The last word is the provider's.
+            // The last word is the provider's. Who answers in a way that is not accepted here is there all the same.
             let opening = checks.load().opening_of(Some(&service));
             let connected = dialler.connect_opening(Some(&service), &endpoint.provider, opening).await;
-            if connected.is_err_and(|error| !error.is_ours()) {
+            if connected.is_err_and(|error| error.shows_nobody()) {
                 catalog.reap(&service, &endpoint).await;
             }
         }

@@ -372,7 +372,7 @@ fn tls_telling(cause: &TlsError) -> Telling {
             return telling("connection_timeout", S::GATEWAY_TIMEOUT, "connection_timeout");
         }
         TlsError::Certificate(_) => "tls_certificate_error",
-        TlsError::Alert { .. } => "tls_alert_received",
+        TlsError::Alert { .. } | TlsError::NoHttp1 => "tls_alert_received",
         TlsError::NoRoots { .. } | TlsError::Name { .. } | TlsError::List(_) => "proxy_configuration_error",
         TlsError::Version
         | TlsError::NotTls

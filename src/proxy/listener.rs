@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket as System, Type};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::Instant;
 
 pub use address::{ListenAddress, NameError, UNIX, UnixName};
 pub use unix::{SocketFile, UnixError};
@@ -32,6 +33,9 @@ const BACKLOG: i32 = 4096;
 
 /// How long to wait when the system has no file descriptor to spare, before accepting again.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// The least time between two lines of the log that say so.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// What one worker of several accepts connections from.
 #[derive(Debug)]
@@ -98,6 +102,7 @@ pub async fn listen(worker: Rc<Worker>, listening: Listening) {
     };
     let stack = stack(&worker);
     let opening = Rc::new(Opening::new(settings, acceptor));
+    let mut complained = None;
     let drain = &worker.shared.drain;
     let metrics = &worker.shared.metrics.proxy;
     let most = i64::try_from(worker.shared.settings.connections_max).unwrap_or(i64::MAX);
@@ -109,7 +114,7 @@ pub async fn listen(worker: Rc<Worker>, listening: Listening) {
         let (socket, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                refused(&error).await;
+                refused(&error, &mut complained).await;
                 continue;
             }
         };
@@ -162,15 +167,18 @@ impl Accepting {
     }
 }
 
-/// A connection that ended before it was accepted concerns nobody; a lack of descriptors passes.
-async fn refused(error: &io::Error) {
+/// A connection that ended before it was accepted concerns nobody; a lack of descriptors passes. What lasts is said now and then.
+async fn refused(error: &io::Error, complained: &mut Option<Instant>) {
     if matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     ) {
         return;
     }
-    tracing::warn!(%error, "cannot accept connections for the moment");
+    if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_PAUSE) {
+        *complained = Some(Instant::now());
+        tracing::warn!(%error, "cannot accept connections for the moment");
+    }
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 

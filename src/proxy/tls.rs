@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{AlertDescription, CertificateError, ServerConfig};
 use thiserror::Error;
@@ -159,6 +159,11 @@ fn config(settings: &Settings) -> ServerConfig {
     };
     let identity = SingleCertAndKey::from(settings.identity.certified());
     let mut config = builder.with_cert_resolver(Arc::new(identity));
+    if settings.clients.is_some() {
+        // A session that is resumed is as good as it was, and would outlive the certificate that its client showed.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     if settings.http {
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
     }

@@ -73,7 +73,7 @@ impl Opening {
         if self.settings.proxy_protocol {
             let named = within(deadline, drain, announced(&mut socket)).await;
             match named.unwrap_or(Err(HeaderError::Late { limit })) {
-                Ok(named) => peer = named.map_or(peer, Peer::At),
+                Ok(named) => peer = named.map_or(peer, Peer::from),
                 Err(error) => {
                     metrics.openings.proxy_header(error.cause()).inc();
                     tracing::debug!(%peer, error = told(&error), "a client connection is refused");
