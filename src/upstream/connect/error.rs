@@ -165,6 +165,7 @@ impl ConnectError {
             | Self::Reserved { .. }
             | Self::Lacking { .. }
             | Self::NotHttp { .. }
+            | Self::NotHttp2 { .. }
             | Self::Tls { .. }
             | Self::Handshake { .. } => false,
         }
