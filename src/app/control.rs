@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
 use super::files::Looks;
-use super::listeners::Acceptors;
+use super::listeners::Fronts;
 use super::reload::Reloader;
 use crate::admin::{self, Readiness};
 use crate::announce::Announcements;
@@ -34,7 +34,7 @@ pub(super) struct Control {
     pub(super) announcements: Arc<Announcements>,
     pub(super) health: Arc<Health>,
     pub(super) shared: Arc<Shared>,
-    pub(super) acceptors: Acceptors,
+    pub(super) fronts: Fronts,
     pub(super) admin: Option<(TcpListener, admin::Settings)>,
     pub(super) surroundings: Surroundings,
     pub(super) leave: CancellationToken,
@@ -65,7 +65,7 @@ impl Control {
     }
 
     async fn run(self, mut orders: Orders, hangup: Option<Signal>, seen: Option<Looks>) {
-        let Self { config, announcements, health, shared, acceptors, admin, surroundings, leave, readiness } =
+        let Self { config, announcements, health, shared, fronts, admin, surroundings, leave, readiness } =
             self;
         let Surroundings { log, reload, signals: _ } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
@@ -93,18 +93,8 @@ impl Control {
         let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
         if let Some((reload, seen)) = reload.zip(seen) {
             let (shared, announcements) = (Arc::clone(&shared), Arc::clone(&announcements));
-            let reloader = Reloader {
-                reload,
-                seen,
-                config,
-                text,
-                shared,
-                acceptors,
-                announcements,
-                health,
-                log,
-                hangup,
-            };
+            let reloader =
+                Reloader { reload, seen, config, text, shared, fronts, announcements, health, log, hangup };
             let end = control.clone();
             control.spawn("reload", async move {
                 tokio::select! {

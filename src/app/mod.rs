@@ -219,7 +219,7 @@ impl App {
     /// When a thread cannot be started.
     pub fn start(self) -> Result<Running, StartError> {
         let Self { config, announcements, health, shared, listeners, admin, surroundings } = self;
-        let Listeners { by_worker, addresses, sockets, acceptors } = listeners;
+        let Listeners { by_worker, addresses, sockets, fronts } = listeners;
         let mut running = Running {
             listeners: addresses,
             sockets,
@@ -239,7 +239,7 @@ impl App {
             announcements,
             health,
             shared,
-            acceptors,
+            fronts,
             admin: admin.map(|(listener, _, settings)| (listener, settings)),
             surroundings,
             leave: running.leave.clone(),
