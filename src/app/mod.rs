@@ -1,5 +1,6 @@
 //! The app: everything built from a configuration, run on its threads, drained at its end.
 
+mod certificates;
 mod changes;
 mod control;
 mod files;
@@ -55,6 +56,14 @@ pub struct Surroundings {
     pub reload: Option<Reload>,
     /// Whether the signals of the process are meant for this proxy: TERM and INT drain it, HUP reloads.
     pub signals: bool,
+    /// Whether HUP, where there is nothing to reload, ends the process as the system has it: with its terminal.
+    pub ends_with_terminal: bool,
+}
+
+impl Surroundings {
+    fn hears_hangup(&self) -> bool {
+        self.reload.is_some() || self.signals && !self.ends_with_terminal
+    }
 }
 
 /// Why a proxy could not be built.
