@@ -39,6 +39,16 @@ impl Opening {
         Self { settings, acceptor }
     }
 
+    /// What the configuration says of the listener.
+    pub(super) const fn settings(&self) -> &ListenerSettings {
+        &self.settings
+    }
+
+    /// What speaks TLS with its clients.
+    pub(super) const fn acceptor(&self) -> Option<&Arc<Acceptor>> {
+        self.acceptor.as_ref()
+    }
+
     /// Whether HTTP begins with the first byte.
     pub(super) const fn is_plain(&self) -> bool {
         self.acceptor.is_none() && !self.settings.proxy_protocol
