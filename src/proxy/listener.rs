@@ -119,7 +119,10 @@ pub async fn listen(worker: Rc<Worker>, listening: Listening) {
         if metrics.connections_open.get() >= most {
             // Nothing is said: whoever is not heard yet cannot be told apart from a flood.
             metrics.connections_refused_total.inc();
-            drop(socket);
+            if front.opening().raw().is_some() {
+                // What is passed on raw could take a good end for its provider's.
+                socket.abort();
+            }
             continue;
         }
         if let Socket::Tcp(socket) = &socket
