@@ -153,6 +153,25 @@ fn lasting(message: &Message) -> Vec<(String, String)> {
     fields
 }
 
+/// What of a request that arrived concerns another connection than the one it came on, if anything does (RFC 9110, 7.6.1).
+fn of_another_hop(request: &Message) -> Option<&(String, String)> {
+    let upgrades = request.header("upgrade").is_some() && request.body.is_empty();
+    let options = request.header("connection").unwrap_or_default();
+    let says_what_is_there = options.split(", ").all(|option| match option {
+        "" => true,
+        "te" => request.header("te").is_some(),
+        "upgrade" => upgrades,
+        _ => false,
+    });
+    request.headers.iter().find(|(name, value)| match name.as_str() {
+        "connection" => !says_what_is_there,
+        "te" => value != "trailers" || !options.contains("te"),
+        "upgrade" => !upgrades || !options.contains("upgrade"),
+        "http2-settings" | "keep-alive" | "proxy-authorization" | "proxy-connection" => true,
+        _ => false,
+    })
+}
+
 /// Sends one case in pieces of this size, and holds what became of it against its verdict.
 async fn run(case: &Case, piece: usize, proxy: std::net::SocketAddr, provider: &Provider) -> &'static str {
     let name = format!("{} in pieces of {piece}", case.name);
@@ -187,6 +206,7 @@ async fn run(case: &Case, piece: usize, proxy: std::net::SocketAddr, provider: &
             for (got, expected) in got.iter().zip(&expected) {
                 assert_eq!(got.body, expected.body, "{name}");
                 assert_eq!(lasting(got), lasting(expected), "{name}");
+                assert_eq!(of_another_hop(got), None, "{name}");
             }
             let final_ones: Vec<&Message> = answers.iter().filter(|answer| answer.status() >= 200).collect();
             assert!(!is_cut && final_ones.len() == wanted.len(), "{name}: {shown:?}");
