@@ -109,6 +109,8 @@ enum Source {
     Uncarried(u64),
     Stream(Incoming),
     Kept(Reading),
+    /// Broken off, and not said yet.
+    Broken(Option<BodyError>),
     #[cfg(test)]
     Played(played::Played),
 }
@@ -230,6 +232,7 @@ impl Source {
             Self::Gated(gated) => std::task::ready!(gated.poll_frame(cx)),
             Self::Stream(incoming) => std::task::ready!(incoming.poll_frame(cx)),
             Self::Kept(reading) => std::task::ready!(reading.poll_frame(cx)),
+            Self::Broken(error) => error.take().map(Err),
             #[cfg(test)]
             Self::Played(played) => std::task::ready!(played.poll_frame(cx)),
         })
@@ -242,6 +245,7 @@ impl Source {
             Self::Gated(gated) => gated.incoming.is_end_stream(),
             Self::Stream(incoming) => incoming.is_end_stream(),
             Self::Kept(reading) => reading.is_empty(),
+            Self::Broken(_) => false,
             #[cfg(test)]
             Self::Played(played) => played.is_empty(),
         }
@@ -249,6 +253,19 @@ impl Source {
 }
 
 impl Content {
+    /// The next frame. That it breaks off is told one look later than it is known: the library writes out what came before as soon as
+    /// nothing more is there for the moment, and lets all of it fall, the head of the answer included, once it hears of a failure.
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        match (self.source.poll_frame(cx), &self.source) {
+            (Poll::Ready(Some(Err(error))), source) if !matches!(source, Source::Broken(_)) => {
+                self.source = Source::Broken(Some(error));
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            (polled, _) => polled,
+        }
+    }
+
     fn end(&mut self, complete: bool, broken: bool) {
         let end = End { complete, broken, bytes: self.bytes, grpc_status: self.grpc_status };
         for ending in self.endings.drain(..) {
@@ -279,7 +296,7 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(content) = &mut self.0 else { return Poll::Ready(None) };
-        let mut frame = match (content.source.poll_frame(cx), &content.pulse) {
+        let mut frame = match (content.poll_frame(cx), &content.pulse) {
             (Poll::Pending, Some(pulse)) if pulse.is_stopped(cx) => Some(Err(BodyError::Stalled)),
             (Poll::Pending, _) => return Poll::Pending,
             (Poll::Ready(frame), None) => frame,
@@ -330,6 +347,7 @@ impl HttpBody for Body {
             Some(Source::Uncarried(length)) => SizeHint::with_exact(*length),
             Some(Source::Stream(incoming)) => incoming.size_hint(),
             Some(Source::Kept(reading)) => reading.size_hint(),
+            Some(Source::Broken(_)) => SizeHint::default(),
             #[cfg(test)]
             Some(Source::Played(_)) => SizeHint::default(),
         }
@@ -345,6 +363,7 @@ impl fmt::Debug for Body {
             Some(Source::Uncarried(_)) => "uncarried",
             Some(Source::Stream(_)) => "stream",
             Some(Source::Kept(_)) => "kept",
+            Some(Source::Broken(_)) => "broken",
             #[cfg(test)]
             Some(Source::Played(_)) => "played",
         };

@@ -1,7 +1,7 @@
 //! Answers to operators: JSON for programs, with the cause and the cure where something is refused.
 
 use axum::Json;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection, StringRejection};
 use axum::extract::{Path, Query, State as From};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{Method, StatusCode, Uri};
@@ -95,8 +95,12 @@ pub(super) async fn services(From(state): From<State>) -> Json<Overview> {
 
 pub(super) async fn service(
     From(state): From<State>,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
 ) -> Result<Json<ServiceStatus>, Refusal> {
+    let Path(name) = name.map_err(|error| {
+        let cure = "write the name percent-encoded UTF-8, as in /services/web%2Fusers";
+        Refusal::new(error.status(), error.body_text(), cure)
+    })?;
     state.catalog.service(&name).map(Json).ok_or_else(|| {
         let cure = "names are exact, case included; a service is known from its first request on, or when it is declared";
         let known = state.catalog.known().into_iter().map(|known| known.service.to_string()).collect();
@@ -195,9 +199,13 @@ pub(super) struct LevelSet {
     level: &'static str,
 }
 
-pub(super) async fn set_log_level(From(state): From<State>, word: String) -> Result<Json<LevelSet>, Refusal> {
+pub(super) async fn set_log_level(
+    From(state): From<State>,
+    word: Result<String, StringRejection>,
+) -> Result<Json<LevelSet>, Refusal> {
+    let cure = "send the word as the body: curl -X PUT -d debug http://127.0.0.1:4141/log-level";
+    let word = word.map_err(|error| Refusal::new(error.status(), error.body_text(), cure))?;
     let level: Level = word.trim().parse().map_err(|error: crate::telemetry::log::UnknownLevel| {
-        let cure = "send the word as the body: curl -X PUT -d debug http://127.0.0.1:4141/log-level";
         Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), cure)
     })?;
     let control = state.log.ok_or_else(|| {

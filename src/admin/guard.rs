@@ -31,12 +31,13 @@ impl Guard {
     }
 
     fn knows(&self, authority: &str) -> bool {
-        let host = host(authority).trim_end_matches('.').to_ascii_lowercase();
+        let host = host(authority);
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
         let bare = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
         bare.is_some_and(|bare| bare.parse::<Ipv6Addr>().is_ok())
             || host.parse::<Ipv4Addr>().is_ok()
             || host == "localhost"
-            || host.ends_with(".localhost")
+            || host.strip_suffix(".localhost").is_some_and(|label| !label.is_empty())
             || self.names.contains(&host)
     }
 
@@ -71,25 +72,27 @@ impl Guard {
 /// and by `Sec-Fetch-Site` (Fetch Metadata, 2.3) with everything; a link to the page of this port may be followed.
 fn no_stranger(request: &Request, host: &str) -> Result<(), Refusal> {
     let cure = "open the page of this port itself, or ask without a browser";
-    let text = |name: HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
-    if let Some(origin) = text(ORIGIN) {
+    let texts = |name: HeaderName| {
+        let values = request.headers().get_all(name).into_iter();
+        values.map(|value| value.to_str().unwrap_or("?")).collect::<Vec<_>>()
+    };
+    let is_own = |origin: &str| {
         let same = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
-        if !same.is_some_and(|same| same.eq_ignore_ascii_case(host)) {
-            let error = format!("the page at {origin:?} may not ask this proxy");
-            return Err(Refusal::new(StatusCode::FORBIDDEN, error, cure));
-        }
+        same.is_some_and(|same| same.eq_ignore_ascii_case(host))
+    };
+    // No browser writes several; what does is not judged by the one that suits it.
+    if let Some(origin) = texts(ORIGIN).into_iter().find(|origin| !is_own(origin)) {
+        let error = format!("the page at {origin:?} may not ask this proxy");
+        return Err(Refusal::new(StatusCode::FORBIDDEN, error, cure));
     }
     let is_link = || {
-        let is_navigation =
-            text(SEC_FETCH_MODE) == Some("navigate") && text(SEC_FETCH_DEST) == Some("document");
+        let is_navigation = texts(SEC_FETCH_MODE) == ["navigate"] && texts(SEC_FETCH_DEST) == ["document"];
         is_navigation && request.method() == Method::GET && request.uri().path() == "/"
     };
-    match text(SEC_FETCH_SITE) {
-        None | Some("same-origin" | "none") => Ok(()),
-        Some("cross-site" | "same-site") if is_link() => Ok(()),
-        Some(_) => {
-            Err(Refusal::new(StatusCode::FORBIDDEN, "a page of another site may not ask this proxy", cure))
-        }
+    match texts(SEC_FETCH_SITE)[..] {
+        [] | ["same-origin" | "none"] => Ok(()),
+        ["cross-site" | "same-site"] if is_link() => Ok(()),
+        _ => Err(Refusal::new(StatusCode::FORBIDDEN, "a page of another site may not ask this proxy", cure)),
     }
 }
 
@@ -176,6 +179,10 @@ mod tests {
             "::1x",
             "[evil]",
             "127.0.0.1:x",
+            ".localhost",
+            "localhost..",
+            "localhost@evil.example",
+            "evil.example@localhost",
         ] {
             assert!(!allows(Some(host), None), "{host}");
         }
@@ -225,6 +232,10 @@ mod tests {
         assert_eq!(request("GET", "/", &link("document")), None);
         assert_eq!(request("GET", "/", &link("iframe")), Some(403));
         assert_eq!(request("POST", "/", &link("document")), Some(403));
+        let twice = [("sec-fetch-site", "same-origin"), ("sec-fetch-site", "cross-site")];
+        assert_eq!(request("GET", "/services", &twice), Some(403));
+        let twice = [("origin", "http://localhost:4141"), ("origin", "http://evil.example")];
+        assert_eq!(request("GET", "/services", &twice), Some(403));
         for site in ["same-origin", "none"] {
             assert_eq!(request("PUT", "/log-level", &[("sec-fetch-site", site)]), None, "{site}");
         }

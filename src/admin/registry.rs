@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
+use axum::extract::rejection::{BytesRejection, QueryRejection};
 use axum::extract::{Query, State as From};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -76,8 +76,9 @@ pub(super) async fn announcements(From(state): From<State>) -> Json<Announced> {
 
 pub(super) async fn list(
     From(state): From<State>,
-    Query(asked): Query<Asked>,
+    asked: Result<Query<Asked>, QueryRejection>,
 ) -> Result<Json<Vec<Service>>, Refusal> {
+    let asked = said(asked)?;
     match asked.service.filter(|service| !service.is_empty()) {
         None => Ok(Json(names(&state))),
         Some(service) => providers(&state, &service).await.map(Json),
@@ -148,9 +149,10 @@ fn node(provider: &Provider) -> Node {
 
 pub(super) async fn register(
     From(state): From<State>,
-    Query(asked): Query<Asked>,
+    asked: Result<Query<Asked>, QueryRejection>,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<Announced>, Refusal> {
+    let asked = said(asked)?;
     let target = target(&state)?;
     let lasts = asked.ttl.as_deref().map(ttl).transpose()?.flatten();
     let wishes = wishes(&read(body)?, target, lasts)?;
@@ -189,6 +191,14 @@ pub(super) async fn deregister(
         state.announcements.gone(&posted.service, id, target, PATIENCE).await;
     }
     Ok(Json(Withdrawn { withdrawn: gone.len() }))
+}
+
+/// What is said behind the path.
+fn said(asked: Result<Query<Asked>, QueryRejection>) -> Result<Asked, Refusal> {
+    asked.map(|Query(asked)| asked).map_err(|error| {
+        let cure = "write /registry?service=greeter to ask, or /registry?ttl=30s to register, each once";
+        Refusal::new(error.status(), error.body_text(), cure)
+    })
 }
 
 /// Where it is announced what programs ask for.

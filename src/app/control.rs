@@ -12,8 +12,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
+use super::certificates::remind;
 use super::files::Looks;
-use super::listeners::Acceptors;
+use super::listeners::Fronts;
 use super::reload::Reloader;
 use crate::admin::{self, Readiness};
 use crate::announce::Announcements;
@@ -34,7 +35,7 @@ pub(super) struct Control {
     pub(super) announcements: Arc<Announcements>,
     pub(super) health: Arc<Health>,
     pub(super) shared: Arc<Shared>,
-    pub(super) acceptors: Acceptors,
+    pub(super) fronts: Fronts,
     pub(super) admin: Option<(TcpListener, admin::Settings)>,
     pub(super) surroundings: Surroundings,
     pub(super) leave: CancellationToken,
@@ -51,7 +52,7 @@ impl Control {
         // Heard from here on: whoever is told that the proxy has started may send one at once.
         let entered = runtime.enter();
         let orders = if self.surroundings.signals { Orders::of_process() } else { Orders::default() };
-        let hangup = self.surroundings.reload.as_ref().and_then(|_| hangup());
+        let hangup = self.surroundings.hears_hangup().then(hangup).flatten();
         drop(entered);
         // Before anybody is told that the proxy has started, and may change a file.
         let seen =
@@ -65,14 +66,18 @@ impl Control {
     }
 
     async fn run(self, mut orders: Orders, hangup: Option<Signal>, seen: Option<Looks>) {
-        let Self { config, announcements, health, shared, acceptors, admin, surroundings, leave, readiness } =
+        let Self { config, announcements, health, shared, fronts, admin, surroundings, leave, readiness } =
             self;
-        let Surroundings { log, reload, signals: _ } = surroundings;
+        let Surroundings { log, reload, .. } = surroundings;
         // What runs here outlasts the traffic, so that operators can watch its end.
         let control = Drain::telling_of_panics(shared.metrics.count_panics());
         let traffic = shared.drain.clone();
         let text = Arc::new(ArcSwap::from_pointee(config.to_toml().to_owned()));
         follow(&shared, &announcements, &health, &control);
+        until_end(&control, "certificates", {
+            let (fronts, dialler) = (fronts.clone(), Arc::clone(&shared.dialler));
+            async move { remind(&fronts, &dialler).await }
+        });
         if let Some((listener, settings)) = admin {
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),
@@ -93,25 +98,11 @@ impl Control {
         let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
         if let Some((reload, seen)) = reload.zip(seen) {
             let (shared, announcements) = (Arc::clone(&shared), Arc::clone(&announcements));
-            let reloader = Reloader {
-                reload,
-                seen,
-                config,
-                text,
-                shared,
-                acceptors,
-                announcements,
-                health,
-                log,
-                hangup,
-            };
-            let end = control.clone();
-            control.spawn("reload", async move {
-                tokio::select! {
-                    () = end.begun() => {}
-                    () = reloader.run() => {}
-                }
-            });
+            let reloader =
+                Reloader { reload, seen, config, text, shared, fronts, announcements, health, log, hangup };
+            until_end(&control, "reload", reloader.run());
+        } else if let Some(hangup) = hangup {
+            until_end(&control, "hangup", nothing_to_reload(hangup));
         }
         readiness.listening();
         tokio::select! {
@@ -143,13 +134,27 @@ fn follow(shared: &Arc<Shared>, announcements: &Arc<Announcements>, health: &Arc
     control.spawn("store", shared.catalog.keep_store(control.clone()));
     control.spawn("handover", shared.catalog.keep_handover(control.clone()));
     control.spawn("health", Arc::clone(health).watch_over(control.clone()));
-    let (announcing, end) = (Arc::clone(announcements).run(), control.clone());
-    control.spawn("announcing", async move {
+    until_end(control, "announcing", Arc::clone(announcements).run());
+}
+
+/// Runs what has no end of its own, until all that runs here begins to end.
+fn until_end(control: &Drain, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
+    let end = control.clone();
+    control.spawn(name, async move {
         tokio::select! {
             () = end.begun() => {}
-            () = announcing => {}
+            () = task => {}
         }
     });
+}
+
+/// Says each time that there is no file: HUP would end the process otherwise, with all that is under way.
+async fn nothing_to_reload(mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        tracing::warn!(
+            "HUP asks to read the configuration again, and there is no file of it; nothing is done"
+        );
+    }
 }
 
 async fn withdraw(announcements: &Announcements) {

@@ -1,5 +1,6 @@
 //! The app: everything built from a configuration, run on its threads, drained at its end.
 
+mod certificates;
 mod changes;
 mod control;
 mod files;
@@ -55,6 +56,14 @@ pub struct Surroundings {
     pub reload: Option<Reload>,
     /// Whether the signals of the process are meant for this proxy: TERM and INT drain it, HUP reloads.
     pub signals: bool,
+    /// Whether HUP, where there is nothing to reload, ends the process as the system has it: with its terminal.
+    pub ends_with_terminal: bool,
+}
+
+impl Surroundings {
+    fn hears_hangup(&self) -> bool {
+        self.reload.is_some() || self.signals && !self.ends_with_terminal
+    }
 }
 
 /// Why a proxy could not be built.
@@ -219,7 +228,7 @@ impl App {
     /// When a thread cannot be started.
     pub fn start(self) -> Result<Running, StartError> {
         let Self { config, announcements, health, shared, listeners, admin, surroundings } = self;
-        let Listeners { by_worker, addresses, sockets, acceptors } = listeners;
+        let Listeners { by_worker, addresses, sockets, fronts } = listeners;
         let mut running = Running {
             listeners: addresses,
             sockets,
@@ -239,7 +248,7 @@ impl App {
             announcements,
             health,
             shared,
-            acceptors,
+            fronts,
             admin: admin.map(|(listener, _, settings)| (listener, settings)),
             surroundings,
             leave: running.leave.clone(),

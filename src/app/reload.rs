@@ -12,7 +12,7 @@ use tokio::signal::unix::Signal;
 
 use super::changes;
 use super::files::Looks;
-use super::listeners::{Acceptors, have_other_certificates};
+use super::listeners::Fronts;
 use crate::alarm::Alarm;
 use crate::announce::Announcements;
 use crate::config::{Config, ConfigError};
@@ -74,7 +74,7 @@ pub(super) struct Reloader {
     pub(super) config: Config,
     pub(super) text: Arc<ArcSwap<String>>,
     pub(super) shared: Arc<Shared>,
-    pub(super) acceptors: Acceptors,
+    pub(super) fronts: Fronts,
     pub(super) announcements: Arc<Announcements>,
     pub(super) health: Arc<Health>,
     pub(super) log: Option<log::Control>,
@@ -133,8 +133,7 @@ impl Reloader {
                 "new connections use the certificates that were read now; those made before end with their requests"
             );
         }
-        self.acceptors.renew(&config.listeners);
-        let is_otherwise_known = have_other_certificates(&self.config.listeners, &config.listeners);
+        let is_otherwise_known = self.fronts.renew(&config.listeners);
         if is_otherwise_known {
             tracing::info!("new connections of clients use the certificates of listeners that were read now");
         }
@@ -209,22 +208,36 @@ fn is_applied(key: &str) -> bool {
 }
 
 /// The keys of a configuration: those of its sections with the section's name before them, lists of sections as one. Of the
-/// certificates of listeners only whether there are some, since others are used at once.
+/// listeners only where they are, since all else holds at once for the connections to come.
 fn keys(text: &str) -> BTreeMap<String, toml::Value> {
     let table: toml::Table = text.parse().unwrap_or_default();
     let mut keys = BTreeMap::new();
-    for (name, mut value) in table {
+    for (name, value) in table {
         if name == "listener" {
-            let sections = value.as_array_mut().into_iter().flatten().filter_map(toml::Value::as_table_mut);
-            sections.filter_map(|section| section.get_mut("tls")).for_each(|tls| *tls = true.into());
-        }
-        if let toml::Value::Table(section) = value {
+            keys.extend(places(&value));
+        } else if let toml::Value::Table(section) = value {
             keys.extend(section.into_iter().map(|(key, value)| (format!("{name}.{key}"), value)));
         } else {
             keys.insert(name, value);
         }
     }
     keys
+}
+
+/// The addresses of listeners, and the permissions of those that have such, in whatever order they stand.
+fn places(listeners: &toml::Value) -> [(String, toml::Value); 2] {
+    let listeners = || listeners.as_array().into_iter().flatten();
+    let text = |listener: &toml::Value, key: &str| listener.get(key)?.as_str().map(str::to_owned);
+    let addresses = listeners().filter_map(|listener| text(listener, "address"));
+    let modes = listeners()
+        .filter_map(|listener| Some(format!("{} {}", text(listener, "address")?, text(listener, "mode")?)));
+    let sorted = |texts: Vec<String>| {
+        let mut texts = texts;
+        texts.sort();
+        toml::Value::from(texts)
+    };
+    [("address", addresses.collect()), ("mode", modes.collect())]
+        .map(|(key, texts)| (format!("listener.{key}"), sorted(texts)))
 }
 
 #[cfg(test)]
@@ -240,12 +253,24 @@ mod tests {
         let (old, new) =
             ("[retries]\nmax = 1\n[naming]\npath = true", "[retries]\nmax = 2\n[naming]\npath = false");
         assert_eq!(waiting(old, new), [""; 0], "a section that is applied is applied whole");
-        let (clear, old, new) = (
-            "[[listener]]\naddress = \"a\"",
-            "[[listener]]\naddress = \"a\"\n[listener.tls]\ncert = \"a\"",
-            "[[listener]]\naddress = \"a\"\n[listener.tls]\ncert = \"b\"\nclient_ca = \"c\"",
-        );
-        assert_eq!(waiting(old, new), [""; 0], "other certificates are used at once");
-        assert_eq!(waiting(clear, new), ["listener"], "TLS where there was none is not");
+    }
+
+    #[test]
+    fn of_listeners_only_where_they_are_needs_a_restart() {
+        let of = |listeners: &[&str]| {
+            listeners.iter().map(|keys| format!("[[listener]]\n{keys}\n")).collect::<String>()
+        };
+        let (a, b) = ("address = \"a\"", "address = \"b\"\nmode = \"0600\"");
+        let clear = of(&[a, b]);
+        for (listeners, expected) in [
+            (of(&[b, a]), &[][..]),
+            (of(&["address = \"a\"\n[listener.tls]\ncert = \"c\"", b]), &[]),
+            (of(&["address = \"a\"\ntrusted = false\nproxy_protocol = true", b]), &[]),
+            (of(&["address = \"c\"", b]), &["listener.address"]),
+            (of(&[a, "address = \"b\"\nmode = \"0660\""]), &["listener.mode"]),
+            (of(&[a]), &["listener.address", "listener.mode"]),
+        ] {
+            assert_eq!(waiting(&clear, &listeners), expected, "{listeners}");
+        }
     }
 }

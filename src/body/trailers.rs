@@ -2,8 +2,9 @@
 
 use http::{HeaderMap, HeaderName};
 
-/// Fields that mean something only ahead of the body (RFC 9110, 6.5.1), or on one connection (7.6.1); in order.
-const HEAD_ONLY: [&str; 28] = [
+/// Fields that mean something only ahead of the body (RFC 9110, 6.5.1), or on one connection (7.6.1); and those by which a client
+/// that is not believed could say whom it comes from, to a provider that makes no difference. In order.
+const HEAD_ONLY: [&str; 31] = [
     "age",
     "authorization",
     "cache-control",
@@ -32,6 +33,9 @@ const HEAD_ONLY: [&str; 28] = [
     "upgrade",
     "vary",
     "via",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
 ];
 
 /// Takes out of trailers what may not stand there: its reader could take it for a field of the head.

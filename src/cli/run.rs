@@ -74,7 +74,8 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
         listeners.map(|listener| listener.raw.clone()).collect::<Vec<_>>()
     };
     let (raw, raw_sockets) = (raw(false), raw(true));
-    let surroundings = Surroundings { log: Some(log.control()), reload, signals: true };
+    let surroundings =
+        Surroundings { log: Some(log.control()), reload, signals: true, ends_with_terminal: false };
     match app::build(config, sources, surroundings).and_then(App::start) {
         Ok(running) => {
             running.metrics.watch_dropped_lines("log", log.dropped_lines());

@@ -5,16 +5,16 @@ use http::HeaderName;
 use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
-use super::value::{List, Parsed, Problems, Shape, quoted};
+use super::value::{List, Parsed, Problems, Shape, quoted, written_key};
 use crate::route::Edit;
 use crate::route::edit::{Removal, not_to_be_changed};
-use crate::route::template::{Template, Way};
+use crate::route::template::{Template, TemplateError, Way};
 
 /// What stands in place of a value that is not shown.
-const VEIL: &str = "***";
+pub(super) const VEIL: &str = "***";
 
 /// What the names of fields contain that carry credentials.
-const TELLTALES: [&str; 11] = [
+const TELLTALES: [&str; 13] = [
     "auth",
     "cookie",
     "token",
@@ -26,6 +26,8 @@ const TELLTALES: [&str; 11] = [
     "apikey",
     "access-key",
     "session",
+    "jwt",
+    "signature",
 ];
 
 /// A name, or the beginning of names.
@@ -62,8 +64,11 @@ fn hidden(fields: &[Field]) -> Option<String> {
     (!hidden.is_empty()).then(|| hidden.join("\n"))
 }
 
-fn carries_credentials(name: &HeaderName) -> bool {
-    TELLTALES.iter().any(|telltale| name.as_str().contains(telltale))
+/// Whether the values of a field are not shown.
+pub(super) fn carries_credentials(name: &HeaderName) -> bool {
+    // Some write an underscore.
+    let name = name.as_str().replace('_', "-");
+    TELLTALES.iter().any(|telltale| name.contains(telltale))
 }
 
 fn removal(text: &str) -> Result<Removal, String> {
@@ -105,6 +110,12 @@ impl Fields {
         })?;
         let one = std::slice::from_ref(entry);
         let entries = if self.several { entry.node.as_list().unwrap_or(one) } else { one };
+        if entries.is_empty() {
+            return Err((
+                entry.place,
+                format!("{key} has no value; write a text in quotes, or leave it out"),
+            ));
+        }
         let value = |entry: &Entry| {
             let Node::Text(text) = &entry.node else {
                 let or = if self.several { ", or several in a list" } else { "" };
@@ -114,6 +125,13 @@ impl Fields {
                 Ok(value) => {
                     let value = if carries_credentials(&named) { value.kept_secret() } else { value };
                     Ok(Field { name: named.clone(), written: text.clone(), value })
+                }
+                // What stands in braces would be a part of the secret.
+                Err(TemplateError::Unknown(..)) if carries_credentials(&named) => {
+                    let message = format!(
+                        "the value of {key} has a variable that there is not; write a brace that is meant twice"
+                    );
+                    Err((entry.place, message))
                 }
                 Err(error) => Err((entry.place, format!("the value of {key} is none: {error}"))),
             }
@@ -131,9 +149,14 @@ impl Shape for Fields {
                 .push((entry.place, "this is no table; write one such as { x-team = \"blue\" }".to_owned()));
             return None;
         };
-        let mut fields = Vec::new();
+        let mut fields: Vec<Field> = Vec::new();
         for (key, value) in entries {
             match self.values(&key.text, key.place, value) {
+                Ok(read) if read.first().is_some_and(|read| fields.iter().any(|it| it.name == read.name)) => {
+                    let message =
+                        format!("{} is there twice, since case means nothing; write it once", key.text);
+                    problems.push((key.place, message));
+                }
                 Ok(read) => fields.extend(read),
                 Err(problem) => problems.push(problem),
             }
@@ -151,8 +174,8 @@ impl Shape for Fields {
             }
         }
         let shown = |(name, values): &(&HeaderName, Vec<String>)| match &values[..] {
-            [value] => format!("{name} = {value}"),
-            values => format!("{name} = [{}]", values.join(", ")),
+            [value] => format!("{} = {value}", written_key(name.as_str())),
+            values => format!("{} = [{}]", written_key(name.as_str()), values.join(", ")),
         };
         let pairs: Vec<String> = pairs.iter().map(shown).collect();
         if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }

@@ -48,6 +48,10 @@ fn listener(
     let tls = section.table("tls", listener_tls);
     let refuse_cross_site = section.get("refuse_cross_site", &Flag, false);
     let raw::Bound { service, raw } = raw::spoken(section, service);
+    if refuse_cross_site && raw.is_some() {
+        let message = "where bytes are passed on raw nobody sees what page had them sent; leave this out";
+        section.wrong("refuse_cross_site", message);
+    }
     let address = address?;
     if section.has("mode") && !matches!(address, ListenAddress::Unix(UnixName::Path(_))) {
         section.wrong(

@@ -16,6 +16,7 @@ mod listener_tls;
 mod listeners;
 mod networks;
 mod overrides;
+mod patterns;
 mod raw;
 mod reader;
 mod resolve;

@@ -1,12 +1,12 @@
 //! Raw listeners: what they need, and what is of use to the services behind them alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Config;
 use super::reader::Section;
 use super::value::Word;
 use crate::provider::ServiceName;
-use crate::route::ProxyProtocol;
+use crate::route::{Declared, Naming, ProxyProtocol};
 
 /// What is spoken on a listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,6 +50,14 @@ pub(super) fn spoken(section: &mut Section<'_>, service: Option<ServiceName>) ->
 /// Reads how the providers of a service are told who the client of a raw connection is.
 pub(super) fn proxy_protocol(section: &mut Section<'_>) -> Option<ProxyProtocol> {
     section.optional("send_proxy_protocol", &PROXY_PROTOCOL, "none")
+}
+
+/// How checks and probes begin at the providers that wait for it.
+pub(super) fn openings(naming: &Naming) -> BTreeMap<ServiceName, ProxyProtocol> {
+    let opening = |(service, declared): (&ServiceName, &Declared)| {
+        Some((service.clone(), declared.rules.proxy_protocol?))
+    };
+    naming.declared.iter().filter_map(opening).collect()
 }
 
 /// Notes a mistake where this is said of a service that no raw connection goes to.

@@ -92,6 +92,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let raw = listeners.iter().filter_map(|listener| listener.raw.as_ref());
     let declared = services.followed(&routes, bound, raw);
     (naming.rules, naming.declared) = services.into_declared(&limits);
+    let openings = raw::openings(&naming);
     let config = Config {
         workers,
         drain_timeout,
@@ -105,7 +106,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         catalog,
         cares: said.cares,
         layouts: said.layouts,
-        checks: said.checks,
+        checks: Checks { openings, ..said.checks },
         routes: Arc::new(Table::new(routes, naming)),
         declared,
         announce,
@@ -149,7 +150,7 @@ fn said_of_services(
     let mut restrictions = Restrictions::new();
     let mut treatments = Vec::new();
     let mut tls = Vec::new();
-    let mut checks = Checks { usual: check.check(), by_service: BTreeMap::new() };
+    let mut checks = Checks { usual: check.check(), ..Checks::default() };
     top.sections("service", |section| {
         let service = services.declare(section, &known);
         tiers.of(section, service.as_ref());

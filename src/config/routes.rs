@@ -2,22 +2,22 @@
 
 use std::sync::Arc;
 
-use http::{HeaderName, HeaderValue, Method};
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method};
 
 use super::announced::Known;
 use super::choices::Said;
 use super::declared::Services;
-use super::error::Place;
-use super::file::{Entry, Node};
+use super::patterns::patterns;
 use super::reader::Section;
 use super::resolve::{RETRIES, SERVICE, SOME_TIME, shorter_than_request};
 use super::retries::Own;
 use super::rules;
 use super::subset::Wanted;
-use super::value::{Flag, List, Parsed, Problems, Shape, parsed, quoted, text};
+use super::value::{Flag, List, Parsed, parsed, quoted, text};
 use crate::catalog::Claim;
 use crate::route::{
-    HeaderPattern, HostPattern, Limits, Matcher, PathPrefix, Rewrite, Rewriting, RewritingError, Route, Rules,
+    HostPattern, Limits, Matcher, PathPrefix, Rewrite, Rewriting, RewritingError, Route, Rules,
 };
 
 /// Reads every `[[route]]`; `None` where one has no value for a mistake that was noted.
@@ -66,7 +66,7 @@ fn route(
     let hosts = section.get("hosts", &List(HOST), Vec::new());
     let path = section.optional("path", &PATH, "any");
     let methods = section.get("methods", &List(METHOD), Vec::new());
-    let headers = section.get("headers", &Headers, Vec::new());
+    let headers = patterns(section);
     let said = Said::read(section, "as declared of the service");
     let wanted = Wanted::read(section, "as declared of the service");
     let (mut rewrite, host_of_provider) = rewrite(section, path.is_some());
@@ -82,6 +82,9 @@ fn route(
     });
     if !is_split && let Some(claim) = &claim {
         rules::key_is_used(section, claim.choice);
+    }
+    if section.has("tunnel") && rules.tunnel && path.is_some() {
+        section.wrong("tunnel", "who asks for a tunnel names a host and no path; leave path out, or this");
     }
     rules.host_of_provider = host_of_provider;
     rewrite.path = section.table("rewrite_path", rewriting).flatten().map(Arc::new);
@@ -143,7 +146,9 @@ fn rewriting(section: &mut Section<'_>) -> Option<Rewriting> {
         Err(error) => {
             let (key, written) = match error {
                 RewritingError::Pattern(_) => ("pattern", &pattern),
-                RewritingError::Group(_) | RewritingError::NoSlash => ("with", &with),
+                RewritingError::Group(_) | RewritingError::NoSlash | RewritingError::DotSegments => {
+                    ("with", &with)
+                }
             };
             let error = error.to_string();
             let cure = if error.contains("; ") { "" } else { "; write one such as \"^/v1/(.*)$\"" };
@@ -214,6 +219,9 @@ fn replacement(text: &str) -> Result<String, String> {
     let path: PathPrefix = text.parse().map_err(|error: crate::route::PatternError| error.to_string())?;
     match path.as_str() {
         "/" => Err("it would only take the prefix off; write strip_prefix = true".to_owned()),
+        path if path.parse::<PathAndQuery>().is_err() => {
+            Err("it has characters that no path has, so percent-encode them".to_owned())
+        }
         path => Ok(path.to_owned()),
     }
 }
@@ -234,66 +242,15 @@ fn authority(text: &str) -> Result<HeaderValue, String> {
     if authority.as_str().contains('@') {
         return Err("a host has no user".to_owned());
     }
+    if authority.port_u16().is_none() && text.len() > authority.host().len() {
+        return Err("what is behind its colon is no port".to_owned());
+    }
+    if authority.host().contains(',') {
+        return Err("a comma stands between hosts, and providers are shown one".to_owned());
+    }
     HeaderValue::from_str(text).map_err(|_| "it is no host".to_owned())
 }
 
 fn shown(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
-}
-
-/// A table of headers and the value of each, or `true` for any.
-pub(super) struct Headers;
-
-impl Shape for Headers {
-    type Out = Vec<HeaderPattern>;
-
-    fn read(&self, entry: &Entry, problems: &mut Problems) -> Option<Vec<HeaderPattern>> {
-        let Some(entries) = entry.node.as_table() else {
-            let shown = entry.node.shown();
-            problems.push((
-                entry.place,
-                format!("{shown} is no table; write one such as {{ x-stage = \"canary\" }}"),
-            ));
-            return None;
-        };
-        let read = |name: &str, place: Place, value: &Entry| {
-            let Ok(name) = HeaderName::from_bytes(name.as_bytes()) else {
-                return Err((place, format!("{name:?} is no header; write a name such as x-stage")));
-            };
-            if matches!(value.node, Node::Flag(true)) {
-                return Ok(HeaderPattern { name, value: None });
-            }
-            let Some(text) = value.node.as_text() else {
-                let shown = value.node.shown();
-                let cure = format!("write a text in quotes, or true for any value of {name}");
-                return Err((value.place, format!("{shown} is no value; {cure}")));
-            };
-            match HeaderValue::from_str(text) {
-                Ok(value) => Ok(HeaderPattern { name, value: Some(value) }),
-                Err(_) => {
-                    let message =
-                        format!("{text:?} cannot be the value of a header; leave control characters out");
-                    Err((value.place, message))
-                }
-            }
-        };
-        let mut patterns = Vec::new();
-        for (key, value) in entries {
-            match read(&key.text, key.place, value) {
-                Ok(pattern) => patterns.push(pattern),
-                Err(problem) => problems.push(problem),
-            }
-        }
-        Some(patterns)
-    }
-
-    fn write(&self, value: &Vec<HeaderPattern>) -> String {
-        let pair = |pattern: &HeaderPattern| {
-            let value =
-                pattern.value.as_ref().map_or_else(|| "true".to_owned(), |value| quoted(&shown(value)));
-            format!("{} = {value}", pattern.name)
-        };
-        let pairs: Vec<String> = value.iter().map(pair).collect();
-        if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
-    }
 }

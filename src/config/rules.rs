@@ -12,9 +12,9 @@ use super::choices::Said;
 use super::decimal::Decimal;
 use super::declared::Services;
 use super::edits;
+use super::patterns::patterns;
 use super::reader::Section;
 use super::resolve::{DAY, SERVICE, SOME_TIME};
-use super::routes::Headers;
 use super::subset::Wanted;
 use super::value::{Flag, List, Number, Parsed, Time, parsed};
 use crate::balance::{Choice, Policy};
@@ -157,7 +157,7 @@ fn fault(section: &mut Section<'_>) -> Fault {
     let delay_percent = section.get("delay_percent", &PERCENT, 100.0);
     let abort = section.optional("abort", &Number(ERRORS), "none");
     let abort_percent = section.get("abort_percent", &PERCENT, 100.0);
-    let headers = section.get("headers", &Headers, Vec::new());
+    let headers = patterns(section);
     for (key, is_there, of) in
         [("delay_percent", delay.is_some(), "delay"), ("abort_percent", abort.is_some(), "abort")]
     {

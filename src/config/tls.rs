@@ -154,7 +154,7 @@ impl Written {
     /// Notes what is written in vain where nothing is verified.
     fn of_use(self, section: &Section<'_>) -> Self {
         if self.verify == Some(false) {
-            for key in ["spiffe_id", "crl"].into_iter().filter(|key| section.has(key)) {
+            for key in ["ca", "spiffe_id", "crl"].into_iter().filter(|key| section.has(key)) {
                 section.wrong(key, "nothing is verified, so it is of no use; leave it or verify = false out");
             }
         }

@@ -378,7 +378,8 @@ impl<S: Shape> Shape for Map<S> {
     }
 }
 
-fn written_key(key: &str) -> String {
+/// A key in TOML.
+pub(super) fn written_key(key: &str) -> String {
     let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     if !key.is_empty() && key.bytes().all(is_bare) { key.to_owned() } else { quoted(key) }
 }

@@ -242,8 +242,14 @@ impl Memory {
         is_news
     }
 
-    /// Notes that a connection came about.
+    /// Notes that a connection came about: nobody's record has somebody behind it after all. Whoever listens at a stranger's
+    /// address proves nothing by that.
     pub fn reached(&self) {
+        match self.ghost() {
+            Some(Ghost::Stranger) => return,
+            Some(Ghost::Silent) => self.haunting.end(),
+            None => {}
+        }
         if !self.reach.is_available() {
             self.reach.succeed();
             self.ramp.begin();

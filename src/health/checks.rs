@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::check::{Asked, Check, CheckKind, Reason, Unwell};
 use crate::endpoint::{Counts, Endpoint};
 use crate::provider::{Protocol, Provider, ServiceName};
-use crate::upstream::{ConnectError, Dialler, Stream};
+use crate::route::ProxyProtocol;
+use crate::upstream::{ConnectError, Dialler};
 
 /// How the endpoints of each service are checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -16,12 +17,21 @@ pub struct Checks {
     pub usual: Option<Arc<ServiceCheck>>,
     /// What is said of a service.
     pub by_service: BTreeMap<ServiceName, Option<Arc<ServiceCheck>>>,
+    /// The services whose providers wait for a PROXY header before all else.
+    pub openings: BTreeMap<ServiceName, ProxyProtocol>,
 }
 
 impl Checks {
     /// How the endpoints of a service are checked, if they are.
     pub fn of(&self, service: &ServiceName) -> Option<&Arc<ServiceCheck>> {
         self.by_service.get(service).unwrap_or(&self.usual).as_ref()
+    }
+
+    /// What goes first on a connection to a provider of a service that is only looked at: a PROXY header that names nobody,
+    /// where one is waited for.
+    pub fn opening_of(&self, service: Option<&ServiceName>) -> &'static [u8] {
+        let version = service.and_then(|service| self.openings.get(service));
+        version.map_or(&[], |version| version.of_nobody())
     }
 }
 
@@ -50,12 +60,13 @@ impl ServiceCheck {
         self.is_in_place() && self.tls.is_none_or(|tls| tls == provider.secure)
     }
 
-    /// Asks an endpoint once.
+    /// Asks an endpoint once; where it waits for an opening, after that.
     pub(super) async fn ask(
         &self,
         service: &ServiceName,
         endpoint: &Endpoint,
         dialler: &Dialler,
+        opening: &[u8],
     ) -> Result<(), Unwell> {
         let asked_of = self.provider(&endpoint.provider);
         let host = host(service, &asked_of);
@@ -66,7 +77,10 @@ impl ServiceCheck {
             http2: asked_of.protocol == Protocol::H2c,
             tls: asked_of.secure,
         };
-        self.check.ask(&asked, connect(dialler, service, &asked_of)).await
+        // What is asked at another port is another program's.
+        let opening = if self.is_in_place() { opening } else { &[] };
+        let connecting = dialler.connect_opening(Some(service), &asked_of, opening);
+        self.check.ask(&asked, async { connecting.await.map_err(|error| unreachable(&error)) }).await
     }
 
     /// The provider as the check sees it: at the port that is asked, and spoken to as the question is.
@@ -93,10 +107,6 @@ fn host(service: &ServiceName, provider: &Provider) -> String {
         Ok(_) if !name.contains('@') => name.to_owned(),
         Ok(_) | Err(_) => provider.address.to_string(),
     }
-}
-
-async fn connect(dialler: &Dialler, service: &ServiceName, provider: &Provider) -> Result<Stream, Unwell> {
-    dialler.connect(Some(service), provider).await.map_err(|error| unreachable(&error))
 }
 
 fn unreachable(error: &ConnectError) -> Unwell {
@@ -185,6 +195,7 @@ mod tests {
         let checks = Checks {
             usual: Some(Arc::new(tcp.clone())),
             by_service: [(a, Some(Arc::new(web.clone()))), (b, None)].into(),
+            ..Checks::default()
         };
         let of = |name: &str| checks.of(&name.parse().unwrap()).map(|check| (**check).clone());
         assert_eq!((of("a"), of("b"), of("c")), (Some(web), None, Some(tcp)));

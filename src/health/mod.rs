@@ -67,7 +67,7 @@ impl Health {
             () = drain.begun() => {}
             () = self.probe() => {}
             () = self.check() => {}
-            () = reaper::reap(&self.catalog, &self.dialler) => {}
+            () = reaper::reap(&self.catalog, &self.dialler, &self.checks) => {}
         }
     }
 
@@ -85,7 +85,8 @@ impl Health {
                 _ = turns.tick(), if !rounds.is_empty() => {
                     for job in rounds.due(self.clock.now(), running.len()) {
                         running.push(async {
-                            let found = job.check.ask(&job.service, &job.endpoint, &self.dialler).await;
+                            let opening = self.checks.load().opening_of(Some(&job.service));
+                            let found = job.check.ask(&job.service, &job.endpoint, &self.dialler, opening).await;
                             (job, found)
                         });
                     }
@@ -134,7 +135,8 @@ impl Health {
                 _ = looks.tick() => {
                     let known = self.catalog.known();
                     for endpoint in schedule.due(&known, self.clock.now(), probes.len(), &mut rand::rng()) {
-                        probes.push(probe(endpoint, &self.dialler));
+                        let opening = self.checks.load().opening_of(endpoint.service());
+                        probes.push(probe(endpoint, &self.dialler, opening));
                     }
                 }
                 Some((memory, seen)) = probes.next() => {
@@ -184,8 +186,8 @@ impl Seen {
 }
 
 /// Whether somebody accepts connections at the address of this endpoint, over TLS where its record says so.
-async fn probe(endpoint: Endpoint, dialler: &Dialler) -> (Arc<Memory>, Seen) {
-    let seen = Seen::of(&dialler.connect(endpoint.service(), &endpoint.provider).await);
+async fn probe(endpoint: Endpoint, dialler: &Dialler, opening: &[u8]) -> (Arc<Memory>, Seen) {
+    let seen = Seen::of(&dialler.connect_opening(endpoint.service(), &endpoint.provider, opening).await);
     (endpoint.memory, seen)
 }
 
@@ -205,6 +207,27 @@ mod tests {
     use super::*;
     use crate::provider::Address;
     use crate::upstream::tls::TlsError;
+
+    #[tokio::test]
+    async fn a_probe_begins_as_connections_do() {
+        use tokio::io::AsyncReadExt as _;
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address: Address = listener.local_addr().unwrap().into();
+        let provider = crate::provider::Provider::new("p", address.clone());
+        let endpoint = Endpoint::new(Arc::new(provider), Arc::new(Memory::new(1, address)));
+        let dialler = Dialler::new(crate::upstream::Settings::default(), Drain::new(), Metrics::new());
+        let checks = Checks {
+            openings: [("svc".parse().unwrap(), crate::route::ProxyProtocol::V1)].into(),
+            ..Checks::default()
+        };
+        for (service, header) in [("svc", "PROXY UNKNOWN\r\n"), ("other", "")] {
+            let opening = checks.opening_of(Some(&service.parse().unwrap()));
+            assert_eq!(probe(endpoint.clone(), &dialler, opening).await.1, Seen::Well);
+            let mut heard = String::new();
+            listener.accept().await.unwrap().0.read_to_string(&mut heard).await.unwrap();
+            assert_eq!(heard, header);
+        }
+    }
 
     #[test]
     fn what_this_machine_lacks_is_held_against_nobody() {

@@ -36,9 +36,10 @@ impl fmt::Display for Reserved {
 
 /// What is reserved, the narrower before the wider.
 const RESERVED: [(Reserved, &str); 13] = [
-    // AWS, Azure, Google and others; AWS and Google by IPv6; Alibaba; the host of Azure; Oracle.
+    // AWS, Azure, Google and others; AWS by IPv6, all that its machines are told there, credentials of pods too; Google by IPv6;
+    // Alibaba; the host of Azure; Oracle.
     (Reserved::Metadata, "169.254.169.254/32"),
-    (Reserved::Metadata, "fd00:ec2::254/128"),
+    (Reserved::Metadata, "fd00:ec2::/32"),
     (Reserved::Metadata, "fd20:ce::254/128"),
     (Reserved::Metadata, "100.100.100.200/32"),
     (Reserved::Metadata, "168.63.129.16/32"),
@@ -80,7 +81,9 @@ impl Allowed {
 
 /// Whether a network has anything in it that is not dialled otherwise.
 pub fn is_reserved_somewhere(network: &IpNet) -> bool {
-    NETWORKS.iter().any(|(_, reserved)| reserved.contains(network) || network.contains(reserved))
+    let has = |(_, reserved): &(Reserved, IpNet)| reserved.contains(network) || network.contains(reserved);
+    // Also in the clothes of IPv6.
+    NETWORKS.iter().any(has) || Allowed::default().refuses(network.network()).is_some()
 }
 
 /// The IPv4 address that an IPv6 address stands for: mapped (RFC 4291, 2.5.5.2), compatible (2.5.5.1), translated (RFC 2765,
@@ -123,6 +126,7 @@ mod tests {
             ("64:ff9b:1::a9fe:a9fe", Reserved::Metadata),
             ("2002:a9fe:a9fe::1", Reserved::Metadata),
             ("fd00:ec2::254", Reserved::Metadata),
+            ("fd00:ec2::23", Reserved::Metadata),
             ("fd20:ce::254", Reserved::Metadata),
             ("100.100.100.200", Reserved::Metadata),
             ("168.63.129.16", Reserved::Metadata),
@@ -183,6 +187,9 @@ mod tests {
             ("10.0.0.0/8", false),
             ("fd00::/8", true),
             ("2001:db8::/32", false),
+            ("::ffff:169.254.0.0/112", true),
+            ("64:ff9b::a9fe:a9fe/128", true),
+            ("::ffff:10.0.0.0/104", false),
         ] {
             assert_eq!(is_reserved_somewhere(&network.parse().unwrap()), is, "{network}");
         }

@@ -67,9 +67,31 @@ impl FromStr for ServiceName {
     }
 }
 
-/// Whether a character is not seen, or turns those around it about, so that a name would be read as another.
+/// Whether a character is not seen, or turns those around it about, so that a name would be read as another: those that
+/// Unicode has as ignorable by default, and those for annotations.
 const fn is_invisible(character: char) -> bool {
-    matches!(character, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    matches!(
+        character,
+        '\u{ad}'
+            | '\u{34f}'
+            | '\u{61c}'
+            | '\u{115f}'
+            | '\u{1160}'
+            | '\u{17b4}'
+            | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{3164}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}'
+            | '\u{ffa0}'
+            | '\u{fff0}'..='\u{fffb}'
+            | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}'
+            | '\u{e0000}'..='\u{e0fff}'
+    )
 }
 
 impl fmt::Display for ServiceName {
@@ -102,7 +124,17 @@ mod tests {
         assert_eq!(error(&"x".repeat(254)), ServiceNameError::TooLong(254));
         assert_eq!(error("a\nb"), ServiceNameError::BadCharacter('\n'));
         assert_eq!(error("a b"), ServiceNameError::BadCharacter(' '));
-        for unseen in ['\u{202e}', '\u{200b}', '\u{feff}', '\u{2028}', '\u{9b}'] {
+        for unseen in [
+            '\u{202e}',
+            '\u{200b}',
+            '\u{feff}',
+            '\u{2028}',
+            '\u{9b}',
+            '\u{61c}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{e0041}',
+        ] {
             assert_eq!(error(&format!("a{unseen}b")), ServiceNameError::BadCharacter(unseen));
         }
         for text in [".", "..", "a/../b", "a//b", "/a", "a/"] {

@@ -3,6 +3,7 @@
 mod due;
 mod framing;
 mod origin;
+mod refused;
 mod socket;
 mod stream;
 mod streams;
@@ -12,12 +13,14 @@ use std::fmt;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
 use bytes::BytesMut;
 pub use due::Order;
 pub use framing::Seen;
 use http::HeaderValue;
 pub use origin::Origin;
+pub use refused::Refused;
 pub use socket::Socket;
 pub use stream::ClientStream;
 pub use streams::Stream;
@@ -69,6 +72,10 @@ pub struct Client {
     interim: RefCell<BytesMut>,
     /// Whether all bytes of earlier answers have left, so that something may be put between. Written by the stream.
     between: Cell<bool>,
+    /// Whether there is an answer to a request that has not left yet. Written by the requests and the stream.
+    answering: Cell<bool>,
+    /// Why its bytes are no request, once the library has given up on them. Written by the stream.
+    refused: Cell<Option<Refused>>,
     /// Whether it was told to close.
     closing: Cell<bool>,
     /// What is only there once HTTP/2 is spoken.
@@ -139,6 +146,8 @@ impl Client {
             hears_interim: Cell::new(false),
             interim: RefCell::default(),
             between: Cell::new(true),
+            answering: Cell::new(false),
+            refused: Cell::new(None),
             closing: Cell::new(false),
             http2: OnceCell::new(),
             unread: Cell::new(false),
@@ -237,6 +246,7 @@ impl Client {
     /// Notes that the answer is there: interim ones that could not leave ahead of it, behind an earlier answer that is still being
     /// written, never will.
     pub fn begin_answer(&self) {
+        self.answering.set(true);
         if !self.between.get() {
             self.interim.borrow_mut().clear();
         }
@@ -250,6 +260,27 @@ impl Client {
     /// Whether the connection must not end as if nothing were missing.
     pub fn is_cut(&self) -> bool {
         self.cut.get()
+    }
+
+    /// Whether part of an answer is still to be written.
+    pub fn is_writing(&self) -> bool {
+        !self.between.get()
+    }
+
+    /// For how long the head of a request has been coming.
+    pub fn waited(&self) -> Duration {
+        self.head_since.get().map_or(Duration::ZERO, |since| self.tick.now().since(since))
+    }
+
+    /// Why its bytes were no request, if the library gave up on them.
+    pub fn refused(&self) -> Option<Refused> {
+        self.refused.get()
+    }
+
+    /// Has the client told, in place of what the library says, why its bytes are no request.
+    fn refuse(&self, refused: Refused) {
+        self.refused.set(Some(refused));
+        self.interim.borrow_mut().extend_from_slice(&refused.answer());
     }
 
     /// Begins to wait for an answer under a deadline. Until that is dropped, the deadline alone says how long is too long.
@@ -330,7 +361,14 @@ impl Client {
                 is_within
             }
         };
-        if begins && self.head_since.get().is_none() {
+        if begins {
+            self.begin_head();
+        }
+    }
+
+    /// Notes that a head is coming.
+    fn begin_head(&self) {
+        if self.head_since.get().is_none() {
             self.head_since.set(Some(self.tick.now()));
         }
     }

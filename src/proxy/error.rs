@@ -215,7 +215,7 @@ impl ProxyError {
             Self::Loop => telling("loop", S::LOOP_DETECTED, "proxy_loop_detected"),
             Self::Unroutable(_) => telling("unroutable", S::NOT_FOUND, "destination_not_found"),
             Self::CrossSite => telling("cross_site", S::FORBIDDEN, "http_request_denied"),
-            Self::Rewrite(RewriteError::DotSegments) => {
+            Self::Rewrite(RewriteError::DotSegments | RewriteError::Unclear | RewriteError::Slashes) => {
                 telling("bad_request", S::BAD_REQUEST, "http_request_error")
             }
             Self::Rewrite(RewriteError::Malformed(_)) => {
@@ -372,7 +372,7 @@ fn tls_telling(cause: &TlsError) -> Telling {
             return telling("connection_timeout", S::GATEWAY_TIMEOUT, "connection_timeout");
         }
         TlsError::Certificate(_) => "tls_certificate_error",
-        TlsError::Alert { .. } => "tls_alert_received",
+        TlsError::Alert { .. } | TlsError::NoHttp1 => "tls_alert_received",
         TlsError::NoRoots { .. } | TlsError::Name { .. } | TlsError::List(_) => "proxy_configuration_error",
         TlsError::Version
         | TlsError::NotTls

@@ -46,10 +46,8 @@ pub fn tell(
     own: &Pseudonym,
 ) {
     let mut told = traits;
-    if !client.trusted && traits.has_any(Traits::FORWARDING) {
-        for name in [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, FORWARDED] {
-            headers.remove(name);
-        }
+    if !client.trusted {
+        take_out_claims(headers);
         told = Traits::default();
     }
     if how.is_usual() {
@@ -61,6 +59,24 @@ pub fn tell(
         let chain = if told.has(Traits::FORWARDED) { chained(headers, &FORWARDED, &element) } else { None };
         headers.insert(FORWARDED, chain.unwrap_or(element));
     }
+}
+
+/// Takes out whatever could be taken for the word of a proxy on whom a request comes from.
+fn take_out_claims(headers: &mut HeaderMap) {
+    let claims: Vec<HeaderName> = headers.keys().filter(|name| is_claim(name)).cloned().collect();
+    for name in claims {
+        headers.remove(name);
+    }
+}
+
+/// Whether a field is `Forwarded`, `X-Real-IP` or one of `X-Forwarded-*`, or is one to programs that get their headers as variables:
+/// to them an underscore is a dash (RFC 3875, 4.1.18).
+fn is_claim(name: &HeaderName) -> bool {
+    let is_like = |(byte, of): (&u8, &u8)| byte == of || (*byte == b'_' && *of == b'-');
+    let name = name.as_str().as_bytes();
+    let begins_with = |with: &[u8]| name.len() >= with.len() && name.iter().zip(with).all(is_like);
+    let is = |of: &[u8]| name.len() == of.len() && begins_with(of);
+    begins_with(b"x-forwarded-") || is(b"forwarded") || is(b"x-forwarded") || is(b"x-real-ip")
 }
 
 fn add_usual(headers: &mut HeaderMap, told: Traits, client: &Client, asked: Option<&HeaderValue>) {
@@ -243,6 +259,7 @@ mod tests {
         let kept = told(Forwarding::Usual, &client, b"svc", &[("forwarded", "for=a")]);
         assert_eq!(kept[0], "forwarded: for=a", "what is not ours is passed on");
         assert_eq!(told(Forwarding::None, &client, b"svc", &BEFORE).len(), BEFORE.len());
+        assert_eq!(told(Forwarding::None, &client, b"svc", &[("x-real-ip", "10.1.1.1")]).len(), 1);
     }
 
     #[tokio::test]
@@ -276,6 +293,18 @@ mod tests {
         );
         assert_eq!(told(Forwarding::None, &client, b"svc", &BEFORE), [""; 0]);
         assert_eq!(told(Forwarding::Usual, &client, b"svc", &[("forwarded", "for=a")]).len(), 3);
+        let claims = [
+            ("x-forwarded-port", "443"),
+            ("x-forwarded-prefix", "/admin"),
+            ("x-forwarded-server", "a"),
+            ("x-forwarded", "for=a"),
+            ("x-real-ip", "10.1.1.1"),
+            ("x_forwarded_for", "10.1.1.1"),
+            ("x_real-ip", "10.1.1.1"),
+        ];
+        assert_eq!(told(Forwarding::None, &client, b"svc", &claims), [""; 0]);
+        let others = [("x-forwardedx", "a"), ("x-real-ips", "b"), ("xx-forwarded-for", "c")];
+        assert_eq!(told(Forwarding::None, &client, b"svc", &others).len(), 3);
     }
 
     #[tokio::test]

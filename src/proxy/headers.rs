@@ -83,7 +83,7 @@ pub fn clean_request(headers: &mut HeaderMap, traits: Traits, exchange: Exchange
     if !traits.has(Traits::HOP) {
         return;
     }
-    let trailers = headers.get(TE).is_some_and(|value| lists(value, "trailers"));
+    let trailers = headers.get_all(TE).iter().any(|value| lists(value, "trailers"));
     let protocols = if exchange == Exchange::Upgrade { headers.remove(UPGRADE) } else { None };
     let protocols = protocols.as_ref().and_then(upgrade::without_http2);
     clean(headers);
@@ -234,7 +234,8 @@ mod tests {
             ("keep-alive", "timeout=5"),
             ("proxy-connection", "keep-alive"),
             ("proxy-authorization", "secret"),
-            ("te", "gzip, trailers"),
+            ("te", "gzip"),
+            ("te", "deflate, trailers"),
             ("transfer-encoding", "chunked"),
             ("upgrade", "h2c"),
             ("http2-settings", "AAA"),

@@ -24,7 +24,9 @@ pub fn count(message: &mut Request<Body>) -> Result<Option<Response<Body>>, Prox
     }
     let mut told = message.headers().get_all(MAX_FORWARDS).iter();
     let Some(left) = told.next() else { return Ok(None) };
-    let left = left.to_str().ok().and_then(|digits| digits.parse::<u32>().ok());
+    // A sign is none of these (RFC 9110, 7.6.2), though numbers have one elsewhere.
+    let digits = left.to_str().ok().filter(|digits| !digits.starts_with('+'));
+    let left = digits.and_then(|digits| digits.parse::<u32>().ok());
     let Some(left) = left.filter(|_| told.next().is_none()) else {
         return Err(ProxyError::BadRequest("a Max-Forwards that is no number; send digits, once"));
     };
@@ -78,7 +80,7 @@ mod tests {
         assert_eq!(traced.headers()[CONTENT_TYPE], "message/http");
         let told = traced.into_body().collect().await.unwrap().to_bytes();
         assert_eq!(told, "TRACE /x HTTP/1.1\r\nx: 1\r\nmax-forwards: 0\r\n\r\n");
-        for wrong in [&["-1"][..], &["x"], &[""], &["1", "1"], &["4294967296"]] {
+        for wrong in [&["-1"][..], &["+1"], &["x"], &[""], &["1", "1"], &["4294967296"]] {
             assert!(count(&mut request("TRACE", wrong)).is_err(), "{wrong:?}");
         }
     }

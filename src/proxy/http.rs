@@ -11,9 +11,10 @@ use http::{Request, Response};
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::timeout;
 
 use super::Settings;
-use super::client::{Client, ClientStream, Order, Stream};
+use super::client::{Client, ClientStream, Order, Refused, Stream};
 use super::http2;
 use super::layer::middleware::Answer;
 use super::layer::observe::Arrived;
@@ -26,10 +27,7 @@ use crate::body::{Body, Incoming};
 /// may be larger. The library's own bound is six times as much, which a client that reads nothing could hold three times over.
 const BUFFER_BYTES: usize = 64 * 1024;
 
-/// What a client is told whose request head took too long.
-const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
-
-/// How long to go on reading what a client sends after its last answer.
+/// How long a connection may still take once HTTP is over on it: to take what is said last, and to say what it is still saying.
 const LINGER: Duration = Duration::from_secs(2);
 
 /// Hands requests of one client to the stack.
@@ -87,19 +85,24 @@ pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, cl
     let ended = std::future::poll_fn(|cx| poll_http1(&mut connection, &client, cx)).await;
     // Whatever becomes of it: as long as it lies there, it and the client hold each other.
     let takeover = client.takeover.take();
-    if matches!(ended, Ended::Closed) {
-        return;
+    if let Some(refused) = client.refused().or(matches!(ended, Ended::Late).then_some(Refused::Late)) {
+        // No layer has seen it.
+        worker.unrouted.record(refused.status().as_u16(), Some(refused.reason()), client.waited());
     }
     // Boxed, so that the many connections that speak HTTP/1 have no room for what few of them come to.
     let next = async {
+        // The request in flight ends here.
         let parts = connection.into_parts();
         let mut stream = parts.io.into_inner();
         let early: Bytes = parts.read_buf;
+        let is_more_there = !early.is_empty() || stream.has_more() || client.is_unread();
         match (ended, takeover) {
             (Ended::Http2, _) => {
                 client.begin_http2(&early);
                 http2::serve(worker, entrance, stream.rewound(early), &client).await;
             }
+            (Ended::Closed, _) if client.is_cut() || client.is_writing() => stream.abort(),
+            (Ended::Closed, _) => {}
             (_, Some(takeover)) => {
                 let _open = Open::begin(&worker.shared.metrics.proxy);
                 let orders = std::future::poll_fn(|cx| poll_close(&client, cx));
@@ -108,15 +111,12 @@ pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, cl
                     () = orders => {}
                 }
             }
-            (Ended::Late, None) => {
-                let _ = stream.write_all(LATE).await;
-                let _ = stream.shutdown().await;
-            }
+            (Ended::Late, None) => take_leave(stream.rewound(early), &Refused::Late.answer()).await,
             (Ended::Broken, None) if client.is_cut() => stream.abort(),
             (Ended::Broken, None) => linger(stream.rewound(early)).await,
-            (Ended::Done, None) if client.is_unread() => linger(stream.rewound(early)).await,
-            (Ended::Done | Ended::TakenOver | Ended::Closed, None) => {
-                let _ = stream.shutdown().await;
+            (Ended::Done, None) if is_more_there => linger(stream.rewound(early)).await,
+            (Ended::Done | Ended::TakenOver, None) => {
+                let _ = timeout(LINGER, stream.shutdown()).await;
             }
         }
     };
@@ -125,10 +125,18 @@ pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, cl
 
 /// Ends this side, and for a while takes what still comes: closing at once would reset the connection, and the client,
 /// busy with sending, might never see the answer.
-pub(super) async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let _ = stream.shutdown().await;
-    let rest = async { tokio::io::copy(&mut stream, &mut tokio::io::sink()).await };
-    let _ = tokio::time::timeout(LINGER, rest).await;
+pub(super) async fn linger(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    take_leave(stream, &[]).await;
+}
+
+/// The same, with these words before.
+async fn take_leave(mut stream: impl AsyncRead + AsyncWrite + Unpin, words: &[u8]) {
+    let last = async {
+        let _ = stream.write_all(words).await;
+        let _ = stream.shutdown().await;
+        let _ = tokio::io::copy(&mut stream, &mut tokio::io::sink()).await;
+    };
+    let _ = timeout(LINGER, last).await;
 }
 
 fn http1_builder(settings: &Settings) -> http1::Builder {
@@ -172,5 +180,44 @@ fn poll_close(client: &Client, cx: &mut Context<'_>) -> Poll<()> {
     match client.take_order(cx) {
         Some(Order::Close) => Poll::Ready(()),
         Some(Order::Drain | Order::Timeout) | None => Poll::Pending,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use tokio::io::ReadBuf;
+
+    use super::*;
+
+    /// What takes nothing, says nothing, and does not end.
+    struct Stuck;
+
+    impl AsyncRead for Stuck {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Stuck {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_takes_nothing_is_not_waited_for_for_long() {
+        let begun = tokio::time::Instant::now();
+        take_leave(Stuck, b"last words").await;
+        assert_eq!(begun.elapsed(), LINGER);
     }
 }

@@ -1,6 +1,7 @@
 //! Connections: accepted within the bound, each served by a task of its own.
 
 mod address;
+mod front;
 mod opening;
 mod unix;
 
@@ -12,16 +13,16 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket as System, Type};
 use tokio::net::{TcpListener, UnixListener};
+use tokio::time::Instant;
 
 pub use address::{ListenAddress, NameError, UNIX, UnixName};
+pub use front::Front;
 pub use unix::{SocketFile, UnixError};
 
-use super::ListenerSettings;
 use super::client::{Client, ClientStream, Origin, Socket};
 use super::http;
 use super::raw;
 use super::stack::{Stack, stack};
-use super::tls::Acceptor;
 use super::worker::Worker;
 use crate::provider::ServiceName;
 use crate::telemetry::peer::Peer;
@@ -32,6 +33,9 @@ const BACKLOG: i32 = 4096;
 
 /// How long to wait when the system has no file descriptor to spare, before accepting again.
 const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+
+/// The least time between two lines of the log that say so.
+const COMPLAINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// What one worker of several accepts connections from.
 #[derive(Debug)]
@@ -55,10 +59,8 @@ pub struct UnixShare {
 pub struct Listening {
     /// Where connections come from.
     pub listener: Listener,
-    /// What the configuration says of it.
-    pub settings: ListenerSettings,
-    /// Speaks TLS with its clients, where it does; shared by all workers.
-    pub acceptor: Option<Arc<Acceptor>>,
+    /// What becomes of them; shared by all workers.
+    pub front: Arc<Front>,
 }
 
 /// Binds an address for one worker of several: they all listen on it, and the kernel spreads connections over them.
@@ -88,16 +90,16 @@ pub fn bind_unix(name: &UnixName, mode: u32, workers: usize) -> Result<Vec<UnixS
 
 /// Accepts connections and serves them, until the drain begins; then closes the listener.
 pub async fn listen(worker: Rc<Worker>, listening: Listening) {
-    let Listening { listener, settings, acceptor } = listening;
+    let Listening { listener, front } = listening;
     let listener = match Accepting::new(listener) {
         Ok(listener) => listener,
         Err(error) => {
-            tracing::error!(address = %settings.address, %error, "cannot listen");
+            tracing::error!(?front, %error, "cannot listen");
             return;
         }
     };
     let stack = stack(&worker);
-    let opening = Rc::new(Opening::new(settings, acceptor));
+    let mut complained = None;
     let drain = &worker.shared.drain;
     let metrics = &worker.shared.metrics.proxy;
     let most = i64::try_from(worker.shared.settings.connections_max).unwrap_or(i64::MAX);
@@ -109,7 +111,7 @@ pub async fn listen(worker: Rc<Worker>, listening: Listening) {
         let (socket, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
-                refused(&error).await;
+                refused(&error, &mut complained).await;
                 continue;
             }
         };
@@ -127,12 +129,13 @@ pub async fn listen(worker: Rc<Worker>, listening: Listening) {
             continue;
         }
         let open = Open::begin(&worker);
+        let opening = front.opening();
         // Two kinds of task, so that those without an opening have no room for one.
         if opening.is_plain() {
             let serving = serve(open, stack.clone(), socket, opening.origin(peer), opening.raw().cloned());
             drain.spawn_local("client connection", serving);
         } else {
-            let serving = open_and_serve(open, stack.clone(), socket, peer, Rc::clone(&opening));
+            let serving = open_and_serve(open, stack.clone(), socket, peer, opening);
             drain.spawn_local("client connection", serving);
         }
     }
@@ -162,15 +165,18 @@ impl Accepting {
     }
 }
 
-/// A connection that ended before it was accepted concerns nobody; a lack of descriptors passes.
-async fn refused(error: &io::Error) {
+/// A connection that ended before it was accepted concerns nobody; a lack of descriptors passes. What lasts is said now and then.
+async fn refused(error: &io::Error, complained: &mut Option<Instant>) {
     if matches!(
         error.kind(),
         io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset | io::ErrorKind::Interrupted
     ) {
         return;
     }
-    tracing::warn!(%error, "cannot accept connections for the moment");
+    if complained.is_none_or(|last| last.elapsed() >= COMPLAINT_PAUSE) {
+        *complained = Some(Instant::now());
+        tracing::warn!(%error, "cannot accept connections for the moment");
+    }
     tokio::time::sleep(EXHAUSTED_PAUSE).await;
 }
 
@@ -188,7 +194,7 @@ async fn serve(open: Open, stack: impl Stack, socket: Socket, origin: Origin, ra
     }
 }
 
-async fn open_and_serve(open: Open, stack: impl Stack, socket: Socket, peer: Peer, opening: Rc<Opening>) {
+async fn open_and_serve(open: Open, stack: impl Stack, socket: Socket, peer: Peer, opening: Arc<Opening>) {
     // Boxed, since it is over soon and the connection may last.
     let Some((socket, peer)) = Box::pin(opening.open(&open.0, socket, peer)).await else { return };
     serve(open, stack, socket, opening.origin(peer), opening.raw().cloned()).await;

@@ -11,7 +11,7 @@ use super::error::{ProxyError, with_causes};
 use super::worker::Worker;
 use crate::catalog::Snapshot;
 use crate::endpoint::{Care, Ending, Endpoint, Grounds, LoadGuard, Memory, Outcome, Said, Sentence, Verdict};
-use crate::upstream::{ConnectError, SendCause};
+use crate::upstream::SendCause;
 
 /// One attempt, for whoever tells its endpoint how it went; holds the endpoint's load.
 pub struct Noting {
@@ -49,7 +49,7 @@ impl Noting {
         let ProxyError::Send(cause) = error else { return self.leave_untold() };
         let outcome = match cause {
             // That is not the endpoint's fault.
-            SendCause::Connect(ConnectError::Lacking { .. }) => return self.leave_untold(),
+            SendCause::Connect(error) if error.is_ours() => return self.leave_untold(),
             SendCause::Connect(_) => Outcome::Unreachable,
             SendCause::Refused { .. } => Outcome::Busy { pause: None },
             // What is sent again on a new connection shows how the endpoint is.
@@ -82,6 +82,11 @@ impl Noting {
         self.memory().note_abandoned(Ending { now, begun, took: self.begun.elapsed(), luck: 0.5 });
     }
 
+    /// Whether it is to blame for what was late: it had half of the time at least that is over since this instant.
+    pub fn is_to_blame(&self, since: Instant) -> bool {
+        self.begun.elapsed() * 2 >= since.elapsed()
+    }
+
     /// Leaves it open how the endpoint is: if that was to be found out, somebody else may try.
     pub fn leave_untold(&self) {
         if self.is_trial {
@@ -94,7 +99,7 @@ impl Noting {
         self.follow(outcome, took, |ending, care| self.memory().note(outcome, said, ending, care))
     }
 
-    /// Notes that a raw connection came about, and after how long: that is what is learnt of how near its endpoint is.
+    /// Notes that a raw connection, or a tunnel, came about, and after how long: that is what is learnt of how near its endpoint is.
     pub fn connected(&self, took: Duration) {
         let (memory, ending) = (self.memory(), self.ending(took, 0.5));
         let was_out = !memory.is_available();

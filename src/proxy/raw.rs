@@ -24,17 +24,38 @@ use crate::provider::ServiceName;
 pub async fn serve(worker: &Rc<Worker>, stream: ClientStream, client: Rc<Client>, service: &ServiceName) {
     client.set_raw();
     let account = Account::begin(worker, &client, service);
+    let stream = Unserved(Some(stream));
     let sought = {
         let _awaited = client.await_answer(None);
-        Box::pin(Course::run(worker, &client, &stream, &account)).await
+        Box::pin(Course::run(worker, &client, stream.waiting(), &account)).await
     };
     let end = match sought {
-        Ok(connected) => Relay::new(stream, connected, &account).run(&client).await,
+        Ok(connected) => Relay::new(stream.served(), connected, &account).run(&client).await,
         Err(error) => {
-            stream.abort();
             worker.complaints.tell(&account, &error);
             End::Failed(error.reason())
         }
     };
     account.end(end);
+}
+
+/// A client that has no provider yet: dropped, it is reset.
+struct Unserved(Option<ClientStream>);
+
+impl Unserved {
+    fn waiting(&self) -> &ClientStream {
+        self.0.as_ref().expect("it is taken by what takes all of this")
+    }
+
+    fn served(mut self) -> ClientStream {
+        self.0.take().expect("it is taken by what takes all of this")
+    }
+}
+
+impl Drop for Unserved {
+    fn drop(&mut self) {
+        if let Some(stream) = &self.0 {
+            stream.abort();
+        }
+    }
 }

@@ -5,8 +5,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{AlertDescription, CertificateError, ServerConfig};
 use thiserror::Error;
@@ -87,22 +86,8 @@ impl HandshakeError {
     }
 }
 
-/// TLS as a listener speaks it now. A change of the settings holds for the connections made from then on.
-pub struct Acceptor {
-    /// Replaced when the configuration that is read again has others; loaded once for each handshake.
-    state: ArcSwap<State>,
-}
-
-struct State {
-    settings: Settings,
-    config: Arc<ServerConfig>,
-}
-
-impl State {
-    fn new(settings: &Settings) -> Self {
-        Self { settings: settings.clone(), config: Arc::new(config(settings)) }
-    }
-}
+/// TLS as a listener speaks it, and the sessions that were had so.
+pub struct Acceptor(TlsAcceptor);
 
 impl fmt::Debug for Acceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,14 +98,7 @@ impl fmt::Debug for Acceptor {
 impl Acceptor {
     /// One that speaks TLS by these settings.
     pub fn new(settings: &Settings) -> Self {
-        Self { state: ArcSwap::from_pointee(State::new(settings)) }
-    }
-
-    /// Takes other settings, and forgets the sessions that were had under the old ones.
-    pub fn renew(&self, settings: &Settings) {
-        if self.state.load().settings != *settings {
-            self.state.store(Arc::new(State::new(settings)));
-        }
+        Self(TlsAcceptor::from(Arc::new(config(settings))))
     }
 
     /// Makes a connection a secure one; on failure it is given back, so that it can be ended well.
@@ -133,8 +111,7 @@ impl Acceptor {
             Ok(_) => {}
             Err(error) => return Err((HandshakeError::Io(error), socket)),
         }
-        let accept = TlsAcceptor::from(Arc::clone(&self.state.load().config)).accept(socket).into_fallible();
-        match accept.await {
+        match self.0.accept(socket).into_fallible().await {
             Ok(stream) => Ok(stream.into()),
             Err((error, socket)) => Err((HandshakeError::of(error), socket)),
         }
@@ -159,6 +136,11 @@ fn config(settings: &Settings) -> ServerConfig {
     };
     let identity = SingleCertAndKey::from(settings.identity.certified());
     let mut config = builder.with_cert_resolver(Arc::new(identity));
+    if settings.clients.is_some() {
+        // A session that is resumed is as good as it was, and would outlive the certificate that its client showed.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    }
     if settings.http {
         config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
     }

@@ -35,9 +35,6 @@ impl Traits {
     pub const HOSTS: Self = Self(1 << 11);
     /// `Forwarded`.
     pub const FORWARDED: Self = Self(1 << 12);
-    /// Whatever tells whom a request comes from.
-    pub const FORWARDING: Self =
-        Self(Self::FORWARDED_FOR.0 | Self::FORWARDED_PROTO.0 | Self::FORWARDED_HOST.0 | Self::FORWARDED.0);
     /// `Expect`.
     pub const EXPECT: Self = Self(1 << 13);
     /// `Cookie`.
@@ -79,11 +76,6 @@ impl Traits {
             "forwarded" => Self::FORWARDED,
             _ => Self::default(),
         }
-    }
-
-    /// Whether one of these holds.
-    pub const fn has_any(self, traits: Self) -> bool {
-        self.0 & traits.0 != 0
     }
 
     /// Whether all of these hold.
@@ -140,7 +132,7 @@ mod tests {
         let all = one_by_one.into_iter().fold(Traits::default(), Traits::bitor);
         assert_eq!((all.0.count_ones(), all), (13, of(&fields)));
         for (name, twice) in [("host", Traits::HOSTS), ("cookie", Traits::COOKIES)] {
-            assert!(!all.has_any(twice) && of(&[(name, "a"), (name, "b")]).has(twice), "{name}");
+            assert!(!all.has(twice) && of(&[(name, "a"), (name, "b")]).has(twice), "{name}");
         }
     }
 

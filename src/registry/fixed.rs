@@ -36,6 +36,13 @@ impl FromStr for Settings {
                 .map_err(|error| UrlError::new(format!("{error}, in {part:?}"), CURE))?;
             let mut providers = Vec::new();
             for address in addresses.split(',').map(str::trim).filter(|address| !address.is_empty()) {
+                if address.contains('@') {
+                    // Not repeated: it may be a secret.
+                    return Err(UrlError::new(
+                        "a provider is asked without credentials",
+                        "leave out what is before the @",
+                    ));
+                }
                 let provider = written::at(address).map_err(|mistake| UrlError::new(mistake.detail, CURE))?;
                 providers.push(Arc::new(provider));
             }

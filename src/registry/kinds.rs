@@ -44,10 +44,14 @@ macro_rules! kinds {
             /// Reads a registry's URL: its scheme, a colon, and what the kind makes of the rest.
             fn from_str(url: &str) -> Result<Self, UrlError> {
                 let Some((scheme, rest)) = url.trim().split_once(':') else {
-                    return Err(UrlError::new(format!("{url:?} names no kind of registry"), examples()));
+                    let error = UrlError::new(format!("{url:?} names no kind of registry"), examples());
+                    return Err(error.without_credentials(url));
                 };
                 match scheme {
-                    $($scheme => Ok(Self::$kind(rest.parse()?)),)*
+                    $($scheme => {
+                        let read = rest.parse().map_err(|error: UrlError| error.without_credentials(url));
+                        read.map(Self::$kind)
+                    })*
                     _ => Err(UrlError::new(format!("there is no kind of registry {scheme:?}"), examples())),
                 }
             }
@@ -174,5 +178,16 @@ mod tests {
                 .starts_with("there is no kind of registry \"zookeper\"; write it like zookeeper://")
         );
         assert!(error("127.0.0.1").contains("names no kind of registry"));
+        for url in [
+            "tiger@h",
+            "zookeeper://scott:tiger/x@h:2181",
+            "etcd://scott:tiger?x@h:2379",
+            "zookeeper://scott@h",
+            "fixed:a=scott:tiger@h:1",
+            "fixed:tiger@h",
+        ] {
+            let error = error(url);
+            assert!(!error.contains("tiger") && error.contains("; leave "), "{url}: {error}");
+        }
     }
 }

@@ -18,6 +18,17 @@ impl UrlError {
     pub fn new(wrong: impl Into<String>, cure: impl Into<String>) -> Self {
         Self { wrong: wrong.into(), cure: cure.into() }
     }
+
+    /// The same, but for one that repeats a part of a URL with an `@` in it: a password may hold what a URL is parted by.
+    pub(super) fn without_credentials(self, url: &str) -> Self {
+        if !url.contains('@') || !self.wrong.contains('"') {
+            return self;
+        }
+        Self::new(
+            "the URL cannot be read, and is not repeated, since what is before its @ may be credentials",
+            "leave those out, and give them as auth = \"USER:PASSWORD\" beside the URL",
+        )
+    }
 }
 
 /// The options of a URL, `key=value` joined by `&`, each asked for once; [`Options::finish`] refuses those nobody asked for.
@@ -41,7 +52,11 @@ impl Options {
             if given.iter().any(|(other, _)| other == key) {
                 return Err(UrlError::new(format!("the option {key:?} is given twice"), "keep one of them"));
             }
-            given.push((key.to_owned(), decode(value)?));
+            // A value is not repeated: some write a secret there.
+            let value = decode(value).map_err(|_| {
+                UrlError::new(format!("the option {key:?} is not UTF-8 once decoded"), "encode it as UTF-8")
+            })?;
+            given.push((key.to_owned(), value));
         }
         Ok(Self { given, asked: Vec::new() })
     }

@@ -39,7 +39,7 @@ pub use naming::{Declared, Naming, Unroutable};
 pub use proxy_protocol::ProxyProtocol;
 pub use rate::{Rate, RateLimit};
 pub use retries::{Hedge, Retries};
-pub use rewriting::{RewriteError, Rewriting, RewritingError};
+pub use rewriting::{RewriteError, Rewriting, RewritingError, leads_up};
 pub use rules::Rules;
 pub use share::Share;
 pub use split::{Part, Split};

@@ -20,4 +20,12 @@ impl ProxyProtocol {
             Self::V2 => "v2",
         }
     }
+
+    /// The header of a connection that nobody else asked for, such as a check: what follows is this program's own.
+    pub const fn of_nobody(self) -> &'static [u8] {
+        match self {
+            Self::V1 => b"PROXY UNKNOWN\r\n",
+            Self::V2 => b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0",
+        }
+    }
 }

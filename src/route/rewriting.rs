@@ -1,5 +1,8 @@
 //! A rewriting: the path of a request made into another one by a pattern.
 
+use std::borrow::Cow;
+
+use percent_encoding::percent_decode_str;
 use regex::bytes::{Captures, Regex, RegexBuilder};
 use thiserror::Error;
 
@@ -16,15 +19,24 @@ pub struct Rewriting {
 /// Why a path is not made into another.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum RewriteError {
-    /// It leads up again, so that the pattern does not see where it leads.
+    /// It leads up again, or would then, so that nobody saw where it leads.
     #[error(
-        "the path has a segment that is . or .., and this route makes it into another one; send it without"
+        "the path has a segment that is . or .., or gets one as this route makes it into another; send it without"
     )]
     DotSegments,
+    /// It has what a path may not have, and what its provider may read in another way.
+    #[error(
+        "the path has a backslash, or a % that begins no escape, and this route makes it into another one; send \
+         them percent-encoded"
+    )]
+    Unclear,
+    /// It would begin with two slashes, of its own.
+    #[error("the path has several slashes in a row where this route makes it begin; send one")]
+    Slashes,
     /// What comes of it is no path.
     #[error(
         "the path is made into {0:?}, which is no path that begins with one slash and has only what a path may have; \
-         correct rewrite_path of this route"
+         correct rewrite_path, or replace_prefix, of this route"
     )]
     Malformed(String),
 }
@@ -43,6 +55,9 @@ pub enum RewritingError {
     /// What takes the place of the beginning of a path is no such beginning.
     #[error("the path would not begin with a slash; write one in front")]
     NoSlash,
+    /// What takes its place leads up.
+    #[error("the path would have a segment that is . or ..; write the path that it leads to")]
+    DotSegments,
 }
 
 impl PartialEq for Rewriting {
@@ -79,6 +94,9 @@ impl Rewriting {
         if pattern.as_str().starts_with('^') && !with.starts_with(['/', '$']) {
             return Err(RewritingError::NoSlash);
         }
+        if leads_up(with) {
+            return Err(RewritingError::DotSegments);
+        }
         Ok(Self { pattern, with: with.into() })
     }
 
@@ -95,20 +113,27 @@ impl Rewriting {
     /// The path that takes the place of this one; `None` where the pattern does not match.
     ///
     /// # Errors
-    /// When the path has dot segments, or what comes of it is none.
+    /// When the path or what comes of it has dot segments, or either is no path.
     pub fn apply(&self, path: &str) -> Result<Option<String>, RewriteError> {
         let Some(found) = self.pattern.captures(path.as_bytes()) else { return Ok(None) };
-        if path.split('/').any(is_dots) {
+        if leads_up(path) {
             return Err(RewriteError::DotSegments);
         }
-        let made = self.put_in(path.as_bytes(), &found);
-        match String::from_utf8(made) {
-            Ok(made) if is_path(&made) => Ok(Some(made)),
-            Ok(made) => Err(RewriteError::Malformed(made)),
-            Err(error) => {
-                Err(RewriteError::Malformed(String::from_utf8_lossy(error.as_bytes()).into_owned()))
-            }
+        if !is_clear(path) {
+            return Err(RewriteError::Unclear);
         }
+        let made = self.put_in(path.as_bytes(), &found);
+        let made = String::from_utf8(made).map_err(|error| {
+            RewriteError::Malformed(String::from_utf8_lossy(error.as_bytes()).into_owned())
+        })?;
+        if made.starts_with("//") && path.contains("//") {
+            return Err(RewriteError::Slashes);
+        }
+        if !made.starts_with('/') || made.starts_with("//") || !is_clear(&made) {
+            return Err(RewriteError::Malformed(made));
+        }
+        // A pattern that ends within a segment may make one of what stood behind it: of `/api../x` with `^/api`.
+        if leads_up(&made) { Err(RewriteError::DotSegments) } else { Ok(Some(made)) }
     }
 
     fn put_in(&self, path: &[u8], found: &Captures<'_>) -> Vec<u8> {
@@ -152,27 +177,30 @@ fn groups(with: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a segment is `.` or `..`, also where its dots are percent-encoded.
-fn is_dots(segment: &str) -> bool {
-    let mut rest = segment;
-    let mut dots = 0;
-    while !rest.is_empty() {
-        let dot = [".", "%2e", "%2E"].iter().find_map(|dot| rest.strip_prefix(*dot));
-        let Some(after) = dot else { return false };
-        (rest, dots) = (after, dots + 1);
+/// Whether a path has a segment that is `.` or `..` to anybody: also where it is percent-encoded, as far as its slashes, where a
+/// backslash counts as one, and where parameters follow it, which some servers take off first (RFC 3986, 3.3).
+pub fn leads_up(path: &str) -> bool {
+    if !path.contains(['.', '%']) {
+        return false;
     }
-    matches!(dots, 1 | 2)
+    let plain: Cow<'_, [u8]> = percent_decode_str(path).into();
+    let is_dots = |segment: &[u8]| {
+        let named = segment.split(|byte| *byte == b';').next().unwrap_or_default();
+        matches!(named, b"." | b"..")
+    };
+    plain.split(|byte| matches!(byte, b'/' | b'\\')).any(is_dots)
 }
 
-/// Whether a text is the path of a request: it begins with one slash, two of which would be a host elsewhere, and has only what
-/// a path may have (RFC 3986, 3.3).
-fn is_path(text: &str) -> bool {
+/// Whether a text has only what can stand in a path and is read alike by all: what RFC 3986, 3.3, lets stand there, and what
+/// clients send there all the same.
+fn is_clear(text: &str) -> bool {
     let bytes = text.as_bytes();
     let is_fine = |at: usize| match bytes[at] {
         b'%' => bytes.get(at + 1..at + 3).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit)),
-        byte => byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/".contains(&byte),
+        b'\\' | b'?' | b'#' | b'<' | b'>' | b'`' => false,
+        byte => byte.is_ascii_graphic() || !byte.is_ascii(),
     };
-    text.starts_with('/') && !text.starts_with("//") && (0..bytes.len()).all(is_fine)
+    (0..bytes.len()).all(is_fine)
 }
 
 #[cfg(test)]
@@ -191,7 +219,7 @@ mod tests {
                     let target = PathAndQuery::try_from(made.as_str()).unwrap();
                     prop_assert_eq!(target.path(), made.as_str());
                     prop_assert!(made.starts_with('/') && !made.starts_with("//"), "{}", made);
-                    prop_assert!(!path.split('/').any(is_dots));
+                    prop_assert!(!leads_up(&path) && !leads_up(&made), "{}", made);
                 }
             }
         }
@@ -219,7 +247,7 @@ mod tests {
     #[test]
     fn what_is_sent_is_a_path() {
         for (pattern, with, path) in [
-            ("^/v1/(.*)$", "/$1", "/v1//evil.example/x"),
+            ("^/v1/(.*)$", "//$1", "/v1/x"),
             ("^/v1/(.*)$", "$1", "/v1/x"),
             ("^/v1/(.*)$", "/$1?a=b", "/v1/x"),
             ("^/v1/(.*)$", "/a b/$1", "/v1/x"),
@@ -233,13 +261,55 @@ mod tests {
     }
 
     #[test]
+    fn what_a_client_sent_is_not_laid_to_the_configuration() {
+        let path = |path| made("^/v1/(.*)$", "/v2/$1", path);
+        for (asked, sent) in
+            [("/v1/a[0]|b", "/v2/a[0]|b"), ("/v1/\"{^}\"", "/v2/\"{^}\""), ("/v1/é", "/v2/é")]
+        {
+            assert_eq!(path(asked).unwrap().as_deref(), Some(sent));
+        }
+        for asked in ["/v1/%zz", "/v1/100%", "/v1/%2", "/v1/a\\b"] {
+            assert_eq!(path(asked), Err(RewriteError::Unclear), "{asked}");
+        }
+        assert_eq!(made("^/v1/(.*)$", "/$1", "/v1//evil.example/x"), Err(RewriteError::Slashes));
+        assert_eq!(made("^/v1(.*)$", "$1", "/v1//evil.example/x"), Err(RewriteError::Slashes));
+    }
+
+    #[test]
     fn a_path_that_leads_up_is_not_made_into_another() {
-        for path in ["/p/../admin", "/p/%2e%2e/admin", "/p/.%2E/admin", "/p/./x", "/p/x/.."] {
+        for path in [
+            "/p/../admin",
+            "/p/%2e%2e/admin",
+            "/p/.%2E/admin",
+            "/p/./x",
+            "/p/x/..",
+            "/p/..%2fadmin",
+            "/p/..\\admin",
+            "/p/..%5cadmin",
+            "/p/..;/admin",
+            "/p/..;a=b/admin",
+            "/p/%2e%2e%3Ba/admin",
+        ] {
             assert_eq!(made("^/p/(.*)$", "/static/$1", path), Err(RewriteError::DotSegments), "{path}");
         }
-        for path in ["/p/...", "/p/.well-known", "/p/a..b", "/p/%2ex"] {
+        for path in ["/p/...", "/p/.well-known", "/p/a..b", "/p/%2ex", "/p/a;..", "/p/..."] {
             assert!(made("^/p/(.*)$", "/static/$1", path).is_ok(), "{path}");
         }
+    }
+
+    #[test]
+    fn no_path_is_made_that_leads_up() {
+        for (pattern, with, path) in [
+            ("^/api(.*)$", "/static/$1", "/api../admin"),
+            ("^/api(.*)$", "/static/$1", "/api%2e%2e/admin"),
+            ("^/api", "/static/", "/api."),
+            ("x", "", "/static/.x./admin"),
+            ("^/(.*)$", "/static/.$1", "/./admin"),
+        ] {
+            assert_eq!(made(pattern, with, path), Err(RewriteError::DotSegments), "{pattern} {with} {path}");
+        }
+        let error = Rewriting::new("^/a", "/b/../c").unwrap_err();
+        assert!(error.to_string().ends_with("; write the path that it leads to"), "{error}");
     }
 
     #[test]

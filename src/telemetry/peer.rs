@@ -8,7 +8,7 @@ use serde::{Serialize, Serializer};
 /// Who is at the other end of a client connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
-    /// A client with an address of its own.
+    /// A client with an address of its own; one of IPv4 is written as such, even where it came to a socket of IPv6.
     At(SocketAddr),
     /// A program of this machine that came over a Unix socket, and has no address.
     Unix,
@@ -34,7 +34,7 @@ impl Peer {
 
 impl From<SocketAddr> for Peer {
     fn from(address: SocketAddr) -> Self {
-        Self::At(address)
+        Self::At(SocketAddr::new(address.ip().to_canonical(), address.port()))
     }
 }
 
@@ -56,6 +56,17 @@ impl Serialize for Peer {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_client_of_ipv4_is_one_whatever_socket_it_came_to() {
+        for (address, told) in [
+            ("[::ffff:10.0.0.1]:5", "10.0.0.1:5"),
+            ("10.0.0.1:5", "10.0.0.1:5"),
+            ("[2001:db8::1]:5", "[2001:db8::1]:5"),
+        ] {
+            assert_eq!(Peer::from(address.parse::<SocketAddr>().unwrap()).to_string(), told);
+        }
+    }
 
     #[test]
     fn who_has_no_address_costs_those_nothing_who_have_one() {

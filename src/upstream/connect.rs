@@ -54,6 +54,11 @@ impl Dialler {
         self.tls.renew(settings, &self.drain).await
     }
 
+    /// Says which of the certificates that are shown to providers end soon, or have ended.
+    pub fn warn_of_expiry(&self) {
+        self.tls.warn_of_expiry();
+    }
+
     /// Makes a connection for requests, and counts it.
     ///
     /// # Errors
@@ -97,22 +102,23 @@ impl Dialler {
         let made = made.await;
         if let Err(error) = &made {
             self.metrics.proxy.upstream_dial_failures_total.inc();
-            if let ConnectError::Lacking { source, .. } = error {
-                self.warn(error, source);
+            if error.is_ours() {
+                self.warn(error);
             }
         }
         made
     }
 
     /// Says what this machine lacks, at a bounded rate.
-    fn warn(&self, error: &ConnectError, cause: &io::Error) {
+    fn warn(&self, error: &ConnectError) {
         let now = Instant::now();
         let mut lacked = self.lacked.lock();
         lacked.1 += 1;
         if lacked.0.is_none_or(|last| now - last >= LACK_PAUSE) {
             let times = lacked.1;
             *lacked = (Some(now), 0);
-            tracing::warn!(%cause, times, "{error}");
+            let cause = std::error::Error::source(error).map(ToString::to_string);
+            tracing::warn!(cause, times, "{error}");
         }
     }
 
@@ -129,7 +135,11 @@ impl Dialler {
         self.connect_opening(service, provider, &[]).await
     }
 
-    async fn connect_opening(
+    /// The same, on a connection on which these bytes go first, before TLS.
+    ///
+    /// # Errors
+    /// As [`Dialler::connect`].
+    pub async fn connect_opening(
         &self,
         service: Option<&ServiceName>,
         provider: &Provider,
@@ -171,11 +181,17 @@ impl Dialler {
         // What is read only once is not on the provider's time.
         let handshake = manner.prepare(provider, &self.drain).await.map_err(failed)?;
         let deadline = Instant::now() + limit;
-        let socket = self.socket(address, opening, deadline).await?;
-        match timeout_at(deadline, handshake.make(socket)).await {
-            Ok(Ok(stream)) => Ok(Stream::secure(stream, provider, manner.has_identity(), &self.metrics)),
-            Ok(Err(cause)) => Err(failed(cause)),
-            Err(_) => Err(failed(TlsError::Timeout { limit })),
+        let mut is_second = false;
+        loop {
+            let socket = self.socket(address, opening, deadline).await?;
+            let made = timeout_at(deadline, handshake.make(socket)).await;
+            let stream = made.unwrap_or(Err(TlsError::Timeout { limit })).map_err(failed)?;
+            match handshake.verify_again(&stream) {
+                Ok(()) => return Ok(Stream::secure(stream, provider, manner.has_identity(), &self.metrics)),
+                Err(cause) if is_second => return Err(failed(cause)),
+                // It may have another certificate by now, which it shows in a handshake that resumes nothing.
+                Err(_) => is_second = true,
+            }
         }
     }
 
@@ -214,7 +230,7 @@ async fn reach(address: &Address, allowed: &Allowed) -> Result<TcpStream, Connec
                 source: Arc::new(source),
             })?;
             let found = reserved::sift(address, found, allowed)?;
-            race(found.into_iter().map(|socket| dial(address, socket)))
+            race(found.into_iter().map(|socket| dial(address, socket)), ConnectError::is_ours)
                 .await
                 .unwrap_or_else(|| Err(ConnectError::NoAddress { address: address.clone() }))
         }
@@ -222,8 +238,11 @@ async fn reach(address: &Address, allowed: &Allowed) -> Result<TcpStream, Connec
 }
 
 /// The first success among several tries, each begun when the one before has failed or has had its head start; else the
-/// last failure, or nothing of no try.
-async fn race<T, E>(tries: impl Iterator<Item = impl Future<Output = Result<T, E>>>) -> Option<Result<T, E>> {
+/// last failure, and rather one that tells something than one that tells `nothing`; or nothing of no try.
+async fn race<T, E>(
+    tries: impl Iterator<Item = impl Future<Output = Result<T, E>>>,
+    nothing: impl Fn(&E) -> bool,
+) -> Option<Result<T, E>> {
     let mut left = tries.fuse();
     let mut running = FuturesUnordered::new();
     let mut last = None;
@@ -242,8 +261,10 @@ async fn race<T, E>(tries: impl Iterator<Item = impl Future<Output = Result<T, E
         };
         match ended {
             Some(Ok(made)) => return Some(Ok(made)),
-            Some(Err(error)) => last = Some(Err(error)),
-            None => return last,
+            // A machine without IPv6 has no port there, which is not why a provider is not reached.
+            Some(Err(error)) if last.is_some() && nothing(&error) => {}
+            Some(Err(error)) => last = Some(error),
+            None => return last.map(Err),
         }
     }
 }
@@ -276,6 +297,9 @@ mod tests {
 
     use super::*;
 
+    /// A failure that says nothing of whoever was tried.
+    const OURS: u32 = 99;
+
     type Try = Pin<Box<dyn Future<Output = Result<u32, u32>>>>;
 
     fn after(millis: u64, result: Result<u32, u32>) -> Try {
@@ -287,7 +311,7 @@ mod tests {
 
     async fn timed(tries: Vec<Try>) -> (Option<Result<u32, u32>>, u128) {
         let begun = Instant::now();
-        (race(tries.into_iter()).await, begun.elapsed().as_millis())
+        (race(tries.into_iter(), |why| *why == OURS).await, begun.elapsed().as_millis())
     }
 
     #[tokio::test(start_paused = true)]
@@ -307,6 +331,9 @@ mod tests {
             "the first goes on"
         );
         assert_eq!(timed(vec![fails(1), after(10, Err(2)), fails(3)]).await, (Some(Err(3)), 10));
+        assert_eq!(timed(vec![fails(1), fails(OURS)]).await, (Some(Err(1)), 0));
+        assert_eq!(timed(vec![fails(OURS), fails(1)]).await, (Some(Err(1)), 0));
+        assert_eq!(timed(vec![fails(OURS)]).await, (Some(Err(OURS)), 0));
         assert_eq!(timed(Vec::new()).await, (None, 0));
     }
 }

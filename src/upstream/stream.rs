@@ -89,6 +89,11 @@ impl Stream {
         }
     }
 
+    /// Why the provider has broken off, where it is because it refuses who we are, and has not said a word before.
+    pub fn refused(&self) -> Option<ConnectError> {
+        self.refusal()?.error()
+    }
+
     /// Lets its end be a reset, so that what the provider has of a stream that broke off does not look whole.
     pub fn abort(&self) {
         match self {

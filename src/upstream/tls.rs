@@ -99,6 +99,11 @@ impl Tls {
         !is_same
     }
 
+    /// Says which of our certificates end soon.
+    pub(super) fn warn_of_expiry(&self) {
+        self.manners.load().warn_of_expiry();
+    }
+
     /// Another number whenever somebody's terms are others.
     pub(super) fn epoch(&self) -> u64 {
         self.epoch.load(Ordering::Acquire)
@@ -162,10 +167,20 @@ impl Manners {
                     "CERTIFICATES{of} ARE NOT VERIFIED: whoever can redirect connections to a provider can read and change what is sent"
                 );
             }
-            let own = terms.identity.as_ref();
-            let own = own.filter(|own| usual.is_none_or(|usual| usual.identity.as_ref() != Some(own)));
-            if let Some(ending) = own.and_then(Identity::ending) {
-                tracing::warn!("the client certificate that is shown to providers{of} {ending}; renew it");
+        }
+        self.warn_of_expiry();
+    }
+
+    /// Says which of our certificates providers will not accept for much longer, or do not accept now.
+    fn warn_of_expiry(&self) {
+        for (service, manner) in self.all() {
+            let (own, usual) = (&manner.terms.identity, &self.usual.terms.identity);
+            if service.is_some() && own == usual {
+                continue;
+            }
+            let of = service.map_or_else(String::new, |service| format!(" of service {service}"));
+            if let Some(warning) = own.as_ref().and_then(Identity::warning) {
+                tracing::warn!("the client certificate that is shown to providers{of} {warning}");
             }
         }
     }

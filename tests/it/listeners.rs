@@ -3,6 +3,7 @@
 mod balancer;
 mod curl;
 mod ending;
+mod reloaded;
 mod tls;
 mod unix;
 

@@ -109,6 +109,27 @@ async fn a_method_is_what_it_is() {
 }
 
 #[tokio::test]
+async fn what_is_malformed_is_refused_with_the_cure() {
+    let operated = Operated::new(None, &[]);
+    for (method, path, body) in [
+        (Method::GET, "/services/%ff", &b""[..]),
+        (Method::GET, "/registry?service=a&service=b", b""),
+        (Method::POST, "/registry?ttl=1s&ttl=2s", b"{}"),
+        (Method::GET, "/events?limit=x", b""),
+        (Method::PUT, "/log-level", b"\xff\xfe"),
+        (Method::PUT, "/log-level", b"loud"),
+    ] {
+        let request = Request::builder().method(&method).uri(path).header("host", "localhost");
+        let response =
+            operated.router.clone().oneshot(request.body(Body::from(body)).unwrap()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{method} {path}");
+        let told = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&told).unwrap();
+        assert!(told["error"].is_string() && !told["cure"].as_str().unwrap().is_empty(), "{told}");
+    }
+}
+
+#[tokio::test]
 async fn bodies_are_bounded() {
     let operated = Operated::new(None, &[]);
     let request = Request::put("/log-level").header("host", "localhost").body(Body::from("x".repeat(5000)));

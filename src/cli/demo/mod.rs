@@ -115,7 +115,12 @@ impl Demo {
         let started = async {
             let control = self.bind_control().await?;
             let sources = config.open_sources();
-            let surroundings = Surroundings { log: Some(log.control()), reload: None, signals: true };
+            let surroundings = Surroundings {
+                log: Some(log.control()),
+                reload: None,
+                signals: true,
+                ends_with_terminal: true,
+            };
             Ok((control, app::build(config, sources, surroundings).and_then(App::start)?))
         };
         let ((listener, control), running) = match started.await {

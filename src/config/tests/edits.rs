@@ -69,6 +69,55 @@ fn credentials_are_not_shown_and_a_change_is_told() {
 }
 
 #[test]
+fn credentials_that_requests_are_matched_by_are_not_shown_either() {
+    let with = |secret: &str| {
+        let text = format!(
+            "{REGISTRY}[[route]]\nservice = \"greeter\"\nheaders = {{ Authorization = \"{secret}\", x-stage = \"a\", x-token = true }}\n\
+             [route.fault]\nabort = 503\nheaders = {{ x_api_key = \"{secret}\" }}\n"
+        );
+        read(None, &text, &Overrides::default())
+    };
+    let (old, new) = (with("tiger").unwrap(), with("lion").unwrap());
+    assert!(!old.to_toml().contains("tiger"), "{}", old.to_toml());
+    let shown = "headers = { authorization = \"***\", x-stage = \"a\", x-token = true }";
+    assert!(old.to_toml().contains(shown), "{}", old.to_toml());
+    assert_eq!(old.changed_secrets(&new), ["route.fault.headers", "route.headers"]);
+    let told = with("tiger\\u0000").err().unwrap().to_string();
+    assert!(told.contains("this cannot be the value of a header") && !told.contains("tiger"), "{told}");
+}
+
+#[test]
+fn a_mistake_tells_no_part_of_a_secret() {
+    for value in ["\"Basic {tiger}\"", "\"tiger {\"", "[\"tiger\"]", "7"] {
+        let told = wrong(&format!("request_headers.set = {{ authorization = {value} }}\n"));
+        assert!(told.len() == 1 && !told[0].contains("tiger") && told[0].contains("; "), "{told:?}");
+    }
+    let told = wrong("[[route]]\nservice = \"greeter\"\nheaders = { authorization = 1234 }\n");
+    assert!(told.len() == 1 && told[0].contains("this is no value; write a text"), "{told:?}");
+}
+
+#[test]
+fn what_is_in_force_can_be_read_whatever_headers_are_called() {
+    let text = format!(
+        "{REGISTRY}{SERVICE}[service.request_headers]\nset = {{ \"x.y\" = \"1\", \"x!\" = \"2\" }}\nadd = {{ \"x.z\" = [\"3\", \"4\"] }}\n\
+         [[route]]\nservice = \"greeter\"\nheaders = {{ \"a.b\" = \"c\" }}\n"
+    );
+    let config = read(None, &text, &Overrides::default()).unwrap();
+    let again = read(None, config.to_toml(), &Overrides::default());
+    assert_eq!(again.unwrap_or_else(|error| panic!("{error}")).to_toml(), config.to_toml());
+    for (table, twice) in [
+        ("request_headers.set", "{ x-a = \"1\", X-A = \"2\" }"),
+        ("request_headers.add", "{ x-a = [\"1\"], X-A = \"2\" }"),
+        ("fault = { abort = 503 }\n[[route]]\nservice = \"greeter\"\nheaders", "{ x-a = \"1\", X-A = true }"),
+    ] {
+        let told = wrong(&format!("{table} = {twice}\n"));
+        assert!(told.len() == 1 && told[0].contains("X-A is there twice"), "{told:?}");
+    }
+    let told = wrong("request_headers.add = { x-a = [] }\n");
+    assert!(told.len() == 1 && told[0].contains("x-a has no value; write a text"), "{told:?}");
+}
+
+#[test]
 fn rewritings_are_checked() {
     let route = |text: &str| wrong(&format!("[[route]]\nservice = \"greeter\"\npath = \"/v1\"\n{text}\n"));
     for (text, told) in [
@@ -85,10 +134,26 @@ fn rewritings_are_checked() {
             "strip_prefix = true\nrewrite_path = { pattern = \"a\", with = \"b\" }",
             "route.rewrite_path: the route takes the prefix of its path off already; ",
         ),
+        (
+            "rewrite_path = { pattern = \"^/\", with = \"/a/../b\" }",
+            "route.rewrite_path.with: \"/a/../b\" does not do: the path would have a segment that is . or ..; ",
+        ),
+        (
+            "replace_prefix = \"/a<b\"",
+            "route.replace_prefix: \"/a<b\" is not a path: it has characters that no path has",
+        ),
+        ("tunnel = true", "route.tunnel: who asks for a tunnel names a host and no path; leave path out"),
         ("rewrite_host = \"a b\"", "route.rewrite_host: \"a b\" is not a host"),
+        ("rewrite_host = \"a:b\"", "route.rewrite_host: \"a:b\" is not a host: what is behind its colon"),
+        ("rewrite_host = \"a:70000\"", "route.rewrite_host: \"a:70000\" is not a host: what is behind"),
+        ("rewrite_host = \"a,b\"", "route.rewrite_host: \"a,b\" is not a host: a comma stands between"),
     ] {
         let found = route(text);
         assert!(found.len() == 1 && found[0].starts_with(told), "{text}: {found:?}");
+    }
+    for host in ["a", "a:80", "[::1]", "[::1]:80", "10.0.0.1:80"] {
+        let text = format!("{REGISTRY}[[route]]\nservice = \"greeter\"\nrewrite_host = \"{host}\"\n");
+        assert!(read(None, &text, &Overrides::default()).is_ok(), "{host}");
     }
     let text = format!("{REGISTRY}[[route]]\nservice = \"greeter\"\nrewrite_host = \"provider\"\n");
     let config = read(None, &text, &Overrides::default()).unwrap();

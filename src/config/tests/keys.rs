@@ -68,6 +68,7 @@ fn context(section: &str, key: &str) -> (&'static str, &'static str) {
         ("[service.fault]", _) => (SERVICE, "delay = \"5s\"\nabort = 500"),
         ("[service.health]" | "[service.tls]", _) => (SERVICE, ""),
         ("[[route]]", "key" | "load_bound") => ("", "service = \"a\"\npolicy = \"maglev\""),
+        ("[[route]]", "tunnel") => ("", "service = \"a\""),
         ("[[route]]", _) => ("", "service = \"a\"\npath = \"/a\""),
         ("[route.rewrite_path]", _) => (ROUTE, "pattern = \"^/(a)$\"\nwith = \"/$1\""),
         ("[route.request_headers]" | "[route.response_headers]", _) => (ROUTE, ""),

@@ -41,6 +41,7 @@ fn a_raw_listener_is_for_all_providers_of_its_service_and_of_those_behind_it() {
         let (claim, rules) = config.routes.raw(&service.parse().unwrap());
         assert!(config.declared.contains(&claim), "{claim:?}");
         assert_eq!(rules.proxy_protocol, Some(version));
+        assert_eq!(config.checks.openings[service], version);
     }
     let again = read(None, config.to_toml(), &Overrides::default()).unwrap();
     assert_eq!((again.listeners, again.declared), (config.listeners, config.declared));
@@ -58,6 +59,7 @@ fn mistakes_name_the_key_and_the_cure() {
     for (text, words) in [
         ("[[listener]]\nprotocol = \"tcp\"".to_owned(), &["listener.service", "\"redis\""][..]),
         (format!("{REDIS}trusted = true"), &["listener.trusted", "leave this out"]),
+        (format!("{REDIS}refuse_cross_site = true"), &["listener.refuse_cross_site", "leave this out"]),
         ("[[listener]]\nprotocol = \"udp\"".to_owned(), &["listener.protocol", "\"http\"", "\"tcp\""]),
         (
             "[[service]]\nname = \"a\"\nsend_proxy_protocol = \"v1\"".to_owned(),

@@ -304,6 +304,18 @@ fn a_raw_connection_tells_how_near_its_endpoint_is_and_its_end_does_not() {
 }
 
 #[test]
+fn a_connection_shows_that_a_silent_ghost_is_none_and_says_nothing_of_a_stranger() {
+    use crate::endpoint::Ghost;
+    for (ghost, left) in [(Ghost::Silent, None), (Ghost::Stranger, Some(Ghost::Stranger))] {
+        let (endpoints, care) = (endpoints(1), Care::default());
+        let memory = &endpoints[0].memory;
+        memory.haunt(ghost, at(0), 0.5);
+        memory.connect(Ending::at(at(1)), &care);
+        assert_eq!((memory.ghost(), memory.is_available()), (left, left.is_none()));
+    }
+}
+
+#[test]
 fn raw_connections_that_come_about_and_break_off_are_failures_in_a_row() {
     let (endpoints, care) =
         (endpoints(2), Care { adaptive: Some(crate::endpoint::Adaptive::USUAL), ..Care::default() });

@@ -37,7 +37,7 @@ fn using(service: &str, endpoints: &[Endpoint], used: Moment) -> Use {
 fn checks(kind: CheckKind, interval: u64) -> Arc<Checks> {
     let check = Check { kind, interval: Duration::from_millis(interval), ..Check::default() };
     let usual = Some(Arc::new(ServiceCheck { check, tls: None }));
-    Arc::new(Checks { usual, by_service: BTreeMap::new() })
+    Arc::new(Checks { usual, ..Checks::default() })
 }
 
 /// Plays the time from `from` to `to` in steps of 50 ms, with checks that end at once; who was checked when.

@@ -35,7 +35,8 @@ impl Client {
             http2.frames.borrow_mut().forget();
         }
         let late = self.head_since.get().is_some_and(|since| now.since(since) >= settings.header_timeout);
-        if late && (http2.is_some() || self.requests.get() == 0) {
+        // As long as the client has not taken the answer before, nobody looks at the next head, nor could it be told anything.
+        if late && (http2.is_some() || self.requests.get() == 0 && !self.is_writing()) {
             return Some(Order::Timeout);
         }
         if self.requests.get() > 0 {

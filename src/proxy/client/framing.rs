@@ -113,6 +113,17 @@ impl Framing {
         matches!(self.part, Part::Raw)
     }
 
+    /// Whether what came last is within the target of a request.
+    pub const fn is_in_target(&self) -> bool {
+        matches!(self.part, Part::Head(Head { begun: false, in_target: true, .. }))
+    }
+
+    /// Whether part of a head came, and not all of it.
+    pub const fn is_in_head(&self) -> bool {
+        matches!(self.part, Part::Head(Head { begun: true, .. } | Head { after_cr: true, .. }))
+            || !self.line.is_empty()
+    }
+
     /// Why no further byte can be told what it is.
     pub const fn broken(&self) -> Option<Doubt> {
         self.broken

@@ -10,8 +10,12 @@ use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::Framing;
+use super::refused::Refused;
 use super::{Client, Socket};
 use crate::gather::Gather;
+
+/// What a client of HTTP/2 begins with (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// The client's socket: notes when bytes move, gives HTTP/1 one request at a time, and writes interim answers between answers.
 #[derive(Debug)]
@@ -21,17 +25,31 @@ pub struct ClientStream {
     framing: Framing,
     /// Bytes read that belong to a later request, or that were read too early.
     early: Bytes,
+    stage: Stage,
+}
+
+/// What is known of what is spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    /// Too little came to tell HTTP/1 from HTTP/2, which the library does by the whole preface; what did is held back.
+    Beginning,
+    /// HTTP/1, as far as the library goes on with it.
+    Http1,
+    /// Something else.
+    Other,
 }
 
 impl ClientStream {
     /// The socket of a client, on which HTTP/1 is spoken until something else turns out.
     pub fn new(socket: Socket, client: Rc<Client>) -> Self {
-        Self { socket: Gather(socket), client, framing: Framing::default(), early: Bytes::new() }
+        let (framing, early, stage) = (Framing::default(), Bytes::new(), Stage::Beginning);
+        Self { socket: Gather(socket), client, framing, early, stage }
     }
 
     /// The socket of a client, whose bytes are not looked at.
     pub fn raw(socket: Socket, client: Rc<Client>) -> Self {
-        Self { socket: Gather(socket), client, framing: Framing::raw(), early: Bytes::new() }
+        let (framing, early, stage) = (Framing::raw(), Bytes::new(), Stage::Other);
+        Self { socket: Gather(socket), client, framing, early, stage }
     }
 
     /// The same stream, no longer as HTTP/1, from which these bytes will be read first.
@@ -44,7 +62,12 @@ impl ClientStream {
             all.extend_from_slice(&self.early);
             all.freeze()
         };
-        Self { early, framing: Framing::raw(), ..self }
+        Self { early, framing: Framing::raw(), stage: Stage::Other, ..self }
+    }
+
+    /// Whether bytes were read that nobody has asked for yet.
+    pub fn has_more(&self) -> bool {
+        !self.early.is_empty()
     }
 
     /// Where the client reached this proxy, as far as the system says.
@@ -57,13 +80,42 @@ impl ClientStream {
         self.socket.0.abort();
     }
 
+    /// Gets ready to write what begins with these bytes. True once all of it has been said in other words: what the library says
+    /// on its own to bytes that are no request has nothing in it. It has no other occasion to say anything while nothing is in flight
+    /// and no answer waits.
+    fn poll_begin_write(&mut self, cx: &mut Context<'_>, begin: &[u8]) -> Poll<io::Result<bool>> {
+        ready!(self.poll_interim(cx))?;
+        let client = &self.client;
+        if self.stage == Stage::Http1 && client.requests.get() == 0 && !client.answering.get() {
+            let doubt = self.framing.broken().or(client.seen().doubt);
+            if let Some(refused) = Refused::by(begin, doubt, self.framing.is_in_target()) {
+                client.refuse(refused);
+                return Poll::Ready(Ok(true));
+            }
+        }
+        // From the first try on: what could not be begun is not to come behind something else either.
+        client.between.set(false);
+        Poll::Ready(Ok(false))
+    }
+
     /// A write that cannot go on moves nothing, however often it is tried.
     fn wrote(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(bytes @ 1..)) = written {
-            self.client.between.set(false);
             self.client.wrote(bytes);
         }
         written
+    }
+
+    /// Gives what was read before.
+    fn give_early(&mut self, buffer: &mut ReadBuf<'_>) -> io::Result<()> {
+        let early = self.early.clone();
+        let count = self.look(&early[..early.len().min(buffer.remaining())])?;
+        buffer.put_slice(&early[..count]);
+        self.early.advance(count);
+        if !self.framing.is_raw() {
+            self.client.heard(&early[..count]);
+        }
+        Ok(())
     }
 
     /// Notes that these bytes came, and tells how many of them may be given on now.
@@ -104,34 +156,50 @@ impl AsyncRead for ClientStream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if !this.early.is_empty() {
-            let early = this.early.clone();
-            let count = this.look(&early[..early.len().min(buffer.remaining())])?;
-            buffer.put_slice(&early[..count]);
-            this.early.advance(count);
-            if !this.framing.is_raw() {
-                this.client.heard(&early[..count]);
+        if !this.early.is_empty() && this.stage != Stage::Beginning {
+            return Poll::Ready(this.give_early(buffer));
+        }
+        let before = buffer.filled().len();
+        loop {
+            // What was held back goes ahead of what comes now.
+            buffer.put_slice(&this.early);
+            let known = buffer.filled().len();
+            let read = Pin::new(&mut this.socket).poll_read(cx, buffer);
+            if read.is_pending() {
+                buffer.set_filled(before);
+            }
+            ready!(read)?;
+            let came = &buffer.filled()[known..];
+            if !came.is_empty() {
+                this.client.heard(came);
+            }
+            if this.stage == Stage::Beginning {
+                let begin = &buffer.filled()[before..];
+                if !came.is_empty() && begin.len() < PREFACE.len() && PREFACE.starts_with(begin) {
+                    this.early = Bytes::copy_from_slice(begin);
+                    buffer.set_filled(before);
+                    continue;
+                }
+                (this.stage, this.early) = (Stage::Http1, Bytes::new());
+            }
+            let after = buffer.filled().len();
+            if after > before {
+                let count = this.look(&buffer.filled()[before..])?;
+                if before + count < after {
+                    this.early = Bytes::copy_from_slice(&buffer.filled()[before + count..]);
+                    buffer.set_filled(before + count);
+                }
             }
             return Poll::Ready(Ok(()));
         }
-        let before = buffer.filled().len();
-        let read = Pin::new(&mut this.socket).poll_read(cx, buffer);
-        let after = buffer.filled().len();
-        if after > before {
-            this.client.heard(&buffer.filled()[before..]);
-            let count = this.look(&buffer.filled()[before..])?;
-            if before + count < after {
-                this.early = Bytes::copy_from_slice(&buffer.filled()[before + count..]);
-                buffer.set_filled(before + count);
-            }
-        }
-        read
     }
 }
 
 impl AsyncWrite for ClientStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        ready!(self.poll_interim(cx))?;
+        if ready!(self.poll_begin_write(cx, bytes))? {
+            return Poll::Ready(Ok(bytes.len()));
+        }
         let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
         self.wrote(written)
     }
@@ -141,7 +209,9 @@ impl AsyncWrite for ClientStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.poll_interim(cx))?;
+        if ready!(self.poll_begin_write(cx, slices.first().map_or(&[], |first| first)))? {
+            return Poll::Ready(Ok(slices.iter().map(|slice| slice.len()).sum()));
+        }
         let written = Pin::new(&mut self.socket).poll_write_vectored(cx, slices);
         self.wrote(written)
     }
@@ -153,6 +223,13 @@ impl AsyncWrite for ClientStream {
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // The library flushes once it has written all it has.
         self.client.between.set(true);
+        if self.client.requests.get() == 0 {
+            self.client.answering.set(false);
+            if self.framing.is_in_head() {
+                // It may have begun to come while another request was in flight.
+                self.client.begin_head();
+            }
+        }
         ready!(self.poll_interim(cx))?;
         Pin::new(&mut self.socket).poll_flush(cx)
     }
@@ -222,6 +299,75 @@ mod tests {
         let mut heard = String::new();
         far.read_to_string(&mut heard).await.unwrap();
         assert_eq!(heard, "firstfinalnextlast");
+    }
+
+    #[tokio::test]
+    async fn the_preface_of_http2_is_given_whole_and_what_only_begins_like_it_as_it_comes() {
+        let mut buffer = [0; 64];
+        for (pieces, last) in [
+            (&["P", "RI * HTTP/2.0\r\n", "\r\nSM\r\n\r\nmore"][..], 28),
+            (&["PR", "OPFIND / HTTP/1.1\r\n"], 21),
+            (&["GET / "], 6),
+        ] {
+            let (mut stream, mut far, _) = pair().await;
+            let (last_piece, held) = pieces.split_last().unwrap();
+            for piece in held {
+                far.write_all(piece.as_bytes()).await.unwrap();
+                stream.socket.0.peek(&mut [0; 1]).await.unwrap();
+                assert!(stream.read(&mut buffer).now_or_never().is_none(), "{piece}");
+            }
+            far.write_all(last_piece.as_bytes()).await.unwrap();
+            assert_eq!(stream.read(&mut buffer).await.unwrap(), last);
+            assert_eq!(&buffer[..last], pieces.concat().as_bytes());
+        }
+        let (mut stream, mut far, _) = pair().await;
+        far.write_all(b"PRI").await.unwrap();
+        far.shutdown().await.unwrap();
+        assert_eq!(
+            (stream.read(&mut buffer).await.unwrap(), stream.read(&mut buffer).await.unwrap()),
+            (3, 0)
+        );
+    }
+
+    #[tokio::test]
+    async fn a_head_that_begins_during_another_request_has_its_time_too() {
+        let (mut stream, mut far, client) = pair().await;
+        let one = b"GET / HTTP/1.1\r\n\r\n";
+        far.write_all(&[&one[..], b"GET /"].concat()).await.unwrap();
+        let mut buffer = [0; 64];
+        assert_eq!(stream.read(&mut buffer).await.unwrap(), one.len());
+        client.begin_request();
+        assert_eq!(stream.read(&mut buffer).await.unwrap(), 5);
+        stream.flush().await.unwrap();
+        assert_eq!(client.head_since.get(), None, "whoever is answered has time");
+        client.end_request();
+        stream.flush().await.unwrap();
+        assert!(client.head_since.get().is_some());
+    }
+
+    #[tokio::test]
+    async fn what_the_library_says_on_its_own_is_said_in_other_words_and_no_answer_is() {
+        let (mut stream, mut far, client) = pair().await;
+        let mut buffer = [0; 64];
+        far.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
+        assert_eq!(stream.read(&mut buffer).await.unwrap(), 18);
+        client.begin_request();
+        let own = b"HTTP/1.1 400 Bad Request\r\n\r\n";
+        client.begin_answer();
+        stream.write_all(own).await.unwrap();
+        stream.flush().await.unwrap();
+        client.end_request();
+        // The last piece of an answer, which may look like anything.
+        stream.write_all(own).await.unwrap();
+        stream.flush().await.unwrap();
+        assert_eq!(client.refused(), None);
+        stream.write_all(own).await.unwrap();
+        stream.flush().await.unwrap();
+        stream.shutdown().await.unwrap();
+        assert_eq!(client.refused(), Some(Refused::Malformed(None)));
+        let mut heard = Vec::new();
+        far.read_to_end(&mut heard).await.unwrap();
+        assert_eq!(heard, [own, own, &Refused::Malformed(None).answer()[..]].concat());
     }
 
     #[tokio::test]

@@ -1,7 +1,5 @@
 //! What a client connection is told, and when.
 
-use std::time::Duration;
-
 use tokio::time::advance;
 
 use super::due::GO_MICRO_IDLE;
@@ -62,6 +60,19 @@ async fn a_head_has_its_time_and_an_idle_connection_its_own() {
     assert_eq!(client.due(&settings, false), None);
     pass(&tick, 2 * SECOND).await;
     assert_eq!(client.due(&settings, false), Some(Order::Close));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_behind_an_answer_that_is_not_taken_is_not_late() {
+    let (client, tick, settings) = client();
+    client.begin_request();
+    client.between.set(false);
+    client.end_request();
+    client.heard(b"G");
+    pass(&tick, settings.header_timeout).await;
+    assert_eq!(client.due(&settings, false), None, "nothing could be said but within the answer");
+    client.between.set(true);
+    assert_eq!(client.due(&settings, false), Some(Order::Timeout));
 }
 
 #[tokio::test(start_paused = true)]

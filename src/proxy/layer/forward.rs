@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::header::{EXPECT, HOST, HeaderValue, TRANSFER_ENCODING};
+use http::header::{CONNECTION, EXPECT, HOST, HeaderValue, TE, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Response, StatusCode, Uri, Version};
 use http_body::Body as _;
@@ -21,6 +21,7 @@ use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
 use crate::proxy::switch::Asked;
 use crate::proxy::takeover::{Hold, begin_stream};
 use crate::proxy::time_left;
+use crate::proxy::traits::Traits;
 use crate::proxy::tunnel;
 use crate::proxy::websocket;
 use crate::proxy::worker::Worker;
@@ -54,10 +55,24 @@ impl Service<Attempt> for Forward {
             return Box::pin(async move { tunnel::open(attempt, &worker).await });
         }
         // Outside of what waits, so that it has no room for what is only looked at before.
-        let Attempt { mut message, client, record, endpoint, guard, exchange, reuse, repeats, begun, .. } =
-            attempt;
+        let Attempt {
+            mut message,
+            traits,
+            client,
+            record,
+            endpoint,
+            guard,
+            exchange,
+            reuse,
+            repeats,
+            begun,
+            ..
+        } = attempt;
         let asked = Asked::by(&message, exchange, protocol);
         shape(&mut message, &endpoint.provider, exchange);
+        if traits.has(Traits::HOP) {
+            say_hops(&mut message, protocol, exchange);
+        }
         Box::pin(async move {
             // A Go Micro server answers with the headers of its connection's first request, and takes
             // every client's ids for the same: its connections are never shared between clients.
@@ -188,9 +203,39 @@ fn shape(message: &mut http::Request<Body>, provider: &Provider, exchange: Excha
     }
 }
 
+/// Says of what is meant for the provider alone that it is: that trailers are taken (RFC 9110, 10.1.4). HTTP/2 has no word for it.
+fn say_hops(message: &mut http::Request<Body>, protocol: Protocol, exchange: Exchange) {
+    let headers = message.headers_mut();
+    match protocol {
+        Protocol::Http1 | Protocol::Tcp if headers.contains_key(TE) => {
+            let options = if exchange == Exchange::Upgrade { "upgrade, te" } else { "te" };
+            headers.insert(CONNECTION, HeaderValue::from_static(options));
+        }
+        Protocol::H2c if exchange != Exchange::Upgrade => drop(headers.remove(CONNECTION)),
+        Protocol::Http1 | Protocol::Tcp | Protocol::Mucp | Protocol::H2c => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn that_trailers_are_taken_is_said_to_the_provider_alone() {
+        for (protocol, exchange, before, after) in [
+            (Protocol::Http1, Exchange::Plain, None, Some("te")),
+            (Protocol::Http1, Exchange::Plain, Some("te"), Some("te")),
+            (Protocol::H2c, Exchange::Plain, Some("te"), None),
+            (Protocol::Http1, Exchange::Upgrade, Some("upgrade"), Some("upgrade, te")),
+            (Protocol::Mucp, Exchange::Plain, None, None),
+        ] {
+            let mut message = http::Request::get("/").header(TE, "trailers").body(Body::empty()).unwrap();
+            message.headers_mut().extend(before.map(|said| (CONNECTION, HeaderValue::from_static(said))));
+            say_hops(&mut message, protocol, exchange);
+            let said = message.headers().get(CONNECTION).map(|said| said.to_str().unwrap());
+            assert_eq!(said, after, "{protocol:?}, {exchange:?}");
+        }
+    }
 
     #[test]
     fn a_request_shaped_for_one_provider_is_reshaped_for_the_next() {

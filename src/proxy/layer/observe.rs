@@ -87,7 +87,7 @@ impl Middleware for Observe {
             }
             let ends_with_connection = is_old && !response.headers().contains_key(CONTENT_LENGTH);
             response.body_mut().on_end(move |end| {
-                if end.broken && ends_with_connection {
+                if !end.complete && ends_with_connection {
                     record.client().set_cut();
                 }
                 record.ended(end);

@@ -14,7 +14,7 @@ use crate::proxy::error::ProxyError;
 use crate::proxy::noting::Noting;
 use crate::proxy::outcome::{Judged, of_end, of_head};
 use crate::proxy::record::Record;
-use crate::proxy::request::{Attempt, Failure, Returned};
+use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
 use crate::proxy::worker::Worker;
 
 /// Tells endpoints how attempts went.
@@ -35,7 +35,8 @@ impl Middleware for Report {
         attempt: Attempt,
         inner: &mut impl Serve<Attempt, Failure<Returned>>,
     ) -> Answer<Failure<Returned>> {
-        let Attempt { endpoint, bound, guard, begun, .. } = &attempt;
+        let Attempt { endpoint, bound, guard, begun, exchange, .. } = &attempt;
+        let is_tunnel = *exchange == Exchange::Tunnel;
         let noting = Noting::new(&self.worker, endpoint, bound, Rc::clone(guard), *begun);
         let told = Told { noting, record: Rc::clone(&attempt.record) };
         let called = &attempt.endpoint.provider;
@@ -44,6 +45,10 @@ impl Middleware for Report {
         Box::pin(async move {
             let awaited = Awaited(Some(told));
             match answer.await {
+                Ok(response) if is_tunnel => {
+                    awaited.over().connected();
+                    Ok(response)
+                }
                 Ok(mut response) => {
                     let told = awaited.over();
                     match called.filter(|called| denies_itself(response.headers(), called)) {
@@ -84,8 +89,7 @@ impl Drop for Awaited {
     /// a caller who went away or has not sent all, nor an attempt for the time that was spent on those before it.
     fn drop(&mut self) {
         let Some(told) = self.0.take() else { return };
-        let since_begun = told.record.begun().elapsed();
-        if told.record.overdue.get() && told.noting.begun.elapsed() * 2 >= since_begun {
+        if told.record.overdue.get() && told.noting.is_to_blame(told.record.begun()) {
             told.late();
         } else {
             told.noting.abandoned();
@@ -116,6 +120,12 @@ impl Told {
                 });
             }
         }
+    }
+
+    /// Tells that a tunnel came about. The provider has not said a word, so that it may fail as before.
+    fn connected(self) {
+        self.noting.connected(self.noting.begun.elapsed());
+        self.noting.leave_untold();
     }
 
     /// Tells of a failed attempt.

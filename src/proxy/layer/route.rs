@@ -25,7 +25,7 @@ use crate::proxy::traits::Traits;
 use crate::proxy::worker::Worker;
 use crate::proxy::{cross_site, forwarded, request_id, upgrade};
 use crate::route::template::Facts;
-use crate::route::{Asked, Edit, Found, Keyed, RewriteError, Rules, Target, overrides};
+use crate::route::{Asked, Edit, Found, Keyed, RewriteError, Rules, Target, leads_up, overrides};
 use crate::upstream::Reuse;
 use aim::Aim;
 
@@ -89,7 +89,7 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     if go_micro {
         client.set_go_micro();
     }
-    let (Destination { aim, rules, key, path, host, route }, via) = find(&message, &client, worker)?;
+    let (Destination { aim, rules, key, path, host, route }, via) = find(&message, &client, &record, worker)?;
     let Aim { bound, wish, part } = aim;
     bound.subscription.touch(record.moment());
     record.via.set(Some(via));
@@ -119,7 +119,6 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
         record.request_id.replace(Some(request_id::keep_or_make(fields, || worker.random_id())));
     }
     fields.append(http::header::VIA, shared.pseudonym.via(received));
-    record.answering.replace(Answering::of(&rules, route.as_ref(), asked.as_ref()));
     if let Some(edit) = &rules.request_headers {
         // The last that is done to them, but for what differs from attempt to attempt.
         apply(edit, fields, &client, &bound, route.as_deref(), asked.as_ref());
@@ -183,6 +182,7 @@ fn check(
 fn find(
     message: &http::Request<Body>,
     client: &Client,
+    record: &Record,
     worker: &Worker,
 ) -> Result<(Destination, &'static str), ProxyError> {
     let mut table = worker.table.borrow_mut();
@@ -192,7 +192,8 @@ fn find(
     let authority = uri.authority().map(http::uri::Authority::as_str);
     let host = authority.or_else(|| headers.get(HOST).and_then(|host| host.to_str().ok()));
     let found = table.find(&Asked { method: message.method(), host, path: uri.path(), headers, bound });
-    let found = if message.method() == Method::CONNECT {
+    let is_tunnel = message.method() == Method::CONNECT;
+    let found = if is_tunnel {
         // Whoever may have none need not know what there is.
         let found = found.ok().filter(|found| found.rules.tunnel).ok_or(ProxyError::ConnectRefused)?;
         if !message.body().is_empty() {
@@ -204,15 +205,28 @@ fn find(
     } else {
         found?
     };
+    if found.rules.response_headers.is_some() {
+        // Now, for an answer that says why it goes nowhere.
+        record.answering.replace(answering(&found, message));
+    }
     let keyed = || Keyed { headers, path: uri.path(), query: uri.query(), client: client.peer.ip() };
     let key = found.rules.key.as_ref().and_then(|key| key.hash(&keyed()));
-    let aim = Aim::take(&found, table, headers, client, key, worker)?;
+    let aim = Aim::take(&found, table, headers, client, key, is_tunnel, worker)?;
     let (host, route) = match &found.target {
         Target::Route(route) => (route.rewrite.host.clone(), Some(Arc::clone(&route.name))),
         Target::Named(_) => (None, None),
     };
     let path = path_of(&found, uri)?;
     Ok((Destination { aim, rules: Arc::clone(found.rules), key, path, host, route }, found.via.as_str()))
+}
+
+/// What is to be changed in the headers of the answer.
+fn answering(found: &Found<'_>, message: &http::Request<Body>) -> Option<Box<Answering>> {
+    let route = match &found.target {
+        Target::Route(route) => Some(&route.name),
+        Target::Named(_) => None,
+    };
+    Answering::of(found.rules, route, asked_host(message).as_ref())
 }
 
 /// Changes the headers of a request as is laid down for it.
@@ -239,17 +253,24 @@ fn apply(
 
 /// The target to send, where it is not the one that was asked with.
 fn path_of(found: &Found<'_>, uri: &Uri) -> Result<Option<PathAndQuery>, ProxyError> {
-    let rewriting = match &found.target {
-        Target::Route(route) => route.rewrite.path.as_ref(),
-        Target::Named(_) => None,
+    let (prefix, rewriting) = match &found.target {
+        Target::Route(route) => (route.rewrite.prefix.as_deref(), route.rewrite.path.as_ref()),
+        Target::Named(_) => (None, None),
     };
     if let Some(rewriting) = rewriting {
         let Some(path) = rewriting.apply(uri.path())? else { return Ok(None) };
         let target = with_query(&path, uri.query());
         return target.map(Some).ok_or_else(|| RewriteError::Malformed(path).into());
     }
+    if prefix.is_some_and(|prefix| !prefix.is_empty()) && leads_up(uri.path()) {
+        // It would lead out of what stands before it then.
+        return Err(RewriteError::DotSegments.into());
+    }
     let path = found.path(uri.path());
-    Ok((path != uri.path()).then(|| with_query(&path, uri.query())).flatten())
+    if path == uri.path() {
+        return Ok(None);
+    }
+    with_query(&path, uri.query()).map(Some).ok_or_else(|| RewriteError::Malformed(path.into_owned()).into())
 }
 
 /// The host that a request asks for: the authority of its target, or else its `Host` (RFC 9112, 3.2.2).

@@ -7,11 +7,12 @@ use tokio::time::Instant;
 
 use super::line::Line;
 use super::middleware::{Answer, Middleware, Serve, refused};
+use crate::catalog::Claim;
 use crate::proxy::error::ProxyError;
 use crate::proxy::headers;
 use crate::proxy::pick::{Picked, Sought};
 use crate::proxy::record::Target;
-use crate::proxy::request::{Attempt, Failure, Returned, Routed};
+use crate::proxy::request::{Attempt, Exchange, Failure, Returned, Routed};
 use crate::proxy::worker::Worker;
 use crate::upstream::Reuse;
 
@@ -31,7 +32,14 @@ impl Select {
             return Ok(picked);
         }
         let part = routed.record.part.borrow();
-        let failover = part.as_ref().map_or(&routed.rules.failover, |part| &part.failover);
+        let failover: &[Claim] = part.as_ref().map_or(&routed.rules.failover, |part| &part.failover);
+        let mut raw = Vec::new();
+        let failover = if routed.exchange == Exchange::Tunnel && !failover.is_empty() {
+            raw.extend(failover.iter().cloned().map(Claim::raw));
+            &raw
+        } else {
+            failover
+        };
         let sought = Sought { failover, ..sought(routed) };
         sought.pick(&self.worker, self.worker.shared.clock.at(begun))
     }
@@ -138,7 +146,6 @@ mod tests {
 
     use super::*;
     use crate::balance::{Policy, Wish};
-    use crate::catalog::Claim;
     use crate::clock::Moment;
     use crate::proxy::layer::bed::{Bed, Played, answer};
     use crate::proxy::layer::middleware::{Wrap, Wrapped};

@@ -39,6 +39,16 @@ impl Opening {
         Self { settings, acceptor }
     }
 
+    /// What the configuration says of the listener.
+    pub(super) const fn settings(&self) -> &ListenerSettings {
+        &self.settings
+    }
+
+    /// What speaks TLS with its clients.
+    pub(super) const fn acceptor(&self) -> Option<&Arc<Acceptor>> {
+        self.acceptor.as_ref()
+    }
+
     /// Whether HTTP begins with the first byte.
     pub(super) const fn is_plain(&self) -> bool {
         self.acceptor.is_none() && !self.settings.proxy_protocol
@@ -73,7 +83,7 @@ impl Opening {
         if self.settings.proxy_protocol {
             let named = within(deadline, drain, announced(&mut socket)).await;
             match named.unwrap_or(Err(HeaderError::Late { limit })) {
-                Ok(named) => peer = named.map_or(peer, Peer::At),
+                Ok(named) => peer = named.map_or(peer, Peer::from),
                 Err(error) => {
                     metrics.openings.proxy_header(error.cause()).inc();
                     tracing::debug!(%peer, error = told(&error), "a client connection is refused");

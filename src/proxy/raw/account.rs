@@ -21,7 +21,7 @@ use crate::telemetry::metrics::RawCounters;
 pub(super) enum End {
     /// Each side has said all it had to say.
     Whole,
-    /// No provider was found, for this reason.
+    /// No provider was found, or it refused us, for this reason.
     Failed(&'static str),
     /// The provider broke off.
     ProviderBroke,

@@ -1,42 +1,56 @@
 //! Complaints: why raw connections fail, told at a bounded rate.
 
-use std::cell::Cell;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::account::Account;
+use crate::provider::ServiceName;
 use crate::proxy::error::{ProxyError, with_causes};
 
-/// The least time between two complaints of a worker: whoever fails to connect comes again soon.
+/// The least time between two complaints of a worker about one service: whoever fails to connect comes again soon.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Tells why connections fail; that of the first, and how many there were, every so often.
+/// Tells why connections fail; that of the first to each service, and how many there were, every so often.
 #[derive(Debug, Default)]
 pub struct Complaints {
-    last: Cell<Option<Instant>>,
-    untold: Cell<u64>,
+    /// Only services that have a raw listener are ever in it.
+    of: RefCell<BTreeMap<ServiceName, Told>>,
+}
+
+/// What was told of a service.
+#[derive(Debug)]
+struct Told {
+    last: Instant,
+    /// Those that were not told of since then.
+    untold: u64,
 }
 
 impl Complaints {
-    /// Tells of a connection that failed, if nothing was told lately.
+    /// Tells of a connection that failed, if nothing was told of its service lately.
     pub(super) fn tell(&self, account: &Account, error: &ProxyError) {
-        if let Some(times) = self.due(Instant::now()) {
-            let (service, reason, cause) = (account.service(), error.reason(), with_causes(error));
+        let service = account.service();
+        if let Some(times) = self.due(service, Instant::now()) {
+            let (reason, cause) = (error.reason(), with_causes(error));
             tracing::warn!(%service, reason, %cause, times, "a raw connection could not be passed on");
         }
     }
 
     /// Counts one; how many were not told of, if it is time.
-    fn due(&self, now: Instant) -> Option<u64> {
-        let times = self.untold.get() + 1;
-        if self.last.get().is_some_and(|last| now - last < PAUSE) {
-            self.untold.set(times);
+    fn due(&self, service: &ServiceName, now: Instant) -> Option<u64> {
+        let mut of = self.of.borrow_mut();
+        let Some(told) = of.get_mut(service) else {
+            of.insert(service.clone(), Told { last: now, untold: 0 });
+            return Some(1);
+        };
+        told.untold += 1;
+        if now - told.last < PAUSE {
             return None;
         }
-        self.untold.set(0);
-        self.last.set(Some(now));
-        Some(times)
+        told.last = now;
+        Some(std::mem::take(&mut told.untold))
     }
 }
 
@@ -45,13 +59,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn many_failures_make_few_lines() {
+    fn many_failures_make_few_lines_and_those_of_one_service_hide_no_others() {
         let (complaints, begun) = (Complaints::default(), Instant::now());
-        assert_eq!(complaints.due(begun), Some(1));
+        let (service, other) = ("redis".parse().unwrap(), "mysql".parse().unwrap());
+        assert_eq!(complaints.due(&service, begun), Some(1));
         for _ in 0..100 {
-            assert_eq!(complaints.due(begun + PAUSE / 2), None);
+            assert_eq!(complaints.due(&service, begun + PAUSE / 2), None);
         }
-        assert_eq!(complaints.due(begun + PAUSE), Some(101));
-        assert_eq!(complaints.due(begun + PAUSE), None);
+        assert_eq!(complaints.due(&other, begun + PAUSE / 2), Some(1));
+        assert_eq!(complaints.due(&service, begun + PAUSE), Some(101));
+        assert_eq!(complaints.due(&service, begun + PAUSE), None);
+        assert_eq!(complaints.due(&other, begun + PAUSE), None);
     }
 }

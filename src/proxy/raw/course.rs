@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use super::account::Account;
 use super::opening::opening;
 use crate::catalog::Claim;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Outcome};
 use crate::proxy::admission::Entry;
 use crate::proxy::client::{Client, ClientStream};
 use crate::proxy::directory::Bound;
@@ -224,7 +224,11 @@ impl<'a> Course<'a> {
         let connecting =
             self.worker.shared.dialler.connect_raw(bound.service(), &endpoint.provider, &opening);
         let Ok(made) = timeout_at(self.deadline, connecting).await else {
-            noting.abandoned();
+            if noting.is_to_blame(self.account.begun()) {
+                noting.note_raw(Outcome::Late, noting.begun.elapsed());
+            } else {
+                noting.abandoned();
+            }
             return Err(self.late());
         };
         match made {

@@ -14,16 +14,14 @@ pub(super) fn opening(
     destination: Option<SocketAddr>,
 ) -> Vec<u8> {
     let addresses = source.zip(destination).map(|(source, destination)| alike(source, destination));
-    let header = match addresses {
-        Some((source, destination)) => ProxyHeader::with_address(ProxiedAddress::stream(source, destination)),
-        None => ProxyHeader::with_local(),
-    };
+    let Some((source, destination)) = addresses else { return version.of_nobody().to_vec() };
+    let header = ProxyHeader::with_address(ProxiedAddress::stream(source, destination));
     let mut bytes = Vec::new();
     let written = match version {
         ProxyProtocol::V1 => header.encode_v1(&mut bytes),
         ProxyProtocol::V2 => header.encode_v2(&mut bytes),
     };
-    written.expect("two addresses of one family, or none, can be written in both versions");
+    written.expect("two addresses of one family can be written in both versions");
     bytes
 }
 
@@ -62,6 +60,15 @@ mod tests {
         );
         assert_eq!(text(Some("[2001:db8::1]:5"), "[::1]:6"), "PROXY TCP6 2001:db8::1 ::1 5 6\r\n");
         assert_eq!(text(None, "10.0.0.2:6379"), "PROXY UNKNOWN\r\n");
+    }
+
+    #[test]
+    fn a_header_of_nobody_is_whole_and_names_nobody() {
+        for version in ProxyProtocol::ALL {
+            let bytes = opening(version, None, None);
+            let (header, length) = ProxyHeader::parse(&bytes, ParseConfig::default()).unwrap();
+            assert_eq!((header.proxied_address(), length), (None, bytes.len()));
+        }
     }
 
     #[test]

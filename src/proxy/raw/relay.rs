@@ -11,7 +11,8 @@ use super::account::{Account, End};
 use super::course::Connected;
 use crate::endpoint::Outcome;
 use crate::proxy::client::{Client, ClientStream, Order};
-use crate::upstream::Stream;
+use crate::proxy::error::ProxyError;
+use crate::upstream::{SendCause, Stream};
 
 /// A client and a provider whose bytes are passed on, in each direction no more than a buffer of 8 KiB at a time: who reads
 /// slowly slows down who writes.
@@ -54,7 +55,14 @@ impl<'a> Relay<'a> {
         };
         self.is_whole = end == End::Whole;
         self.judge(end);
-        end
+        if end == End::ProviderBroke { self.refused().unwrap_or(end) } else { end }
+    }
+
+    /// How it ended where the provider refuses who we are, of which it tells only once we believe that TLS has begun.
+    fn refused(&self) -> Option<End> {
+        let error = ProxyError::from(SendCause::from(self.provider.stream.refused()?));
+        self.provider.noting.worker.complaints.tell(self.account, &error);
+        Some(End::Failed(error.reason()))
     }
 
     /// Tells the endpoint how it went, if it never said a word.

@@ -154,6 +154,22 @@ impl ConnectError {
             | Self::Handshake { .. } => false,
         }
     }
+
+    /// Whether nobody was there who takes connections. A handshake of TLS that failed has another side; and what a name leads
+    /// to, or what this machine may dial, says nothing of who is there.
+    pub fn shows_nobody(&self) -> bool {
+        match self {
+            Self::Refused { .. } | Self::Failed { .. } | Self::Timeout { .. } => true,
+            Self::Resolve { .. }
+            | Self::NoAddress { .. }
+            | Self::Reserved { .. }
+            | Self::Lacking { .. }
+            | Self::NotHttp { .. }
+            | Self::NotHttp2 { .. }
+            | Self::Tls { .. }
+            | Self::Handshake { .. } => false,
+        }
+    }
 }
 
 /// What Linux calls them: no memory, no file descriptor in the system or the process, no local port, no buffer.
@@ -173,7 +189,10 @@ fn lacking(error: &io::Error) -> &'static str {
     match error.raw_os_error() {
         Some(EMFILE) => "it has as many files open as a process may (ulimit -n)",
         Some(ENFILE) => "the system has as many files open as it may (fs.file-max)",
-        Some(EADDRNOTAVAIL) => "no local port is free for that address (net.ipv4.ip_local_port_range)",
+        Some(EADDRNOTAVAIL) => {
+            "no local port is free for that address (net.ipv4.ip_local_port_range), or there is no local address of its kind, \
+             as where IPv6 is turned off"
+        }
         Some(_) | None => "the system has no memory for it",
     }
 }
@@ -190,6 +209,26 @@ mod tests {
             assert_eq!(is_ours(&io::Error::from_raw_os_error(code)), ours, "{code}");
         }
         assert!(!is_ours(&io::Error::other("no number")));
+    }
+
+    #[test]
+    fn only_where_no_connection_comes_about_is_nobody() {
+        let address: Address = "10.0.0.1:8443".parse().unwrap();
+        let source = || Arc::new(io::Error::other("why"));
+        let expired = TlsError::Certificate(rustls::CertificateError::Expired);
+        for (error, nobody) in [
+            (ConnectError::Refused { address: address.clone() }, true),
+            (ConnectError::Failed { address: address.clone(), source: source() }, true),
+            (ConnectError::Timeout { address: address.clone(), limit: Duration::from_secs(1) }, true),
+            (ConnectError::Lacking { address: address.clone(), source: source() }, false),
+            (ConnectError::Resolve { address: address.clone(), source: source() }, false),
+            (ConnectError::NoAddress { address: address.clone() }, false),
+            // The certificate may well be ours, or the clock of this machine wrong.
+            (ConnectError::tls(&address, &"greeter-1".into(), expired), false),
+            (ConnectError::tls(&address, &"greeter-1".into(), TlsError::Closed), false),
+        ] {
+            assert_eq!(error.shows_nobody(), nobody, "{error}");
+        }
     }
 
     #[test]

@@ -60,6 +60,13 @@ pub enum TlsError {
     /// HTTP/2 is to be spoken, and the provider did not agree to it.
     #[error("{}", NO_HTTP2)]
     NoHttp2,
+    /// HTTP/1.1 is to be spoken, and the provider says that it speaks something else.
+    #[error(
+        "it speaks no HTTP/1.1 over TLS (ALPN), as its record says; if it speaks HTTP/2, as for gRPC, its record has to \
+         say so (alert {})",
+        alert_name(AlertDescription::NoApplicationProtocol)
+    )]
+    NoHttp1,
     /// Any other failure of the protocol.
     #[error("the TLS handshake failed")]
     Protocol(#[source] rustls::Error),
@@ -115,6 +122,10 @@ fn certificate(error: &CertificateError) -> String {
             Some(distrust @ Distrust::Id { .. }) => {
                 format!("{distrust}; look at spiffe_id in [upstream.tls] or [service.tls]")
             }
+            Some(distrust @ Distrust::Authority) => format!(
+                "{distrust}; have one issued for the provider (Go Micro makes such a one up where it is given none), or write \
+                 verify = false in [service.tls] to believe any"
+            ),
             None => format!("its certificate is not accepted: {cause}"),
         },
         other => format!("its certificate is not accepted: {other}"),
@@ -206,18 +217,26 @@ pub(super) fn alert_name(alert: AlertDescription) -> String {
 impl TlsError {
     /// What the failure of a handshake is, in which we could show who we are or not.
     pub(super) fn of(error: io::Error, has_identity: bool) -> Self {
-        use rustls::Error as E;
         if error.kind() == io::ErrorKind::UnexpectedEof {
             return Self::Closed;
         }
-        match error.downcast::<E>() {
-            Ok(E::InvalidCertificate(cause)) => Self::Certificate(cause),
-            Ok(E::InvalidCertRevocationList(cause)) => Self::List(cause),
-            Ok(E::AlertReceived(alert)) => Self::Alert { alert, has_identity },
-            Ok(E::InvalidMessage(_)) => Self::NotTls,
-            Ok(E::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13)) => Self::Version,
-            Ok(cause) => Self::Protocol(cause),
+        match error.downcast() {
+            Ok(cause) => Self::of_library(cause, has_identity),
             Err(error) => Self::Io(error),
+        }
+    }
+
+    /// The same, in the words of the library.
+    pub(super) fn of_library(error: rustls::Error, has_identity: bool) -> Self {
+        use rustls::Error as E;
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are told as they are")]
+        match error {
+            E::InvalidCertificate(cause) => Self::Certificate(cause),
+            E::InvalidCertRevocationList(cause) => Self::List(cause),
+            E::AlertReceived(alert) => Self::Alert { alert, has_identity },
+            E::InvalidMessage(_) => Self::NotTls,
+            E::PeerIncompatible(PeerIncompatible::ServerDoesNotSupportTls12Or13) => Self::Version,
+            cause => Self::Protocol(cause),
         }
     }
 
@@ -234,6 +253,7 @@ impl TlsError {
             Self::Closed => "tls_closed",
             Self::Timeout { .. } => "tls_timeout",
             Self::NoHttp2 => "tls_no_http2",
+            Self::NoHttp1 => "tls_no_http1",
             Self::Protocol(_) | Self::Io(_) => "tls",
         }
     }
@@ -242,6 +262,10 @@ impl TlsError {
     pub fn told_by(&self) -> Option<(u8, String)> {
         match self {
             Self::Alert { alert, .. } => Some((u8::from(*alert), alert_name(*alert))),
+            Self::NoHttp1 => {
+                let alert = AlertDescription::NoApplicationProtocol;
+                Some((u8::from(alert), alert_name(alert)))
+            }
             Self::NoRoots { .. }
             | Self::Name { .. }
             | Self::Certificate(_)
@@ -270,6 +294,7 @@ fn certificate_reason(cause: &CertificateError) -> &'static str {
         E::Other(cause) => match cause.0.downcast_ref::<Distrust>() {
             Some(Distrust::SelfSigned) => "tls_self_signed",
             Some(Distrust::Id { .. }) => "tls_wrong_id",
+            Some(Distrust::Authority) => "tls_authority_itself",
             None => "tls_certificate",
         },
         _ => "tls_certificate",

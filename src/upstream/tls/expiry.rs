@@ -1,53 +1,47 @@
 //! When a certificate ends: told before it does, so that somebody can renew it.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use rustls::client::verify_server_cert_signed_by_trust_anchor;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::server::ParsedCertificate;
-use rustls::{CertificateError, Error, RootCertStore};
+use webpki::{EndEntityCert, Error, KeyUsage};
 
 use super::crypto;
+use super::trust::since_epoch;
 
 /// How long before its end a certificate is told to end soon.
-pub const SOON: Duration = Duration::from_hours(7 * 24);
+const SOON: Duration = Duration::from_hours(7 * 24);
 
-/// How a certificate stands to the time.
+/// What is to be told of how a certificate stands to the time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Validity {
-    /// It holds, and will for [`SOON`] at least.
-    Good,
-    /// It holds, but not for [`SOON`].
-    EndsSoon,
-    /// It has ended.
-    Ended,
-    /// It begins later.
-    NotYet,
+pub(super) enum Validity {
+    /// It ends within [`SOON`], at this time.
+    EndsSoon(SystemTime),
+    /// It ended at this time.
+    Ended(SystemTime),
+    /// It begins at this time.
+    NotYet(SystemTime),
 }
 
-/// How a certificate stands to a time. What cannot be read is not judged.
-pub(super) fn validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Validity {
-    match judged(certificate, now) {
-        Some(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => Validity::NotYet,
-        Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => Validity::Ended,
+/// How a certificate stands to a time; `None` when it holds and will for [`SOON`] at least. What cannot be read is not judged.
+pub(super) fn validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<Validity> {
+    let certificate = EndEntityCert::try_from(certificate).ok()?;
+    // Before it is asked who issued a certificate, it is looked at by itself, and what it says of time first.
+    let algorithms = crypto().signature_verification_algorithms.all;
+    let judged = |at: UnixTime| {
+        certificate.verify_for_usage(algorithms, &[], &[], at, KeyUsage::server_auth(), None, None).err()
+    };
+    match judged(now) {
+        Some(Error::CertNotValidYet { not_before, .. }) => Some(Validity::NotYet(since_epoch(not_before))),
+        Some(Error::CertExpired { not_after, .. }) => Some(Validity::Ended(since_epoch(not_after))),
         Some(_) | None => {
             let then = UnixTime::since_unix_epoch(Duration::from_secs(now.as_secs()) + SOON);
-            let ended = judged(certificate, then);
-            let has_ended =
-                matches!(ended, Some(CertificateError::Expired | CertificateError::ExpiredContext { .. }));
-            if has_ended { Validity::EndsSoon } else { Validity::Good }
+            match judged(then) {
+                Some(Error::CertExpired { not_after, .. }) => {
+                    Some(Validity::EndsSoon(since_epoch(not_after)))
+                }
+                Some(_) | None => None,
+            }
         }
-    }
-}
-
-/// What a verifier says of it that trusts nobody: first of all, whether the time is right.
-fn judged(certificate: &CertificateDer<'_>, now: UnixTime) -> Option<CertificateError> {
-    let parsed = ParsedCertificate::try_from(certificate).ok()?;
-    let algorithms = crypto().signature_verification_algorithms.all;
-    let nobody = RootCertStore::empty();
-    match verify_server_cert_signed_by_trust_anchor(&parsed, &nobody, &[], now, algorithms) {
-        Err(Error::InvalidCertificate(cause)) => Some(cause),
-        Ok(()) | Err(_) => None,
     }
 }
 
@@ -65,16 +59,16 @@ mod tests {
         let (begin, end) = (params.not_before.unix_timestamp(), params.not_after.unix_timestamp());
         let certificate = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let day = 24 * 3600;
-        let at = |seconds: i64| {
-            let seconds = Duration::from_secs(seconds.try_into().unwrap());
-            validity(certificate.der(), UnixTime::since_unix_epoch(seconds))
-        };
-        assert_eq!(at(begin - 1), Validity::NotYet);
-        assert_eq!(at(begin), Validity::Good);
-        assert_eq!(at(end - 8 * day), Validity::Good);
-        assert_eq!(at(end - 6 * day), Validity::EndsSoon);
-        assert_eq!(at(end + 1), Validity::Ended);
+        let unix =
+            |seconds: i64| UnixTime::since_unix_epoch(Duration::from_secs(seconds.try_into().unwrap()));
+        let at = |seconds: i64| validity(certificate.der(), unix(seconds));
+        let (begins, ends) = (since_epoch(unix(begin)), since_epoch(unix(end)));
+        assert_eq!(at(begin - 1), Some(Validity::NotYet(begins)));
+        assert_eq!(at(begin), None);
+        assert_eq!(at(end - 8 * day), None);
+        assert_eq!(at(end - 6 * day), Some(Validity::EndsSoon(ends)));
+        assert_eq!(at(end + 1), Some(Validity::Ended(ends)));
         let junk = CertificateDer::from(vec![1, 2, 3]);
-        assert_eq!(validity(&junk, UnixTime::now()), Validity::Good);
+        assert_eq!(validity(&junk, UnixTime::now()), None);
     }
 }

@@ -13,7 +13,6 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use thiserror::Error;
-use webpki::{EndEntityCert, KeyUsage};
 
 use super::expiry::{self, Validity};
 use super::{TlsError, crypto};
@@ -134,46 +133,23 @@ impl Identity {
     }
 
     /// What is to be said of its certificate at this time, if anything is; goes on behind its name.
-    pub fn warning(&self) -> Option<&'static str> {
-        match expiry::validity(self.0.end_entity_cert().ok()?, UnixTime::now()) {
-            Validity::Good => None,
-            Validity::EndsSoon => Some("ends within a week; renew it"),
-            Validity::Ended => Some("has expired, and clients refuse it; renew it"),
-            Validity::NotYet => Some("is not valid yet, and clients refuse it; is the clock right?"),
-        }
+    pub fn warning(&self) -> Option<String> {
+        let validity = expiry::validity(self.0.end_entity_cert().ok()?, UnixTime::now())?;
+        let at = humantime::format_rfc3339_seconds;
+        Some(match validity {
+            Validity::EndsSoon(end) => format!("ends within a week, at {}; renew it", at(end)),
+            Validity::Ended(end) => format!("has expired, at {}, and is refused; renew it", at(end)),
+            Validity::NotYet(begin) => {
+                format!("is not valid before {}, and is refused; is the clock right?", at(begin))
+            }
+        })
     }
 
     /// The same, as the library wants it.
     pub fn certified(&self) -> CertifiedKey {
         CertifiedKey::clone(&self.0)
     }
-
-    /// When it ends, in words that follow its name, if that is within a week or was already.
-    pub(super) fn ending(&self) -> Option<String> {
-        let now = SystemTime::now();
-        self.ended_at(now + SOON).map(|end| {
-            let word = if end > now { "expires" } else { "expired" };
-            format!("{word} at {}", humantime::format_rfc3339_seconds(end))
-        })
-    }
-
-    /// When it ends, if it has ended at this time.
-    fn ended_at(&self, time: SystemTime) -> Option<SystemTime> {
-        let certificate = EndEntityCert::try_from(self.0.cert.first()?).ok()?;
-        let time = UnixTime::since_unix_epoch(time.duration_since(UNIX_EPOCH).ok()?);
-        // Before it is asked who issued a certificate, it is looked at by itself, and what it says of time.
-        let algorithms = crypto().signature_verification_algorithms.all;
-        let verified =
-            certificate.verify_for_usage(algorithms, &[], &[], time, KeyUsage::client_auth(), None, None);
-        match verified {
-            Err(webpki::Error::CertExpired { not_after, .. }) => Some(since_epoch(not_after)),
-            Ok(_) | Err(_) => None,
-        }
-    }
 }
-
-/// How long before its end it is said that a certificate ends.
-const SOON: Duration = Duration::from_hours(24 * 7);
 
 /// A time of a certificate.
 pub(super) fn since_epoch(time: UnixTime) -> SystemTime {
@@ -200,13 +176,14 @@ pub(super) fn system_roots() -> Result<RootCertStore, TlsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut store = RootCertStore::empty();
     let (_, unusable) = store.add_parsable_certificates(found.certs);
+    if store.is_empty() {
+        // Whoever wanted them says so, at a bounded rate: they are looked for again each time.
+        return Err(TlsError::NoRoots { cause: found.errors.first().map(|error| format!(" ({error})")) });
+    }
     for error in &found.errors {
         tracing::warn!(%error, "some of the system's root certificates cannot be read");
     }
     tracing::debug!(roots = store.len(), unusable, "the system's root certificates were read");
-    if store.is_empty() {
-        return Err(TlsError::NoRoots { cause: found.errors.first().map(|error| format!(" ({error})")) });
-    }
     Ok(store)
 }
 

@@ -6,7 +6,10 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{CertificateError, DigitallySignedStruct, OtherError, RootCertStore, SignatureScheme};
+use rustls::{
+    CertRevocationListError, CertificateError, DigitallySignedStruct, OtherError, RootCertStore,
+    SignatureScheme,
+};
 use thiserror::Error;
 use webpki::{
     EndEntityCert, ExpirationPolicy, KeyUsage, RevocationCheckDepth, RevocationOptionsBuilder,
@@ -21,6 +24,9 @@ pub enum Distrust {
     /// It leads to nobody but itself.
     #[error("its certificate is self-signed, and not among the authorities that are trusted here")]
     SelfSigned,
+    /// It is an authority's, which issues those of others and serves nobody (RFC 5280, section 4.2.1.9).
+    #[error("its certificate is that of an authority, which is none for a provider")]
+    Authority,
     /// It is not of whom we want to reach.
     #[error("its certificate is not for {}, but for {}", named(.wanted, " or "), uris(.presented))]
     Id {
@@ -126,6 +132,7 @@ impl ServerCertVerifier for Verifier {
             {
                 Err(other(Distrust::SelfSigned))
             }
+            Err(error) if is_of_authority(&error) => Err(other(Distrust::Authority)),
             Err(error) => Err(error),
         }
     }
@@ -153,6 +160,12 @@ impl ServerCertVerifier for Verifier {
     }
 }
 
+/// Whether a certificate is refused since it is an authority's.
+fn is_of_authority(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(cause)) = error else { return false };
+    matches!(cause.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
 fn other(distrust: Distrust) -> rustls::Error {
     CertificateError::Other(OtherError(Arc::new(distrust))).into()
 }
@@ -171,6 +184,8 @@ fn library_error(error: webpki::Error) -> rustls::Error {
         E::CrlExpired { time, next_update } => {
             CertificateError::ExpiredRevocationListContext { time, next_update }
         }
+        E::IssuerNotCrlSigner => return CertRevocationListError::IssuerInvalidForCrl.into(),
+        E::InvalidCrlSignatureForPublicKey => return CertRevocationListError::BadSignature.into(),
         other => CertificateError::Other(OtherError(Arc::new(other))),
     };
     cause.into()

@@ -1,7 +1,8 @@
 //! Limits: of heads, of requests, of connections.
 
-use super::{Played, get, line, status};
+use super::{Played, body, get, hear_answer, line, status};
 use crate::support::client::Raw;
+use crate::support::patience::{PATIENCE, eventually};
 use crate::support::proxy::config_with;
 
 #[tokio::test]
@@ -9,16 +10,33 @@ async fn heads_have_their_limits() {
     let played =
         Played::with(config_with("[limits]\nheader_bytes = \"16KiB\"\nheaders = 20\nuri_bytes = \"1KiB\""))
             .await;
-    for (case, expected, request) in [
-        ("too large", 431, get(&format!("x: {}\r\n", "x".repeat(17_000)))),
-        ("too large, and never complete", 431, format!("GET / HTTP/1.1\r\nx: {}", "x".repeat(17_000))),
-        ("too many", 431, get(&"x: 1\r\n".repeat(20))),
-        ("too long a target", 414, format!("GET /{} HTTP/1.1\r\nhost: svc\r\n\r\n", "x".repeat(1024))),
+    for (case, expected, reason, request) in [
+        ("too large", 431, "head_too_large", get(&format!("x: {}\r\n", "x".repeat(17_000)))),
+        (
+            "too large, and never complete",
+            431,
+            "head_too_large",
+            format!("GET / HTTP/1.1\r\nx: {}", "x".repeat(17_000)),
+        ),
+        ("too many", 431, "head_too_large", get(&"x: 1\r\n".repeat(20))),
+        (
+            "too long a target",
+            414,
+            "uri_too_long",
+            format!("GET /{} HTTP/1.1\r\nhost: svc\r\n\r\n", "x".repeat(1024)),
+        ),
+        ("a target longer than any head", 414, "uri_too_long", format!("GET /{}", "x".repeat(17_000))),
     ] {
         let mut client = played.client().await;
         client.say(&request).await;
-        let heard = client.hear_head().await;
+        let heard = hear_answer(&mut client).await;
         assert_eq!(status(&heard), expected, "{case}: {heard}");
+        let told = line(&heard, "proxy-status").unwrap();
+        assert!(told.ends_with(&format!("details=\"{reason}\"")), "{case}: {told}");
+        assert!(body(&heard).contains("target") == (expected == 414), "{case}: {heard}");
+        let class = format!("wayside_requests_total{{class=\"4xx\",reason=\"{reason}\",service=\"\"}}");
+        let counted = || played.proxy.metrics.render(&[]).contains(&class).then_some(());
+        eventually(PATIENCE, &class, counted).await;
     }
     let lines = "x: 1\r\n".repeat(18) + &format!("y: {}\r\n", "y".repeat(15_000));
     let (_, _, heard) = played.asked(&get(&lines)).await;

@@ -46,6 +46,9 @@ async fn malformed_requests_are_refused_and_their_connection_closed() {
     ] {
         let heard = refused(&played, request).await;
         assert_eq!(status(&heard), 400, "{case}: {heard}");
+        let told = line(&heard, "proxy-status").unwrap_or_default();
+        assert!(told.contains("error=http_request_error; details=\"bad_request\""), "{case}: {heard}");
+        assert!(!body(&heard).trim().is_empty() && line(&heard, "connection") == Some("close"), "{heard}");
         assert_eq!(heard.matches("HTTP/1.1 ").count(), 1, "{case}: the connection was listened to: {heard}");
     }
     // Had anything reached the provider, its connection would have come before this one.

@@ -77,6 +77,15 @@ async fn a_refusal_reaches_a_client_that_is_still_sending() {
         client.say([b'x'; 64 * 1024]).await;
     }
     client.finish().await;
+    // Nor may what comes behind the last request that is answered.
+    let mut client = played.client().await;
+    client.say(format!("GET / HTTP/1.1\r\nhost: other\r\nconnection: close\r\n\r\n{}", get(""))).await;
+    assert_eq!(status(&hear_answer(&mut client).await), 503);
+    assert_eq!(client.hear_all().await, "");
+    for _ in 0..16 {
+        client.say([b'x'; 64 * 1024]).await;
+    }
+    client.finish().await;
     played.settled().await;
 }
 
@@ -120,4 +129,20 @@ async fn what_a_provider_breaks_off_does_not_look_whole() {
     played.settled().await;
     assert_eq!(played.proxy.metrics.proxy.upstream_resets_total.get(), 2);
     assert_eq!(played.proxy.metrics.proxy.requests_abandoned_total.get(), 0);
+}
+
+#[tokio::test]
+async fn what_breaks_off_together_with_its_head_is_passed_on_as_far_as_it_came() {
+    let played = Played::start().await;
+    for came in ["", "hello"] {
+        let (mut client, mut provider, _) = played.asked(&get("")).await;
+        // So that the end comes with the bytes before it.
+        socket2::SockRef::from(&provider.stream).set_tcp_cork(true).unwrap();
+        provider.say(format!("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n{came}")).await;
+        drop(provider);
+        let heard = client.hear_all().await;
+        assert!(!heard.is_empty(), "{came:?}: whoever hears nothing takes it for not asked");
+        assert_eq!((status(&heard), body(&heard)), (200, came));
+    }
+    played.settled().await;
 }

@@ -3,9 +3,10 @@
 use std::net::SocketAddr;
 
 use socket2::{Domain, Socket, Type};
+use tokio::io::AsyncReadExt as _;
 use wayside::provider::Address;
 
-use super::{Played, get, line, status};
+use super::{Played, body, get, line, status};
 use crate::support::client::Raw;
 use crate::support::patience::{PATIENCE, eventually};
 use crate::support::proxy::{config_with, start};
@@ -93,7 +94,9 @@ async fn a_head_a_body_and_an_idle_connection_have_theirs() {
     let (mut stalled, mut provider, _) = played.asked(&get("")).await;
     provider.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\no").await;
     let (mut patient, mut thinking, _) = played.asked(&get("")).await;
-    assert_eq!(status(&slow.hear_all().await), 408);
+    let heard = slow.hear_all().await;
+    assert!(status(&heard) == 408 && body(&heard).contains("header under [timeouts]"), "{heard}");
+    assert!(line(&heard, "proxy-status").unwrap().ends_with("details=\"head_timeout\""), "{heard}");
     assert_eq!(idle.hear_all().await, "");
     assert!(stalled.hear_all().await.ends_with('o'));
     provider.hear_all().await;
@@ -102,6 +105,18 @@ async fn a_head_a_body_and_an_idle_connection_have_theirs() {
     eventually(PATIENCE, "the others are closed", others_gone).await;
     thinking.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     patient.hear_until("ok").await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_given_up_does_not_look_whole_to_an_old_client() {
+    let played = Played::with(config_with("[timeouts]\nstream_idle = \"1s\"")).await;
+    let (mut client, mut provider, _) = played.asked("GET /x HTTP/1.0\r\nhost: svc\r\n\r\n").await;
+    provider.say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
+    client.hear_until("hello").await;
+    let end = client.stream.read(&mut [0; 16]).await;
+    assert!(end.is_err(), "an end in good order would say that all came: {end:?}");
+    provider.hear_all().await;
+    played.settled().await;
 }
 
 /// The deadline of Envoy's own making: it sets none here, and goes on to the provider as any other header does.

@@ -127,6 +127,37 @@ async fn a_route_may_allow_what_its_service_does_not() {
     assert_eq!(proxy.metrics.proxy.upstream_dials_total.get(), 1);
 }
 
+/// What its record says is spoken is between the client and the provider, as with raw listeners.
+#[tokio::test]
+async fn one_leads_to_providers_of_what_http_cannot_reach() {
+    let (near, far) = (Script::start().await, Script::start().await);
+    let registry = Told::new();
+    registry.tell("svc", Protocol::Tcp, &[near.address()]);
+    registry.tell("nothing", Protocol::Tcp, &[far.address()]);
+    let services = format!("{ALLOWED}overrides = true\nfailover = \"nothing\"\n");
+    let proxy = start(config_with(&services), registry);
+    let ask = async |head: String| {
+        let mut client = Raw::connect(proxy.listeners[0]).await;
+        client.say(head).await;
+        (status(&client.hear_head().await), client)
+    };
+    let (status, mut client) = ask(CONNECT.to_owned()).await;
+    assert_eq!(status, 200);
+    Raw::from(near.accept().await).say("here").await;
+    client.hear_until("here").await;
+    let wished = format!("x-wayside-provider: {}\r\n\r\n", near.address());
+    let (status, _client) = ask(CONNECT.replace("\r\n\r\n", &format!("\r\n{wished}"))).await;
+    assert_eq!(status, 200);
+    near.accept().await;
+    // Requests are another matter.
+    assert_eq!(ask("GET / HTTP/1.1\r\nhost: svc\r\n\r\n".to_owned()).await.0, 502);
+    drop(near);
+    let (status, mut client) = ask(CONNECT.to_owned()).await;
+    assert_eq!(status, 200);
+    Raw::from(far.accept().await).say("there").await;
+    client.hear_until("there").await;
+}
+
 #[tokio::test]
 async fn a_client_of_http2_has_one_in_a_stream() {
     let played = Played::with(config_with(ALLOWED)).await;

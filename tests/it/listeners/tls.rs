@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::Request;
 use http_body_util::Full;
+use rustls::HandshakeKind;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
@@ -83,6 +84,27 @@ async fn clients_show_a_certificate_where_they_have_to() {
         }
     }
     assert_eq!(front.echo.requests(), 2, "of the others nothing got through");
+}
+
+#[tokio::test]
+async fn a_client_that_has_to_show_a_certificate_shows_it_each_time() {
+    for (must, kind) in [(false, HandshakeKind::Resumed), (true, HandshakeKind::Full)] {
+        let text = |certificate: &str, ca: &str| {
+            if must { format!("{certificate}client_ca = {ca}\n") } else { certificate.to_owned() }
+        };
+        let front = Front::start(text, "127.0.0.1:0").await;
+        let own = front.authority.issue("app");
+        for version in rustls::ALL_VERSIONS {
+            let connector = front.authority.client_of(&["http/1.1"], Some(&own), &[version]);
+            let mut kinds = Vec::new();
+            for _ in 0..2 {
+                let stream = shake(&connector, front.connect().await).await.unwrap();
+                kinds.extend(stream.get_ref().1.handshake_kind());
+                assert_eq!(ask(stream).await.status(), 200);
+            }
+            assert_eq!(kinds, [HandshakeKind::Full, kind], "{version:?}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -80,6 +80,16 @@ async fn hup_reads_the_file_again() {
 }
 
 #[tokio::test]
+async fn hup_without_a_file_ends_nothing() {
+    let echo = Echo::start().await;
+    let mut program = Program::run(&["--registry", &format!("fixed:a={}", echo.address())]).await;
+    program.signal("HUP");
+    program.logs("there is no file of it").await;
+    assert!(program.is_alive());
+    assert_eq!(get(program.listeners()[0], "/a/").await.status(), 200);
+}
+
+#[tokio::test]
 async fn a_mistake_is_told_and_the_old_one_stays() {
     let it = Reloaded::start().await;
     write(&it.file, "[registry]\nurl = \"zookeper://h\"\n");

@@ -11,10 +11,13 @@ use wayside::app::Running;
 use wayside::provider::{Address, Protocol};
 
 use super::{
-    assert_turned_away, at_rest, connect, dead, ended, in_flight, metric, pair, port_told, proxy, reset,
+    assert_turned_away, at_rest, config, connect, dead, ended, in_flight, metric, pair, port_told, proxy,
+    reset,
 };
 use crate::support::patience::{PATIENCE, at_last};
 use crate::support::provider::Script;
+use crate::support::proxy::start;
+use crate::support::registry::Told;
 
 /// A provider that tells its port to everybody who connects, and ends.
 struct Teller {
@@ -196,11 +199,20 @@ async fn time_runs_out_for_all_attempts_together() {
         queued.push(connected.unwrap());
         assert!(queued.len() < 10, "the queue takes any number");
     }
-    let timeouts = "[timeouts]\nrequest = \"500ms\"\nconnect = \"300ms\"";
-    let (proxy, _registry) = proxy(timeouts, &[address.into(), dead().await]);
-    let begun = Instant::now();
-    let mut client = connect(&proxy).await;
-    let (_, end) = super::hear_end(&mut client).await;
-    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
-    assert!(begun.elapsed() >= Duration::from_millis(250), "{:?}", begun.elapsed());
+    let mut config = config("[timeouts]\nrequest = \"500ms\"\nconnect = \"500ms\"");
+    // That of one attempt is not over before that of all.
+    config.upstream.connect_timeout = PATIENCE;
+    let proxy = start(config, Told::with("svc", &[address.into(), dead().await]));
+    // The other one may be asked first, and then this one in what is left of the time.
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let (_, end) = super::hear_end(&mut connect(&proxy).await).await;
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert!(begun.elapsed() >= Duration::from_millis(450), "{:?}", begun.elapsed());
+    }
+    at_rest(&proxy).await;
+    assert_eq!(ended(&proxy, "deadline"), 3.0);
+    let service = proxy.catalog.service("svc").unwrap();
+    let silent = service.endpoints.iter().find(|it| it.address == address.to_string()).unwrap();
+    assert_eq!((silent.attempts, silent.failures), (3, 3), "it had all the time there was");
 }

@@ -104,6 +104,21 @@ async fn a_drain_takes_none_and_lets_open_ones_run_until_its_time_is_over() {
 }
 
 #[tokio::test]
+async fn who_still_waits_when_the_time_of_a_drain_is_over_is_reset() {
+    let provider = Script::start().await;
+    let limits =
+        "[services.limits]\nin_flight = 1\nqueue = 1\nqueue_timeout = \"10m\"\n[timeouts]\nrequest = \"10m\"";
+    let mut config = config(limits);
+    config.drain_timeout = Duration::from_millis(100);
+    let proxy = start(config, Told::with("svc", &[provider.address()]));
+    let _first = pair(&proxy, &provider).await;
+    let mut second = connect(&proxy).await;
+    at_last("it waits", async || proxy.metrics.proxy.queue_waiting.get() == 1).await;
+    proxy.leave();
+    assert_reset(&mut second).await;
+}
+
+#[tokio::test]
 async fn a_drain_ends_once_the_last_connection_does() {
     let provider = Script::start().await;
     let proxy = draining(PATIENCE * 100, &provider);

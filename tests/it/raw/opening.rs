@@ -1,12 +1,13 @@
 //! What a provider gets first: the client's address where it wants it, then TLS where its record says so.
 
+use rustls::version::TLS13;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::timeout;
 use wayside::provider::Protocol;
 
 use super::{config, connect, hear, proxy};
 use crate::support::certificates::{Authority, Files, accept};
-use crate::support::patience::PATIENCE;
+use crate::support::patience::{PATIENCE, at_last};
 use crate::support::provider::Script;
 use crate::support::proxy::start;
 use crate::support::registry::Told;
@@ -122,4 +123,54 @@ async fn a_provider_that_is_not_believed_gets_nothing() {
     super::assert_reset(&mut client).await;
     super::at_rest(&proxy).await;
     assert_eq!(super::ended(&proxy, "tls_unknown_authority"), 1.0);
+}
+
+#[tokio::test]
+async fn a_provider_that_refuses_who_we_are_is_told_from_one_that_breaks_off() {
+    let (servers, clients) = (Authority::new("one"), Authority::new("two"));
+    let files = Files::new();
+    let ca = files.write("ca.pem", &servers.pem);
+    let provider = Script::start().await;
+    let registry = Told::new();
+    registry.tell_secure("svc", Protocol::Tcp, &[provider.address()]);
+    let proxy =
+        start(config(&format!("[timeouts]\nconnect = \"5s\"\n[upstream.tls]\nca = {ca:?}")), registry);
+    // In this version it says so once we take the handshake for done.
+    let acceptor = servers.issue("127.0.0.1").server_for(&clients, &TLS13);
+    let mut client = connect(&proxy).await;
+    assert!(accept(&acceptor, provider.accept().await).await.is_none());
+    super::assert_reset(&mut client).await;
+    super::at_rest(&proxy).await;
+    assert_eq!(super::ended(&proxy, "tls_client_certificate"), 1.0);
+    let endpoint = &proxy.catalog.service("svc").unwrap().endpoints[0];
+    assert_eq!((endpoint.attempts, endpoint.failures), (1, 1));
+}
+
+#[tokio::test]
+async fn a_check_begins_as_a_connection_does_and_names_nobody() {
+    let authority = Authority::new("one");
+    let files = Files::new();
+    let ca = files.write("ca.pem", &authority.pem);
+    let acceptor = authority.issue("127.0.0.1").server(&["http/1.1"]);
+    for (version, header) in [("v1", &b"PROXY UNKNOWN\r\n"[..]), ("v2", b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0")] {
+        let provider = Script::start().await;
+        let registry = Told::new();
+        registry.tell_secure("svc", Protocol::Tcp, &[provider.address()]);
+        let sections = format!(
+            "[timeouts]\nconnect = \"5s\"\n[upstream.tls]\nca = {ca:?}\n{}[service.check]\nkind = \"http\"\ninterval = \"100ms\"\ntimeout = \"10s\"\n",
+            sending(version)
+        );
+        let proxy = start(config(&sections), registry);
+        let mut socket = provider.accept().await;
+        let mut heard = vec![0; header.len()];
+        timeout(PATIENCE, socket.read_exact(&mut heard)).await.unwrap().unwrap();
+        assert_eq!(heard, header);
+        let mut server = accept(&acceptor, socket).await.expect("the handshake succeeds");
+        let mut asked = [0; 6];
+        timeout(PATIENCE, server.read_exact(&mut asked)).await.unwrap().unwrap();
+        assert_eq!(&asked, b"GET / ");
+        let _ = server.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await;
+        let is_well = || proxy.metrics.render(&[]).contains("result=\"well\"");
+        at_last("it is found well", async || is_well()).await;
+    }
 }

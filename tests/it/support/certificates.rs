@@ -60,7 +60,12 @@ impl Authority {
 
     /// A certificate for this host that ends so many days from now.
     pub(crate) fn issue_for_days(&self, host: &str, days: u64) -> Issued {
-        let end = SystemTime::now() + Duration::from_hours(24 * days);
+        self.issue_for(host, Duration::from_hours(24 * days))
+    }
+
+    /// A certificate for this host that ends so soon.
+    pub(crate) fn issue_for(&self, host: &str, time: Duration) -> Issued {
+        let end = SystemTime::now() + time;
         self.issue_as(host, |params| params.not_after = end.into())
     }
 
@@ -139,6 +144,13 @@ impl Issued {
         Self::make(host, |_| {}, |params, key| params.self_signed(key).unwrap().pem())
     }
 
+    /// A certificate for this host that leads to nobody but itself, and is an authority's: as Go Micro makes them up.
+    pub(crate) fn as_authority(host: &str) -> Self {
+        let change =
+            |params: &mut CertificateParams| params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        Self::make(host, change, |params, key| params.self_signed(key).unwrap().pem())
+    }
+
     fn make(
         host: &str,
         change: impl FnOnce(&mut CertificateParams),
@@ -163,6 +175,17 @@ impl Issued {
     /// A server that shows it and speaks these protocols.
     pub(crate) fn server(&self, protocols: &[&str]) -> TlsAcceptor {
         self.serving(protocols, None, rustls::ALL_VERSIONS)
+    }
+
+    /// A server that shows it, and knows the sessions of the one that it takes the place of.
+    pub(crate) fn server_after(
+        &self,
+        before: &TlsAcceptor,
+        version: &'static SupportedProtocolVersion,
+    ) -> TlsAcceptor {
+        let mut config = ServerConfig::clone(self.server_of(version).config());
+        config.session_storage = Arc::clone(&before.config().session_storage);
+        TlsAcceptor::from(Arc::new(config))
     }
 
     /// The same, which wants to see a certificate of this authority in turn.

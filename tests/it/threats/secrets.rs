@@ -51,6 +51,7 @@ fn configuration(folder: &Path, echoes: [&Echo; 2], header: &str) -> String {
          set = {{ authorization = \"Bearer {header}\", x-api-key = \"planted-api-key\" }}\n\
          add = {{ cookie = [\"s=planted-cookie\", \"t=planted-second\"] }}\n\
          [service.response_headers]\nset = {{ set-cookie = \"planted-set-cookie\", x-csrf-token = \"planted-token\" }}\n\
+         [[route]]\nservice = \"two\"\npath = \"/three\"\nheaders = {{ x-token = \"planted-match\" }}\n\
          [[route]]\nservice = \"two\"\npath = \"/two\"\n[route.request_headers]\nset = {{ x-secret = \"{header}\" }}\n",
         store = folder.join("store").display(),
         certificate = certificate.display(),
@@ -200,6 +201,8 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         "url = \"zookeeper://user:planted@127.0.0.1:2181\"",
         "url = \"etcd://root:planted@127.0.0.1:2379\"",
         "url = \"consul://:planted@127.0.0.1:8500\"",
+        "url = \"zookeeper://user:planted/x@127.0.0.1:2181\"",
+        "url = \"etcd://root:x?planted@127.0.0.1:2379\"",
         "url = \"consul://127.0.0.1:8500?token=planted\"",
         "url = \"dns://planted@127.0.0.1:53\"",
         "url = \"zookeper://user:planted@127.0.0.1:2181\"",
@@ -207,10 +210,14 @@ fn a_secret_in_the_wrong_place_is_not_repeated() {
         "url = \"zookeeper://127.0.0.1:2181\"\nauth = \"planted\"",
         "url = \"etcd://127.0.0.1:2379\"\nauth = \"planted\"",
         "url = \"dns://127.0.0.1:53\"\nauth = \"planted\"",
+        "url = \"fixed:a=user:planted@127.0.0.1:1\"",
+        "url = \"zookeeper://127.0.0.1:2181?password=planted%ff\"",
         "url = \"zookeeper://127.0.0.1:2181\"\nauth = [\"planted\"]",
         "url = \"fixed:a=127.0.0.1:1\"\n[[service]]\nname = \"a\"\nrequest_headers = \"planted\"",
         "url = \"fixed:a=127.0.0.1:1\"\n[[service]]\nname = \"a\"\nrequest_headers.set = { authorization = [\"planted\"] }",
         "url = \"fixed:a=127.0.0.1:1\"\n[[service]]\nname = \"a\"\nrequest_headers.set = { authorization = \"planted {\" }",
+        "url = \"fixed:a=127.0.0.1:1\"\n[[service]]\nname = \"a\"\nrequest_headers.set = { authorization = \"{planted}\" }",
+        "url = \"fixed:a=127.0.0.1:1\"\n[[route]]\nservice = \"a\"\nheaders = { authorization = \"planted\\u0000\" }",
     ] {
         let section = if text.starts_with("registry") { "" } else { "[registry]\n" };
         fs::write(&file, format!("{section}{text}\n")).unwrap();

@@ -36,6 +36,11 @@ async fn certificates_are_refused_for_a_cause_that_is_told() {
         (Authority::new("one").issue("127.0.0.1"), "tls_unknown_authority", "but not its signature"),
         (Issued::by_itself("127.0.0.1"), "tls_self_signed", "is self-signed"),
         (
+            Issued::as_authority("127.0.0.1"),
+            "tls_authority_itself",
+            "have one issued for the provider (Go Micro",
+        ),
+        (
             ours.issue("127.0.0.2"),
             "tls_wrong_name",
             "is not for 127.0.0.1, but for 127.0.0.2; write server_name",
@@ -231,6 +236,31 @@ async fn http2_has_to_be_agreed_on() {
         let mut it = Believer::new(&authority, Protocol::H2c, &[echo.address()]).await;
         assert_refused(&it.get().await, &echo.address(), status, "tls_no_http2", cause);
         assert_eq!(echo.requests(), 0);
+    }
+}
+
+#[tokio::test]
+async fn a_provider_that_speaks_http2_alone_is_told_so() {
+    let authority = Authority::new("one");
+    let echo = Echo::secure(authority.issue("127.0.0.1").server(&["h2"])).await;
+    let mut it = Believer::new(&authority, Protocol::Http1, &[echo.address()]).await;
+    let (status, cause) = ("tls_alert_received", "it speaks no HTTP/1.1 over TLS (ALPN), as its record says");
+    assert_refused(&it.get().await, &echo.address(), status, "tls_no_http1", cause);
+}
+
+#[tokio::test]
+async fn a_list_that_its_authority_did_not_sign_is_told_by_name_and_by_id() {
+    let (ours, id) = (Authority::new("one"), "spiffe://example.org/a");
+    let files = Files::new();
+    let crl = files.write("forged.crl", &Authority::new("one").revoke(&[], 2096));
+    for (shown, lines) in [
+        (ours.issue("127.0.0.1"), format!("crl = {crl:?}")),
+        (ours.issue_to(&[id]), format!("crl = {crl:?}\nspiffe_id = {id:?}")),
+    ] {
+        let echo = Echo::secure(shown.server(&[])).await;
+        let mut it = Believer::with(&ours, &lines, Protocol::Http1, &[echo.address()]).await;
+        let (status, cause) = ("proxy_configuration_error", "look at the file of crl");
+        assert_refused(&it.get().await, &echo.address(), status, "tls_bad_list", cause);
     }
 }
 

@@ -85,7 +85,7 @@ async fn that_our_certificate_ends_soon_is_said_aloud() {
     let authority = Authority::new("one");
     let echo = secure_echo(&authority).await;
     let files = Files::new();
-    for (year, said) in [(2001, Some("expired at 2001-12-31T00:00:00Z")), (2096, None)] {
+    for (year, said) in [(2001, Some("has expired, at 2001-12-31T00:00:00Z")), (2096, None)] {
         let us = authority.issue_until("wayside", year);
         let both = files.write("us.pem", &format!("{}{}", us.certificate, us.key));
         let file = files.write("wayside.toml", &configuration(&echo, &format!("client_cert = {both:?}")));

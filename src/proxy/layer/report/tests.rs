@@ -6,9 +6,11 @@ use tower::{Layer as _, Service as _};
 
 use super::*;
 use crate::body::played::played;
+use crate::endpoint::{Care, Ejecting};
 use crate::proxy::layer::bed::{Bed, Played, answer};
 use crate::proxy::layer::middleware::Wrap;
 use crate::proxy::layer::select::Select;
+use crate::proxy::request::Routed;
 use crate::upstream::{ConnectError, SendCause};
 
 type Inner = Played<Attempt, Failure<Returned>>;
@@ -209,6 +211,42 @@ async fn nobody_is_late_who_waits_for_the_rest_of_the_request() {
         assert_eq!(memory.failures(), failures);
         assert!(memory.latency.expected(bed.worker.shared.clock.now()) >= limit);
     }
+}
+
+#[tokio::test]
+async fn a_tunnel_that_came_about_shows_that_its_provider_is_there_and_not_that_it_is_well() {
+    let mut bed = Bed::new();
+    let by = Ejecting { success_percent: 0, ..Ejecting::USUAL };
+    bed.care = Care { ejecting: Some(by), ..Care::default() };
+    let memory = Arc::clone(&bed.list(&[1])[0].memory);
+    let tunnel = async || {
+        let inner = Inner::new();
+        let report = Wrap(Report { worker: Rc::clone(&bed.worker) }).layer(inner.clone());
+        inner.then(|_| Ok(answer(200)));
+        let routed = Routed { exchange: Exchange::Tunnel, ..bed.get() };
+        Wrap(Select { worker: Rc::clone(&bed.worker) }).layer(report).call(routed).await.unwrap();
+    };
+    memory.fail_to_connect(bed.worker.shared.clock.now(), 0.5);
+    tunnel().await;
+    assert_eq!((memory.reach.is_available(), memory.answered()), (true, None));
+    for _ in 0..5 {
+        assert_eq!(bed.metrics().proxy.ejections_withheld_total.get(), 0);
+        attempt(&bed, Ok(answer(500))).await.unwrap();
+        tunnel().await;
+    }
+    assert_eq!(bed.metrics().proxy.ejections_withheld_total.get(), 1, "five failures in a row");
+}
+
+#[tokio::test]
+async fn what_this_machine_lacks_is_held_against_no_endpoint() {
+    use crate::upstream::tls::TlsError;
+    let bed = Bed::new();
+    let memory = Arc::clone(&bed.list(&[1])[0].memory);
+    let address = memory.address.clone();
+    let source = Arc::new(TlsError::NoRoots { cause: None });
+    let lacking = ConnectError::Tls { address, id: "p".into(), source };
+    attempt(&bed, Err(SendCause::from(lacking).into())).await;
+    assert_eq!((memory.attempts(), memory.failures(), memory.reach.is_available()), (1, 0, true));
 }
 
 #[tokio::test(start_paused = true)]

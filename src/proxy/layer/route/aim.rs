@@ -25,13 +25,14 @@ pub(super) struct Aim {
 impl Aim {
     /// The aim of a request with these headers, and this key if it has one.
     ///
-    /// What the request asks for goes before what its cookie holds, and that before the split.
+    /// What the request asks for goes before what its cookie holds, and that before the split. Of tunnels the claims are raw ones.
     pub(super) fn take(
         found: &Found<'_>,
         table: &Table,
         headers: &HeaderMap,
         client: &Client,
         key: Option<u64>,
+        is_tunnel: bool,
         worker: &Worker,
     ) -> Result<Self, ProxyError> {
         let rules = found.rules;
@@ -41,7 +42,7 @@ impl Aim {
             if !client.trusted {
                 return Err(ProxyError::OverrideRefused);
             }
-            return overridden(found, table, wish, worker);
+            return overridden(found, table, wish, is_tunnel, worker);
         }
         let held = rules.sticky.as_ref().and_then(|sticky| sticky.held(headers));
         let part = rules.split.as_ref().map(|split| {
@@ -53,9 +54,9 @@ impl Aim {
         let held = held.filter(|held| held.mark == mark);
         let wish = held.map(|held| Box::new(Wish::Prefer(held.token)));
         let bound = match (&part, &found.target) {
-            (Some(part), _) => claimed(&part.claim, worker)?,
-            (None, Target::Route(route)) => claimed(&route.claim, worker)?,
-            (None, Target::Named(name)) => named(name, table, worker)?,
+            (Some(part), _) => claimed(&part.claim, is_tunnel, worker)?,
+            (None, Target::Route(route)) => claimed(&route.claim, is_tunnel, worker)?,
+            (None, Target::Named(name)) => named(name, table, is_tunnel, worker)?,
         };
         if let (Some(part), Target::Route(route)) = (&part, &found.target) {
             worker.shared.metrics.traffic.split(&route.name, &part.name).inc();
@@ -65,7 +66,13 @@ impl Aim {
 }
 
 /// The first of the services that it may go to which has what it asks for; whole, since that may lie outside the subset.
-fn overridden(found: &Found<'_>, table: &Table, wish: Wish, worker: &Worker) -> Result<Aim, ProxyError> {
+fn overridden(
+    found: &Found<'_>,
+    table: &Table,
+    wish: Wish,
+    is_tunnel: bool,
+    worker: &Worker,
+) -> Result<Aim, ProxyError> {
     let claims = match (&found.rules.split, &found.target) {
         (Some(split), _) => split.parts().iter().map(|part| part.claim.whole()).collect(),
         (None, Target::Route(route)) => vec![route.claim.whole()],
@@ -73,7 +80,7 @@ fn overridden(found: &Found<'_>, table: &Table, wish: Wish, worker: &Worker) -> 
     };
     let mut first = None;
     for claim in claims {
-        let bound = claimed(&claim, worker)?;
+        let bound = claimed(&claim, is_tunnel, worker)?;
         if bound.look(|snapshot| snapshot.all().any(|endpoint| wish.wants(endpoint))) {
             first = Some(bound);
             break;
@@ -84,7 +91,11 @@ fn overridden(found: &Found<'_>, table: &Table, wish: Wish, worker: &Worker) -> 
     Ok(Aim { bound, wish: Some(Box::new(wish)), part: None })
 }
 
-fn named(name: &str, table: &Table, worker: &Worker) -> Result<Rc<Bound>, ProxyError> {
+fn named(name: &str, table: &Table, is_tunnel: bool, worker: &Worker) -> Result<Rc<Bound>, ProxyError> {
+    if is_tunnel {
+        // Names stand for what requests claim.
+        return claimed(&table.naming().claim(service(name)?), is_tunnel, worker);
+    }
     if let Some(bound) = worker.directory.named(name) {
         return Ok(bound);
     }
@@ -96,6 +107,13 @@ fn service(name: &str) -> Result<ServiceName, ProxyError> {
     name.parse().map_err(|cause| ProxyError::BadService { name: name.to_owned(), cause })
 }
 
-fn claimed(claim: &Claim, worker: &Worker) -> Result<Rc<Bound>, ProxyError> {
-    Ok(worker.directory.claimed(claim, &worker.shared.catalog, &worker.shared.metrics)?)
+/// What is bound to a claim. Through a tunnel bytes are passed on as they are, whatever the provider's record says it speaks.
+fn claimed(claim: &Claim, is_tunnel: bool, worker: &Worker) -> Result<Rc<Bound>, ProxyError> {
+    let (directory, shared) = (&worker.directory, &worker.shared);
+    let bound = if is_tunnel {
+        directory.claimed(&claim.clone().raw(), &shared.catalog, &shared.metrics)
+    } else {
+        directory.claimed(claim, &shared.catalog, &shared.metrics)
+    };
+    Ok(bound?)
 }
