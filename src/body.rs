@@ -202,6 +202,7 @@ impl Body {
         match self.0.as_mut().map(|content| &mut content.source) {
             Some(Source::Stream(incoming)) => incoming.absorb(cx),
             Some(Source::Gated(gated)) => gated.incoming.absorb(cx),
+            Some(Source::Kept(reading)) => reading.absorb(cx),
             Some(_) | None => {}
         }
     }

@@ -218,6 +218,15 @@ impl Reading {
         Poll::Ready(frame)
     }
 
+    /// Has what is kept take in what has come, as [`Body::absorb`] does.
+    pub(super) fn absorb(&self, cx: &mut Context<'_>) {
+        let tape = &mut *self.tape.borrow_mut();
+        // Only the latest may ask the source.
+        if self.number == tape.latest {
+            tape.source.absorb(cx);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         let tape = self.tape.borrow();
         self.at == tape.end() && !tape.broken && tape.source.is_empty()
