@@ -2,6 +2,7 @@
 
 mod due;
 mod framing;
+mod moving;
 mod origin;
 mod refused;
 mod socket;
@@ -31,7 +32,7 @@ use super::takeover::Takeover;
 use crate::clock::{Moment, Tick};
 use crate::provider::ServiceName;
 use crate::telemetry::peer::Peer;
-use crate::upstream::{Frames, Pools, Progress};
+use crate::upstream::{Frames, Pools};
 
 /// One client connection, as its requests and the worker's clean-up see it. Everything here belongs to one thread.
 pub struct Client {
@@ -332,45 +333,6 @@ impl Client {
             None => *waker = Some(cx.waker().clone()),
         }
         self.order.take()
-    }
-
-    fn moved(&self) {
-        self.active.set(self.tick.now());
-    }
-
-    fn wrote(&self, bytes: usize) {
-        self.moved();
-        if let Some(http2) = self.http2.get() {
-            http2.written.set(http2.written.get() + bytes as u64);
-        }
-    }
-
-    fn heard(&self, bytes: &[u8]) {
-        self.moved();
-        let begins = match self.http2.get() {
-            None => self.requests.get() == 0,
-            Some(http2) => {
-                let mut frames = http2.frames.borrow_mut();
-                let Progress { is_within, has_completed } = frames.see(bytes);
-                if frames.are_too_many(http2.written.get()) {
-                    self.tell(Order::Timeout);
-                }
-                if has_completed || !is_within {
-                    self.head_since.set(None);
-                }
-                is_within
-            }
-        };
-        if begins {
-            self.begin_head();
-        }
-    }
-
-    /// Notes that a head is coming.
-    fn begin_head(&self) {
-        if self.head_since.get().is_none() {
-            self.head_since.set(Some(self.tick.now()));
-        }
     }
 }
 
