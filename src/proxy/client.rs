@@ -94,7 +94,7 @@ pub struct Client {
 }
 
 /// What there is to know of a connection that carries several requests at once.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Http2 {
     /// Where in the sequence of frames its client is.
     frames: RefCell<Frames>,
@@ -104,17 +104,6 @@ struct Http2 {
     taken_back: Cell<u32>,
     /// Bytes written since then.
     written: Cell<u64>,
-}
-
-impl Default for Http2 {
-    fn default() -> Self {
-        Self {
-            frames: RefCell::new(Frames::of_client()),
-            streams: Streams::default(),
-            taken_back: Cell::new(0),
-            written: Cell::new(0),
-        }
-    }
 }
 
 impl Client {

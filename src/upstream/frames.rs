@@ -43,6 +43,12 @@ pub struct Progress {
     pub has_completed: bool,
 }
 
+impl Default for Frames {
+    fn default() -> Self {
+        Self::of_client()
+    }
+}
+
 impl Frames {
     /// Those of a client, which says a preface first.
     pub const fn of_client() -> Self {
