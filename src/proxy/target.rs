@@ -1,5 +1,7 @@
 //! What a request says of where it goes: its target and its `Host`, refused where two readers could see different things.
 
+use std::net::Ipv6Addr;
+
 use http::header::HOST;
 use http::uri::Scheme;
 use http::{Method, Request, Uri, Version};
@@ -58,19 +60,39 @@ const fn refused(why: &'static str) -> Result<(), ProxyError> {
     Err(ProxyError::BadRequest(why))
 }
 
-/// Whether a value could be a host and a port: nothing but what RFC 3986 lets stand there, and no list. It may be empty.
+/// Whether a value is a host, and perhaps a port, as RFC 3986 has them (3.2.2 and 3.2.3), and no list. It may be empty; and an
+/// IPv6 address is unmistakable without its brackets, too.
 fn is_host(value: &[u8]) -> bool {
-    value.iter().all(|byte| HOST_BYTES[usize::from(*byte)])
+    let (is_host, port) = if let Some(rest) = value.strip_prefix(b"[") {
+        let Some(end) = rest.iter().position(|byte| *byte == b']') else { return false };
+        (is_ipv6(&rest[..end]), &rest[end + 1..])
+    } else {
+        let colon = value.iter().position(|byte| *byte == b':').unwrap_or(value.len());
+        (value[..colon].iter().all(|byte| HOST_BYTES[usize::from(*byte)]), &value[colon..])
+    };
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    is_host && is_port || is_ipv6(value)
+}
+
+/// Whether this is an IPv6 address, perhaps with a zone (RFC 6874).
+fn is_ipv6(text: &[u8]) -> bool {
+    let Ok(text) = std::str::from_utf8(text) else { return false };
+    let (address, zone) = text.split_once('%').unwrap_or((text, ""));
+    address.parse::<Ipv6Addr>().is_ok() && zone.bytes().all(|byte| HOST_BYTES[usize::from(byte)])
 }
 
 /// What names may have, but for the comma, which stands between values of a field that may have several;
-/// and what ports, addresses and percent-encoding take.
+/// and what percent-encoding takes.
 static HOST_BYTES: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut byte = 0;
     while byte < 256 {
         let it = byte as u8;
-        allowed[byte] = is_name_byte(it) && it != b',' || matches!(it, b':' | b'[' | b']' | b'%');
+        allowed[byte] = is_name_byte(it) && it != b',' || it == b'%';
         byte += 1;
     }
     allowed
@@ -91,12 +113,24 @@ mod tests {
 
     #[test]
     fn a_host_is_a_name_or_an_address_and_perhaps_a_port() {
-        for host in
-            ["svc", "svc:80", "a.b-c_d~e", "[::1]:80", "[fe80::1%25eth0]", "", "127.0.0.1", "a%20b", "x:1.0"]
-        {
+        for host in [
+            "svc",
+            "svc:80",
+            "svc:",
+            "a.b-c_d~e",
+            "[::1]:80",
+            "[fe80::1%25eth0]",
+            "::1",
+            "",
+            "127.0.0.1",
+            "a%20b",
+        ] {
             assert!(checked("GET", "/", &[host]), "{host}");
         }
         for host in ["a b", "a,b", "svc, svc", "a/b", "a@b", "a\tb", "a?b", "a#b", "a\\b", "\"a\"", "a<b"] {
+            assert!(!checked("GET", "/", &[host]), "{host}");
+        }
+        for host in ["x:1.0", "a:b", "a:80:90", "a:-1", "[::1", "[::1]x", "[a]", "a[b]", "]", "[]", "::1::"] {
             assert!(!checked("GET", "/", &[host]), "{host}");
         }
         assert!(!checked("GET", "/", &[]) && !checked("GET", "/", &["a", "a"]));
