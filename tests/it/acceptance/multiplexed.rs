@@ -42,6 +42,12 @@ async fn many_requests_on_many_connections_are_all_answered() {
         |begin: &str| said.lines().find(|line| line.starts_with(begin)).unwrap_or_else(|| panic!("{said}"));
     println!("{clients} connections of {STREAMS} streams: {}; {}", line("finished in"), line("requests:"));
     println!("{}; RSS {} and then {} KiB", line("status codes:"), before / 1024, program.resident() / 1024);
+    let page = program.ask("/metrics").await;
+    let page = String::from_utf8_lossy(page.body()).into_owned();
+    // Why any failed.
+    for series in page.lines().filter(|line| line.contains("reason=\"") && !line.contains("reason=\"\"")) {
+        println!("{series}");
+    }
     assert!(
         line("requests:")
             .ends_with(&format!("{requests} done, {requests} succeeded, 0 failed, 0 errored, 0 timeout")),
