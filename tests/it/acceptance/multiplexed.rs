@@ -18,9 +18,10 @@ async fn many_requests_on_many_connections_are_all_answered() {
     // Each request needs a connection of its own there, and a worker makes 1,024 to each provider.
     let providers = Light::several(either(3, 10)).await;
     let addresses: Vec<String> = providers.iter().map(|provider| provider.address.to_string()).collect();
+    // Ten thousand connections at once take those who accept them here, on few cores, longer than they may take usually.
     // One ends and the next begins in any order, so a few more than are asked for at once may be in flight.
     let text = format!(
-        "workers = 2\n[registry]\nurl = \"fixed:svc={}\"\n[limits]\nrequests = 12000",
+        "workers = 2\n[registry]\nurl = \"fixed:svc={}\"\n[limits]\nrequests = 12000\n[timeouts]\nconnect = \"10s\"",
         addresses.join(",")
     );
     let folder = tempfile::tempdir().unwrap();
