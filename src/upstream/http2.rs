@@ -111,16 +111,11 @@ pub(super) async fn send(
     let is_whole = body.is_end_stream() && !asks_for_tunnel;
     let sent = sender.send_request(Request::from_parts(parts, ()), is_whole);
     let (answer, to) = sent.map_err(|error| (error.into(), None))?;
-    if asks_for_tunnel {
-        let mut nothing = None;
-        let response = Exchange { answer, hear, count: Count::default() }.wait(&mut nothing).await;
-        let (parts, from) = response.map_err(|fault| (fault, None))?.into_parts();
-        let is_yes = parts.status.is_success();
-        let received =
-            if is_yes { Received::behind_connect(from, to) } else { Received::new(from, &parts.headers) };
-        return Ok(Response::from_parts(parts, Incoming::Http2(received)));
-    }
-    let mut sending = (!is_whole).then(|| Sending::new(Carries::Request, body, to));
+    let (mut sending, back) = if asks_for_tunnel {
+        (None, Some(to))
+    } else {
+        ((!is_whole).then(|| Sending::new(Carries::Request, body, to)), None)
+    };
     let response = Exchange { answer, hear, count: Count::default() }.wait(&mut sending).await;
     let (parts, from) = response.map_err(|fault| (fault, None))?.into_parts();
     if let Some(sending) = sending {
@@ -133,7 +128,10 @@ pub(super) async fn send(
             }),
         );
     }
-    let received = Received::new(from, &parts.headers);
+    let received = match back.filter(|_| parts.status.is_success()) {
+        Some(back) => Received::behind_connect(from, back),
+        None => Received::new(from, &parts.headers),
+    };
     Ok(Response::from_parts(parts, Incoming::Http2(received)))
 }
 

@@ -72,7 +72,7 @@ impl Reply {
         headers::fit_http2(head.headers_mut());
         date(head.headers_mut());
         if let Some(Beyond { from, taker }) = self.beyond.take_if(|_| head.status().is_success()) {
-            // (RFC 9110, 9.3.6).
+            // What follows is no body whose length that could be (RFC 9110, 9.3.6).
             head.headers_mut().remove(CONTENT_LENGTH);
             if let Some(to) = self.begin(head, false) {
                 // Nobody waits for it where the takeover was given up.
