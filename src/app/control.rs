@@ -110,10 +110,11 @@ impl Control {
             () = orders.next() => {}
             () = traffic.stopped() => {}
         }
+        // Before the record is gone, so that whoever sees it gone finds nobody ready either.
+        readiness.leaving();
         let finished = async {
-            // First of all, so that nobody sends the apps anything that would meet their end.
+            // Before anything ends, so that nobody sends the apps anything that would meet their end.
             withdraw(&announcements).await;
-            readiness.leaving();
             finish(&traffic, lame_duck, drain_timeout).await;
         };
         tokio::select! {

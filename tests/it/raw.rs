@@ -102,9 +102,16 @@ fn metric(proxy: &Running, series: &str) -> f64 {
     found.unwrap_or_default()
 }
 
-/// Raw connections that ended for a reason.
-fn ended(proxy: &Running, reason: &str) -> f64 {
-    metric(proxy, &format!("wayside_raw_connections_total{{reason=\"{reason}\",service=\"svc\"}}"))
+/// Waits for a value of a metric: a client sees its connection end before the proxy comes to count that.
+async fn assert_metric(proxy: &Running, series: &str, expected: f64) {
+    let is_there = || (metric(proxy, series) == expected).then_some(());
+    eventually(PATIENCE, &format!("{series} is {expected}"), is_there).await;
+}
+
+/// Waits until so many raw connections have ended for a reason.
+async fn assert_ended(proxy: &Running, reason: &str, expected: f64) {
+    let series = format!("wayside_raw_connections_total{{reason=\"{reason}\",service=\"svc\"}}");
+    assert_metric(proxy, &series, expected).await;
 }
 
 /// What is open at each provider of `svc`, in order of their ports.

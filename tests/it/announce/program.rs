@@ -142,11 +142,10 @@ async fn at_the_end_the_record_is_gone_while_connections_are_still_taken() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn while_it_is_a_lame_duck_it_takes_requests_without_being_announced() {
     let app = Light::start().await;
-    let it = Announcing::start("").await;
-    let mut it = it;
+    let mut it = Announcing::start("").await;
     it.program.signal("TERM");
     it.program.ended().await;
-    it.change("lame_duck = \"3s\"\n", &section("g-1", &app.address.to_string(), ""));
+    it.change("lame_duck = \"5s\"\n", &section("g-1", &app.address.to_string(), ""));
     it.program = Program::run(&["--config", it.file.to_str().unwrap()]).await;
     it.has(&["g-1"]).await;
     let listener = it.program.listeners()[0];

@@ -11,8 +11,8 @@ use wayside::app::Running;
 use wayside::provider::{Address, Protocol};
 
 use super::{
-    assert_turned_away, at_rest, config, connect, dead, ended, in_flight, metric, pair, port_told, proxy,
-    reset,
+    assert_ended, assert_turned_away, at_rest, config, connect, dead, in_flight, metric, pair, port_told,
+    proxy, reset,
 };
 use crate::support::patience::{PATIENCE, at_last};
 use crate::support::provider::Script;
@@ -81,7 +81,7 @@ async fn who_cannot_be_reached_is_passed_by_and_left_alone() {
     assert_eq!(unreachable, 2);
     assert!(metric(&proxy, "wayside_retries_total{cause=\"unreachable\"}") >= 1.0);
     at_rest(&proxy).await;
-    assert_eq!(ended(&proxy, ""), 12.0);
+    assert_ended(&proxy, "", 12.0).await;
 }
 
 #[tokio::test]
@@ -93,14 +93,14 @@ async fn where_all_are_dead_the_client_is_told_at_once() {
     }
     assert!(begun.elapsed() < PATIENCE / 4, "{:?}", begun.elapsed());
     at_rest(&proxy).await;
-    assert_eq!(ended(&proxy, "connection_refused"), 5.0);
+    assert_ended(&proxy, "connection_refused", 5.0).await;
 }
 
 #[tokio::test]
 async fn a_service_that_nobody_knows_has_no_connection() {
     let (proxy, registry) = proxy("", &[]);
     assert_turned_away(proxy.listeners[0]).await;
-    assert_eq!(ended(&proxy, "no_provider"), 1.0);
+    assert_ended(&proxy, "no_provider", 1.0).await;
     let teller = Teller::start().await;
     registry.tell("svc", Protocol::Tcp, from_ref(&teller.address));
     at_last("it is passed on", async || port_told(proxy.listeners[0]).await == Some(teller.port)).await;
@@ -211,7 +211,7 @@ async fn time_runs_out_for_all_attempts_together() {
         assert!(begun.elapsed() >= Duration::from_millis(450), "{:?}", begun.elapsed());
     }
     at_rest(&proxy).await;
-    assert_eq!(ended(&proxy, "deadline"), 3.0);
+    assert_ended(&proxy, "deadline", 3.0).await;
     let service = proxy.catalog.service("svc").unwrap();
     let silent = service.endpoints.iter().find(|it| it.address == address.to_string()).unwrap();
     assert_eq!((silent.attempts, silent.failures), (3, 3), "it had all the time there was");

@@ -2,7 +2,7 @@
 
 use tokio::io::AsyncWriteExt as _;
 
-use super::{assert_turned_away, connect, ended, hear, metric, pair, proxy};
+use super::{assert_ended, assert_metric, assert_turned_away, connect, hear, pair, proxy};
 use crate::support::patience::{PATIENCE, eventually};
 use crate::support::provider::Script;
 
@@ -12,7 +12,7 @@ async fn a_provider_has_as_many_as_it_may() {
     let (proxy, _registry) = proxy("[services.limits]\nin_flight = 2", &[provider.address()]);
     let (_one, _two) = (pair(&proxy, &provider).await, pair(&proxy, &provider).await);
     assert_turned_away(proxy.listeners[0]).await;
-    eventually(PATIENCE, "it is counted", || (ended(&proxy, "endpoints_full") == 1.0).then_some(())).await;
+    assert_ended(&proxy, "endpoints_full", 1.0).await;
     let endpoint = &proxy.catalog.service("svc").unwrap().endpoints[0];
     assert_eq!((endpoint.in_flight, endpoint.failures), (2, 0));
 }
@@ -39,10 +39,11 @@ async fn a_connection_is_one_of_all_requests() {
     let (proxy, _registry) = proxy("[limits]\nrequests = 1", &[provider.address()]);
     let first = pair(&proxy, &provider).await;
     assert_turned_away(proxy.listeners[0]).await;
-    assert_eq!(ended(&proxy, "overloaded"), 1.0);
+    assert_ended(&proxy, "overloaded", 1.0).await;
     drop(first);
     super::at_rest(&proxy).await;
-    assert_eq!(proxy.metrics.proxy.requests_in_flight.get(), 0);
+    let none = || (proxy.metrics.proxy.requests_in_flight.get() == 0).then_some(());
+    eventually(PATIENCE, "none is in flight", none).await;
     pair(&proxy, &provider).await;
 }
 
@@ -52,7 +53,7 @@ async fn one_too_many_is_reset() {
     let (proxy, _registry) = proxy("[limits]\nconnections = 1", &[provider.address()]);
     let _first = pair(&proxy, &provider).await;
     assert_turned_away(proxy.listeners[0]).await;
-    assert_eq!(metric(&proxy, "wayside_connections_refused_total"), 1.0);
+    assert_metric(&proxy, "wayside_connections_refused_total", 1.0).await;
 }
 
 #[tokio::test]
@@ -62,7 +63,7 @@ async fn a_rate_counts_connections() {
     let (proxy, _registry) = proxy(service, &[provider.address()]);
     pair(&proxy, &provider).await;
     assert_turned_away(proxy.listeners[0]).await;
-    eventually(PATIENCE, "it is counted", || (ended(&proxy, "rate_limited") == 1.0).then_some(())).await;
+    assert_ended(&proxy, "rate_limited", 1.0).await;
 }
 
 #[tokio::test]
@@ -71,5 +72,5 @@ async fn an_attempt_is_only_made_within_the_budget() {
     let retries = "[retries]\nbudget_percent = 0\nbudget_per_second = 0";
     let (proxy, _registry) = proxy(retries, &dead);
     assert_turned_away(proxy.listeners[0]).await;
-    assert_eq!(metric(&proxy, "wayside_retry_budget_exhausted_total"), 1.0);
+    assert_metric(&proxy, "wayside_retry_budget_exhausted_total", 1.0).await;
 }

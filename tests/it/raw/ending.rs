@@ -8,7 +8,9 @@ use tokio::net::TcpStream;
 use wayside::app::Running;
 use wayside::provider::Protocol;
 
-use super::{assert_reset, at_rest, config, connect, ended, hear, hear_end, in_flight, pair, proxy, reset};
+use super::{
+    assert_ended, assert_reset, at_rest, config, connect, hear, hear_end, in_flight, pair, proxy, reset,
+};
 use crate::support::patience::{PATIENCE, at_last};
 use crate::support::provider::Script;
 use crate::support::proxy::start;
@@ -24,7 +26,8 @@ async fn a_stream_that_the_provider_breaks_off_does_not_look_whole() {
     reset(server);
     assert_reset(&mut client).await;
     at_rest(&proxy).await;
-    assert_eq!((ended(&proxy, "connection_closed"), in_flight(&proxy)), (1.0, vec![0]));
+    assert_ended(&proxy, "connection_closed", 1.0).await;
+    assert_eq!(in_flight(&proxy), [0]);
     let endpoint = &proxy.catalog.service("svc").unwrap().endpoints[0];
     assert_eq!((endpoint.failures, endpoint.state), (0, "available"), "it had spoken");
 }
@@ -37,7 +40,7 @@ async fn a_client_that_breaks_off_is_no_client_that_ends() {
     reset(client);
     assert_reset(&mut server).await;
     at_rest(&proxy).await;
-    assert_eq!(ended(&proxy, "client_gone"), 1.0);
+    assert_ended(&proxy, "client_gone", 1.0).await;
 }
 
 #[tokio::test]
@@ -51,7 +54,7 @@ async fn a_connection_on_which_nothing_moves_is_reset() {
     // The clean-up looks once a second, at a time that is a second old at most.
     assert!(begun.elapsed() >= Duration::from_secs(1), "{:?}", begun.elapsed());
     at_rest(&proxy).await;
-    assert_eq!(ended(&proxy, "idle"), 1.0);
+    assert_ended(&proxy, "idle", 1.0).await;
 }
 
 #[tokio::test]

@@ -122,7 +122,7 @@ async fn a_provider_that_is_not_believed_gets_nothing() {
     assert!(refused.is_none());
     super::assert_reset(&mut client).await;
     super::at_rest(&proxy).await;
-    assert_eq!(super::ended(&proxy, "tls_unknown_authority"), 1.0);
+    super::assert_ended(&proxy, "tls_unknown_authority", 1.0).await;
 }
 
 #[tokio::test]
@@ -141,7 +141,7 @@ async fn a_provider_that_refuses_who_we_are_is_told_from_one_that_breaks_off() {
     assert!(accept(&acceptor, provider.accept().await).await.is_none());
     super::assert_reset(&mut client).await;
     super::at_rest(&proxy).await;
-    assert_eq!(super::ended(&proxy, "tls_client_certificate"), 1.0);
+    super::assert_ended(&proxy, "tls_client_certificate", 1.0).await;
     let endpoint = &proxy.catalog.service("svc").unwrap().endpoints[0];
     assert_eq!((endpoint.attempts, endpoint.failures), (1, 1));
 }

@@ -58,13 +58,10 @@ async fn no_byte_is_lost_or_changed_when_much_goes_both_ways_at_once() {
     let (client, server) = (client.await.unwrap(), server.await.unwrap());
     assert_eq!((client.2, server.2), (size, size));
     assert_eq!((client.0, client.1), (server.1, server.0));
-    let bytes = |direction| {
-        super::metric(
-            &proxy,
-            &format!("wayside_raw_bytes_total{{direction=\"{direction}\",service=\"svc\"}}"),
-        )
-    };
-    assert_eq!((bytes("sent"), bytes("received")), (size as f64, size as f64));
+    for direction in ["sent", "received"] {
+        let series = format!("wayside_raw_bytes_total{{direction=\"{direction}\",service=\"svc\"}}");
+        super::assert_metric(&proxy, &series, size as f64).await;
+    }
 }
 
 #[tokio::test]
@@ -101,7 +98,7 @@ async fn the_end_of_one_side_is_not_the_end_of_the_other() {
     let (heard, end) = hear_end(&mut server).await;
     assert_eq!((heard.as_str(), end.is_ok()), ("thank you", true));
     super::at_rest(&proxy).await;
-    assert_eq!(super::ended(&proxy, ""), 2.0);
+    super::assert_ended(&proxy, "", 2.0).await;
 }
 
 #[tokio::test]

@@ -44,6 +44,8 @@ async fn the_benchmark_runs_without_an_error_and_new_connections_go_to_whoever_l
         client("redis-cli", servers[1].port, &["dbsize"]).await,
     ];
     assert!(values.iter().all(|(succeeded, said)| *succeeded && said != "0"), "{values:?}");
+    let open = async || program.metric("wayside_raw_connections_open", "").await;
+    at_last("all have ended", async || open().await == 0.0).await;
     let connections = program.metric("wayside_raw_connections_total", "reason=\"\"").await;
     assert!(connections >= 100.0, "{connections}");
     assert_eq!(
