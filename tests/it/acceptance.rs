@@ -22,6 +22,7 @@ mod simulated;
 mod size;
 mod slow;
 mod start;
+mod tiny;
 mod torrent;
 mod trouble;
 mod zones;
