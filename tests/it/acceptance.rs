@@ -1,6 +1,7 @@
 //! What is promised of the whole proxy, with real ZooKeepers, providers and clients; `--nocapture` shows the figures.
 
 mod attackers;
+mod burst;
 mod churn;
 mod cold;
 mod convergence;
