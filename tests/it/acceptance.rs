@@ -14,6 +14,7 @@ mod flow;
 mod hedging;
 mod herd;
 mod keep_alive;
+mod launch;
 mod malformed;
 mod multiplexed;
 mod outage;
