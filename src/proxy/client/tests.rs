@@ -66,12 +66,12 @@ async fn a_head_has_its_time_and_an_idle_connection_its_own() {
 async fn a_head_behind_an_answer_that_is_not_taken_is_not_late() {
     let (client, tick, settings) = client();
     client.begin_request();
-    client.between.set(false);
+    client.set_writing(true);
     client.end_request();
     client.heard(b"G");
     pass(&tick, settings.header_timeout).await;
     assert_eq!(client.due(&settings, false), None, "nothing could be said but within the answer");
-    client.between.set(true);
+    client.set_writing(false);
     assert_eq!(client.due(&settings, false), Some(Order::Timeout));
 }
 

@@ -19,7 +19,7 @@ use crate::body::{Body, Incoming};
 use crate::drain::Drain;
 use crate::proxy::client::{Client, Stream};
 use crate::proxy::headers;
-use crate::proxy::http::Entrance;
+use crate::proxy::http1::Entrance;
 use crate::proxy::layer::middleware::Answer;
 use crate::proxy::stack::Stack;
 
