@@ -47,8 +47,8 @@ pub struct Client {
     pub trusted: bool,
     /// Whether requests are refused that a page of another site had a browser send.
     pub refuse_cross_site: bool,
-    /// Connections that must not be shared with other clients: those to Go Micro servers.
-    pub private: Rc<Pools>,
+    /// Connections that must not be shared with other clients: those to Go Micro servers, once there are any.
+    pub private: OnceCell<Rc<Pools>>,
     /// The raw bytes' way on, once HTTP is over on this connection.
     pub takeover: RefCell<Option<Takeover>>,
     tick: Rc<Tick>,
@@ -103,7 +103,7 @@ struct Http2 {
 
 impl Client {
     /// A connection just accepted.
-    pub fn new(origin: Origin, private: Rc<Pools>, tick: Rc<Tick>) -> Rc<Self> {
+    pub fn new(origin: Origin, tick: Rc<Tick>) -> Rc<Self> {
         let Origin { peer, is_secure, bound, trusted, refuse_cross_site } = origin;
         let forwarded_for = peer.ip().map(|ip| {
             HeaderValue::from_str(&ip.to_string())
@@ -117,7 +117,7 @@ impl Client {
             bound,
             trusted,
             refuse_cross_site,
-            private,
+            private: OnceCell::new(),
             takeover: RefCell::default(),
             tick,
             accepted: now,

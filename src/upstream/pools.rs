@@ -68,8 +68,9 @@ impl Pools {
     }
 
     /// No connections yet; they will idle until all of this ends.
-    pub fn lasting(dialler: Arc<Dialler>, tick: Rc<Tick>) -> Rc<Self> {
-        let (by_endpoint, news) = Default::default();
+    pub fn lasting(&self) -> Rc<Self> {
+        let (dialler, tick, news) = (Arc::clone(&self.dialler), Rc::clone(&self.tick), Arc::clone(&self.news));
+        let by_endpoint = RefCell::default();
         Rc::new(Self { dialler, idle_timeout: Duration::MAX, learns: false, tick, by_endpoint, news })
     }
 

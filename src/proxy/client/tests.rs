@@ -5,20 +5,15 @@ use tokio::time::advance;
 use super::due::GO_MICRO_IDLE;
 use super::*;
 use crate::clock::Clock;
-use crate::drain::Drain;
 use crate::proxy::Settings;
-use crate::telemetry::metrics::Metrics;
-use crate::upstream::{self, Dialler};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) fn client() -> (Rc<Client>, Rc<Tick>, Settings) {
     let tick = Rc::new(Tick::new(Clock::start()));
-    let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
-    let private = Pools::lasting(dialler, Rc::clone(&tick));
     let peer = Peer::At(([127, 0, 0, 1], 1).into());
     let origin = Origin { peer, is_secure: false, bound: None, trusted: true, refuse_cross_site: false };
-    let client = Client::new(origin, private, Rc::clone(&tick));
+    let client = Client::new(origin, Rc::clone(&tick));
     (client, tick, Settings::default())
 }
 
