@@ -126,7 +126,11 @@ impl Body {
 
     /// What comes in with a message.
     pub fn received(incoming: Incoming) -> Self {
-        if incoming.is_end_stream() { Self::empty() } else { Self::new(Source::Stream(incoming)) }
+        match incoming {
+            Incoming::Whole(bytes) => Self::from(bytes),
+            incoming if incoming.is_end_stream() => Self::empty(),
+            incoming => Self::new(Source::Stream(incoming)),
+        }
     }
 
     /// No bytes at all.

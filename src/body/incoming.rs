@@ -12,8 +12,8 @@ use crate::http1::{self, Duplex};
 /// A body that comes in.
 #[derive(Debug)]
 pub enum Incoming {
-    /// Of a message that has none.
-    Empty,
+    /// What came along with the head of its message, if anything did.
+    Whole(Bytes),
     /// Over HTTP/1.
     Http1(http1::Received),
     /// None, but bytes both ways: the message agreed to speak another protocol.
@@ -26,7 +26,7 @@ impl Incoming {
     /// Whether nothing more comes.
     pub fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Whole(bytes) => bytes.is_empty(),
             Self::Http1(received) => received.is_end_stream(),
             Self::Raw(_) => false,
             Self::Http2(received) => received.is_end_stream(),
@@ -38,7 +38,10 @@ impl Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self {
-            Self::Empty | Self::Raw(_) => Poll::Ready(None),
+            Self::Whole(bytes) if !bytes.is_empty() => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+            }
+            Self::Whole(_) | Self::Raw(_) => Poll::Ready(None),
             Self::Http1(received) => {
                 received.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
@@ -48,10 +51,10 @@ impl Incoming {
 
     /// Bytes both ways, where these take the place of a body.
     pub(super) fn take_raw(&mut self) -> Option<Box<dyn Duplex>> {
-        match std::mem::replace(self, Self::Empty) {
+        match std::mem::replace(self, Self::Whole(Bytes::new())) {
             Self::Raw(raw) => Some(raw),
             Self::Http2(received) if received.is_raw() => received.into_raw().map(|raw| Box::new(raw) as _),
-            other @ (Self::Empty | Self::Http1(_) | Self::Http2(_)) => {
+            other @ (Self::Whole(_) | Self::Http1(_) | Self::Http2(_)) => {
                 *self = other;
                 None
             }
@@ -66,7 +69,8 @@ impl Incoming {
 
     pub(super) fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Empty | Self::Raw(_) => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Raw(_) => SizeHint::with_exact(0),
             Self::Http1(received) => received.size_hint(),
             Self::Http2(received) => received.size_hint(),
         }

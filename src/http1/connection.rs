@@ -132,6 +132,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
         self.reading.borrow().has_begun()
     }
 
+    /// So many of the bytes that were read ahead, if there are as many.
+    pub(super) fn take_ahead(&self, count: usize) -> Option<Bytes> {
+        let mut reading = self.reading.borrow_mut();
+        (count <= reading.ahead.len()).then(|| reading.ahead.split_to(count))
+    }
+
     /// Shows what came of a head that was given up.
     pub(super) fn look_at_head<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
         look(self.reading.borrow().head())

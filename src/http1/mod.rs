@@ -30,7 +30,7 @@ pub use fields::write;
 pub use head::Bounds;
 pub use received::Received;
 pub use reply::Asked;
-pub use request::{Came, Refusal, RequestHead, Seen, begin_request, poll_request};
+pub use request::{Came, Refusal, RequestHead, Seen, begin_request, poll_request, take_body};
 pub use rewound::{Duplex, Rewound};
 pub use sending::{Form, Sending, Unsent};
 pub use together::write_together;

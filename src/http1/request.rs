@@ -109,6 +109,21 @@ pub fn poll_request<S: AsyncRead + AsyncWrite + Unpin, T>(
     }))
 }
 
+/// The whole body of a request with this head, where it has come along; it need not be read then.
+pub fn take_body<S: AsyncRead + AsyncWrite + Unpin, T>(
+    connection: &Connection<S, T>,
+    head: &mut RequestHead,
+) -> Option<Bytes> {
+    let length = match head.decoder {
+        Decoder::Over => 0,
+        Decoder::Length(length) => usize::try_from(length).ok()?,
+        Decoder::Chunked(_) | Decoder::ToEnd => return None,
+    };
+    let body = connection.take_ahead(length)?;
+    head.decoder = Decoder::Over;
+    Some(body)
+}
+
 /// Begins to read the body of a request with this head.
 pub fn begin_request<S, T>(connection: &Rc<Connection<S, T>>, head: &mut RequestHead) -> Received
 where

@@ -69,7 +69,8 @@ impl Pools {
 
     /// No connections yet; they will idle until all of this ends.
     pub fn lasting(&self) -> Rc<Self> {
-        let (dialler, tick, news) = (Arc::clone(&self.dialler), Rc::clone(&self.tick), Arc::clone(&self.news));
+        let (dialler, tick, news) =
+            (Arc::clone(&self.dialler), Rc::clone(&self.tick), Arc::clone(&self.news));
         let by_endpoint = RefCell::default();
         Rc::new(Self { dialler, idle_timeout: Duration::MAX, learns: false, tick, by_endpoint, news })
     }

@@ -97,6 +97,20 @@ fn requests_are_told_apart_however_they_are_cut() {
     assert_eq!((bodies, heard.end.as_str()), (expected.map(str::to_owned).to_vec(), "Ok(End)"));
 }
 
+#[tokio::test]
+async fn a_body_that_came_along_is_taken_whole() {
+    for (came, whole) in [("hello", Some("hello")), ("helloGET / H", Some("hello")), ("hell", None)] {
+        let (near, mut far) = tokio::io::duplex(1000);
+        let connection = Rc::new(Connection::new(near, ()));
+        let sent = format!("POST / HTTP/1.1\r\ncontent-length: 5\r\n\r\n{came}");
+        far.write_all(sent.as_bytes()).await.unwrap();
+        let request = std::future::poll_fn(|cx| poll_request(&connection, cx, BOUNDS, true)).await;
+        let Ok(Came::Request(mut head)) = request else { panic!("{request:?}") };
+        assert_eq!(take_body(&connection, &mut head).as_deref(), whole.map(str::as_bytes));
+        assert_eq!(connection.has_more(), came.len() != 5, "what comes behind it is left");
+    }
+}
+
 #[test]
 fn empty_lines_ahead_are_passed_over_however_they_come() {
     for blank in ["\r\n", "\r\n\r\n\r\n"] {

@@ -10,6 +10,7 @@ use super::Entrance;
 use crate::body::{Body, Incoming};
 use crate::http1::{
     Asked, Bounds, Came, Connection, Form, RequestHead, Sending, Unsent, begin_request, poll_request,
+    take_body,
 };
 use crate::proxy::Settings;
 use crate::proxy::client::{Client, ClientStream, Order, Refused};
@@ -140,8 +141,10 @@ impl<S: Stack> Conversation<S> {
         self.client.seen.set(head.seen);
         let mut asked = Asked::by(&head);
         asked.keeps &= !self.is_last;
-        let received = begin_request(&self.connection, &mut head);
-        let incoming = if received.is_end_stream() { Incoming::Empty } else { Incoming::Http1(received) };
+        let incoming = match take_body(&self.connection, &mut head) {
+            Some(whole) => Incoming::Whole(whole),
+            None => Incoming::Http1(begin_request(&self.connection, &mut head)),
+        };
         let mut message = Request::new(incoming);
         let RequestHead { method, uri, version, headers, .. } = *head;
         *message.method_mut() = method;

@@ -54,7 +54,7 @@ pub(super) fn begin<S: Stack>(
             return;
         }
         let (taker, tunnel) = oneshot::channel();
-        (Incoming::Empty, Some(Beyond { from, taker }), Some(tunnel))
+        (Incoming::Whole(Bytes::new()), Some(Beyond { from, taker }), Some(tunnel))
     } else {
         (Incoming::Http2(Received::new(from, &parts.headers)), None, None)
     };
