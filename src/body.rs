@@ -128,8 +128,10 @@ impl Body {
     pub fn received(incoming: Incoming) -> Self {
         match incoming {
             Incoming::Whole(bytes) => Self::from(bytes),
-            incoming if incoming.is_end_stream() => Self::empty(),
-            incoming => Self::new(Source::Stream(incoming)),
+            Incoming::Http1(_) | Incoming::Raw(_) | Incoming::Http2(_) if incoming.is_end_stream() => {
+                Self::empty()
+            }
+            Incoming::Http1(_) | Incoming::Raw(_) | Incoming::Http2(_) => Self::new(Source::Stream(incoming)),
         }
     }
 
@@ -219,6 +221,15 @@ impl Body {
         let raw = incoming.take_raw()?;
         self.0.as_mut()?.source = Source::Empty;
         Some(raw)
+    }
+
+    /// All of it, where it is there and nothing was read of it.
+    pub fn whole(&self) -> Option<Bytes> {
+        match self.0.as_ref().map(|content| &content.source) {
+            None | Some(Source::Empty) => Some(Bytes::new()),
+            Some(Source::Whole(bytes)) => Some(bytes.clone()),
+            Some(_) => None,
+        }
     }
 
     /// Whether there is nothing to be read from it at all.

@@ -20,6 +20,9 @@ use super::received::Source;
 use super::together::{Write, write_soon};
 use super::{Error, Received};
 
+/// Tells of a stream whether it is over.
+type Look<S> = fn(&S) -> bool;
+
 /// One connection, shared by whoever drives it and the bodies on it. `T` is what lasts as long as it does.
 pub struct Connection<S: AsyncRead + AsyncWrite + Unpin, T = ()> {
     /// Nothing once it is used for something else.
@@ -36,6 +39,8 @@ pub struct Connection<S: AsyncRead + AsyncWrite + Unpin, T = ()> {
     asks: Cell<bool>,
     /// Whether the body that came last broke off, or is malformed.
     broken: Cell<bool>,
+    /// What is asked right before the next bytes are written: whether they are not to be.
+    look: Cell<Option<Look<S>>>,
     /// Whether what is to be written will be soon, together with what others have to say.
     is_soon: Cell<bool>,
     /// Who drives it, should that not be possible.
@@ -66,6 +71,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
             written: Cell::new(0),
             asks: Cell::new(false),
             broken: Cell::new(false),
+            look: Cell::new(None),
             is_soon: Cell::new(false),
             driver: RefCell::default(),
             is_read: Cell::new(false),
@@ -87,6 +93,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
     /// Looks at the stream, if the connection is not over.
     pub fn look<R>(&self, look: impl FnOnce(&S) -> R) -> Option<R> {
         self.stream.borrow().as_ref().map(look)
+    }
+
+    /// Has the stream looked at right before the next bytes are written: if that tells that it is over, none are, and the connection
+    /// is broken.
+    pub fn look_first(&self, is_over: Look<S>) {
+        self.look.set(Some(is_over));
     }
 
     /// How often bytes came. Compared with an earlier count, it tells whether anything was heard since.
@@ -116,7 +128,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
         reading.decoder.is_over() && reading.is_empty() && !self.is_stalled()
     }
 
-    /// Whether a body on it broke off, or was malformed, so that nothing behind it can be understood.
+    /// Whether a body on it broke off, or was malformed, so that nothing behind it can be understood, or it was over when looked at.
     pub const fn is_broken(&self) -> bool {
         self.broken.get()
     }
@@ -247,6 +259,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
     pub fn poll_write(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut stream = self.stream.borrow_mut();
         let Some(stream) = &mut *stream else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
+        if self.look.take().is_some_and(|is_over| is_over(stream)) {
+            self.broken.set(true);
+            *self.outbox.borrow_mut() = Outbox::default();
+            return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+        }
         let mut wrote = 0;
         let all = self.outbox.borrow_mut().poll_write(stream, cx, &mut wrote);
         self.written.set(self.written.get() + wrote as u64);

@@ -52,7 +52,11 @@ pub(super) fn begin(stream: Stream, alive: Alive) -> Rc<Link> {
 /// Whether a connection takes no more requests; otherwise, whoever asks is woken by its end.
 pub(super) fn is_closed(link: &Link, cx: &mut Context<'_>) -> bool {
     let Held { is_last, is_sending, .. } = &link.with;
-    is_last.get() || is_sending.get() || !link.is_between() || link.poll_news(cx).is_ready()
+    is_last.get()
+        || is_sending.get()
+        || link.is_broken()
+        || !link.is_between()
+        || link.poll_news(cx).is_ready()
 }
 
 /// Has something done once the request in flight has been sent to its end, be it at once.
@@ -62,11 +66,6 @@ pub(super) fn once_sent(link: &Link, then: impl FnOnce() + 'static) {
     } else {
         then();
     }
-}
-
-/// Whether something waits to be read at this very moment; asks the system.
-fn has_news(link: &Link) -> bool {
-    link.look(Stream::has_news).unwrap_or(true)
 }
 
 /// A request that came back, whole where nothing of it was used up; and what is wrong with where its answer ends, if that is it.
@@ -89,22 +88,30 @@ pub(super) async fn send(
 ) -> Result<Response<Incoming>, Failed> {
     let form = form(&mut request);
     write_head(link, &request);
-    if looks_first && has_news(link) {
-        return Err(Failed::Fault(Error::Incomplete.into(), Some(request)));
-    }
     let is_head = request.method() == Method::HEAD;
+    // What it can be sent again from, where it turns out that nothing was sent.
+    let spare = request.body().whole();
+    if looks_first {
+        if spare.is_some() {
+            link.look_first(Stream::has_news);
+        } else if link.look(Stream::has_news).unwrap_or(true) {
+            return Err(Failed::Fault(Error::Incomplete.into(), Some(request)));
+        }
+    }
     let body = std::mem::take(request.body_mut());
     let before = link.written();
     link.with.is_sending.set(true);
-    // What was looked at is to be written before anything else happens.
-    let sending = Sending::of_request(body, form, !looks_first);
+    let sending = Sending::of_request(body, form, true);
     let exchange = Exchange { link, sending: Some(sending), unsent: None };
     let bounds = Bounds { bytes: settings.header_bytes_max, fields: FIELDS_MAX, strict: false };
     let (head, sending) = match exchange.wait(hear, bounds).await {
         Ok(answered) => answered,
         Err(fault) => {
-            let is_whole = form == Form::Empty && link.written() == before;
-            return Err(Failed::Fault(fault, is_whole.then_some(request)));
+            let returned = spare.filter(|_| link.written() == before).map(|body| {
+                *request.body_mut() = Body::from(body);
+                request
+            });
+            return Err(Failed::Fault(fault, returned));
         }
     };
     let (received, is_to_end) = begin_answer(link, &head, is_head).map_err(Failed::Misframed)?;
@@ -190,6 +197,10 @@ impl Exchange<'_> {
         let mut count = Count::default();
         poll_fn(|cx| {
             self.poll_send(cx)?;
+            if self.link.is_broken() {
+                // It was over when it was looked at: whatever comes on it is no answer.
+                return Poll::Ready(Err(Error::Incomplete.into()));
+            }
             loop {
                 match ready!(poll_answer(self.link, cx, bounds)) {
                     Ok(head) if is_interim(head.status) => tell(head, hear, &mut count)?,

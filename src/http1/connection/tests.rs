@@ -101,3 +101,18 @@ async fn whoever_keeps_it_is_told_of_news() {
     far.write_all(b"x").await.unwrap();
     assert!(poll_fn(|cx| connection.poll_news(cx)).now_or_never().is_some());
 }
+
+#[tokio::test]
+async fn a_connection_that_is_over_when_it_is_looked_at_is_not_written_to() {
+    for (is_over, heard) in [(true, ""), (false, "request")] {
+        let (connection, mut far) = pair();
+        connection.look_first(if is_over { |_| true } else { |_| false });
+        connection.write(|to| to.extend_from_slice(b"request"));
+        let written = poll_fn(|cx| connection.poll_write(cx)).await;
+        assert_eq!((written.is_err(), connection.is_broken()), (is_over, is_over));
+        drop(connection);
+        let mut said = String::new();
+        far.read_to_string(&mut said).await.unwrap();
+        assert_eq!(said, heard);
+    }
+}
