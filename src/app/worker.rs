@@ -1,5 +1,6 @@
 //! A worker: one thread, one runtime, its own listeners; a request never leaves it.
 
+use std::hint::black_box;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -17,6 +18,11 @@ const SWEEP: Duration = Duration::from_secs(1);
 
 /// How often it does while it drains, since the end waits for it.
 const SWEEP_DRAINING: Duration = Duration::from_millis(50);
+
+/// Bytes of a block that is taken and given back with each clean-up. The allocator looks for what it can give back to the system only
+/// when something of that size is freed, which may be never once a burst is over: it kept a third of the memory that 5,000
+/// connections had taken. Nobody writes to the block, so it takes no memory itself.
+const STIRRING: usize = 1024 * 1024;
 
 /// Tasks run before the sockets are looked at again. More than tokio's 61, since what is read together is written together,
 /// and wakes the other side less often: 2 % less time per request with 64 connections, 7 % with 1,000, on a
@@ -67,7 +73,10 @@ async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<Listening>) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => worker.sweep(),
+            _ = ticks.tick() => {
+                worker.sweep();
+                drop(black_box(Vec::<u8>::with_capacity(STIRRING)));
+            }
             () = drain.begun(), if ticks.period() == SWEEP => {
                 ticks = tokio::time::interval(SWEEP_DRAINING);
             }

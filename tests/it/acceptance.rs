@@ -1,6 +1,7 @@
 //! What is promised of the whole proxy, with real ZooKeepers, providers and clients; `--nocapture` shows the figures.
 
 mod attackers;
+mod burst;
 mod churn;
 mod cold;
 mod convergence;
@@ -13,6 +14,7 @@ mod flow;
 mod hedging;
 mod herd;
 mod keep_alive;
+mod launch;
 mod malformed;
 mod multiplexed;
 mod outage;
@@ -22,6 +24,7 @@ mod simulated;
 mod size;
 mod slow;
 mod start;
+mod tiny;
 mod torrent;
 mod trouble;
 mod zones;

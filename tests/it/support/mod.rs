@@ -4,6 +4,7 @@ pub(crate) mod announcing;
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod consul;
+pub(crate) mod container;
 pub(crate) mod dns;
 pub(crate) mod etcd;
 pub(crate) mod expiry;

@@ -16,6 +16,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinHandle;
 
 use super::client::Client;
+use super::container::Container;
 use super::patience::eventually;
 
 /// How long a process may take for anything on a busy machine before a test fails.
@@ -52,6 +53,16 @@ impl Program {
     pub(crate) fn launch_within(arguments: &[&str], soft: u64, hard: u64) -> Self {
         let mut command = Command::new("sh");
         let script = format!("ulimit -S -n {soft}; ulimit -H -n {hard}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, &binary()]).args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Starts it with these arguments in a container, if there is one.
+    pub(crate) fn launch_in(arguments: &[&str], container: Option<&Container>) -> Self {
+        let mut command = Command::new("sh");
+        let doors = container.map(Container::doors).unwrap_or_default();
+        let enter = doors.iter().map(|door| format!("echo $$ >'{}' && ", door.display()));
+        let script = format!("{}exec \"$0\" \"$@\"", enter.collect::<String>());
         command.args(["-c", &script, &binary()]).args(arguments);
         Self::spawn(command)
     }
@@ -155,9 +166,23 @@ impl Program {
 
     /// Bytes of memory that are its own at present.
     pub(crate) fn resident(&self) -> u64 {
+        self.memory("RssAnon:")
+    }
+
+    /// The same, with what of files is mapped, its own code for the most part.
+    pub(crate) fn resident_whole(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that this ever was.
+    pub(crate) fn peak(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, kind: &str) -> u64 {
         let id = self.child.id().expect("a process that was not waited for");
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
-        let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:")).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(kind)).unwrap();
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
