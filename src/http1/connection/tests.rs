@@ -6,7 +6,9 @@ use futures_util::FutureExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::*;
+use crate::http1::Received;
 use crate::http1::chunks::Chunks;
+use crate::http1::decoder::Decoder;
 
 const BOUNDS: Bounds = Bounds { bytes: 1000, fields: 10, strict: true };
 
