@@ -24,6 +24,7 @@ use kept::Reading;
 use thiserror::Error;
 
 use crate::clock::Pulse;
+use crate::http1::{self, Duplex};
 
 /// Endings one body can carry: the connection, the load guard, the record, and one to spare.
 const ENDINGS_MAX: usize = 4;
@@ -33,7 +34,7 @@ const ENDINGS_MAX: usize = 4;
 pub enum BodyError {
     /// Its sender broke off.
     #[error(transparent)]
-    Broken(#[from] hyper::Error),
+    Broken(#[from] http1::Error),
     /// Its sender broke off, over HTTP/2; be it as if nothing were amiss, by a reset with `NO_ERROR`.
     #[error("its sender broke it off")]
     Reset(#[from] h2::Error),
@@ -109,8 +110,6 @@ enum Source {
     Uncarried(u64),
     Stream(Incoming),
     Kept(Reading),
-    /// Broken off, and not said yet.
-    Broken(Option<BodyError>),
     #[cfg(test)]
     Played(played::Played),
 }
@@ -127,7 +126,13 @@ impl Body {
 
     /// What comes in with a message.
     pub fn received(incoming: Incoming) -> Self {
-        if incoming.is_end_stream() { Self::empty() } else { Self::new(Source::Stream(incoming)) }
+        match incoming {
+            Incoming::Whole(bytes) => Self::from(bytes),
+            Incoming::Http1(_) | Incoming::Raw(_) | Incoming::Http2(_) if incoming.is_end_stream() => {
+                Self::empty()
+            }
+            Incoming::Http1(_) | Incoming::Raw(_) | Incoming::Http2(_) => Self::new(Source::Stream(incoming)),
+        }
     }
 
     /// No bytes at all.
@@ -207,15 +212,24 @@ impl Body {
         }
     }
 
-    /// Bytes both ways in place of this body, where it came over HTTP/2 with a yes to CONNECT. What happens at its end happens
-    /// once what is left of it is dropped.
-    pub fn take_raw(&mut self) -> Option<http2::Raw> {
-        let content = self.0.as_mut()?;
-        let is_raw =
-            matches!(&content.source, Source::Stream(Incoming::Http2(received)) if received.is_raw());
-        let source = is_raw.then(|| std::mem::replace(&mut content.source, Source::Empty))?;
-        let Source::Stream(Incoming::Http2(received)) = source else { return None };
-        received.into_raw()
+    /// Bytes both ways in place of this body, where its message agreed to that. What happens at its end happens once what is left
+    /// of it is dropped.
+    pub fn take_raw(&mut self) -> Option<Box<dyn Duplex>> {
+        let Some(Content { source: Source::Stream(incoming), .. }) = self.0.as_deref_mut() else {
+            return None;
+        };
+        let raw = incoming.take_raw()?;
+        self.0.as_mut()?.source = Source::Empty;
+        Some(raw)
+    }
+
+    /// All of it, where it is there and nothing was read of it.
+    pub fn whole(&self) -> Option<Bytes> {
+        match self.0.as_ref().map(|content| &content.source) {
+            None | Some(Source::Empty) => Some(Bytes::new()),
+            Some(Source::Whole(bytes)) => Some(bytes.clone()),
+            Some(_) => None,
+        }
     }
 
     /// Whether there is nothing to be read from it at all.
@@ -232,7 +246,6 @@ impl Source {
             Self::Gated(gated) => std::task::ready!(gated.poll_frame(cx)),
             Self::Stream(incoming) => std::task::ready!(incoming.poll_frame(cx)),
             Self::Kept(reading) => std::task::ready!(reading.poll_frame(cx)),
-            Self::Broken(error) => error.take().map(Err),
             #[cfg(test)]
             Self::Played(played) => std::task::ready!(played.poll_frame(cx)),
         })
@@ -245,7 +258,6 @@ impl Source {
             Self::Gated(gated) => gated.incoming.is_end_stream(),
             Self::Stream(incoming) => incoming.is_end_stream(),
             Self::Kept(reading) => reading.is_empty(),
-            Self::Broken(_) => false,
             #[cfg(test)]
             Self::Played(played) => played.is_empty(),
         }
@@ -253,19 +265,6 @@ impl Source {
 }
 
 impl Content {
-    /// The next frame. That it breaks off is told one look later than it is known: the library writes out what came before as soon as
-    /// nothing more is there for the moment, and lets all of it fall, the head of the answer included, once it hears of a failure.
-    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        match (self.source.poll_frame(cx), &self.source) {
-            (Poll::Ready(Some(Err(error))), source) if !matches!(source, Source::Broken(_)) => {
-                self.source = Source::Broken(Some(error));
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            (polled, _) => polled,
-        }
-    }
-
     fn end(&mut self, complete: bool, broken: bool) {
         let end = End { complete, broken, bytes: self.bytes, grpc_status: self.grpc_status };
         for ending in self.endings.drain(..) {
@@ -296,7 +295,7 @@ impl HttpBody for Body {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(content) = &mut self.0 else { return Poll::Ready(None) };
-        let mut frame = match (content.poll_frame(cx), &content.pulse) {
+        let mut frame = match (content.source.poll_frame(cx), &content.pulse) {
             (Poll::Pending, Some(pulse)) if pulse.is_stopped(cx) => Some(Err(BodyError::Stalled)),
             (Poll::Pending, _) => return Poll::Pending,
             (Poll::Ready(frame), None) => frame,
@@ -347,7 +346,6 @@ impl HttpBody for Body {
             Some(Source::Uncarried(length)) => SizeHint::with_exact(*length),
             Some(Source::Stream(incoming)) => incoming.size_hint(),
             Some(Source::Kept(reading)) => reading.size_hint(),
-            Some(Source::Broken(_)) => SizeHint::default(),
             #[cfg(test)]
             Some(Source::Played(_)) => SizeHint::default(),
         }
@@ -363,7 +361,6 @@ impl fmt::Debug for Body {
             Some(Source::Uncarried(_)) => "uncarried",
             Some(Source::Stream(_)) => "stream",
             Some(Source::Kept(_)) => "kept",
-            Some(Source::Broken(_)) => "broken",
             #[cfg(test)]
             Some(Source::Played(_)) => "played",
         };

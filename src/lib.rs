@@ -23,7 +23,7 @@
 //! | what is known | [`catalog`] | the only writer: services, subscriptions, snapshots |
 //! | choosing, reaching | [`balance`], [`upstream`], [`check`] | the picker of a snapshot; connections in pools; asking one whether it is well |
 //! | hearing, remembering | [`registry`], [`endpoint`] | where providers are announced; how it went with them |
-//! | words and tools | [`provider`], [`body`], [`gather`], [`clock`], [`backoff`], [`drain`], [`telemetry`] | |
+//! | words and tools | [`provider`], [`body`], [`gather`], [`http1`], [`clock`], [`backoff`], [`drain`], [`telemetry`] | |
 //!
 //! A room uses those below it only. `ARCHITECTURE.md` in the repository has the whole story, and `tests/tidy.rs` holds
 //! the code to it.
@@ -44,6 +44,7 @@ pub mod drain;
 pub mod endpoint;
 pub mod gather;
 pub mod health;
+pub mod http1;
 pub mod provider;
 pub mod proxy;
 pub mod registry;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::MissedTickBehavior;
 
+use crate::http1::write_together;
 use crate::proxy::{Listening, Shared, Worker, listen};
 
 /// How often a worker cleans up: as exact as its idle times are.
@@ -28,6 +29,10 @@ const STIRRING: usize = 1024 * 1024;
 /// machine that was busy otherwise.
 const TASKS_BEFORE_EVENTS: u32 = 255;
 
+/// Sockets that are seen to at once. Of 1,000 clients that ask at once no more than so many have a provider's connection then: with
+/// as many as tokio takes by itself, 1,024, their memory drives each other's out of the processor's, and a request takes a quarter more.
+const SOCKETS_AT_ONCE: usize = 128;
+
 /// Starts a worker on these listeners.
 ///
 /// # Errors
@@ -41,6 +46,7 @@ pub(super) fn start(
         let runtime = Builder::new_current_thread()
             .enable_all()
             .event_interval(TASKS_BEFORE_EVENTS)
+            .max_io_events_per_tick(SOCKETS_AT_ONCE)
             .build_local(LocalOptions::default());
         match runtime {
             Ok(runtime) => runtime.block_on(run(number, shared, listeners)),
@@ -52,6 +58,14 @@ pub(super) fn start(
 async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<Listening>) {
     let drain = shared.drain.clone();
     let worker = Worker::new(shared, number as u64);
+    let begun = drain.clone();
+    // Behind whatever is to be done when something is to be written, not before.
+    drain.spawn_local("writer", async move {
+        tokio::select! {
+            () = begun.begun() => {}
+            () = write_together() => {}
+        }
+    });
     for listening in listeners {
         drain.spawn_local("listener", listen(Rc::clone(&worker), listening));
     }
@@ -66,6 +80,7 @@ async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<Listening>) {
             () = drain.begun(), if ticks.period() == SWEEP => {
                 ticks = tokio::time::interval(SWEEP_DRAINING);
             }
+            () = worker.pools.hear_news() => {}
             () = drain.stopped() => break,
         }
     }

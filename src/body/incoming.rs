@@ -1,21 +1,23 @@
 //! A body as its sender's connection gives it, whichever HTTP is spoken there.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 
 use super::BodyError;
 use super::http2::Received;
+use crate::http1::{self, Duplex};
 
 /// A body that comes in.
 #[derive(Debug)]
 pub enum Incoming {
-    /// Of a message that has none.
-    Empty,
+    /// What came along with the head of its message, if anything did.
+    Whole(Bytes),
     /// Over HTTP/1.
-    Http1(hyper::body::Incoming),
+    Http1(http1::Received),
+    /// None, but bytes both ways: the message agreed to speak another protocol.
+    Raw(Box<dyn Duplex>),
     /// Over HTTP/2.
     Http2(Received),
 }
@@ -24,8 +26,9 @@ impl Incoming {
     /// Whether nothing more comes.
     pub fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
-            Self::Http1(incoming) => incoming.is_end_stream(),
+            Self::Whole(bytes) => bytes.is_empty(),
+            Self::Http1(received) => received.is_end_stream(),
+            Self::Raw(_) => false,
             Self::Http2(received) => received.is_end_stream(),
         }
     }
@@ -35,11 +38,26 @@ impl Incoming {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self {
-            Self::Empty => Poll::Ready(None),
-            Self::Http1(incoming) => {
-                Pin::new(incoming).poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
+            Self::Whole(bytes) if !bytes.is_empty() => {
+                Poll::Ready(Some(Ok(Frame::data(std::mem::take(bytes)))))
+            }
+            Self::Whole(_) | Self::Raw(_) => Poll::Ready(None),
+            Self::Http1(received) => {
+                received.poll_frame(cx).map(|frame| frame.map(|frame| frame.map_err(Into::into)))
             }
             Self::Http2(received) => received.poll_frame(cx),
+        }
+    }
+
+    /// Bytes both ways, where these take the place of a body.
+    pub(super) fn take_raw(&mut self) -> Option<Box<dyn Duplex>> {
+        match std::mem::replace(self, Self::Whole(Bytes::new())) {
+            Self::Raw(raw) => Some(raw),
+            Self::Http2(received) if received.is_raw() => received.into_raw().map(|raw| Box::new(raw) as _),
+            other @ (Self::Whole(_) | Self::Http1(_) | Self::Http2(_)) => {
+                *self = other;
+                None
+            }
         }
     }
 
@@ -51,15 +69,10 @@ impl Incoming {
 
     pub(super) fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Empty => SizeHint::with_exact(0),
-            Self::Http1(incoming) => incoming.size_hint(),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Raw(_) => SizeHint::with_exact(0),
+            Self::Http1(received) => received.size_hint(),
             Self::Http2(received) => received.size_hint(),
         }
-    }
-}
-
-impl From<hyper::body::Incoming> for Incoming {
-    fn from(incoming: hyper::body::Incoming) -> Self {
-        Self::Http1(incoming)
     }
 }

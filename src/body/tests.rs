@@ -50,19 +50,6 @@ async fn a_pulse_beats_with_each_piece_and_breaks_the_body_off_once_it_is_stoppe
 }
 
 #[tokio::test]
-async fn that_it_breaks_off_is_told_once_what_came_before_could_be_written() {
-    let (player, body) = played::chunked();
-    let (mut body, seen) = watched(body);
-    player.say("hello");
-    player.break_off();
-    body.frame().await.unwrap().unwrap();
-    let mut next = Box::pin(body.frame());
-    assert!(futures_util::poll!(&mut next).is_pending() && seen.get().is_none());
-    assert!(next.await.unwrap().is_err());
-    assert_eq!(seen.get(), Some(End { complete: false, broken: true, bytes: 5, grpc_status: None }));
-}
-
-#[tokio::test]
 async fn what_does_not_know_of_its_end_has_ended_all_the_same() {
     let (player, mut body) = played::chunked();
     player.say("hello");

@@ -1,7 +1,6 @@
 //! One client connection: who it is, what it is doing, and what it is told to do next.
 
 mod due;
-mod framing;
 mod moving;
 mod origin;
 mod refused;
@@ -18,7 +17,6 @@ use std::time::Duration;
 
 use bytes::BytesMut;
 pub use due::Order;
-pub use framing::Seen;
 use http::HeaderValue;
 pub use origin::Origin;
 pub use refused::Refused;
@@ -30,6 +28,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use self::streams::Streams;
 use super::takeover::Takeover;
 use crate::clock::{Moment, Tick};
+use crate::http1::Seen;
 use crate::provider::ServiceName;
 use crate::telemetry::peer::Peer;
 use crate::upstream::{Frames, Pools};
@@ -48,8 +47,8 @@ pub struct Client {
     pub trusted: bool,
     /// Whether requests are refused that a page of another site had a browser send.
     pub refuse_cross_site: bool,
-    /// Connections that must not be shared with other clients: those to Go Micro servers.
-    pub private: Rc<Pools>,
+    /// Connections that must not be shared with other clients: those to Go Micro servers, once there are any.
+    pub private: OnceCell<Rc<Pools>>,
     /// The raw bytes' way on, once HTTP is over on this connection.
     pub takeover: RefCell<Option<Takeover>>,
     tick: Rc<Tick>,
@@ -65,18 +64,14 @@ pub struct Client {
     go_micro: Cell<bool>,
     /// Whether its bytes are passed on raw from the start.
     raw: Cell<bool>,
-    /// What was seen of the head of the request that began last. Written by the stream.
-    seen: Cell<Seen>,
+    /// What was seen of the head of the request that began last. Written as it is read.
+    pub seen: Cell<Seen>,
     /// Whether the request that began last may be told of interim answers. Written by `observe`.
     hears_interim: Cell<bool>,
-    /// Interim answers that wait to be written between two answers. Written by the requests, taken by the stream.
+    /// Interim answers that wait to be written ahead of an answer. Written by the requests, taken by what writes.
     interim: RefCell<BytesMut>,
-    /// Whether all bytes of earlier answers have left, so that something may be put between. Written by the stream.
-    between: Cell<bool>,
-    /// Whether there is an answer to a request that has not left yet. Written by the requests and the stream.
-    answering: Cell<bool>,
-    /// Why its bytes are no request, once the library has given up on them. Written by the stream.
-    refused: Cell<Option<Refused>>,
+    /// Whether part of an answer is still to be written. Written by what writes it.
+    writing: Cell<bool>,
     /// Whether it was told to close.
     closing: Cell<bool>,
     /// What is only there once HTTP/2 is spoken.
@@ -108,7 +103,7 @@ struct Http2 {
 
 impl Client {
     /// A connection just accepted.
-    pub fn new(origin: Origin, private: Rc<Pools>, tick: Rc<Tick>) -> Rc<Self> {
+    pub fn new(origin: Origin, tick: Rc<Tick>) -> Rc<Self> {
         let Origin { peer, is_secure, bound, trusted, refuse_cross_site } = origin;
         let forwarded_for = peer.ip().map(|ip| {
             HeaderValue::from_str(&ip.to_string())
@@ -122,7 +117,7 @@ impl Client {
             bound,
             trusted,
             refuse_cross_site,
-            private,
+            private: OnceCell::new(),
             takeover: RefCell::default(),
             tick,
             accepted: now,
@@ -135,9 +130,7 @@ impl Client {
             seen: Cell::default(),
             hears_interim: Cell::new(false),
             interim: RefCell::default(),
-            between: Cell::new(true),
-            answering: Cell::new(false),
-            refused: Cell::new(None),
+            writing: Cell::new(false),
             closing: Cell::new(false),
             http2: OnceCell::new(),
             unread: Cell::new(false),
@@ -214,11 +207,6 @@ impl Client {
         self.unread.get()
     }
 
-    /// What was seen of the head of the request that began last, before it was parsed.
-    pub fn seen(&self) -> Seen {
-        self.seen.get()
-    }
-
     /// Notes whether the request that began may be told of interim answers: in HTTP/1.1 alone (RFC 9110, 15.2).
     pub fn hear_interim(&self, hears: bool) {
         self.hears_interim.set(hears);
@@ -233,15 +221,6 @@ impl Client {
         }
     }
 
-    /// Notes that the answer is there: interim ones that could not leave ahead of it, behind an earlier answer that is still being
-    /// written, never will.
-    pub fn begin_answer(&self) {
-        self.answering.set(true);
-        if !self.between.get() {
-            self.interim.borrow_mut().clear();
-        }
-    }
-
     /// Notes that an answer broke off whose end is that of the connection, so that it must not look whole.
     pub fn set_cut(&self) {
         self.cut.set(true);
@@ -252,25 +231,28 @@ impl Client {
         self.cut.get()
     }
 
+    /// Notes whether part of an answer is still to be written.
+    pub fn set_writing(&self, writing: bool) {
+        self.writing.set(writing);
+    }
+
     /// Whether part of an answer is still to be written.
     pub fn is_writing(&self) -> bool {
-        !self.between.get()
+        self.writing.get()
+    }
+
+    /// Takes the interim answers that wait.
+    pub fn take_interim(&self, take: impl FnOnce(&[u8])) {
+        let mut waiting = self.interim.borrow_mut();
+        if !waiting.is_empty() {
+            take(&waiting);
+            *waiting = BytesMut::new();
+        }
     }
 
     /// For how long the head of a request has been coming.
     pub fn waited(&self) -> Duration {
         self.head_since.get().map_or(Duration::ZERO, |since| self.tick.now().since(since))
-    }
-
-    /// Why its bytes were no request, if the library gave up on them.
-    pub fn refused(&self) -> Option<Refused> {
-        self.refused.get()
-    }
-
-    /// Has the client told, in place of what the library says, why its bytes are no request.
-    fn refuse(&self, refused: Refused) {
-        self.refused.set(Some(refused));
-        self.interim.borrow_mut().extend_from_slice(&refused.answer());
     }
 
     /// Begins to wait for an answer under a deadline. Until that is dropped, the deadline alone says how long is too long.

@@ -154,11 +154,8 @@ mod tests {
 
     use super::*;
     use crate::clock::{Clock, Tick};
-    use crate::drain::Drain;
     use crate::proxy::client::Origin;
-    use crate::telemetry::metrics::Metrics;
     use crate::telemetry::peer::Peer;
-    use crate::upstream::{self, Dialler, Pools};
 
     fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -170,11 +167,9 @@ mod tests {
 
     fn client(address: &str, trusted: bool) -> Rc<Client> {
         let tick = Rc::new(Tick::new(Clock::start()));
-        let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
-        let private = Pools::lasting(dialler, Rc::clone(&tick));
         let peer = address.parse().map_or(Peer::Unix, Peer::At);
         let origin = Origin { peer, is_secure: false, bound: None, trusted, refuse_cross_site: false };
-        Client::new(origin, private, tick)
+        Client::new(origin, tick)
     }
 
     /// What these fields become, each line as `name: value`.

@@ -17,7 +17,7 @@ use h2::server::Builder;
 
 use super::Settings;
 use super::client::{Client, ClientStream, Order};
-use super::http::Entrance;
+use super::http1::Entrance;
 use super::stack::Stack;
 use super::worker::Worker;
 

@@ -20,7 +20,7 @@ pub use front::Front;
 pub use unix::{SocketFile, UnixError};
 
 use super::client::{Client, ClientStream, Origin, Socket};
-use super::http;
+use super::http1;
 use super::raw;
 use super::stack::{Stack, stack};
 use super::worker::Worker;
@@ -185,13 +185,13 @@ async fn refused(error: &io::Error, complained: &mut Option<Instant>) {
 
 async fn serve(open: Open, stack: impl Stack, socket: Socket, origin: Origin, raw: Option<ServiceName>) {
     let worker = &open.0;
-    let client = Client::new(origin, worker.private_pools(), Rc::clone(&worker.tick));
+    let client = Client::new(origin, Rc::clone(&worker.tick));
     worker.adopt(&client);
     match raw {
-        None => http::serve(worker, stack, ClientStream::new(socket, Rc::clone(&client)), client).await,
+        None => http1::serve(worker, stack, ClientStream::new(socket, Rc::clone(&client)), client).await,
         // Apart, so that connections of requests have no room for it.
         Some(service) => {
-            let stream = ClientStream::raw(socket, Rc::clone(&client));
+            let stream = ClientStream::new(socket, Rc::clone(&client));
             Box::pin(raw::serve(worker, stream, client, &service)).await;
         }
     }

@@ -12,7 +12,7 @@ mod forwarded;
 pub mod fuzzed;
 mod headers;
 mod hops;
-mod http;
+mod http1;
 mod http2;
 mod interim;
 mod layer;

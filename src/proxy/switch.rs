@@ -65,14 +65,12 @@ impl Asked {
             return Err(ProxyError::Switch);
         }
         let record = Rc::clone(&hold.record);
-        let takeover = if self.is_connect {
-            let upstream = response.body_mut().take_raw().ok_or(ProxyError::Switch)?;
+        let upstream = response.body_mut().take_raw().ok_or(ProxyError::Switch)?;
+        if self.is_connect {
             // Its stream lasts as long as the bytes flow, and so does its place among those of the connection.
             hold.answer = std::mem::take(response.body_mut());
-            Takeover::Within { upstream, hold }
-        } else {
-            Takeover::Upgrade { upstream: hyper::upgrade::on(&mut response), hold }
-        };
+        }
+        let takeover = Takeover::Upgrade { upstream, hold };
         match (record.tunnel.take(), record.stream()) {
             (Some(tunnel), Some(stream)) => {
                 *response.status_mut() = StatusCode::OK;

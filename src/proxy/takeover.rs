@@ -5,8 +5,6 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy, copy_bidirectional, split};
 use tokio::sync::oneshot;
 use tokio_util::io::{InspectReader, InspectWriter};
@@ -20,6 +18,7 @@ use super::worker::Worker;
 use crate::body::Body;
 use crate::body::http2::Raw;
 use crate::endpoint::LoadGuard;
+use crate::http1::Duplex;
 use crate::telemetry::metrics::ProxyMetrics;
 use crate::upstream::{self, SendCause};
 
@@ -32,17 +31,10 @@ pub type Within = oneshot::Receiver<Raw>;
 /// Where raw bytes go from now on.
 #[derive(Debug)]
 pub enum Takeover {
-    /// To the provider that agreed to switch protocols, once its connection is free.
+    /// To the provider that agreed to switch protocols.
     Upgrade {
         /// The provider's side.
-        upstream: OnUpgrade,
-        /// What lasts as long as the bytes flow.
-        hold: Hold,
-    },
-    /// To the provider that agreed to switch protocols within a stream.
-    Within {
-        /// The provider's side.
-        upstream: Raw,
+        upstream: Box<dyn Duplex>,
         /// What lasts as long as the bytes flow.
         hold: Hold,
     },
@@ -77,7 +69,7 @@ impl Takeover {
     /// Whether the connection is to be taken at once, rather than when HTTP is done with it.
     pub const fn is_due(&self) -> bool {
         match self {
-            Self::Upgrade { .. } | Self::Within { .. } | Self::Tunnel { .. } => false,
+            Self::Upgrade { .. } | Self::Tunnel { .. } => false,
             Self::MicroStream { .. } => true,
         }
     }
@@ -85,27 +77,14 @@ impl Takeover {
     /// Passes bytes both ways until it is over. What breaks off must not look whole: the client's side is reset then.
     pub async fn run<C: AsyncRead + AsyncWrite + Unpin>(self, mut client: C, reset: impl Fn(&C)) {
         match self {
-            Self::Upgrade { upstream, hold } => {
+            Self::Upgrade { mut upstream, hold } => {
                 let _hold = hold;
-                match upstream.await {
-                    Ok(upstream) => {
-                        // Each side's end of sending is passed on; the other may still have something to say.
-                        let result = copy_bidirectional(&mut client, &mut TokioIo::new(upstream)).await;
-                        if result.is_err() {
-                            reset(&client);
-                        }
-                        tracing::debug!(?result, "an upgraded connection ended");
-                    }
-                    Err(error) => tracing::debug!(%error, "the provider's side of an upgrade is gone"),
-                }
-            }
-            Self::Within { mut upstream, hold } => {
-                let _hold = hold;
+                // Each side's end of sending is passed on; the other may still have something to say.
                 let result = copy_bidirectional(&mut client, &mut upstream).await;
                 if result.is_err() {
                     reset(&client);
                 }
-                tracing::debug!(?result, "an upgraded stream ended");
+                tracing::debug!(?result, "an upgraded connection ended");
             }
             Self::Tunnel { upstream, hold } => {
                 let _hold = hold;

@@ -153,7 +153,7 @@ impl Worker {
 
     /// Connections for one client alone. They end with the client's connection; its servers never close them.
     pub fn private_pools(&self) -> Rc<Pools> {
-        Pools::lasting(Arc::clone(&self.shared.dialler), Rc::clone(&self.tick))
+        self.pools.lasting()
     }
 
     /// Follows a client connection until it ends.
@@ -171,7 +171,9 @@ impl Worker {
             if let Some(order) = client.due(&self.shared.settings, draining) {
                 client.tell(order);
             }
-            client.private.sweep();
+            if let Some(private) = client.private.get() {
+                private.sweep();
+            }
             true
         });
         self.pools.sweep();

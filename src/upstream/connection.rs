@@ -1,22 +1,19 @@
 //! One connection on which requests are sent, whichever HTTP it speaks, and what became of a request that failed on it.
 
 use std::fmt;
-use std::future::poll_fn;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use h2::client::SendRequest;
 use http::{Method, Request, Response};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::time::{Instant, timeout_at};
 
 use super::fault::Fault;
-use super::framing;
+use super::http1::{self, Failed, Link};
 use super::http2::{self, STREAMS_MAX, Verdict, verdict};
 use super::seat::{Alive, Seat};
 use super::send_error::{Arrival, SendCause, SendError};
@@ -24,13 +21,8 @@ use super::stream::Refusal;
 use super::wire::{Signs, Wire};
 use super::{ConnectError, Dialler, Sending, Stream};
 use crate::body::{Body, Incoming};
-use crate::drain::Drain;
 use crate::gather::Gather;
 use crate::provider::{Address, Protocol};
-
-/// Bytes of bodies that are read at once from an HTTP/1 connection, and that wait to be written to one; more only where heads
-/// may be larger.
-const BUFFER_BYTES: usize = 64 * 1024;
 
 /// How long the end of an idle connection and a request may cross: a round trip around the world, and what is lost on the
 /// way sent again. What ends later than that ends because of the request.
@@ -40,17 +32,16 @@ const CROSSING: Duration = Duration::from_secs(1);
 /// too. A provider that lives says something within that time at the latest when it is asked.
 const SILENCE: Duration = Duration::from_secs(1);
 
-/// The sending half of a connection; the connection itself runs as a task of its own.
+/// The sending half of a connection. One of HTTP/2 runs as a task of its own.
 pub(super) enum Sender {
     Http1 {
-        sender: http1::SendRequest<Body>,
+        link: Rc<Link>,
         bond: Rc<Bond>,
     },
     /// The bond is counted by the streams.
     Http2 {
         sender: SendRequest<Bytes>,
         bond: Rc<Bond>,
-        drain: Drain,
     },
 }
 
@@ -82,25 +73,17 @@ impl Sender {
         let Dialler { settings, drain, .. } = dialler;
         let (signs, seat) = (Arc::clone(&alive.signs), Rc::clone(&alive.seat));
         let bond = Rc::new(Bond { refusal: stream.refusal(), signs: Arc::clone(&signs), seat });
-        let wire = Gather(Wire::new(stream, Arc::clone(&signs), protocol));
-        let failed =
-            |source: Fault| ConnectError::Handshake { address: address.clone(), source: Arc::new(source) };
         match protocol {
             // Selection leaves such providers out; here it would be too late to notice.
             Protocol::Tcp => Err(ConnectError::NotHttp { address: address.clone() }),
-            Protocol::Http1 | Protocol::Mucp => {
-                let (sender, connection) = http1::Builder::new()
-                    .max_header_size(settings.header_bytes_max)
-                    .max_buf_size(settings.header_bytes_max.max(BUFFER_BYTES))
-                    .handshake(TokioIo::new(wire))
-                    .await
-                    .map_err(|error| failed(error.into()))?;
-                drain.spawn_local("upstream connection", connection.with_upgrades().map(ended(alive)));
-                Ok(Self::Http1 { sender, bond })
-            }
+            Protocol::Http1 | Protocol::Mucp => Ok(Self::Http1 { link: http1::begin(stream, alive), bond }),
             Protocol::H2c => {
+                let wire = Gather(Wire::new(stream, Arc::clone(&signs)));
                 let begun = http2::begin(wire, Arc::clone(&signs), settings.header_bytes_max).await;
-                let (sender, running) = begun.map_err(|error| failed(error.into()))?;
+                let (sender, running) = begun.map_err(|error| ConnectError::Handshake {
+                    address: address.clone(),
+                    source: Arc::new(error.into()),
+                })?;
                 drain.spawn_local("upstream connection", running.map(ended(alive)));
                 // Its settings come first, and say how many requests it takes at once.
                 let limit = settings.connect_timeout;
@@ -110,24 +93,33 @@ impl Sender {
                 if signs.is_old() {
                     return Err(ConnectError::NotHttp2 { address: address.clone() });
                 }
-                Ok(Self::Http2 { sender, bond, drain: drain.clone() })
+                Ok(Self::Http2 { sender, bond })
             }
         }
     }
 
-    pub(super) fn is_closed(&mut self) -> bool {
+    /// Whether it takes no more requests. Whoever asks of HTTP/1 is woken by its end, as long as nothing is sent on it.
+    pub(super) fn is_closed(&mut self, cx: &mut Context<'_>) -> bool {
         match self {
-            Self::Http1 { sender, .. } => sender.is_closed(),
+            Self::Http1 { link, .. } => http1::is_closed(link, cx),
             Self::Http2 { sender, bond, .. } => bond.signs.is_suspect() || http2::is_closed(sender),
         }
     }
 
     pub(super) fn is_ready(&self) -> bool {
         match self {
-            Self::Http1 { sender, .. } => sender.is_ready(),
+            Self::Http1 { .. } => true,
             Self::Http2 { sender, .. } => {
                 self.streams() < sender.current_max_send_streams().clamp(1, STREAMS_MAX)
             }
+        }
+    }
+
+    /// Hands a sender on once the request on it has been sent to its end, where that is not before its answer.
+    pub(super) fn once_sent(self, then: impl FnOnce(Self) + 'static) {
+        match &self {
+            Self::Http1 { link, .. } => http1::once_sent(&Rc::clone(link), move || then(self)),
+            Self::Http2 { .. } => then(self),
         }
     }
 
@@ -155,83 +147,75 @@ impl Sender {
     pub(super) fn share(&self) -> Option<Self> {
         match self {
             Self::Http1 { .. } => None,
-            Self::Http2 { sender, bond, drain } => {
-                let (sender, bond, drain) = (sender.clone(), Rc::clone(bond), drain.clone());
-                Some(Self::Http2 { sender, bond, drain })
+            Self::Http2 { sender, bond } => {
+                Some(Self::Http2 { sender: sender.clone(), bond: Rc::clone(bond) })
             }
+        }
+    }
+
+    /// How often something was heard on it.
+    fn reads(&self) -> u32 {
+        match self {
+            Self::Http1 { link, .. } => link.reads(),
+            Self::Http2 { bond, .. } => bond.signs.reads(),
         }
     }
 
     /// Sends a request; `is_kept` says whether the connection served another one before.
     pub(super) async fn send(
         &mut self,
-        request: Request<Body>,
+        request: Box<Request<Body>>,
+        dialler: &Dialler,
         address: &Address,
         sending: Sending<'_>,
         is_kept: bool,
     ) -> Result<Response<Incoming>, SendError> {
         let Sending { begun, repeats, hear, .. } = sending;
-        let signs = &self.bond().signs;
-        if is_kept && !repeats && !self.is_shared() {
-            signs.look_first();
-        }
-        let heard = signs.reads();
-        let sent = match self {
-            Self::Http1 { sender, bond } => {
-                let signs = &bond.signs;
-                signs.ask();
-                let mut sent = pin!(sender.try_send_request(request));
-                let answered = poll_fn(|cx| {
-                    signs.listen(cx);
-                    let polled = sent.as_mut().poll(cx);
-                    signs.take_interim().into_iter().for_each(hear.0);
-                    polled
-                });
-                let answered = answered.await;
-                let headers = answered.as_ref().ok().map(Response::headers);
-                if let Some(doubt) = headers.and_then(framing::doubt) {
-                    let cause = SendCause::Misframed { address: address.clone(), doubt };
-                    return Err(SendError { cause, arrival: Arrival::Unknown, request: None });
-                }
-                answered.map(|response| response.map(Incoming::Http1)).map_err(|mut failure| {
-                    let request = failure.take_message();
-                    (failure.into_error().into(), request)
-                })
+        let heard = self.reads();
+        let at = At { address, begun, repeats, is_kept, heard };
+        match self {
+            Self::Http1 { link, .. } => {
+                let Dialler { settings, drain, .. } = dialler;
+                http1::send(link, request, is_kept && !repeats, hear, settings, drain).await.map_err(
+                    |failed| match failed {
+                        Failed::Fault(source, returned) => self.explain(source, returned, &at),
+                        Failed::Misframed(doubt) => {
+                            let cause = SendCause::Misframed { address: address.clone(), doubt };
+                            SendError { cause, arrival: Arrival::Unknown, request: None }
+                        }
+                    },
+                )
             }
             Self::Http2 { sender, .. }
                 if request.method() == Method::CONNECT && !sender.is_extended_connect_protocol_enabled() =>
             {
-                let (cause, request) =
-                    (SendCause::NoWebSocket { address: address.clone() }, Some(Box::new(request)));
-                return Err(SendError { cause, arrival: Arrival::Never, request });
+                let (cause, request) = (SendCause::NoWebSocket { address: address.clone() }, Some(request));
+                Err(SendError { cause, arrival: Arrival::Never, request })
             }
-            Self::Http2 { sender, bond, drain } => {
+            Self::Http2 { sender, bond } => {
                 let wait = Wait { heard, signs: &bond.signs, begun };
-                let sent = http2::send(sender, request, hear, drain).await;
+                let sent = http2::send(sender, *request, hear, &dialler.drain).await;
                 wait.end();
-                sent
+                sent.map_err(|(source, returned)| self.explain(source, returned.map(Box::new), &at))
             }
-        };
-        let at = At { address, begun, repeats, is_kept, heard };
-        sent.map_err(|(source, returned)| self.explain(source, returned, &at))
+        }
     }
 
     /// Why a request came back, and whether it can have arrived.
-    fn explain(&self, source: Fault, returned: Option<Request<Body>>, at: &At<'_>) -> SendError {
+    fn explain(&self, source: Fault, request: Option<Box<Request<Body>>>, at: &At<'_>) -> SendError {
         let At { begun, repeats, is_kept, heard, .. } = *at;
-        let is_silent = self.bond().signs.reads() == heard && begun.elapsed() < CROSSING;
+        let is_silent = self.reads() == heard && begun.elapsed() < CROSSING;
         let verdict = verdict(&source);
         if verdict == Some(Verdict::TooLate) {
             self.bond().signs.suspect();
         }
-        let never = returned.is_some() || verdict.is_some();
+        let never = request.is_some() || verdict.is_some();
         let arrival = if never { Arrival::Never } else { Arrival::Unknown };
         let address = at.address.clone();
-        let request = returned.map(Box::new);
         if let Some(refusal) = self.refusal() {
             // What came after the handshake has not been looked at.
             SendError { cause: refusal.into(), arrival: Arrival::Never, request }
-        } else if self.bond().signs.is_flooded() || matches!(source, Fault::Flooded) {
+        } else if self.bond().signs.is_flooded() || source.is_flood() {
             SendError { cause: SendCause::Flooded { address }, arrival, request: None }
         } else if source.is_malformed() {
             SendError { cause: SendCause::Malformed { address, source }, arrival, request: None }

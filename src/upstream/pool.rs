@@ -5,10 +5,11 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::ConnectError;
 use super::connection::Sender;
+use super::news::News;
 use super::tls::{Manner, Tls};
 use crate::clock::{Clock, Moment};
 use crate::endpoint::{Endpoint, Memory};
@@ -29,6 +30,8 @@ pub(super) struct Pool {
     pub(super) open: Rc<Cell<usize>>,
     /// Connections on which a request can be sent; the newest last. HTTP/2 ones stay here while in use.
     ready: RefCell<Vec<Idle>>,
+    /// Told when one of those ends.
+    news: News,
     /// Held while an HTTP/2 connection is made, so that requests that come together share it, or its failure.
     pub(super) dialling: Mutex<()>,
     /// The last failure to make one, and how many there were.
@@ -51,8 +54,8 @@ struct Idle {
 }
 
 impl Pool {
-    /// No connections yet.
-    pub(super) fn new(endpoint: &Endpoint, tls: &Tls) -> Rc<Self> {
+    /// No connections yet; `all` is told when idle ones end.
+    pub(super) fn new(endpoint: &Endpoint, tls: &Tls, all: &Arc<Notify>) -> Rc<Self> {
         // In this order: a change between the two is seen to be one later.
         let epoch = Cell::new(tls.epoch());
         let manner = endpoint.provider.secure.then(|| tls.manner(endpoint.service()));
@@ -64,6 +67,7 @@ impl Pool {
             is_over: Cell::new(false),
             open: Rc::default(),
             ready: RefCell::default(),
+            news: News::new(all),
             dialling: Mutex::new(()),
             failed: RefCell::default(),
         })
@@ -125,7 +129,7 @@ impl Pool {
             at -= 1;
             let idle = &mut ready[at];
             let idled = now.since(idle.since);
-            if idle.sender.is_closed() {
+            if idle.sender.is_closed(&mut self.news.context()) {
                 ready.remove(at);
             } else if idle.sender.is_shared() {
                 if idle.sender.is_ready() {
@@ -156,7 +160,8 @@ impl Pool {
     }
 
     pub(super) fn give_back(&self, mut sender: Sender, clock: Clock, idle_max: usize) {
-        let is_of_use = !sender.is_shared() && !sender.is_closed();
+        // Its end is told from here on.
+        let is_of_use = !sender.is_shared() && !sender.is_closed(&mut self.news.context());
         if !is_of_use || idle_max == 0 || self.memory.is_retired() || self.is_over.get() {
             return;
         }
@@ -176,10 +181,17 @@ impl Pool {
             if idle.sender.streams() > 0 {
                 idle.since = now;
             }
-            idle.sender.is_closed()
+            idle.sender.is_closed(&mut self.news.context())
                 || now.since(idle.since) >= if idle.sender.is_shared() { http2_limit } else { limit }
         }) {
             idle.close();
+        }
+    }
+
+    /// Lets go of idle connections that have ended, where any is known to have.
+    pub(super) fn hear_news(&self) {
+        if self.news.take() {
+            self.ready.borrow_mut().retain_mut(|idle| !idle.sender.is_closed(&mut self.news.context()));
         }
     }
 

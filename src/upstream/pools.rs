@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::header::CONNECTION;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::connection::Sender;
@@ -54,19 +55,24 @@ pub struct Pools {
     learns: bool,
     tick: Rc<Tick>,
     by_endpoint: RefCell<HashMap<u64, Rc<Pool>>>,
+    /// Told when an idle connection has ended.
+    news: Arc<Notify>,
 }
 
 impl Pools {
     /// No connections yet; they will idle as long as the settings say, or as is learnt of their endpoint.
     pub fn new(dialler: Arc<Dialler>, tick: Rc<Tick>) -> Rc<Self> {
         let (idle_timeout, learns) = (dialler.settings.idle_timeout, dialler.settings.idle_learnt);
-        Rc::new(Self { dialler, idle_timeout, learns, tick, by_endpoint: RefCell::default() })
+        let (by_endpoint, news) = Default::default();
+        Rc::new(Self { dialler, idle_timeout, learns, tick, by_endpoint, news })
     }
 
     /// No connections yet; they will idle until all of this ends.
-    pub fn lasting(dialler: Arc<Dialler>, tick: Rc<Tick>) -> Rc<Self> {
+    pub fn lasting(&self) -> Rc<Self> {
+        let (dialler, tick, news) =
+            (Arc::clone(&self.dialler), Rc::clone(&self.tick), Arc::clone(&self.news));
         let by_endpoint = RefCell::default();
-        Rc::new(Self { dialler, idle_timeout: Duration::MAX, learns: false, tick, by_endpoint })
+        Rc::new(Self { dialler, idle_timeout: Duration::MAX, learns: false, tick, by_endpoint, news })
     }
 
     /// Sends a request to an endpoint and waits for the head of the response. Dropping the future takes the request back.
@@ -96,7 +102,7 @@ impl Pools {
         };
         // A Go Micro server sends a body after its answer to HEAD too: on that connection nothing can be understood any more.
         let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
-        match sender.send(*request, &pool.memory.address, sending, true).await {
+        match sender.send(request, &self.dialler, &pool.memory.address, sending, true).await {
             Ok(response) => {
                 pool.memory.idling().outlived(idled);
                 Ok(self.lend(pool, sender, response, last))
@@ -128,7 +134,7 @@ impl Pools {
             };
             // Making a connection is no silence of the provider's on it.
             let sending = Sending { begun: Instant::now(), ..sending };
-            match sender.send(*request, &pool.memory.address, sending, is_kept).await {
+            match sender.send(request, &self.dialler, &pool.memory.address, sending, is_kept).await {
                 Ok(response) => {
                     if let Some(timeout) = told(&response).filter(|_| !is_kept) {
                         pool.memory.idling().told(timeout);
@@ -166,7 +172,7 @@ impl Pools {
         let mut response = response.map(Body::received);
         response.body_mut().on_end(move |end| {
             if end.complete && !last {
-                pool.give_back(sender, clock, idle_max);
+                Sender::once_sent(sender, move |sender| pool.give_back(sender, clock, idle_max));
             }
         });
         response
@@ -175,6 +181,12 @@ impl Pools {
     /// How long connections of a pool may idle at present.
     fn limit(&self, pool: &Pool, now: Moment) -> Duration {
         if self.learns { pool.memory.idling().limit(self.idle_timeout, now) } else { self.idle_timeout }
+    }
+
+    /// Waits until an idle connection has ended, and lets go of it: at once, since when that was tells how long they may idle.
+    pub async fn hear_news(&self) {
+        self.news.notified().await;
+        self.by_endpoint.borrow().values().for_each(|pool| pool.hear_news());
     }
 
     /// Closes what idles too long, or at all while draining, and lets go of withdrawn endpoints; called about once a second.
@@ -201,7 +213,7 @@ impl Pools {
 
     fn pool(&self, endpoint: &Endpoint) -> Rc<Pool> {
         let mut pools = self.by_endpoint.borrow_mut();
-        let begin = || Pool::new(endpoint, &self.dialler.tls);
+        let begin = || Pool::new(endpoint, &self.dialler.tls, &self.news);
         let pool = pools.entry(endpoint.memory.number).or_insert_with(begin);
         if !pool.suits(endpoint, &self.dialler.tls) {
             // Its connections end with their requests.

@@ -37,7 +37,7 @@ impl Client {
     }
 
     /// Notes that a head is coming.
-    pub(super) fn begin_head(&self) {
+    pub fn begin_head(&self) {
         if self.head_since.get().is_none() {
             self.head_since.set(Some(self.tick.now()));
         }

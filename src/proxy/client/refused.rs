@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::framing::Doubt;
+use crate::http1::{Doubt, Refusal};
 
 /// Why the bytes of a client are no request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,18 +17,17 @@ pub enum Refused {
     Late,
 }
 
-impl Refused {
-    /// Why the library refuses a request, by what it is about to say of its own; and what was seen of the request. Nothing where it
-    /// is about to say something else.
-    pub(super) fn by(said: &[u8], doubt: Option<Doubt>, in_target: bool) -> Option<Self> {
-        match said.strip_prefix(b"HTTP/1.")?.get(1..6)? {
-            b" 400 " => Some(Self::Malformed(doubt)),
-            b" 414 " => Some(Self::TargetTooLong),
-            b" 431 " => Some(if in_target { Self::TargetTooLong } else { Self::HeadTooLarge }),
-            _ => None,
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Malformed(doubt) => Self::Malformed(doubt),
+            Refusal::TargetTooLong => Self::TargetTooLong,
+            Refusal::HeadTooLarge => Self::HeadTooLarge,
         }
     }
+}
 
+impl Refused {
     /// The status it is answered with.
     pub const fn status(self) -> StatusCode {
         match self {
@@ -85,17 +84,6 @@ impl Refused {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_what_the_library_says_of_its_own_is_a_refusal() {
-        let by = |said: &str, in_target| Refused::by(said.as_bytes(), Some(Doubt::BareCr), in_target);
-        assert_eq!(by("HTTP/1.1 400 Bad Request\r\n", false), Some(Refused::Malformed(Some(Doubt::BareCr))));
-        assert_eq!(by("HTTP/1.0 431 ", true), Some(Refused::TargetTooLong));
-        assert_eq!(by("HTTP/1.1 431 Request Header Fields", false), Some(Refused::HeadTooLarge));
-        for other in ["HTTP/1.1 200 OK", "HTTP/1.1 100 Continue", "HTTP/1.1 400", "HTTP", ""] {
-            assert_eq!(by(other, false), None, "{other}");
-        }
-    }
 
     #[test]
     fn an_answer_says_what_it_is_and_where_it_ends() {

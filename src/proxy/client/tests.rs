@@ -5,20 +5,15 @@ use tokio::time::advance;
 use super::due::GO_MICRO_IDLE;
 use super::*;
 use crate::clock::Clock;
-use crate::drain::Drain;
 use crate::proxy::Settings;
-use crate::telemetry::metrics::Metrics;
-use crate::upstream::{self, Dialler};
 
 const SECOND: Duration = Duration::from_secs(1);
 
 pub(super) fn client() -> (Rc<Client>, Rc<Tick>, Settings) {
     let tick = Rc::new(Tick::new(Clock::start()));
-    let dialler = Dialler::new(upstream::Settings::default(), Drain::new(), Metrics::new());
-    let private = Pools::lasting(dialler, Rc::clone(&tick));
     let peer = Peer::At(([127, 0, 0, 1], 1).into());
     let origin = Origin { peer, is_secure: false, bound: None, trusted: true, refuse_cross_site: false };
-    let client = Client::new(origin, private, Rc::clone(&tick));
+    let client = Client::new(origin, Rc::clone(&tick));
     (client, tick, Settings::default())
 }
 
@@ -66,12 +61,12 @@ async fn a_head_has_its_time_and_an_idle_connection_its_own() {
 async fn a_head_behind_an_answer_that_is_not_taken_is_not_late() {
     let (client, tick, settings) = client();
     client.begin_request();
-    client.between.set(false);
+    client.set_writing(true);
     client.end_request();
     client.heard(b"G");
     pass(&tick, settings.header_timeout).await;
     assert_eq!(client.due(&settings, false), None, "nothing could be said but within the answer");
-    client.between.set(true);
+    client.set_writing(false);
     assert_eq!(client.due(&settings, false), Some(Order::Timeout));
 }
 

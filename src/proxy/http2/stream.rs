@@ -19,7 +19,7 @@ use crate::body::{Body, Incoming};
 use crate::drain::Drain;
 use crate::proxy::client::{Client, Stream};
 use crate::proxy::headers;
-use crate::proxy::http::Entrance;
+use crate::proxy::http1::Entrance;
 use crate::proxy::layer::middleware::Answer;
 use crate::proxy::stack::Stack;
 
@@ -54,7 +54,7 @@ pub(super) fn begin<S: Stack>(
             return;
         }
         let (taker, tunnel) = oneshot::channel();
-        (Incoming::Empty, Some(Beyond { from, taker }), Some(tunnel))
+        (Incoming::Whole(Bytes::new()), Some(Beyond { from, taker }), Some(tunnel))
     } else {
         (Incoming::Http2(Received::new(from, &parts.headers)), None, None)
     };

@@ -67,7 +67,7 @@ impl Bed {
         let worker = Worker::new(Arc::new(shared), 0);
         let peer = Peer::At(([127, 0, 0, 1], 1).into());
         let origin = Origin { peer, is_secure: false, bound: None, trusted: true, refuse_cross_site: false };
-        let client = Client::new(origin, worker.private_pools(), Rc::clone(&worker.tick));
+        let client = Client::new(origin, Rc::clone(&worker.tick));
         let (limits, rules, care) = Default::default();
         Self { worker, client, limits, rules, care }
     }

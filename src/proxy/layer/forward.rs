@@ -76,7 +76,11 @@ impl Service<Attempt> for Forward {
         Box::pin(async move {
             // A Go Micro server answers with the headers of its connection's first request, and takes
             // every client's ids for the same: its connections are never shared between clients.
-            let pools = if protocol == Protocol::Mucp { &client.private } else { &worker.pools };
+            let pools = if protocol == Protocol::Mucp {
+                client.private.get_or_init(|| worker.private_pools())
+            } else {
+                &worker.pools
+            };
             let hear = |interim: Interim| {
                 if interim.status == StatusCode::CONTINUE {
                     // The body is asked for as it is read.

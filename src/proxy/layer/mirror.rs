@@ -227,7 +227,7 @@ impl Copy {
         let worker = &self.place.0;
         let peer = Peer::At(([0, 0, 0, 0], 0).into());
         let nobody = Origin { peer, is_secure: false, bound: None, trusted: false, refuse_cross_site: false };
-        let client = Client::new(nobody, worker.private_pools(), Rc::clone(&worker.tick));
+        let client = Client::new(nobody, Rc::clone(&worker.tick));
         self.bound.subscription.touch(worker.tick.now());
         Routed {
             message: std::mem::take(&mut self.message),

@@ -80,7 +80,6 @@ impl Middleware for Observe {
             if let Some(stream) = record.stream() {
                 response.body_mut().beat(Rc::clone(&stream.pulse));
             }
-            record.client().begin_answer();
             leave_unasked(&mut response, &record, is_http1);
             if is_http1 && response.status() == StatusCode::NOT_MODIFIED {
                 tell_length(&mut response);

@@ -110,7 +110,7 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
         Some(asked) => Some(host.unwrap_or_else(|| asked.clone())),
     };
     set_target(&mut message, path, host)?;
-    if client.seen().asterisk && received != Version::HTTP_2 {
+    if client.seen.get().asterisk && received != Version::HTTP_2 {
         *message.uri_mut() = Uri::from_static("*");
     }
     let fields = message.headers_mut();
@@ -164,7 +164,7 @@ fn check(
     client: &Client,
     worker: &Worker,
 ) -> Result<(), ProxyError> {
-    if let Some(doubt) = client.seen().doubt {
+    if let Some(doubt) = client.seen.get().doubt {
         return Err(ProxyError::BadRequest(doubt.sentence()));
     }
     let limit = worker.shared.settings.uri_bytes_max;

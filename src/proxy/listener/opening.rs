@@ -11,7 +11,7 @@ use crate::drain::Drain;
 use crate::provider::ServiceName;
 use crate::proxy::ListenerSettings;
 use crate::proxy::client::{Origin, Socket};
-use crate::proxy::http::linger;
+use crate::proxy::http1::linger;
 use crate::proxy::proxy_protocol::{HEADER_MAX, HeaderError, client, length};
 use crate::proxy::tls::{Acceptor, HandshakeError};
 use crate::proxy::worker::Worker;

@@ -11,9 +11,9 @@ use crate::support::registry::Told;
 const ASKERS: usize = 64;
 const PROVIDERS: usize = 3;
 
-/// What becomes of so many requests in all, with what is learnt of idle connections or without; and how many of them met a
-/// connection that had ended, or was about to.
-async fn race(requests: usize, method: Method, body: &'static str, learns: bool) -> (Asked, u64) {
+/// What becomes of so many requests in all, with what is learnt of idle connections or without; and how many of those their
+/// providers closed.
+async fn race(requests: usize, method: Method, body: &'static str, learns: bool) -> (Asked, usize) {
     let mut providers = Vec::new();
     for _ in 0..PROVIDERS {
         providers.push(Fickle::start().await);
@@ -35,7 +35,7 @@ async fn race(requests: usize, method: Method, body: &'static str, learns: bool)
     assert!(closed > requests / 20, "only {closed} connections were closed");
     assert_eq!(metrics.retries_total.get(), 0, "none of it costs a retry");
     assert_eq!(asked.answered + asked.failed.len(), requests / ASKERS * ASKERS, "{asked}");
-    (asked, stale + perhaps)
+    (asked, closed)
 }
 
 fn requests() -> usize {
@@ -55,10 +55,10 @@ async fn nothing_idempotent_fails_on_a_connection_that_is_being_closed() {
 /// What was written while the end was on its way may have been looked at, as far as we can know; all else is repaired.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn few_posts_fail_on_a_connection_that_is_being_closed() {
-    let (asked, met) = race(requests(), Method::POST, "hello", false).await;
+    let (asked, closed) = race(requests(), Method::POST, "hello", false).await;
     let reasons = asked.failed.iter().filter(|reason| reason.contains("connection_stale")).count();
     assert_eq!(reasons, asked.failed.len(), "{:?}", asked.failed);
     // The busier the machine, the longer the moment between look and write.
-    let failed = asked.failed.len() as u64;
-    assert!(failed * 8 <= met, "{failed} of {met} that met the end of a connection failed: {asked}");
+    let failed = asked.failed.len();
+    assert!(failed * 20 <= closed, "{failed} failed at {closed} connections that ended: {asked}");
 }

@@ -1,6 +1,7 @@
 //! The corpus: malformed and ambiguous messages, sent raw, and a strict reader on the other side that says what became of them.
 
 mod answers;
+mod differential;
 mod requests;
 
 use std::time::Duration;

@@ -1,0 +1,62 @@
+//! The body of a message as it comes in on its connection.
+
+use std::fmt;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+
+use super::Error;
+
+/// The body of one message. Its bytes are read as they are asked for, so that whoever sends them is held to that pace.
+pub struct Received {
+    source: Rc<dyn Source>,
+    /// Which of its connection's messages it belongs to.
+    number: u32,
+}
+
+/// A connection, whatever it goes over.
+pub(super) trait Source {
+    fn poll_frame(&self, number: u32, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>>;
+
+    /// Nobody reads this body any more.
+    fn let_go(&self, number: u32);
+
+    fn is_over(&self, number: u32) -> bool;
+
+    fn size_hint(&self, number: u32) -> SizeHint;
+}
+
+impl Received {
+    pub(super) fn new(source: Rc<dyn Source>, number: u32) -> Self {
+        Self { source, number }
+    }
+
+    /// The next part of it; nothing at its end.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        self.source.poll_frame(self.number, cx)
+    }
+
+    /// Whether it is known that nothing more comes.
+    pub fn is_end_stream(&self) -> bool {
+        self.source.is_over(self.number)
+    }
+
+    /// How many bytes are to come, where the message says so.
+    pub fn size_hint(&self) -> SizeHint {
+        self.source.size_hint(self.number)
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        self.source.let_go(self.number);
+    }
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Received").field("number", &self.number).finish_non_exhaustive()
+    }
+}
