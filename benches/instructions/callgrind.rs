@@ -58,3 +58,11 @@ impl Beside {
         told(self.said.path())
     }
 }
+
+impl Drop for Beside {
+    /// Nothing is left behind where something went wrong.
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use super::callgrind::Beside;
 
-pub(crate) const CALLS: u64 = 2_000;
+pub(crate) const CALLS: u64 = 5_000;
 /// Requests before any is counted on, so that connections are made.
 const WARM_UP: u64 = 100;
 
