@@ -112,6 +112,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
 
     /// Ready once something comes that nobody asked for, be it the end: no further message can be sent then.
     pub fn poll_news(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Whoever drove it is done, and its task is not to be kept for the sake of being woken.
+        self.driver.take();
         let mut stream = self.stream.borrow_mut();
         let Some(stream) = &mut *stream else { return Poll::Ready(()) };
         if !self.reading.borrow().is_empty() {

@@ -97,9 +97,11 @@ async fn a_body_is_asked_for_when_it_is_read() {
 }
 
 #[tokio::test]
-async fn whoever_keeps_it_is_told_of_news() {
+async fn whoever_keeps_it_is_told_of_news_and_nobody_else_is_kept() {
     let (connection, mut far) = pair();
+    connection.driver.replace(Some(Waker::noop().clone()));
     assert!(poll_fn(|cx| connection.poll_news(cx)).now_or_never().is_none());
+    assert!(connection.driver.borrow().is_none());
     far.write_all(b"x").await.unwrap();
     assert!(poll_fn(|cx| connection.poll_news(cx)).now_or_never().is_some());
 }

@@ -32,7 +32,8 @@ async fn burst(program: &Program, count: usize) -> [u64; 2] {
     let clients = join_all((0..count).map(|_| Client::connect(address))).await;
     let ask = |mut client: Client| async move {
         for _ in 0..REQUESTS {
-            assert_eq!(client.get("svc", "/").await.status(), StatusCode::OK);
+            let answer = client.get("svc", "/").await;
+            assert_eq!(answer.status(), StatusCode::OK, "{answer:?}");
         }
         client
     };

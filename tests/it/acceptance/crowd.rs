@@ -22,7 +22,8 @@ pub(super) async fn served(program: &Program, what: &str) {
     let mut times = Vec::new();
     for _ in 0..200 {
         let begun = Instant::now();
-        assert_eq!(client.get("svc", "/").await.status(), StatusCode::OK, "{what}");
+        let answer = client.get("svc", "/").await;
+        assert_eq!(answer.status(), StatusCode::OK, "{what}: {answer:?}");
         times.push(begun.elapsed());
     }
     let median = spread(what, times);

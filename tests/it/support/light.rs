@@ -13,7 +13,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
@@ -36,7 +36,7 @@ pub(crate) struct Light {
 
 impl Light {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = listen(ANY);
         let address = listener.local_addr().unwrap();
         let requests = Arc::<AtomicUsize>::default();
         let mut tasks = JoinSet::new();
@@ -56,6 +56,16 @@ impl Light {
     pub(crate) fn requests(&self) -> usize {
         self.requests.load(Ordering::Relaxed)
     }
+}
+
+/// Connections that wait to be accepted: as many as come at once. What is turned away is asked for again a second later.
+const BACKLOG: u32 = 4096;
+
+fn listen(address: SocketAddr) -> TcpListener {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_reuseaddr(true).unwrap();
+    socket.bind(address).unwrap();
+    socket.listen(BACKLOG).unwrap()
 }
 
 async fn serve(listener: TcpListener, requests: Arc<AtomicUsize>) {
@@ -119,7 +129,7 @@ impl Process {
 #[tokio::test]
 async fn a_process_provides_until_it_is_killed() {
     if let Ok(address) = std::env::var(ROLE) {
-        let listener = TcpListener::bind(address).await.unwrap();
+        let listener = listen(address.parse().unwrap());
         println!("{MARK}{}", listener.local_addr().unwrap());
         let mut input = tokio::io::stdin();
         tokio::select! {
