@@ -60,6 +60,9 @@ impl Reading {
         bounds: Bounds,
         may_be: impl Fn(&[u8]) -> Result<(), Error>,
     ) -> Result<Option<Bytes>, Error> {
+        if self.is_empty() {
+            return Ok(None);
+        }
         if !self.partial.is_empty() && is_blank(&self.partial) {
             // What came of an empty line, and the rest of it.
             self.partial.extend_from_slice(&self.ahead);

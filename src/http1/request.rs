@@ -21,6 +21,9 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 /// Bytes of a request target.
 const TARGET_MAX: usize = u16::MAX as usize - 1;
 
+/// Room for the fields that a proxy adds: `Via`, an id, and three that say where it comes from.
+const ADDED: usize = 5;
+
 /// The head of a request.
 #[derive(Debug)]
 pub struct RequestHead {
@@ -172,7 +175,7 @@ fn parse(head: &Bytes, bounds: Bounds) -> Result<RequestHead, Refusal> {
         };
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| Error::Malformed("the method"))?;
         let version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-        let (headers, marks) = read(head, request.headers)?;
+        let (headers, marks) = read(head, request.headers, ADDED)?;
         let target = head.slice_ref(target.as_bytes());
         Ok((method, target, version, headers, marks))
     });
