@@ -5,14 +5,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::chunks::Chunks;
 use super::decoder::Decoder;
 use super::fields::{Lines, lines, read};
 use super::head::Bounds;
 use super::marks::Marks;
-use super::{Connection, Error, Received};
+use super::{Connection, Error, Received, Transport};
 
 /// Room for the field that a proxy adds: `Via`.
 const ADDED: usize = 1;
@@ -41,7 +40,7 @@ pub struct Reason(pub Bytes);
 ///
 /// # Errors
 /// When none comes, or something else does.
-pub fn poll_answer<S: AsyncRead + AsyncWrite + Unpin, T>(
+pub fn poll_answer<S: Transport, T>(
     connection: &Connection<S, T>,
     cx: &mut Context<'_>,
     bounds: Bounds,
@@ -60,7 +59,7 @@ pub fn begin_answer<S, T>(
     is_head: bool,
 ) -> Result<(Received, bool), &'static str>
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Transport + 'static,
     T: 'static,
 {
     let told = told(head.version, &head.marks)?;

@@ -6,14 +6,13 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri, Version};
 use memchr::{memchr, memchr_iter};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::chunks::Chunks;
 use super::decoder::Decoder;
 use super::fields::{LINES_MAX, lines, read};
 use super::head::Bounds;
 use super::marks::Marks;
-use super::{Connection, Doubt, Error, Received};
+use super::{Connection, Doubt, Error, Received, Transport};
 
 /// The first line of HTTP/2 (RFC 9113, 3.4), which asks for it where nothing else was said before.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
@@ -84,7 +83,7 @@ pub enum Refusal {
 ///
 /// # Errors
 /// When the connection breaks.
-pub fn poll_request<S: AsyncRead + AsyncWrite + Unpin, T>(
+pub fn poll_request<S: Transport, T>(
     connection: &Connection<S, T>,
     cx: &mut Context<'_>,
     bounds: Bounds,
@@ -113,10 +112,7 @@ pub fn poll_request<S: AsyncRead + AsyncWrite + Unpin, T>(
 }
 
 /// The whole body of a request with this head, where it has come along; it need not be read then.
-pub fn take_body<S: AsyncRead + AsyncWrite + Unpin, T>(
-    connection: &Connection<S, T>,
-    head: &mut RequestHead,
-) -> Option<Bytes> {
+pub fn take_body<S: Transport, T>(connection: &Connection<S, T>, head: &mut RequestHead) -> Option<Bytes> {
     let length = match head.decoder {
         Decoder::Over => 0,
         Decoder::Length(length) => usize::try_from(length).ok()?,
@@ -130,7 +126,7 @@ pub fn take_body<S: AsyncRead + AsyncWrite + Unpin, T>(
 /// Begins to read the body of a request with this head.
 pub fn begin_request<S, T>(connection: &Rc<Connection<S, T>>, head: &mut RequestHead) -> Received
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Transport + 'static,
     T: 'static,
 {
     let decoder = std::mem::take(&mut head.decoder);

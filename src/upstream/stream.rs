@@ -15,6 +15,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::ConnectError;
 use super::tls::{TlsError, refused};
+use crate::http1::{PIECE, Transport};
 use crate::provider::{Address, Provider};
 use crate::telemetry::metrics::Metrics;
 
@@ -136,6 +137,25 @@ impl Secure {
         read
     }
 }
+
+impl Transport for Stream {
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Clear(socket) => Some(socket),
+            Self::Secure(_) => None,
+        }
+    }
+
+    fn ahead(&self) -> usize {
+        match self {
+            Self::Clear(_) => AHEAD,
+            Self::Secure(_) => PIECE,
+        }
+    }
+}
+
+/// Bytes read along with the head of an answer: all of most answers. What they have of a long body is copied.
+const AHEAD: usize = 8 * 1024;
 
 impl AsyncRead for Stream {
     fn poll_read(

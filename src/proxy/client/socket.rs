@@ -62,6 +62,14 @@ impl Socket {
         }
     }
 
+    /// The socket itself, where it is one of TCP in clear text.
+    pub(super) const fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Tcp(socket) => Some(socket),
+            Self::Unix(_) | Self::Secure(_) => None,
+        }
+    }
+
     /// Where the client reached this proxy, if that is an IP address and the system knows it.
     pub fn local_address(&self) -> Option<SocketAddr> {
         match self {

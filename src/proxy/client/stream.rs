@@ -8,9 +8,11 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::{Client, Socket};
 use crate::gather::Gather;
+use crate::http1::Transport;
 
 /// The client's socket, which notes when bytes move.
 #[derive(Debug)]
@@ -59,6 +61,16 @@ impl ClientStream {
             self.client.wrote(bytes);
         }
         written
+    }
+}
+
+impl Transport for ClientStream {
+    fn socket(&self) -> Option<&TcpStream> {
+        self.socket.0.tcp().filter(|_| self.early.is_empty())
+    }
+
+    fn moved(&self) {
+        self.client.moved();
     }
 }
 

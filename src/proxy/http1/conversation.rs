@@ -186,7 +186,8 @@ impl<S: Stack> Conversation<S> {
             self.is_last |= !keeps;
         });
         self.client.set_writing(true);
-        self.place = Place::Answering(Sending::of_answer(response.into_body(), form, !self.is_last));
+        let sending = Sending::of_answer(response.into_body(), form, !self.is_last);
+        self.place = Place::Answering(sending.passing(Body::PASS));
     }
 
     fn answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
