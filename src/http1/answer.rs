@@ -9,7 +9,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::chunks::Chunks;
 use super::decoder::Decoder;
-use super::fields::{LINES_MAX, lines, read};
+use super::fields::{lines, read};
 use super::head::Bounds;
 use super::marks::Marks;
 use super::{Connection, Error, Received};
@@ -92,8 +92,9 @@ fn parse(head: &Bytes) -> Result<ResponseHead, Error> {
 
 /// Whether what has come of the head of an answer can still become one.
 fn may_be(begin: &[u8]) -> Result<(), Error> {
-    let mut lines = [httparse::EMPTY_HEADER; LINES_MAX];
-    httparse::Response::new(&mut lines).parse(begin)?;
+    let mut lines = lines();
+    let mut parsed = httparse::Response::new(&mut []);
+    httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, begin, &mut lines)?;
     Ok(())
 }
 

@@ -66,6 +66,9 @@ impl Reading {
             self.ahead = std::mem::take(&mut self.partial).freeze();
             (self.searched, self.looked) = (0, 0);
         }
+        if self.is_empty() {
+            return Ok(None);
+        }
         if self.partial.is_empty() {
             self.skip_blank(bounds.strict);
             if self.blank > BLANK_MAX {
@@ -122,4 +125,18 @@ impl Reading {
 /// Whether these bytes are empty lines at most.
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_not_come_is_not_looked_at() {
+        let bounds = Bounds { bytes: 100, fields: 10, strict: true };
+        let mut reading = Reading::default();
+        assert!(reading.take_head(bounds, |_| Err(Error::Incomplete)).unwrap().is_none());
+        reading.ahead = Bytes::from_static(b"G");
+        reading.take_head(bounds, |_| Err(Error::Incomplete)).unwrap_err();
+    }
 }
