@@ -10,7 +10,6 @@ mod streams;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -23,7 +22,6 @@ pub use refused::Refused;
 pub use socket::Socket;
 pub use stream::ClientStream;
 pub use streams::Stream;
-use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::streams::Streams;
 use super::takeover::Takeover;
@@ -82,8 +80,6 @@ pub struct Client {
     cut: Cell<bool>,
     /// Whether the last clean-up of a drain found it silent.
     quiet: Cell<bool>,
-    /// What measures the deadline of its requests, kept from one to the next: moving a timer on costs less than making one.
-    timer: Cell<Option<Pin<Box<Sleep>>>>,
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -136,7 +132,6 @@ impl Client {
             unread: Cell::new(false),
             cut: Cell::new(false),
             quiet: Cell::new(false),
-            timer: Cell::new(None),
             order: Cell::new(None),
             waker: RefCell::default(),
         })
@@ -262,22 +257,6 @@ impl Client {
             stream.await_answer(true);
         }
         Awaited(Rc::clone(self), stream)
-    }
-
-    /// A timer that runs out at a deadline; give it back with [`Client::keep_timer`].
-    pub fn timer(&self, deadline: Instant) -> Pin<Box<Sleep>> {
-        match self.timer.take() {
-            Some(mut timer) => {
-                timer.as_mut().reset(deadline);
-                timer
-            }
-            None => Box::pin(sleep_until(deadline)),
-        }
-    }
-
-    /// Keeps a timer for the next request. It is not cancelled: it may wake the connection once for nothing.
-    pub fn keep_timer(&self, timer: Pin<Box<Sleep>>) {
-        self.timer.set(Some(timer));
     }
 
     /// Whether it may be told with an answer that no further one is given on this connection.

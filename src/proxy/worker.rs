@@ -15,6 +15,7 @@ use super::admission::Admission;
 use super::client::Client;
 use super::directory::Directory;
 use super::raw::Complaints;
+use super::timers::Timers;
 use crate::balance::rng;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Tick};
@@ -113,6 +114,8 @@ pub struct Worker {
     pub draining: Cell<bool>,
     /// Says why raw connections fail.
     pub complaints: Complaints,
+    /// Measure the deadlines of its requests.
+    pub timers: Timers,
     luck: RefCell<SmallRng>,
     clients: RefCell<Vec<Weak<Client>>>,
 }
@@ -130,6 +133,7 @@ impl Worker {
             luck: RefCell::new(rng::for_worker(shared.seed, number)),
             draining: Cell::new(false),
             complaints: Complaints::default(),
+            timers: Timers::default(),
             clients: RefCell::default(),
             table: RefCell::new(Cache::new(LatestTable(Arc::clone(&shared)))),
             shared,
