@@ -10,11 +10,13 @@ mod streams;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use arrayvec::ArrayVec;
+use bytes::{Bytes, BytesMut};
 pub use due::Order;
 use http::HeaderValue;
 pub use origin::Origin;
@@ -49,6 +51,8 @@ pub struct Client {
     pub private: OnceCell<Rc<Pools>>,
     /// The raw bytes' way on, once HTTP is over on this connection.
     pub takeover: RefCell<Option<Takeover>>,
+    /// Where its worker has it among those that it follows. Written by the worker.
+    pub place: Cell<usize>,
     tick: Rc<Tick>,
     accepted: Moment,
     /// The last time bytes moved.
@@ -101,10 +105,7 @@ impl Client {
     /// A connection just accepted.
     pub fn new(origin: Origin, tick: Rc<Tick>) -> Rc<Self> {
         let Origin { peer, is_secure, bound, trusted, refuse_cross_site } = origin;
-        let forwarded_for = peer.ip().map(|ip| {
-            HeaderValue::from_str(&ip.to_string())
-                .expect("an IP address is written with visible ASCII characters")
-        });
+        let forwarded_for = peer.ip().map(written);
         let now = tick.now();
         Rc::new(Self {
             peer,
@@ -115,6 +116,7 @@ impl Client {
             refuse_cross_site,
             private: OnceCell::new(),
             takeover: RefCell::default(),
+            place: Cell::new(0),
             tick,
             accepted: now,
             active: Cell::new(now),
@@ -284,6 +286,22 @@ impl Client {
         }
         self.order.take()
     }
+}
+
+/// An address as headers have it. Written by hand where it is of IPv4: each connection has one.
+fn written(ip: IpAddr) -> HeaderValue {
+    let text = match ip {
+        IpAddr::V4(ip) => {
+            let mut text = ArrayVec::<u8, 16>::new();
+            for octet in ip.octets() {
+                text.extend(itoa::Buffer::new().format(octet).bytes());
+                text.push(b'.');
+            }
+            Bytes::copy_from_slice(text.strip_suffix(b".").unwrap_or(&text))
+        }
+        IpAddr::V6(ip) => ip.to_string().into(),
+    };
+    HeaderValue::from_maybe_shared(text).expect("an IP address is written with visible ASCII characters")
 }
 
 impl fmt::Debug for Client {

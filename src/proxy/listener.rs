@@ -186,7 +186,7 @@ async fn refused(error: &io::Error, complained: &mut Option<Instant>) {
 async fn serve(open: Open, stack: impl Stack, socket: Socket, origin: Origin, raw: Option<ServiceName>) {
     let worker = &open.0;
     let client = Client::new(origin, Rc::clone(&worker.tick));
-    worker.adopt(&client);
+    let _adopted = worker.adopt(&client);
     match raw {
         None => http1::serve(worker, stack, ClientStream::new(socket, Rc::clone(&client)), client).await,
         // Apart, so that connections of requests have no room for it.
