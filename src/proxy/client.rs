@@ -1,12 +1,14 @@
 //! One client connection: who it is, what it is doing, and what it is told to do next.
 
 mod due;
+mod fresh;
 mod moving;
 mod origin;
 mod refused;
 mod socket;
 mod stream;
 mod streams;
+mod unwatched;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
@@ -24,6 +26,7 @@ pub use refused::Refused;
 pub use socket::Socket;
 pub use stream::ClientStream;
 pub use streams::Stream;
+pub use unwatched::{Unwatched, Watch};
 
 use self::streams::Streams;
 use super::takeover::Takeover;
@@ -84,6 +87,8 @@ pub struct Client {
     cut: Cell<bool>,
     /// Whether the last clean-up of a drain found it silent.
     quiet: Cell<bool>,
+    /// Whether somebody would learn of its end while an answer is awaited.
+    watch: Cell<Watch>,
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -134,6 +139,7 @@ impl Client {
             unread: Cell::new(false),
             cut: Cell::new(false),
             quiet: Cell::new(false),
+            watch: Cell::default(),
             order: Cell::new(None),
             waker: RefCell::default(),
         })
@@ -259,6 +265,28 @@ impl Client {
             stream.await_answer(true);
         }
         Awaited(Rc::clone(self), stream)
+    }
+
+    /// Whether somebody would learn of its end while an answer is awaited.
+    pub fn watch(&self) -> Watch {
+        self.watch.get()
+    }
+
+    /// Has it watched soon, unless it is.
+    pub fn ask_for_watch(&self) {
+        if self.watch.get() == Watch::No {
+            self.watch.set(Watch::Asked);
+        }
+    }
+
+    /// Notes that it is to be watched soon, or now, which whoever drives it is told.
+    fn set_watch(&self, watch: Watch) {
+        self.watch.set(watch);
+        if watch == Watch::Now
+            && let Some(waker) = self.waker.borrow().as_ref()
+        {
+            waker.wake_by_ref();
+        }
     }
 
     /// Whether it may be told with an answer that no further one is given on this connection.

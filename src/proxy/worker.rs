@@ -12,7 +12,7 @@ use rand::{Rng as _, RngExt as _};
 
 use super::Settings;
 use super::admission::Admission;
-use super::client::Client;
+use super::client::{Client, Unwatched};
 use super::directory::Directory;
 use super::raw::Complaints;
 use super::timers::Timers;
@@ -116,6 +116,8 @@ pub struct Worker {
     pub complaints: Complaints,
     /// Measure the deadlines of its requests.
     pub timers: Timers,
+    /// Clients whose end nobody would learn of yet.
+    pub unwatched: Unwatched,
     luck: RefCell<SmallRng>,
     clients: RefCell<Vec<Rc<Client>>>,
 }
@@ -134,6 +136,7 @@ impl Worker {
             draining: Cell::new(false),
             complaints: Complaints::default(),
             timers: Timers::default(),
+            unwatched: Unwatched::default(),
             clients: RefCell::default(),
             table: RefCell::new(Cache::new(LatestTable(Arc::clone(&shared)))),
             shared,
@@ -183,6 +186,8 @@ impl Worker {
                 private.sweep();
             }
         }
+        // What does so otherwise has ended where a drain has begun.
+        self.unwatched.watch_all();
         self.pools.sweep();
         self.directory.sweep(self.tick.now());
         self.unrouted.flush();
