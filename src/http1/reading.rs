@@ -126,3 +126,17 @@ impl Reading {
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_not_come_is_not_looked_at() {
+        let bounds = Bounds { bytes: 100, fields: 10, strict: true };
+        let mut reading = Reading::default();
+        assert!(reading.take_head(bounds, |_| Err(Error::Incomplete)).unwrap().is_none());
+        reading.ahead = Bytes::from_static(b"G");
+        reading.take_head(bounds, |_| Err(Error::Incomplete)).unwrap_err();
+    }
+}

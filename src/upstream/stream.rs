@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -116,7 +117,7 @@ impl Stream {
 }
 
 /// Lets the end of a socket be a reset: what waits to be sent is dropped with it.
-pub fn abort(socket: &TcpStream) {
+pub fn abort(socket: &impl AsFd) {
     if let Err(error) = SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
         // It is gone already.
         tracing::trace!(%error, "a connection cannot be reset");

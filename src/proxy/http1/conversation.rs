@@ -13,7 +13,7 @@ use crate::http1::{
     take_body,
 };
 use crate::proxy::Settings;
-use crate::proxy::client::{Client, ClientStream, Order, Refused};
+use crate::proxy::client::{Client, ClientStream, Order, Refused, Watch};
 use crate::proxy::layer::middleware::Answer;
 use crate::proxy::stack::Stack;
 
@@ -110,6 +110,16 @@ impl<S: Stack> Conversation<S> {
         }
     }
 
+    /// Ready once the client has gone away. As long as the runtime does not know of its connection, that is not looked for: an answer
+    /// that comes at once is there before.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.client.watch() != Watch::Now && self.connection.look(ClientStream::is_fresh) == Some(true) {
+            self.client.ask_for_watch();
+            return Poll::Pending;
+        }
+        self.connection.poll_gone(cx)
+    }
+
     fn is_idle(&self) -> bool {
         matches!(self.place, Place::Listening) && !self.connection.has_more() && !self.connection.is_stalled()
     }
@@ -169,7 +179,7 @@ impl<S: Stack> Conversation<S> {
                 Poll::Ready(Some(Ended::Broken))
             }
             Poll::Pending if self.is_taken_over() => Poll::Ready(Some(Ended::TakenOver)),
-            Poll::Pending => self.connection.poll_gone(cx).map(|()| Some(Ended::Broken)),
+            Poll::Pending => self.poll_gone(cx).map(|()| Some(Ended::Broken)),
         }
     }
 
@@ -205,7 +215,7 @@ impl<S: Stack> Conversation<S> {
                 tracing::debug!(client = %self.client.peer, ?unsent, "an answer broke off");
                 Poll::Ready(Some(Ended::Broken))
             }
-            Poll::Pending => self.connection.poll_gone(cx).map(|()| Some(Ended::Broken)),
+            Poll::Pending => self.poll_gone(cx).map(|()| Some(Ended::Broken)),
         }
     }
 
