@@ -102,7 +102,7 @@ impl Socket {
     pub(super) const fn tcp(&self) -> Option<&TcpStream> {
         match self {
             Self::Tcp(socket) => Some(socket),
-            Self::Unix(_) | Self::Secure(_) => None,
+            Self::Fresh(_) | Self::Unix(_) | Self::Secure(_) => None,
         }
     }
 
