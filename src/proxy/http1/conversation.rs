@@ -221,11 +221,11 @@ impl<S: Stack> Conversation<S> {
 
     fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
         if self.client.takeover.borrow().is_some() {
-            return Poll::Ready(Some(Ended::TakenOver));
+            return self.leave(cx, Ended::TakenOver);
         }
         let is_over = ready!(self.connection.poll_body_end(cx));
         if self.is_last || !is_over {
-            return Poll::Ready(Some(Ended::Done));
+            return self.leave(cx, Ended::Done);
         }
         if self.connection.has_more() {
             // It began to come while another request was in flight.
@@ -233,5 +233,13 @@ impl<S: Stack> Conversation<S> {
         }
         self.place = Place::Listening;
         Poll::Ready(None)
+    }
+
+    /// Ends once all is written, be it that it was to leave with what others have to say: nobody sees to it from here.
+    fn leave(&self, cx: &mut Context<'_>, ended: Ended) -> Poll<Option<Ended>> {
+        let written = self.connection.poll_write(cx);
+        self.client.set_writing(written.is_pending());
+        let ended = if ready!(written).is_ok() { ended } else { Ended::Broken };
+        Poll::Ready(Some(ended))
     }
 }
