@@ -15,28 +15,41 @@ use tokio::net::TcpStream;
 /// Bytes that are read at once: more than the head of a usual request.
 const PIECE: usize = 4096;
 
+/// How often it may be read or written: what a request and its answer take. Nothing else holds it to its share of the thread, as the
+/// runtime does with those that it watches, and whoever sends without end would have all of it.
+const ACTS_MAX: u8 = 4;
+
 /// A socket that does not block and that nobody watches. Nothing once it was handed to the runtime.
 #[derive(Debug)]
-pub struct Fresh(Option<std::net::TcpStream>);
+pub struct Fresh {
+    socket: Option<std::net::TcpStream>,
+    acts: u8,
+}
 
 impl From<OwnedFd> for Fresh {
     fn from(socket: OwnedFd) -> Self {
-        Self(Some(socket.into()))
+        Self { socket: Some(socket.into()), acts: 0 }
     }
 }
 
 impl Fresh {
+    /// Counts one act more; whether it is one too many.
+    pub(super) const fn is_worn(&mut self) -> bool {
+        self.acts += 1;
+        self.acts > ACTS_MAX
+    }
+
     fn socket(&self) -> io::Result<&std::net::TcpStream> {
-        self.0.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
+        self.socket.as_ref().ok_or_else(|| io::ErrorKind::NotConnected.into())
     }
 
     pub(super) fn fd(&self) -> Option<BorrowedFd<'_>> {
-        self.0.as_ref().map(AsFd::as_fd)
+        self.socket.as_ref().map(AsFd::as_fd)
     }
 
     /// Has the runtime watch it from now on.
     pub(super) fn watched(&mut self) -> io::Result<TcpStream> {
-        let socket = self.0.take().ok_or(io::ErrorKind::NotConnected)?;
+        let socket = self.socket.take().ok_or(io::ErrorKind::NotConnected)?;
         TcpStream::from_std(socket)
     }
 

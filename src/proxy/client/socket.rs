@@ -81,6 +81,9 @@ impl Socket {
     /// Does what can be done at this moment while it is fresh; nothing where it is not, or no more, since one has to wait.
     fn at_once<T>(&mut self, act: impl FnOnce(&Fresh) -> io::Result<T>) -> io::Result<Option<T>> {
         let Self::Fresh(fresh) = self else { return Ok(None) };
+        if fresh.is_worn() {
+            return self.watch().map(|()| None);
+        }
         match act(fresh) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => self.watch().map(|()| None),
             done => done.map(Some),
@@ -279,6 +282,16 @@ mod tests {
         let mut heard = Vec::new();
         far.read_to_end(&mut heard).await.unwrap();
         assert_eq!(heard, b"answer");
+    }
+
+    #[tokio::test]
+    async fn whoever_sends_without_end_has_no_more_than_a_share() {
+        let (mut near, mut far) = fresh().await;
+        far.write_all(&[b'x'; 10]).await.unwrap();
+        for _ in 0..10 {
+            near.read_u8().await.unwrap();
+        }
+        assert!(!near.is_fresh(), "the runtime sees to it");
     }
 
     #[tokio::test]
