@@ -232,8 +232,8 @@ mod tests {
         drop(first);
         tokio::time::advance(worker.shared.settings.client_idle_timeout).await;
         worker.sweep();
-        let mut waits = std::task::Context::from_waker(std::task::Waker::noop());
-        let told = clients.each_ref().map(|client| client.take_order(&mut waits).is_some());
+        let waits = std::task::Context::from_waker(std::task::Waker::noop());
+        let told = clients.each_ref().map(|client| client.take_order(&waits).is_some());
         assert_eq!(told, [false, true, true]);
         drop(third);
         drop(second);
