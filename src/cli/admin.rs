@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{FAILED, USAGE, complain, told};
+use crate::drain::Drain;
 
 /// Where it is asked when nothing else is said, which is where `wayside run` answers then.
 const DEFAULT: &str = "127.0.0.1:4141";
@@ -230,7 +231,7 @@ impl Admin {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(path, error))?;
         // It ends with the body, or the program does.
-        tokio::spawn(connection);
+        Drain::new().spawn("admin connection", async { _ = connection.await });
         let request = Request::get(path).header(HOST, &self.authority).body(Empty::<Bytes>::new());
         let request = request.map_err(|error| self.broken(path, error))?;
         let answer = timeout(PATIENCE, sender.send_request(request)).await;
