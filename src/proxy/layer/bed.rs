@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, sleep_until};
 
@@ -17,21 +16,19 @@ use crate::body::Body;
 use crate::catalog::{self, Catalog, Claim, Members, Snapshot};
 use crate::clock::Clock;
 use crate::clock::Moment;
-use crate::drain::Drain;
 use crate::endpoint::{Care, Endpoint, Group, Memory};
 use crate::provider::Provider;
+use crate::proxy::Settings;
 use crate::proxy::client::{Client, Origin};
 use crate::proxy::directory::Bound;
 use crate::proxy::record::Record;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned, Routed};
 use crate::proxy::traits::Traits;
-use crate::proxy::worker::{Pseudonym, Shared, Worker};
-use crate::proxy::{Admission, Settings};
-use crate::route::{Limits, Naming, Rules, Table};
-use crate::telemetry::access::{self, AccessLog};
+use crate::proxy::worker::{Shared, Worker};
+use crate::route::{Limits, Rules};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::peer::Peer;
-use crate::upstream::{self, Dialler, Reuse};
+use crate::upstream::Reuse;
 
 /// A worker whose catalog follows nothing.
 pub(super) struct Bed {
@@ -49,21 +46,8 @@ impl Bed {
 
     pub(super) fn with(settings: Settings) -> Self {
         let (clock, metrics) = (Clock::start(), Metrics::new());
-        let drain = Drain::new();
-        let admission = Admission::new(settings.requests_max, settings.queue_max, Arc::clone(&metrics));
-        let shared = Shared {
-            admission,
-            settings,
-            dialler: Dialler::new(upstream::Settings::default(), drain.clone(), Arc::clone(&metrics)),
-            table: ArcSwap::from_pointee(Table::new(Vec::new(), Naming::default())),
-            catalog: Catalog::new(catalog::Settings::default(), Vec::new(), Arc::clone(&metrics), clock, 1),
-            metrics,
-            access: AccessLog::open(&access::Settings::default()).unwrap(),
-            clock,
-            drain,
-            seed: 1,
-            pseudonym: Pseudonym::random(1),
-        };
+        let catalog = Catalog::new(catalog::Settings::default(), Vec::new(), Arc::clone(&metrics), clock, 1);
+        let shared = Shared::alone(settings, catalog, metrics, clock);
         let worker = Worker::new(Arc::new(shared), 0);
         let peer = Peer::At(([127, 0, 0, 1], 1).into());
         let origin = Origin { peer, is_secure: false, bound: None, trusted: true, refuse_cross_site: false };
