@@ -79,8 +79,7 @@ proptest! {
                 let scene = snapshot.scene(&claim, NOW);
                 let mut notes = Notes::default();
                 let mut rng = SmallRng::seed_from_u64(*draw);
-                let ask = Ask { key: *key, wish: wish.as_ref(), notes: Some(&mut notes), ..Ask::new(NOW, &mut rng) };
-                let mut ask = ask;
+                let mut ask = Ask { key: *key, wish: wish.as_ref(), notes: Some(&mut notes), ..Ask::new(NOW, &mut rng) };
                 let picked = snapshot.pick(&mut ask).map(|endpoint| endpoint.memory.number);
                 let detour = ask.detour;
 
