@@ -31,20 +31,20 @@ use crate::telemetry::peer::Peer;
 use crate::upstream::Reuse;
 
 /// A worker whose catalog follows nothing.
-pub(super) struct Bed {
-    pub(super) worker: Rc<Worker>,
-    pub(super) client: Rc<Client>,
-    pub(super) limits: Limits,
-    pub(super) rules: Rules,
-    pub(super) care: Care,
+pub(in crate::proxy) struct Bed {
+    pub(in crate::proxy) worker: Rc<Worker>,
+    pub(in crate::proxy) client: Rc<Client>,
+    pub(in crate::proxy) limits: Limits,
+    pub(in crate::proxy) rules: Rules,
+    pub(in crate::proxy) care: Care,
 }
 
 impl Bed {
-    pub(super) fn new() -> Self {
+    pub(in crate::proxy) fn new() -> Self {
         Self::with(Settings::default())
     }
 
-    pub(super) fn with(settings: Settings) -> Self {
+    pub(in crate::proxy) fn with(settings: Settings) -> Self {
         let (clock, metrics) = (Clock::start(), Metrics::new());
         let catalog = Catalog::new(catalog::Settings::default(), Vec::new(), Arc::clone(&metrics), clock, 1);
         let shared = Shared::alone(settings, catalog, metrics, clock);
@@ -56,12 +56,12 @@ impl Bed {
         Self { worker, client, limits, rules, care }
     }
 
-    pub(super) fn metrics(&self) -> &Metrics {
+    pub(in crate::proxy) fn metrics(&self) -> &Metrics {
         &self.worker.shared.metrics
     }
 
     /// A request without a body, routed to `svc`.
-    pub(super) fn routed(&self, message: http::request::Builder) -> Routed {
+    pub(in crate::proxy) fn routed(&self, message: http::request::Builder) -> Routed {
         let message = message.body(Body::empty()).unwrap();
         let shared = &self.worker.shared;
         let claim = Claim::on("svc".parse().unwrap(), Policy::RoundRobin);
@@ -86,22 +86,22 @@ impl Bed {
     }
 
     /// A plain GET, routed to `svc`.
-    pub(super) fn get(&self) -> Routed {
+    pub(in crate::proxy) fn get(&self) -> Routed {
         self.routed(http::Request::get("/"))
     }
 
     /// The endpoints of `svc`.
-    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+    pub(in crate::proxy) fn endpoints(&self) -> Vec<Endpoint> {
         self.get().bound.look(|snapshot| snapshot.all().cloned().collect())
     }
 
     /// Lets `svc` have as many endpoints as there are ports.
-    pub(super) fn list(&self, ports: &[u16]) -> Vec<Endpoint> {
+    pub(in crate::proxy) fn list(&self, ports: &[u16]) -> Vec<Endpoint> {
         self.list_at(&self.get().bound, ports)
     }
 
     /// Lets a service have as many endpoints as there are ports.
-    pub(super) fn list_at(&self, bound: &Bound, ports: &[u16]) -> Vec<Endpoint> {
+    pub(in crate::proxy) fn list_at(&self, bound: &Bound, ports: &[u16]) -> Vec<Endpoint> {
         let group = Arc::new(Group::default());
         let endpoint = |port: &u16| {
             let address = format!("127.0.0.1:{port}").parse().unwrap();
@@ -122,7 +122,7 @@ impl Bed {
 }
 
 /// What an inner service answers, call by call; it keeps what it was called with.
-pub(super) struct Played<R, E> {
+pub(in crate::proxy) struct Played<R, E> {
     answers: Rc<RefCell<VecDeque<Play<R, E>>>>,
 }
 
@@ -136,17 +136,17 @@ impl<R, E> Clone for Played<R, E> {
 }
 
 impl<R: 'static, E: 'static> Played<R, E> {
-    pub(super) fn new() -> Self {
+    pub(in crate::proxy) fn new() -> Self {
         Self { answers: Rc::default() }
     }
 
     /// The next call is answered at once by what this makes of its request.
-    pub(super) fn then(&self, make: impl FnOnce(R) -> Result<http::Response<Body>, E> + 'static) {
+    pub(in crate::proxy) fn then(&self, make: impl FnOnce(R) -> Result<http::Response<Body>, E> + 'static) {
         self.answers.borrow_mut().push_back(Box::new(|request| Box::pin(std::future::ready(make(request)))));
     }
 
     /// The next call is answered after a while by what this makes of its request.
-    pub(super) fn then_after(
+    pub(in crate::proxy) fn then_after(
         &self,
         while_: Duration,
         make: impl FnOnce(R) -> Result<http::Response<Body>, E> + 'static,
@@ -160,7 +160,7 @@ impl<R: 'static, E: 'static> Played<R, E> {
     }
 
     /// The next call is never answered.
-    pub(super) fn then_never(&self) {
+    pub(in crate::proxy) fn then_never(&self) {
         self.answers.borrow_mut().push_back(Box::new(|request| {
             Box::pin(async move {
                 let _held = request;
@@ -170,7 +170,7 @@ impl<R: 'static, E: 'static> Played<R, E> {
     }
 
     /// Calls that were expected and did not come.
-    pub(super) fn left(&self) -> usize {
+    pub(in crate::proxy) fn left(&self) -> usize {
         self.answers.borrow().len()
     }
 }
@@ -192,7 +192,7 @@ impl<R: 'static, E: 'static> tower::Service<R> for Played<R, E> {
 
 impl Played<Attempt, Failure<Returned>> {
     /// The next attempt reads the whole body, and is answered after a while.
-    pub(super) fn then_read(&self, look: impl FnOnce(bytes::Bytes) + 'static, after: Duration) {
+    pub(in crate::proxy) fn then_read(&self, look: impl FnOnce(bytes::Bytes) + 'static, after: Duration) {
         self.answers.borrow_mut().push_back(Box::new(move |attempt| {
             Box::pin(async move {
                 let Attempt { message, guard, .. } = attempt;
@@ -206,6 +206,6 @@ impl Played<Attempt, Failure<Returned>> {
 }
 
 /// An answer with a status.
-pub(super) fn answer(status: u16) -> http::Response<Body> {
+pub(in crate::proxy) fn answer(status: u16) -> http::Response<Body> {
     http::Response::builder().status(status).body(Body::empty()).unwrap()
 }
