@@ -35,6 +35,7 @@ mod takeover;
 mod target;
 mod telling;
 mod time_left;
+mod timers;
 pub mod tls;
 mod traits;
 mod tunnel;
