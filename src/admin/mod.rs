@@ -1,6 +1,7 @@
 //! Operators: what they may ask of a running proxy, over HTTP on a port of its own.
 
 mod answer;
+mod explain;
 mod guard;
 mod ready;
 mod registry;
@@ -28,6 +29,7 @@ pub use server::serve;
 use crate::announce::{Announcements, Target};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
+use crate::proxy::explain::Explainer;
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 
@@ -65,16 +67,20 @@ pub struct State {
     pub announcements: Arc<Announcements>,
     /// Where it is announced what a program asks for, or why nothing can be.
     pub target: Result<Target, Arc<str>>,
+    /// What explains where requests go.
+    pub explainer: Explainer,
 }
 
 /// Everything that can be asked, as `GET /` and the answer to an unknown path list it.
-const PATHS: [&str; 13] = [
+const PATHS: [&str; 15] = [
     "GET /",
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
     "GET /services",
     "GET /services/{name}",
+    "GET /explain?method={method}&url={url}&header={name:value}",
+    "GET /explain/{request id}",
     "GET /announcements",
     "GET /registry?service={name}",
     "POST /registry",
@@ -102,6 +108,8 @@ pub fn router(settings: &Settings, state: State) -> Router {
         .route("/metrics", get(answer::metrics))
         .route("/services", get(answer::services))
         .route("/services/{*name}", get(answer::service))
+        .route("/explain", get(explain::explain))
+        .route("/explain/{*id}", get(explain::past))
         .route("/announcements", get(registry::announcements))
         .route(
             "/registry",

@@ -22,6 +22,8 @@ use crate::clock::{Clock, Moment};
 use crate::drain::Drain;
 use crate::endpoint::{Care, Ending, Outcome, Said};
 use crate::provider::{Provider, ServiceName};
+use crate::proxy::explain::Explainer;
+use crate::proxy::{self, Shared};
 use crate::registry::format::Reason;
 use crate::registry::{Listing, Registry, RegistryError, Report, Reports, Skipped, View, Wanted, Watch};
 use crate::telemetry::metrics::Metrics;
@@ -105,8 +107,12 @@ impl Operated {
         let readiness = Arc::new(Readiness::default());
         let announcements = Announcements::new(Arc::clone(&metrics), clock);
         let target = Err("nothing can be announced here; announce elsewhere".into());
+        let settings = proxy::Settings::default();
+        let shared = Shared::alone(settings, Arc::clone(&catalog), Arc::clone(&metrics), clock);
+        let explainer = Explainer::new(Arc::new(shared));
+        let log = None;
         let state =
-            State { catalog, metrics, readiness, config_text, log: None, clock, announcements, target };
+            State { catalog, metrics, readiness, config_text, log, clock, announcements, target, explainer };
         Self { router: router(&Settings::default(), state.clone()), state }
     }
 

@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::proxy::Shared;
+use crate::proxy::explain::Explainer;
 
 /// How long operators' connections may take to end, once the traffic has.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -88,6 +89,7 @@ impl Control {
                 clock: shared.clock,
                 announcements: Arc::clone(&announcements),
                 target: config.target.clone(),
+                explainer: Explainer::new(Arc::clone(&shared)),
             };
             let router = admin::router(&settings, state);
             match tokio::net::TcpListener::from_std(listener) {

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
-use crate::proxy::{Admission, Pseudonym, Shared, UnixError, UnixName};
+use crate::proxy::{Admission, Pasts, Pseudonym, Shared, UnixError, UnixName};
 use crate::route::Table;
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
@@ -186,6 +186,7 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
         catalog,
         metrics,
         access,
+        pasts: Pasts::new(config.explain.clone(), config.workers),
         clock,
         drain,
         seed,

@@ -2,7 +2,7 @@
 
 use rand::rngs::SmallRng;
 
-use super::Wish;
+use super::{Notes, Wish};
 use crate::clock::Moment;
 
 /// What one pick is told.
@@ -20,12 +20,14 @@ pub struct Ask<'a> {
     pub detour: Option<Detour>,
     /// The luck of the worker.
     pub rng: &'a mut SmallRng,
+    /// What is noted of the pick, where it is to be explained.
+    pub notes: Option<&'a mut Notes>,
 }
 
 impl<'a> Ask<'a> {
     /// A first attempt, like any other.
     pub const fn new(now: Moment, rng: &'a mut SmallRng) -> Self {
-        Self { now, tried: &[], key: None, wish: None, detour: None, rng }
+        Self { now, tried: &[], key: None, wish: None, detour: None, rng, notes: None }
     }
 }
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use crossbeam_utils::CachePadded;
 
-use super::LoadBound;
-use super::weights;
+use super::{LoadBound, Notes, weights};
 use crate::clock::Moment;
 use crate::endpoint::{Endpoint, Memory};
 
@@ -60,11 +59,20 @@ impl Bound {
         new
     }
 
-    /// How much of its room an endpoint has in use; one more fits while this is under 1.
-    pub(super) fn used(&self, index: usize) -> f64 {
+    /// What all may have in flight for each unit of weight, as counted last.
+    pub(super) fn room(&self) -> f64 {
+        f64::from_bits(self.room.load(Ordering::Relaxed))
+    }
+
+    /// How much of its room an endpoint has in use, where there is so much for each unit of weight; one more fits while
+    /// this is under 1.
+    pub(super) fn used(&self, index: usize, room: f64, notes: Option<&mut Notes>) -> f64 {
         let Counted { memory, weight } = &self.counted[index];
-        let room = f64::from_bits(self.room.load(Ordering::Relaxed)) * f64::from(*weight);
-        f64::from(memory.in_flight()) / room
+        let in_flight = memory.in_flight();
+        if let Some(notes) = notes {
+            notes.load(memory, in_flight);
+        }
+        f64::from(in_flight) / (room * f64::from(*weight))
     }
 
     /// Counts on, when it is time and nobody else does.

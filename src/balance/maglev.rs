@@ -46,7 +46,11 @@ impl Maglev {
 
     /// The endpoint for a place in the table, when the one that stands there does not serve: of the different ones from
     /// there on, the one after so many that are within the bound.
-    fn search(&self, place: usize, turn: usize) -> usize {
+    fn search(&self, place: usize, turn: usize, ask: &mut Ask<'_>) -> usize {
+        let room = self.bound.as_ref().map_or(0.0, |bound| {
+            let room = bound.room();
+            ask.notes.as_mut().map_or(room, |notes| notes.room(room))
+        });
         let mut seen = [0_u16; SEEN_MAX];
         let mut known = 0;
         let mut fitting = 0;
@@ -58,7 +62,9 @@ impl Maglev {
             }
             seen[known] = candidate;
             known += 1;
-            let used = self.bound.as_ref().map_or(0.0, |bound| bound.used(usize::from(candidate)));
+            let notes = ask.notes.as_deref_mut();
+            let used =
+                self.bound.as_ref().map_or(0.0, |bound| bound.used(usize::from(candidate), room, notes));
             if used < 1.0 {
                 if fitting == turn {
                     return usize::from(candidate);
@@ -87,7 +93,7 @@ impl Balancer for Maglev {
         } else if turn == 0 {
             return usize::from(self.table[place]);
         }
-        self.search(place, turn)
+        self.search(place, turn, ask)
     }
 
     fn position(&self) -> Option<Position> {

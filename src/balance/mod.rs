@@ -7,6 +7,7 @@ mod choice;
 pub mod kinds;
 pub mod least_request;
 pub mod maglev;
+mod notes;
 pub mod peak_ewma;
 pub mod random;
 pub mod rng;
@@ -22,6 +23,7 @@ use std::fmt;
 pub use ask::{Ask, Detour};
 pub use choice::{Choice, LoadBound, LoadBoundError};
 pub use kinds::{Policy, PolicyError};
+pub use notes::{Notes, Step};
 pub use wish::{Named, Wish};
 
 use crate::endpoint::Endpoint;
@@ -38,6 +40,14 @@ pub trait Balancer: Send + Sync + fmt::Debug {
 
     /// Where the policy stands in its order; `None` when it keeps none.
     fn position(&self) -> Option<Position>;
+
+    /// The ticket that its order hands out next; `None` when it keeps none.
+    fn ticket(&self) -> Option<u64> {
+        None
+    }
+
+    /// Lets its order go on with this ticket, where it keeps one.
+    fn go_on(&self, _ticket: u64) {}
 }
 
 /// Where a policy stands in its order.

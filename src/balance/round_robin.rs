@@ -50,8 +50,13 @@ impl RoundRobin {
 }
 
 impl Balancer for RoundRobin {
-    fn propose(&self, _ask: &mut Ask<'_>, _turn: usize) -> usize {
-        self.schedule.turn(self.next.fetch_add(1, Ordering::Relaxed))
+    fn propose(&self, ask: &mut Ask<'_>, _turn: usize) -> usize {
+        let draw = || self.next.fetch_add(1, Ordering::Relaxed);
+        let ticket = match &mut ask.notes {
+            None => draw(),
+            Some(notes) => notes.ticket(draw),
+        };
+        self.schedule.turn(ticket)
     }
 
     fn position(&self) -> Option<Position> {
@@ -59,6 +64,14 @@ impl Balancer for RoundRobin {
         let next = self.endpoints[self.schedule.turn(ticket)].provider.address.clone();
         let (turn, turns) = self.schedule.place(ticket);
         Some(Position { next, turn, turns })
+    }
+
+    fn ticket(&self) -> Option<u64> {
+        Some(self.next.load(Ordering::Relaxed))
+    }
+
+    fn go_on(&self, ticket: u64) {
+        self.next.store(ticket, Ordering::Relaxed);
     }
 }
 

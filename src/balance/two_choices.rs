@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::alias::Alias;
-use super::{Ask, weights};
+use super::{Ask, Step, weights};
 use crate::endpoint::{Endpoint, Memory};
 
 /// Proposals of one pick that choose among two. Whoever is still asking refused all of them for reasons not known here,
@@ -57,7 +57,7 @@ impl TwoChoices {
         let (first, second) = self.alias.draw_two(ask.rng);
         let (one, other) = (&*self.slots[first].memory, &*self.slots[second].memory);
         if one.is_available() & other.is_available() & ask.tried.is_empty() {
-            return if self.costs(first, &cost) <= self.costs(second, &cost) { first } else { second };
+            return if self.is_cheaper(ask, first, second, &cost) { first } else { second };
         }
         self.choose_around(ask, turn, (first, second), &cost)
     }
@@ -73,15 +73,32 @@ impl TwoChoices {
     ) -> usize {
         let (first, second) = self.redraw(ask, turn, drawn);
         let (one, other) = (&self.slots[first].memory, &self.slots[second].memory);
-        let first_is_better = prefers(ask, turn, one, other)
-            .unwrap_or_else(|| self.costs(first, cost) <= self.costs(second, cost));
+        let first_is_better =
+            prefers(ask, turn, one, other).unwrap_or_else(|| self.is_cheaper(ask, first, second, cost));
         if first_is_better { first } else { second }
     }
 
-    /// What an endpoint costs.
-    fn costs(&self, index: usize, cost: &impl Fn(&Memory, f32) -> f32) -> f32 {
-        let Slot { memory, scale } = &self.slots[index];
-        cost(memory, memory.in_flight() as f32 * scale)
+    /// Whether the first of two costs no more than the second.
+    fn is_cheaper(
+        &self,
+        ask: &mut Ask<'_>,
+        first: usize,
+        second: usize,
+        cost: &impl Fn(&Memory, f32) -> f32,
+    ) -> bool {
+        let costs = |index: usize| {
+            let Slot { memory, scale } = &self.slots[index];
+            let in_flight = memory.in_flight();
+            (memory, in_flight, cost(memory, in_flight as f32 * scale))
+        };
+        let (one, other) = (costs(first), costs(second));
+        if let Some(notes) = &mut ask.notes {
+            for (memory, in_flight, _) in [one, other] {
+                notes.load(memory, in_flight);
+            }
+            notes.step(Step::Compared([(one.0.number, one.2), (other.0.number, other.2)]));
+        }
+        one.2 <= other.2
     }
 
     /// Whether only one of two is there to be chosen.

@@ -329,7 +329,7 @@ impl Service {
         Snapshot::new(&self.members(), claim, previous, now, rng)
     }
 
-    fn members(&self) -> Members {
+    pub(super) fn members(&self) -> Members {
         let (endpoints, care) = (Arc::clone(&self.endpoints), Arc::clone(&self.care));
         Members { endpoints, absent: self.absent, care, layout: Arc::clone(&self.layout) }
     }

@@ -1,6 +1,7 @@
 //! A snapshot: what a request picks from, immutable and replaced whole.
 
 mod pick;
+pub mod scene;
 mod shadow;
 mod tiers;
 mod walk;
@@ -14,6 +15,7 @@ use rand::rngs::SmallRng;
 use thiserror::Error;
 
 use super::layout::Layout;
+use super::shares::WHOLE;
 use super::subscription::Claim;
 use crate::clock::Moment;
 use crate::endpoint::{Care, Endpoint, Memory, Peers};
@@ -86,6 +88,13 @@ pub struct TierView<'a> {
     pub panics: bool,
     /// Whether there is no other.
     pub is_alone: bool,
+}
+
+impl TierView<'_> {
+    /// The part of the traffic that it can take at present, from 0 to 1, to four places.
+    pub fn part(&self) -> f64 {
+        (f64::from(self.share) / f64::from(WHOLE) * 1e4).round() / 1e4
+    }
 }
 
 /// Why nothing could be picked.

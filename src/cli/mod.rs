@@ -1,8 +1,10 @@
 //! The command line: what is asked for, and how it ends.
 
+mod admin;
 mod check;
 mod demo;
 mod descriptors;
+mod explain;
 mod flags;
 mod register;
 mod run;
@@ -31,6 +33,7 @@ struct Arguments {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Explain(explain::Explain),
     Register(register::Register),
     Demo(demo::Demo),
 }
@@ -59,6 +62,7 @@ fn start_with(
     match arguments.command {
         Command::Run(run) => run.run(variable),
         Command::Check(check) => check.run(variable),
+        Command::Explain(explain) => explain.run(variable),
         Command::Register(register) => register.run(variable),
         Command::Demo(demo) => demo.run(),
     }

@@ -10,6 +10,7 @@ mod declared;
 mod edits;
 mod effective;
 mod error;
+mod explain;
 mod failover;
 mod file;
 mod listener_tls;
@@ -93,6 +94,8 @@ pub struct Config {
     pub log: log::Settings,
     /// How requests are logged.
     pub access: access::Settings,
+    /// Which requests are remembered.
+    pub explain: proxy::Remembering,
     /// The files that it names and that were read with it, such as certificates.
     pub files: BTreeSet<PathBuf>,
     text: Arc<str>,

@@ -13,6 +13,7 @@ use super::announced::Known;
 use super::care::{Treatment, cares};
 use super::checks::ServiceChecks;
 use super::declared::Services;
+use super::explain::explain;
 use super::file::{Entry, Node};
 use super::listeners::{admin, listeners};
 use super::raw;
@@ -84,6 +85,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let routes = routes::routes(top, &services, &known, &limits);
     let log = top.section("log", log);
     let access = top.section("access_log", access);
+    let explain = top.section("explain", explain);
     let (announce, target) = announce(top, sources.as_deref(), &catalog.allowed);
 
     let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
@@ -115,6 +117,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         upstream,
         log,
         access,
+        explain,
         files: BTreeSet::new(),
         text: Arc::from(""),
         secrets: BTreeMap::new(),

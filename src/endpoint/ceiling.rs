@@ -56,6 +56,11 @@ pub(super) struct Ceiling {
 }
 
 impl Ceiling {
+    /// One that is there.
+    pub(super) fn at(limit: u32) -> Self {
+        Self { whole: AtomicU32::new(limit), ..Self::default() }
+    }
+
     /// What may be in flight.
     pub(super) fn limit(&self, bounds: Bounds) -> u32 {
         match self.whole.load(Ordering::Relaxed) {

@@ -64,6 +64,11 @@ impl Ejection {
         Moment::from_bits(self.until.load(Ordering::Relaxed)).is_some_and(|until| until <= now)
     }
 
+    /// Lets it last until a moment, as that does of which it is the copy.
+    pub(super) fn stay_out(&self, until: Moment) {
+        self.until.store(until.to_bits(), Ordering::Relaxed);
+    }
+
     /// Begins it; gives the pause, `least` or more, unless it was out already. `luck`, from 0 to 1, varies the pause.
     pub(super) fn begin(
         &self,

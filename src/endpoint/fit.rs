@@ -18,6 +18,18 @@ pub enum Fit {
     Out,
 }
 
+impl Fit {
+    /// One word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ready => "ready",
+            Self::Deferred => "deferred",
+            Self::Full => "full",
+            Self::Out => "out",
+        }
+    }
+}
+
 impl Endpoint {
     /// Whether it fits one more attempt.
     pub fn fit(&self, care: &Care, now: Moment) -> Fit {

@@ -89,6 +89,17 @@ impl Latency {
         }
     }
 
+    /// What is expected at this moment, in milliseconds, if anybody ever looked. Changes nothing.
+    pub(super) fn look(&self, now: Moment) -> Option<f32> {
+        (self.learnt.load(Ordering::Relaxed) != 0).then(|| self.expected_ms(now))
+    }
+
+    /// One of which this is expected at this moment; nothing, where nobody ever looked.
+    pub(super) fn expecting(expected_ms: Option<f32>, now: Moment) -> Self {
+        let learnt = expected_ms.map_or(0, |expected| pack(expected, Tick::of(now)));
+        Self { learnt: AtomicU64::new(learnt), asked: AtomicU32::new(0) }
+    }
+
     /// What is expected at this moment, if anybody ever looked.
     pub(super) fn known(&self, now: Moment) -> Option<Duration> {
         (self.learnt.load(Ordering::Relaxed) != 0).then(|| self.expected(now))

@@ -10,6 +10,11 @@ use super::Memory;
 pub(super) struct InFlight(AtomicU32);
 
 impl InFlight {
+    /// So many attempts, which no guard holds.
+    pub(super) fn of(count: u32) -> Self {
+        Self(AtomicU32::new(count))
+    }
+
     pub(super) fn count(&self) -> u32 {
         self.0.load(Ordering::Relaxed)
     }

@@ -90,6 +90,11 @@ impl Reach {
         Moment::from_bits(self.paused_until.load(Ordering::Relaxed)).is_some_and(|until| until <= now)
     }
 
+    /// Lets it be out until a moment, as another one is of which it is the copy.
+    pub(super) fn stay_out(&self, until: Moment) {
+        self.paused_until.store(until.to_bits(), Ordering::Relaxed);
+    }
+
     /// Notes that a connection failed; `luck`, from 0 to 1, varies the pause. True when this failure put the endpoint out.
     ///
     /// Attempts that began together fail together: what fails within a pause does not lengthen it, and of those that fail

@@ -104,16 +104,28 @@ pub struct Directory {
     /// Looked into for each request, and only services that are followed are in it: strangers cannot fill it with what collides.
     by_name: RefCell<HashMap<ServiceName, Rc<Bound>>>,
     by_claim: RefCell<HashMap<Claim, Rc<Bound>>>,
+    /// Whether it looks at copies of what there is, and subscribes to nothing.
+    is_onlooking: bool,
 }
 
 impl Default for Directory {
     fn default() -> Self {
         let table = Cell::new(std::ptr::null());
-        Self { table, by_name: RefCell::default(), by_claim: RefCell::default() }
+        let (by_name, by_claim) = Default::default();
+        Self { table, by_name, by_claim, is_onlooking: false }
     }
 }
 
 impl Directory {
+    /// One that looks at copies of what there is, and subscribes to nothing.
+    pub fn onlooking() -> Self {
+        Self { is_onlooking: true, ..Self::default() }
+    }
+
+    fn subscription(&self, claim: &Claim, catalog: &Catalog) -> Result<Arc<Subscription>, SubscribeError> {
+        if self.is_onlooking { catalog.look(claim) } else { catalog.subscribe(claim) }
+    }
+
     /// Forgets what names meant by another table than this, which may claim other endpoints for them. To be told of each
     /// table before the one before it is let go, since another one could have its place after that.
     pub fn heed(&self, table: &Arc<Table>) {
@@ -137,7 +149,7 @@ impl Directory {
         catalog: &Catalog,
         metrics: &Metrics,
     ) -> Result<Rc<Bound>, SubscribeError> {
-        let bound = Bound::new(catalog.subscribe(claim)?, metrics);
+        let bound = Bound::new(self.subscription(claim, catalog)?, metrics);
         self.by_name.borrow_mut().insert(claim.service.clone(), Rc::clone(&bound));
         Ok(bound)
     }
@@ -157,7 +169,7 @@ impl Directory {
         {
             return Ok(Rc::clone(bound));
         }
-        let bound = Bound::new(catalog.subscribe(claim)?, metrics);
+        let bound = Bound::new(self.subscription(claim, catalog)?, metrics);
         self.by_claim.borrow_mut().insert(claim.clone(), Rc::clone(&bound));
         Ok(bound)
     }

@@ -7,6 +7,7 @@ mod client;
 mod cross_site;
 mod directory;
 mod error;
+pub mod explain;
 mod forwarded;
 #[cfg(fuzzing)]
 pub mod fuzzed;
@@ -19,6 +20,7 @@ mod layer;
 mod listener;
 mod noting;
 mod outcome;
+mod past;
 mod pick;
 mod proxy_protocol;
 mod raw;
@@ -31,6 +33,7 @@ mod stack;
 mod switch;
 mod takeover;
 mod target;
+mod telling;
 mod time_left;
 mod timers;
 pub mod tls;
@@ -48,6 +51,8 @@ pub use listener::{
     Front, ListenAddress, Listener, Listening, NameError, UNIX, UnixError, UnixName, UnixShare, bind,
     bind_unix, listen,
 };
+pub use past::{AttemptDocument, MemoirDocument, Pasts, Remembering};
+pub use telling::{MadeDocument, ReplayError};
 pub use worker::{Pseudonym, Shared, Worker};
 
 use crate::provider::ServiceName;

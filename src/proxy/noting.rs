@@ -12,6 +12,7 @@ use super::worker::Worker;
 use crate::catalog::Snapshot;
 use crate::clock::Moment;
 use crate::endpoint::{Care, Ending, Endpoint, Grounds, LoadGuard, Memory, Outcome, Said, Sentence, Verdict};
+use crate::provider::ServiceName;
 use crate::upstream::SendCause;
 
 /// One attempt, for whoever tells its endpoint how it went; holds the endpoint's load.
@@ -38,6 +39,11 @@ impl Noting {
     ) -> Self {
         let is_trial = !endpoint.is_available();
         Self { guard, bound: Rc::clone(bound), begun, is_trial, worker: Rc::clone(worker) }
+    }
+
+    /// The service its endpoint is of.
+    pub fn service(&self) -> &ServiceName {
+        self.bound.service()
     }
 
     /// The memory of its endpoint.

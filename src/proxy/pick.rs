@@ -7,6 +7,7 @@ use rand::rngs::SmallRng;
 
 use super::directory::Bound;
 use super::error::ProxyError;
+use super::telling::Telling;
 use super::worker::Worker;
 use crate::balance::{Ask, Wish};
 use crate::catalog::{Claim, NoEndpoint, Snapshot};
@@ -32,6 +33,8 @@ pub struct Sought<'a> {
     pub key: Option<u64>,
     /// The endpoints it should go to, or must.
     pub wish: Option<&'a Wish>,
+    /// Where its pick is told, if it is.
+    pub telling: Option<&'a Telling>,
 }
 
 impl Sought<'_> {
@@ -51,10 +54,13 @@ impl Sought<'_> {
     /// The endpoint of one attempt at a service.
     fn pick_of(&self, bound: &Bound, worker: &Worker, now: Moment) -> Result<Endpoint, ProxyError> {
         bound.look(|snapshot| {
-            let (picked, detour) = worker.with_luck(|rng| {
-                let mut ask = self.ask(now, rng);
-                (snapshot.pick(&mut ask), ask.detour)
-            });
+            let (picked, detour) = match self.telling {
+                None => worker.with_luck(|rng| {
+                    let mut ask = self.ask(now, rng);
+                    (snapshot.pick(&mut ask), ask.detour)
+                }),
+                Some(telling) => telling.pick(self, bound, snapshot, worker, now),
+            };
             if let Some(detour) = detour {
                 bound.recorder.detour(detour.as_str());
             }
@@ -84,8 +90,9 @@ impl Sought<'_> {
         if is_strict || self.bound.look(|snapshot| snapshot.is_usable(now)) {
             return None;
         }
-        let trial = |snapshot: &Snapshot| {
-            worker.with_luck(|rng| snapshot.pick_trial(&mut self.ask(now, rng)).cloned())
+        let trial = |snapshot: &Snapshot| match self.telling {
+            None => worker.with_luck(|rng| snapshot.pick_trial(&mut self.ask(now, rng)).cloned()),
+            Some(telling) => telling.pick_trial(self, snapshot, worker, now),
         };
         if let Some(endpoint) = self.bound.look(trial) {
             return Some((endpoint, Rc::clone(self.bound)));

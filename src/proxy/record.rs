@@ -3,7 +3,7 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use http::{HeaderValue, Method, Request, Uri};
 use tokio::time::Instant;
@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::answering::Answering;
 use super::client::{Client, Stream};
 use super::directory::Bound;
+use super::past::{Attempted, Memoir, Past};
 use super::worker::Worker;
 use crate::body::{End, Gate};
 use crate::clock::Moment;
@@ -64,6 +65,8 @@ pub struct Record {
     stream: OnceCell<Rc<Stream>>,
     /// The client's side of it once it is no HTTP any more, where it came over HTTP/2. Written by `observe`, taken by `forward`.
     pub tunnel: RefCell<Option<super::takeover::Within>>,
+    /// What is noted of it to be remembered. Written at its beginning if it is of the sample, else by `report` at a failure.
+    past: OnceCell<Box<Past>>,
     /// What only an access log wants to know.
     line: Option<Box<Line>>,
     /// Whether it is the copy of a request, which counts as none.
@@ -118,7 +121,11 @@ impl Record {
                 host: request.headers().get(http::header::HOST).cloned(),
             })
         });
-        Self::new(worker, client, line, false)
+        let record = Self::new(worker, client, line, false);
+        if worker.samples() {
+            record.past.get_or_init(|| Box::new(Past::sampled(request)));
+        }
+        record
     }
 
     /// Begins the copy of a request, of which nobody is told.
@@ -152,6 +159,7 @@ impl Record {
             uploading: Cell::new(false),
             stream: OnceCell::new(),
             tunnel: RefCell::default(),
+            past: OnceCell::new(),
             line,
             is_copy,
         })
@@ -165,6 +173,50 @@ impl Record {
     /// Who sent the request.
     pub fn client(&self) -> &Client {
         &self.client
+    }
+
+    /// What is noted of it to be remembered, where it is.
+    pub fn past(&self) -> Option<&Past> {
+        self.past.get().map(|past| &**past)
+    }
+
+    /// Has it remembered from now on: something went wrong.
+    #[cold]
+    pub fn begin_past(&self) {
+        if !self.is_copy && self.worker.shared.pasts.remembering().most > 0 {
+            self.past.get_or_init(|| Box::new(Past::late(self.begun.elapsed())));
+        }
+    }
+
+    #[cold]
+    fn remember(&mut self, why: &'static str, status: u16, reason: Option<&'static str>, took: Duration) {
+        let past = self.past.take().unwrap_or_else(|| Box::new(Past::late(took)));
+        // What has no id, nobody could ask for.
+        let Some(id) = self.request_id.take() else { return };
+        let mut attempts = past.attempts();
+        if attempts.is_empty()
+            && let Some(Target { memory, bound, .. }) = &*self.target.borrow()
+        {
+            attempts.push(Attempted::last(self.attempts.get(), memory.address.clone(), bound.service()));
+        }
+        self.worker.shared.pasts.keep(
+            self.worker.number,
+            Memoir {
+                id,
+                why: if past.is_sampled { "sampled" } else { why },
+                at: past.at,
+                asked: past.asked.clone(),
+                via: self.via.get(),
+                route: past.route.take(),
+                service: self.bound.borrow().as_ref().map(|bound| bound.service().clone()),
+                part: self.part.borrow().as_ref().map(|part| part.name.clone()),
+                status,
+                reason,
+                took,
+                attempts,
+                picks: past.telling.take(),
+            },
+        );
     }
 
     /// Notes the stream it came on.
@@ -272,12 +324,17 @@ impl Drop for Record {
             Some(BROKEN) => metrics.upstream_resets_total.inc(),
             Some(_) | None => {}
         }
+        let took = self.begun.elapsed();
         match self.bound.borrow().as_ref() {
-            Some(bound) => bound.recorder.record(status, reason, self.begun.elapsed()),
-            None => self.worker.unrouted.record(status, reason, self.begun.elapsed()),
+            Some(bound) => bound.recorder.record(status, reason, took),
+            None => self.worker.unrouted.record(status, reason, took),
         }
         if let Some(line) = &self.line {
             self.write_line(line, status, reason);
+        }
+        let why = self.worker.shared.pasts.cares_for(status, reason.is_some(), took);
+        if why.is_some() || self.past.get().is_some() {
+            self.remember(why.unwrap_or("retried"), status, reason, took);
         }
     }
 }

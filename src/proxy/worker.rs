@@ -8,12 +8,13 @@ use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
 use http::{HeaderValue, Version};
 use rand::rngs::SmallRng;
-use rand::{Rng as _, RngExt as _};
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use super::Settings;
 use super::admission::Admission;
 use super::client::{Client, Unwatched};
 use super::directory::Directory;
+use super::past::Pasts;
 use super::raw::Complaints;
 use super::timers::Timers;
 use crate::balance::rng;
@@ -42,6 +43,8 @@ pub struct Shared {
     pub admission: Arc<Admission>,
     /// Where requests are written down, if they are.
     pub access: AccessLog,
+    /// What is remembered of requests that are over.
+    pub pasts: Pasts,
     /// What time it is.
     pub clock: Clock,
     /// How it ends.
@@ -50,6 +53,29 @@ pub struct Shared {
     pub seed: u64,
     /// This process in `Via`, such as `wayside-1f2e3d4c`: of its own, so that a request that comes back is recognised.
     pub pseudonym: Pseudonym,
+}
+
+#[cfg(test)]
+impl Shared {
+    /// What workers without any listener have in common, and nothing is remembered or written down.
+    pub fn alone(settings: Settings, catalog: Arc<Catalog>, metrics: Arc<Metrics>, clock: Clock) -> Self {
+        let drain = Drain::new();
+        let pasts = Pasts::new(super::Remembering { most: 0, ..super::Remembering::default() }, 1);
+        Self {
+            admission: Admission::new(settings.requests_max, settings.queue_max, Arc::clone(&metrics)),
+            settings,
+            dialler: Dialler::new(crate::upstream::Settings::default(), drain.clone(), Arc::clone(&metrics)),
+            table: ArcSwap::from_pointee(Table::default()),
+            catalog,
+            metrics,
+            access: AccessLog::default(),
+            pasts,
+            clock,
+            drain,
+            seed: 1,
+            pseudonym: Pseudonym::random(1),
+        }
+    }
 }
 
 /// The name of this process in `Via`.
@@ -114,6 +140,10 @@ pub struct Worker {
     pub draining: Cell<bool>,
     /// Says why raw connections fail.
     pub complaints: Complaints,
+    /// Its number among its siblings.
+    pub number: usize,
+    /// Requests that come before the next that is drawn to be remembered.
+    unsampled: Cell<u32>,
     /// Measure the deadlines of its requests.
     pub timers: Timers,
     /// Clients whose end nobody would learn of yet.
@@ -125,14 +155,26 @@ pub struct Worker {
 impl Worker {
     /// A worker with nothing to do yet; its number makes its luck differ from its siblings'.
     pub fn new(shared: Arc<Shared>, number: u64) -> Rc<Self> {
+        let luck = rng::for_worker(shared.seed, number);
+        Self::with(shared, usize::try_from(number).unwrap_or_default(), luck, Directory::default())
+    }
+
+    /// A worker that serves nobody, and only looks: whatever it finds out changes nothing. All its luck follows from a draw.
+    pub fn onlooker(shared: Arc<Shared>, draw: u64) -> Rc<Self> {
+        Self::with(shared, 0, SmallRng::seed_from_u64(draw), Directory::onlooking())
+    }
+
+    fn with(shared: Arc<Shared>, number: usize, luck: SmallRng, directory: Directory) -> Rc<Self> {
         let tick = Rc::new(Tick::new(shared.clock));
         let pools = Pools::new(Arc::clone(&shared.dialler), Rc::clone(&tick));
         Rc::new(Self {
             pools,
-            directory: Directory::default(),
+            directory,
             unrouted: shared.metrics.recorder_without_service(),
             tick,
-            luck: RefCell::new(rng::for_worker(shared.seed, number)),
+            luck: RefCell::new(luck),
+            number,
+            unsampled: Cell::new(0),
             draining: Cell::new(false),
             complaints: Complaints::default(),
             timers: Timers::default(),
@@ -151,6 +193,28 @@ impl Worker {
     /// A number from 0 up to but not including 1.
     pub fn luck(&self) -> f64 {
         self.with_luck(|rng| rng.random())
+    }
+
+    /// A number from which all the luck of one pick follows.
+    pub fn draw(&self) -> u64 {
+        self.with_luck(|rng| rng.next_u64())
+    }
+
+    /// Whether the request that begins now is drawn to be remembered.
+    pub fn samples(&self) -> bool {
+        let left = self.unsampled.get();
+        if left > 0 {
+            self.unsampled.set(left - 1);
+            return false;
+        }
+        self.sample_anew()
+    }
+
+    #[cold]
+    fn sample_anew(&self) -> bool {
+        let gap = self.shared.pasts.gap(self.luck());
+        self.unsampled.set(gap.unwrap_or(u32::MAX));
+        gap.is_some()
     }
 
     /// A 128-bit number, for a request id.

@@ -61,7 +61,12 @@ impl Key {
     ///
     /// An IP address is hashed as it is written.
     pub fn hash(&self, request: &Keyed<'_>) -> Option<u64> {
-        self.sources.iter().find_map(|source| source.hash(request))
+        self.find(request).map(|(_, hash)| hash)
+    }
+
+    /// The same, with where it was found.
+    pub fn find(&self, request: &Keyed<'_>) -> Option<(&Source, u64)> {
+        self.sources.iter().find_map(|source| Some((source, source.hash(request)?)))
     }
 }
 

@@ -53,6 +53,36 @@ pub struct HeaderPattern {
     pub value: Option<HeaderValue>,
 }
 
+/// The first condition that a request does not meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmet<'a> {
+    /// Its host is none of these.
+    Host(&'a [HostPattern]),
+    /// Its method is none of these.
+    Method(&'a [Method]),
+    /// It has no such header.
+    Header(&'a HeaderPattern),
+    /// Its path is not under this one.
+    Path(&'a PathPrefix),
+}
+
+impl fmt::Display for Unmet<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fn listed<T: ToString>(all: &[T]) -> String {
+            all.iter().map(T::to_string).collect::<Vec<_>>().join(" or ")
+        }
+        match self {
+            Self::Host(hosts) => write!(f, "its host is not {}", listed(hosts)),
+            Self::Method(methods) => write!(f, "its method is not {}", listed(methods)),
+            Self::Header(HeaderPattern { name, value: None }) => write!(f, "it has no header {name}"),
+            Self::Header(HeaderPattern { name, value: Some(value) }) => {
+                write!(f, "it has no header {name}: {}", String::from_utf8_lossy(value.as_bytes()))
+            }
+            Self::Path(prefix) => write!(f, "its path is not under {}", prefix.as_str()),
+        }
+    }
+}
+
 /// Why a text is not a pattern.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum PatternError {
@@ -77,20 +107,28 @@ pub enum PatternError {
 }
 
 impl Matcher {
-    /// Whether this matcher is for a request; the bytes of its path prefix, as they stand in `path`, if it is.
-    pub(super) fn matches(
+    /// The bytes of its path prefix, as they stand in `path`, where this matcher is for a request.
+    ///
+    /// # Errors
+    /// The first condition that the request does not meet, where it is not.
+    pub(super) fn judge(
         &self,
         method: &Method,
         host: Host<'_>,
         path: &str,
         headers: &HeaderMap,
-    ) -> Option<usize> {
-        let host_meets = self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches(host));
-        let method_meets = self.methods.is_empty() || self.methods.contains(method);
-        if !host_meets || !method_meets || !self.headers.iter().all(|pattern| pattern.matches(headers)) {
-            return None;
+    ) -> Result<usize, Unmet<'_>> {
+        if !self.hosts.is_empty() && !self.hosts.iter().any(|pattern| pattern.matches(host)) {
+            return Err(Unmet::Host(&self.hosts));
         }
-        self.path.as_ref().map_or(Some(0), |prefix| prefix.matched(path))
+        if !self.methods.is_empty() && !self.methods.contains(method) {
+            return Err(Unmet::Method(&self.methods));
+        }
+        if let Some(pattern) = self.headers.iter().find(|pattern| !pattern.matches(headers)) {
+            return Err(Unmet::Header(pattern));
+        }
+        let Some(prefix) = &self.path else { return Ok(0) };
+        prefix.matched(path).ok_or(Unmet::Path(prefix))
     }
 
     /// Whether this matcher is for every request that `other` is for.
@@ -249,7 +287,7 @@ mod tests {
 
     fn is_for(matcher: &Matcher, host: &str, path: &str) -> bool {
         let host = Host::parse(Some(host)).unwrap();
-        matcher.matches(&Method::GET, host, path, &HeaderMap::new()).is_some()
+        matcher.judge(&Method::GET, host, path, &HeaderMap::new()).is_ok()
     }
 
     #[test]

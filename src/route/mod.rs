@@ -33,7 +33,7 @@ pub use fault::Fault;
 pub use host::is_name_byte;
 pub use key::{Key, Keyed, Source, SourceError, is_token};
 pub use limits::Limits;
-pub use matcher::{HeaderPattern, HostPattern, Matcher, PathPrefix, PatternError};
+pub use matcher::{HeaderPattern, HostPattern, Matcher, PathPrefix, PatternError, Unmet};
 pub use mirror::Mirror;
 pub use naming::{Declared, Naming, Unroutable};
 pub use proxy_protocol::ProxyProtocol;

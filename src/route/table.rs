@@ -8,6 +8,7 @@ use http::{HeaderMap, Method};
 
 use super::Route;
 use super::host::Host;
+use super::matcher::Unmet;
 use super::naming::{Naming, Unroutable};
 use super::rules::Rules;
 use crate::catalog::Claim;
@@ -127,19 +128,34 @@ impl Table {
     /// # Errors
     /// When no route is for it and it names no service, or names one in a malformed way.
     pub fn find<'a>(&'a self, asked: &Asked<'a>) -> Result<Found<'a>, Unroutable> {
+        self.find_telling(asked, |_, _| {})
+    }
+
+    /// Where a request goes; `tell` is told of each route that is not for it, and why not, as far as they are looked at.
+    ///
+    /// # Errors
+    /// As [`find`](Self::find).
+    pub fn find_telling<'a>(
+        &'a self,
+        asked: &Asked<'a>,
+        mut tell: impl FnMut(&'a Route, Unmet<'a>),
+    ) -> Result<Found<'a>, Unroutable> {
         if let Some(service) = asked.bound {
             return Ok(self.named(Cow::Borrowed(service.as_str()), Via::Listener, 0));
         }
         let host = Host::parse(asked.host)
             .ok_or_else(|| Unroutable::Host { host: asked.host.unwrap_or_default().to_owned() })?;
         for route in &self.routes {
-            if let Some(matched) = route.matcher.matches(asked.method, host, asked.path, asked.headers) {
-                return Ok(Found {
-                    target: Target::Route(route),
-                    via: Via::Route(&route.name),
-                    strip: if route.rewrite.prefix.is_some() { matched } else { 0 },
-                    rules: &route.rules,
-                });
+            match route.matcher.judge(asked.method, host, asked.path, asked.headers) {
+                Err(unmet) => tell(route, unmet),
+                Ok(matched) => {
+                    return Ok(Found {
+                        target: Target::Route(route),
+                        via: Via::Route(&route.name),
+                        strip: if route.rewrite.prefix.is_some() { matched } else { 0 },
+                        rules: &route.rules,
+                    });
+                }
             }
         }
         let named = self.naming.name(asked, host)?;

@@ -6,5 +6,6 @@ mod check;
 mod demo;
 mod descriptors;
 mod ending;
+mod explain;
 mod flags;
 mod reloading;

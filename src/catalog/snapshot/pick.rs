@@ -8,7 +8,7 @@ use rand::RngExt as _;
 use super::tiers::Tier;
 use super::walk::Walk;
 use super::{NoEndpoint, Snapshot};
-use crate::balance::{Ask, Detour};
+use crate::balance::{Ask, Detour, Step};
 use crate::clock::Moment;
 use crate::endpoint::{Endpoint, Fit};
 
@@ -40,6 +40,9 @@ impl Snapshot {
         if self.first_pick.load(Ordering::Relaxed) == 0 {
             self.first_pick.store(ask.now.to_bits(), Ordering::Relaxed);
         }
+        if let (Some(_), Some(notes)) = (ask.wish, &mut ask.notes) {
+            notes.step(Step::Wished);
+        }
         let picked = match ask.wish.and_then(|wish| self.grant(wish, ask)) {
             Some(granted) => granted?,
             None => {
@@ -64,11 +67,19 @@ impl Snapshot {
         {
             return Ok(endpoint);
         }
+        if let Some(notes) = &mut ask.notes {
+            notes.step(Step::Tier(number));
+        }
         // The first that would do if no other did.
         let (mut deferred, mut left) = (None, 0);
         for turn in 0..PROPOSALS_MAX {
             let endpoint = &tier.endpoints[tier.balancer.propose(ask, turn)];
-            match endpoint.fit(&self.care, ask.now) {
+            let fit = endpoint.fit(&self.care, ask.now);
+            if let Some(notes) = &mut ask.notes {
+                let word = if was_tried(endpoint, ask.tried) { "tried" } else { fit.as_str() };
+                notes.step(Step::Proposed(endpoint.memory.number, word));
+            }
+            match fit {
                 Fit::Ready if !was_tried(endpoint, ask.tried) => {
                     ask.detour = spill(number);
                     return Ok(endpoint);
@@ -177,6 +188,9 @@ impl Snapshot {
         ask: &mut Ask<'_>,
         wanted: &dyn Fn(&Endpoint) -> bool,
     ) -> Result<&Endpoint, NoEndpoint> {
+        if let Some(notes) = &mut ask.notes {
+            notes.step(Step::Searched);
+        }
         let (tried, now) = (ask.tried, ask.now);
         // Each tier from another place on, so that what comes behind a gap does not get all of it.
         let luck = ask.rng.random();

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use serde::Serialize;
 
 use crate::catalog::service::Service;
-use crate::catalog::shares::WHOLE;
 use crate::catalog::snapshot::{Snapshot, TierView};
 
 /// The endpoints of one subscription that are equally near.
@@ -26,10 +25,10 @@ pub struct TierStatus {
 /// The tiers of a subscription, nearest first.
 pub(super) fn of(snapshot: &Snapshot) -> Vec<TierStatus> {
     let status = |tier: TierView<'_>| TierStatus {
+        share: tier.part(),
         name: tier.name,
         endpoints: tier.endpoints.len(),
         available: tier.endpoints.iter().filter(|endpoint| endpoint.is_available()).count(),
-        share: (f64::from(tier.share) / f64::from(WHOLE) * 1e4).round() / 1e4,
         panic: tier.panics,
     };
     snapshot.tiers().map(status).collect()

@@ -146,6 +146,7 @@ fn shown(config: &Config) -> Vec<String> {
     show("upstream", &config.upstream);
     show("log", &config.log);
     show("access", &config.access);
+    show("explain", &config.explain);
     lines
 }
 

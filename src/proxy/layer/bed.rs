@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use http_body_util::BodyExt as _;
 use tokio::time::{Instant, sleep_until};
 
@@ -17,29 +16,27 @@ use crate::body::Body;
 use crate::catalog::{self, Catalog, Claim, Members, Snapshot};
 use crate::clock::Clock;
 use crate::clock::Moment;
-use crate::drain::Drain;
 use crate::endpoint::{Care, Endpoint, Group, Memory};
 use crate::provider::Provider;
+use crate::proxy::Settings;
 use crate::proxy::client::{Client, Origin};
 use crate::proxy::directory::Bound;
 use crate::proxy::record::Record;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned, Routed};
 use crate::proxy::traits::Traits;
-use crate::proxy::worker::{Pseudonym, Shared, Worker};
-use crate::proxy::{Admission, Settings};
-use crate::route::{Limits, Naming, Rules, Table};
-use crate::telemetry::access::{self, AccessLog};
+use crate::proxy::worker::{Shared, Worker};
+use crate::route::{Limits, Rules};
 use crate::telemetry::metrics::Metrics;
 use crate::telemetry::peer::Peer;
-use crate::upstream::{self, Dialler, Reuse};
+use crate::upstream::Reuse;
 
 /// A worker whose catalog follows nothing.
 pub(in crate::proxy) struct Bed {
     pub(in crate::proxy) worker: Rc<Worker>,
-    pub(super) client: Rc<Client>,
-    pub(super) limits: Limits,
-    pub(super) rules: Rules,
-    pub(super) care: Care,
+    pub(in crate::proxy) client: Rc<Client>,
+    pub(in crate::proxy) limits: Limits,
+    pub(in crate::proxy) rules: Rules,
+    pub(in crate::proxy) care: Care,
 }
 
 impl Bed {
@@ -47,23 +44,10 @@ impl Bed {
         Self::with(Settings::default())
     }
 
-    pub(super) fn with(settings: Settings) -> Self {
+    pub(in crate::proxy) fn with(settings: Settings) -> Self {
         let (clock, metrics) = (Clock::start(), Metrics::new());
-        let drain = Drain::new();
-        let admission = Admission::new(settings.requests_max, settings.queue_max, Arc::clone(&metrics));
-        let shared = Shared {
-            admission,
-            settings,
-            dialler: Dialler::new(upstream::Settings::default(), drain.clone(), Arc::clone(&metrics)),
-            table: ArcSwap::from_pointee(Table::new(Vec::new(), Naming::default())),
-            catalog: Catalog::new(catalog::Settings::default(), Vec::new(), Arc::clone(&metrics), clock, 1),
-            metrics,
-            access: AccessLog::open(&access::Settings::default()).unwrap(),
-            clock,
-            drain,
-            seed: 1,
-            pseudonym: Pseudonym::random(1),
-        };
+        let catalog = Catalog::new(catalog::Settings::default(), Vec::new(), Arc::clone(&metrics), clock, 1);
+        let shared = Shared::alone(settings, catalog, metrics, clock);
         let worker = Worker::new(Arc::new(shared), 0);
         let peer = Peer::At(([127, 0, 0, 1], 1).into());
         let origin = Origin { peer, is_secure: false, bound: None, trusted: true, refuse_cross_site: false };
@@ -72,12 +56,12 @@ impl Bed {
         Self { worker, client, limits, rules, care }
     }
 
-    pub(super) fn metrics(&self) -> &Metrics {
+    pub(in crate::proxy) fn metrics(&self) -> &Metrics {
         &self.worker.shared.metrics
     }
 
     /// A request without a body, routed to `svc`.
-    pub(super) fn routed(&self, message: http::request::Builder) -> Routed {
+    pub(in crate::proxy) fn routed(&self, message: http::request::Builder) -> Routed {
         let message = message.body(Body::empty()).unwrap();
         let shared = &self.worker.shared;
         let claim = Claim::on("svc".parse().unwrap(), Policy::RoundRobin);
@@ -102,22 +86,22 @@ impl Bed {
     }
 
     /// A plain GET, routed to `svc`.
-    pub(super) fn get(&self) -> Routed {
+    pub(in crate::proxy) fn get(&self) -> Routed {
         self.routed(http::Request::get("/"))
     }
 
     /// The endpoints of `svc`.
-    pub(super) fn endpoints(&self) -> Vec<Endpoint> {
+    pub(in crate::proxy) fn endpoints(&self) -> Vec<Endpoint> {
         self.get().bound.look(|snapshot| snapshot.all().cloned().collect())
     }
 
     /// Lets `svc` have as many endpoints as there are ports.
-    pub(super) fn list(&self, ports: &[u16]) -> Vec<Endpoint> {
+    pub(in crate::proxy) fn list(&self, ports: &[u16]) -> Vec<Endpoint> {
         self.list_at(&self.get().bound, ports)
     }
 
     /// Lets a service have as many endpoints as there are ports.
-    pub(super) fn list_at(&self, bound: &Bound, ports: &[u16]) -> Vec<Endpoint> {
+    pub(in crate::proxy) fn list_at(&self, bound: &Bound, ports: &[u16]) -> Vec<Endpoint> {
         let group = Arc::new(Group::default());
         let endpoint = |port: &u16| {
             let address = format!("127.0.0.1:{port}").parse().unwrap();
@@ -138,7 +122,7 @@ impl Bed {
 }
 
 /// What an inner service answers, call by call; it keeps what it was called with.
-pub(super) struct Played<R, E> {
+pub(in crate::proxy) struct Played<R, E> {
     answers: Rc<RefCell<VecDeque<Play<R, E>>>>,
 }
 
@@ -157,12 +141,12 @@ impl<R: 'static, E: 'static> Played<R, E> {
     }
 
     /// The next call is answered at once by what this makes of its request.
-    pub(super) fn then(&self, make: impl FnOnce(R) -> Result<http::Response<Body>, E> + 'static) {
+    pub(in crate::proxy) fn then(&self, make: impl FnOnce(R) -> Result<http::Response<Body>, E> + 'static) {
         self.answers.borrow_mut().push_back(Box::new(|request| Box::pin(std::future::ready(make(request)))));
     }
 
     /// The next call is answered after a while by what this makes of its request.
-    pub(super) fn then_after(
+    pub(in crate::proxy) fn then_after(
         &self,
         while_: Duration,
         make: impl FnOnce(R) -> Result<http::Response<Body>, E> + 'static,
@@ -176,7 +160,7 @@ impl<R: 'static, E: 'static> Played<R, E> {
     }
 
     /// The next call is never answered.
-    pub(super) fn then_never(&self) {
+    pub(in crate::proxy) fn then_never(&self) {
         self.answers.borrow_mut().push_back(Box::new(|request| {
             Box::pin(async move {
                 let _held = request;
@@ -186,7 +170,7 @@ impl<R: 'static, E: 'static> Played<R, E> {
     }
 
     /// Calls that were expected and did not come.
-    pub(super) fn left(&self) -> usize {
+    pub(in crate::proxy) fn left(&self) -> usize {
         self.answers.borrow().len()
     }
 }
@@ -208,7 +192,7 @@ impl<R: 'static, E: 'static> tower::Service<R> for Played<R, E> {
 
 impl Played<Attempt, Failure<Returned>> {
     /// The next attempt reads the whole body, and is answered after a while.
-    pub(super) fn then_read(&self, look: impl FnOnce(bytes::Bytes) + 'static, after: Duration) {
+    pub(in crate::proxy) fn then_read(&self, look: impl FnOnce(bytes::Bytes) + 'static, after: Duration) {
         self.answers.borrow_mut().push_back(Box::new(move |attempt| {
             Box::pin(async move {
                 let Attempt { message, guard, .. } = attempt;
@@ -222,6 +206,6 @@ impl Played<Attempt, Failure<Returned>> {
 }
 
 /// An answer with a status.
-pub(super) fn answer(status: u16) -> http::Response<Body> {
+pub(in crate::proxy) fn answer(status: u16) -> http::Response<Body> {
     http::Response::builder().status(status).body(Body::empty()).unwrap()
 }

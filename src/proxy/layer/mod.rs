@@ -2,7 +2,7 @@
 
 pub mod admit;
 #[cfg(test)]
-pub(super) mod bed;
+pub mod bed;
 pub mod deadline;
 pub mod fault;
 pub mod forward;

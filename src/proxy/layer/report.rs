@@ -13,6 +13,7 @@ use crate::provider::{Protocol, Provider};
 use crate::proxy::error::ProxyError;
 use crate::proxy::noting::Noting;
 use crate::proxy::outcome::{Judged, of_end, of_head};
+use crate::proxy::past::Ending;
 use crate::proxy::record::Record;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
 use crate::proxy::worker::Worker;
@@ -35,10 +36,10 @@ impl Middleware for Report {
         attempt: Attempt,
         inner: &mut impl Serve<Attempt, Failure<Returned>>,
     ) -> Answer<Failure<Returned>> {
-        let Attempt { endpoint, bound, guard, begun, exchange, .. } = &attempt;
+        let Attempt { endpoint, bound, guard, begun, exchange, number, .. } = &attempt;
         let is_tunnel = *exchange == Exchange::Tunnel;
         let noting = Noting::new(&self.worker, endpoint, bound, Rc::clone(guard), *begun);
-        let told = Told { noting, record: Rc::clone(&attempt.record) };
+        let told = Told { noting, record: Rc::clone(&attempt.record), number: *number };
         let called = &attempt.endpoint.provider;
         let called = (called.protocol == Protocol::Mucp).then(|| Arc::clone(called));
         let answer = inner.call(attempt);
@@ -46,11 +47,14 @@ impl Middleware for Report {
             let awaited = Awaited(Some(told));
             match answer.await {
                 Ok(response) if is_tunnel => {
-                    awaited.over().connected();
+                    let told = awaited.over();
+                    told.remember(Ending::Answered(response.status().as_u16()));
+                    told.connected();
                     Ok(response)
                 }
                 Ok(mut response) => {
                     let told = awaited.over();
+                    told.remember(Ending::Answered(response.status().as_u16()));
                     match called.filter(|called| denies_itself(response.headers(), called)) {
                         None => told.answered(&mut response),
                         Some(called) => {
@@ -73,6 +77,8 @@ impl Middleware for Report {
 struct Told {
     noting: Noting,
     record: Rc<Record>,
+    /// How many attempts its request has had, this one included.
+    number: u8,
 }
 
 /// An attempt whose answer is awaited.
@@ -89,6 +95,7 @@ impl Drop for Awaited {
     /// a caller who went away or has not sent all, nor an attempt for the time that was spent on those before it.
     fn drop(&mut self) {
         let Some(told) = self.0.take() else { return };
+        told.remember(Ending::GivenUp);
         if told.record.overdue.get() && told.noting.is_to_blame(told.record.begun()) {
             told.late();
         } else {
@@ -128,8 +135,19 @@ impl Told {
         self.noting.leave_untold();
     }
 
-    /// Tells of a failed attempt.
+    /// Notes how it ended, where its request is remembered.
+    fn remember(&self, ending: Ending) {
+        if let Some(past) = self.record.past() {
+            let Noting { begun, .. } = self.noting;
+            let at = (&self.noting.memory().address, self.noting.service());
+            past.end(self.number, ending, at, self.record.begun(), begun);
+        }
+    }
+
+    /// Tells of a failed attempt, from which on its request is worth remembering.
     fn failed(&self, error: &ProxyError) {
+        self.record.begin_past();
+        self.remember(Ending::Failed(error.reason()));
         if let ProxyError::AttemptTimeout { .. } = error {
             self.late();
         } else {

@@ -27,7 +27,7 @@ use crate::proxy::{cross_site, forwarded, request_id, upgrade};
 use crate::route::template::Facts;
 use crate::route::{Asked, Edit, Found, Keyed, RewriteError, Rules, Target, leads_up, overrides};
 use crate::upstream::Reuse;
-use aim::Aim;
+pub use aim::Aim;
 
 /// Finds where requests go.
 #[derive(Clone, Debug)]
@@ -37,13 +37,31 @@ pub struct Route {
 }
 
 /// Where a request goes, and what is changed before.
-struct Destination {
-    aim: Aim,
-    rules: Arc<Rules>,
-    key: Option<u64>,
+pub struct Destination {
+    /// Its subscription, and what it wishes for there.
+    pub aim: Aim,
+    /// What is laid down for it.
+    pub rules: Arc<Rules>,
+    /// The hash of what it is told apart by.
+    pub key: Option<u64>,
     path: Option<PathAndQuery>,
     host: Option<HeaderValue>,
-    route: Option<Arc<str>>,
+    /// The route it takes, if it takes one.
+    pub route: Option<Arc<str>>,
+}
+
+/// Where a request would go, and by what; nothing is done with it.
+///
+/// # Errors
+/// As the request would be told.
+pub fn look(
+    message: &http::Request<Body>,
+    client: &Client,
+    record: &Record,
+    worker: &Worker,
+) -> Result<(Destination, &'static str), ProxyError> {
+    check(message, Traits::of(message.headers()), client, worker)?;
+    find(message, client, record, worker)
 }
 
 impl Middleware for Route {
@@ -95,6 +113,9 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
     record.via.set(Some(via));
     record.bound.replace(Some(Rc::clone(&bound)));
     record.part.replace(part);
+    if let Some(past) = record.past() {
+        past.route.replace(route.clone());
+    }
     take_out(&rules, message.headers_mut());
 
     let received = message.version();
@@ -179,6 +200,20 @@ fn check(
     headers::refuse_loop(message.headers(), traits, &worker.shared.pseudonym)
 }
 
+/// What the table has to know of a request.
+pub fn asked<'a>(message: &'a http::Request<Body>, client: &'a Client) -> Asked<'a> {
+    let (uri, headers, bound) = (message.uri(), message.headers(), client.bound.as_ref());
+    let authority = uri.authority().map(http::uri::Authority::as_str);
+    let host = authority.or_else(|| headers.get(HOST).and_then(|host| host.to_str().ok()));
+    Asked { method: message.method(), host, path: uri.path(), headers, bound }
+}
+
+/// What the key of a request is taken from.
+pub fn keyed<'a>(message: &'a http::Request<Body>, client: &Client) -> Keyed<'a> {
+    let uri = message.uri();
+    Keyed { headers: message.headers(), path: uri.path(), query: uri.query(), client: client.peer.ip() }
+}
+
 fn find(
     message: &http::Request<Body>,
     client: &Client,
@@ -188,10 +223,8 @@ fn find(
     let mut table = worker.table.borrow_mut();
     let table = table.load();
     worker.directory.heed(table);
-    let (uri, headers, bound) = (message.uri(), message.headers(), client.bound.as_ref());
-    let authority = uri.authority().map(http::uri::Authority::as_str);
-    let host = authority.or_else(|| headers.get(HOST).and_then(|host| host.to_str().ok()));
-    let found = table.find(&Asked { method: message.method(), host, path: uri.path(), headers, bound });
+    let (uri, headers) = (message.uri(), message.headers());
+    let found = table.find(&asked(message, client));
     let is_tunnel = message.method() == Method::CONNECT;
     let found = if is_tunnel {
         // Whoever may have none need not know what there is.
@@ -209,8 +242,7 @@ fn find(
         // Now, for an answer that says why it goes nowhere.
         record.answering.replace(answering(&found, message));
     }
-    let keyed = || Keyed { headers, path: uri.path(), query: uri.query(), client: client.peer.ip() };
-    let key = found.rules.key.as_ref().and_then(|key| key.hash(&keyed()));
+    let key = found.rules.key.as_ref().and_then(|key| key.hash(&keyed(message, client)));
     let aim = Aim::take(&found, table, headers, client, key, is_tunnel, worker)?;
     let (host, route) = match &found.target {
         Target::Route(route) => (route.rewrite.host.clone(), Some(Arc::clone(&route.name))),

@@ -54,6 +54,7 @@ fn sought(routed: &Routed) -> Sought<'_> {
         elsewhere: routed.elsewhere,
         key: routed.key,
         wish: routed.wish.as_deref(),
+        telling: routed.record.past().map(|past| &past.telling),
     }
 }
 
@@ -116,6 +117,9 @@ fn attempt(
         && (retries.harmless || message.method().is_idempotent())
         && message.body().is_empty();
     record.attempts.set(record.attempts.get().saturating_add(1));
+    if let Some(past) = record.past() {
+        past.begin(record.attempts.get(), &endpoint, bound.service(), begun - record.begun());
+    }
     let memory = Arc::clone(&endpoint.memory);
     let provider = record.answering.borrow().is_some().then(|| Arc::clone(&endpoint.provider));
     record.target.replace(Some(Target { memory, bound: Rc::clone(&bound), provider }));

@@ -189,6 +189,7 @@ impl<'a> Course<'a> {
 
     fn sought(&self) -> Sought<'_> {
         Sought {
+            telling: None,
             bound: &self.bound,
             failover: &self.failover,
             tried: &self.tried,

@@ -15,11 +15,13 @@ use crate::proxy::worker::Worker;
 use crate::route::{Found, Part, Table, Target, overrides};
 
 /// Which subscription a request goes to, and which endpoints of it are wished for.
-pub(super) struct Aim {
-    pub(super) bound: Rc<Bound>,
-    pub(super) wish: Option<Box<Wish>>,
+pub struct Aim {
+    /// The subscription.
+    pub bound: Rc<Bound>,
+    /// What is wished for.
+    pub wish: Option<Box<Wish>>,
     /// The part of the split that it fell to.
-    pub(super) part: Option<Arc<Part>>,
+    pub part: Option<Arc<Part>>,
 }
 
 impl Aim {
