@@ -1,11 +1,14 @@
 //! The command line: what is asked for, and how it ends.
 
 mod check;
+mod completions;
 mod demo;
 mod descriptors;
 mod flags;
+mod man;
 mod register;
 mod run;
+mod version;
 
 use std::error::Error;
 use std::ffi::OsString;
@@ -14,6 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::telemetry::build::VERSION;
+
 /// The exit code when something is wrong with what was given, or something failed on the way.
 const FAILED: u8 = 1;
 /// The exit code when the command line cannot be understood, or a file cannot be read.
@@ -21,7 +26,7 @@ const USAGE: u8 = 2;
 
 /// A client-side load balancer: follows a service registry, and sends each request to a provider that lives.
 #[derive(Debug, Parser)]
-#[command(name = "wayside", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(name = "wayside", version = VERSION, long_version = version::LONG.as_str(), max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -33,6 +38,9 @@ enum Command {
     Check(check::Check),
     Register(register::Register),
     Demo(demo::Demo),
+    Completions(completions::Completions),
+    Man(man::Man),
+    Version(version::Version),
 }
 
 /// Does what the arguments of this process ask for.
@@ -61,6 +69,9 @@ fn start_with(
         Command::Check(check) => check.run(variable),
         Command::Register(register) => register.run(variable),
         Command::Demo(demo) => demo.run(),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
+        Command::Version(version) => version.run(),
     }
 }
 
