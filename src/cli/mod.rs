@@ -1,5 +1,6 @@
 //! The command line: what is asked for, and how it ends.
 
+mod admin;
 mod check;
 mod completions;
 mod demo;
