@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::{FAILED, USAGE, complain, told};
+use crate::drain::Drain;
 
 /// Where it is asked when nothing else is said, which is where `wayside run` answers then.
 const DEFAULT: &str = "127.0.0.1:4141";
@@ -171,10 +172,21 @@ impl Admin {
     /// # Errors
     /// When nobody is there, it breaks off, or is not answered with 200.
     pub(super) fn get(&self, path: &str) -> Result<Bytes, AskError> {
-        self.block_on(path, async {
-            let answer = self.ask(path).await?;
-            self.whole(path, answer).await
-        })
+        self.block_on(path, self.read(path))
+    }
+
+    /// The same for who does something else meanwhile.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub(super) async fn read(&self, path: &str) -> Result<Bytes, AskError> {
+        let answer = self.ask(path).await?;
+        self.whole(path, answer).await
+    }
+
+    /// Who is asked, as `HOST:PORT`.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
     }
 
     /// Hands over the lines of the answer to `GET path` as they come, without their ends, until the answer has ended or
@@ -230,7 +242,7 @@ impl Admin {
         let (mut sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(|error| self.broken(path, error))?;
         // It ends with the body, or the program does.
-        tokio::spawn(connection);
+        Drain::new().spawn("admin connection", async { _ = connection.await });
         let request = Request::get(path).header(HOST, &self.authority).body(Empty::<Bytes>::new());
         let request = request.map_err(|error| self.broken(path, error))?;
         let answer = timeout(PATIENCE, sender.send_request(request)).await;
@@ -255,7 +267,8 @@ impl Admin {
         Ok(collected.map_err(|error| self.broken(path, error))?.to_bytes())
     }
 
-    fn broken(&self, path: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> AskError {
+    /// What came in answer cannot be used.
+    pub(super) fn broken(&self, path: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> AskError {
         AskError::Broken { authority: self.authority.clone(), path: path.to_owned(), cause: cause.into() }
     }
 }

@@ -19,7 +19,13 @@ pub(super) const TITLE: Style = Style::new().bold();
 #[derive(Clone, Copy, Debug, Args)]
 pub(super) struct Color {
     /// Use colours: auto, on terminals and where NO_COLOR is not set, always or never
-    #[arg(long, value_name = "WHEN", default_value = "auto", hide_possible_values = true, hide_default_value = true)]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        default_value = "auto",
+        hide_possible_values = true,
+        hide_default_value = true
+    )]
     color: clap::ColorChoice,
 }
 
