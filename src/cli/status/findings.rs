@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::super::amounts::{count, span_ms};
+use super::super::amounts::span_ms;
 use super::super::seen::{Detail, Endpoint, Overview, Readiness, Registry, Service};
 
 /// Endpoints told of for each service.
@@ -62,7 +62,10 @@ impl Findings {
             found.list(service);
             out.extend(found.endpoints(service, details.get(&service.name)));
             if service.skipped > 0 {
-                let what = format!("{} in the registry is no provider", count(service.skipped, "record"));
+                let what = match service.skipped {
+                    1 => "1 record in the registry is no provider".to_owned(),
+                    many => format!("{many} records in the registry are no providers"),
+                };
                 let of = |detail: &Detail| {
                     detail
                         .skipped
@@ -88,7 +91,7 @@ impl Findings {
         let what = match registry.state.as_str() {
             "up" => return,
             "connecting" if registry.for_ms < CONNECTING_MS => return,
-            "connecting" => format!("it has been connected to for {since}"),
+            "connecting" => format!("there is no connection after {since}"),
             state => format!("it is {state} for {since}"),
         };
         let is_used = registry.role != "shadow";
@@ -144,7 +147,10 @@ impl Findings {
             return Some((true, finding("service", name, what, details)));
         }
         if !ghosts.is_empty() {
-            let what = format!("{} outlived the provider", count(ghosts.len(), "record"));
+            let what = match ghosts.len() {
+                1 => "1 record outlived its provider".to_owned(),
+                many => format!("{many} records outlived their providers"),
+            };
             self.noticed.push(finding("service", name, what, told(&ghosts)));
         }
         let count = if detail.is_some() { ill.len() } else { endpoints - available };
