@@ -1,7 +1,5 @@
 //! Notes what the program is built from, so that it can tell: the commit, the compiler, the target.
 
-#![expect(clippy::print_stdout, reason = "this is how cargo is told")]
-
 use std::env;
 use std::fs;
 use std::path::Path;

@@ -82,7 +82,7 @@ fn add(command: &Command, name: String, pages: &mut Vec<(String, Vec<u8>)>) {
         add(within, format!("{name}-{}", within.get_name()), pages);
     }
     // `wayside-run` names the page, `wayside run` the command.
-    let titled = command.clone().display_name(name.clone());
+    let titled = command.clone().display_name(name.clone()).long_version(env!("CARGO_PKG_VERSION"));
     let mut text = Vec::new();
     Page::new(titled)
         .source(format!("wayside {}", env!("CARGO_PKG_VERSION")))

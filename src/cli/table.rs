@@ -47,6 +47,11 @@ impl Line {
         self.0.push(Piece::new(style, text));
     }
 
+    /// Letters.
+    pub(super) fn width(&self) -> usize {
+        self.0.iter().map(Piece::width).sum()
+    }
+
     /// No longer than so many letters; what is cut off leaves a mark.
     pub(super) fn cut(self, width: usize) -> Self {
         let mut left = width;
@@ -64,8 +69,7 @@ impl Line {
 
     /// With another style over those of its pieces, filled up to this width.
     pub(super) fn over(mut self, width: usize, change: impl Fn(Style) -> Style) -> Self {
-        let filled: usize = self.0.iter().map(Piece::width).sum();
-        self.0.push(Piece::plain(" ".repeat(width.saturating_sub(filled))));
+        self.0.push(Piece::plain(" ".repeat(width.saturating_sub(self.width()))));
         for piece in &mut self.0 {
             piece.style = change(piece.style);
         }

@@ -57,30 +57,15 @@ impl Findings {
             ));
         }
         overview.registries.iter().for_each(|registry| found.registry(registry));
-        let mut out = Vec::new();
+        let mut ill = Vec::new();
         for service in &overview.services {
-            found.list(service);
-            out.extend(found.endpoints(service, details.get(&service.name)));
-            if service.skipped > 0 {
-                let what = match service.skipped {
-                    1 => "1 record in the registry is no provider".to_owned(),
-                    many => format!("{many} records in the registry are no providers"),
-                };
-                let of = |detail: &Detail| {
-                    detail
-                        .skipped
-                        .iter()
-                        .map(|it| format!("{}: {}", it.record, it.detail))
-                        .take(DETAILS_MAX)
-                        .collect()
-                };
-                let records = details.get(&service.name).map(of).unwrap_or_default();
-                found.noticed.push(finding("service", &service.name, what, records));
-            }
+            ill.extend(found.list(service).map(|finding| (1, finding)));
+            ill.extend(found.endpoints(service, details.get(&service.name)));
+            found.skipped(service, details.get(&service.name));
         }
         // Those of which nobody is left come first; the order is otherwise kept.
-        out.sort_by_key(|(none_left, _)| !none_left);
-        found.ill.extend(out.into_iter().map(|(_, finding)| finding));
+        ill.sort_by_key(|(rank, _)| *rank);
+        found.ill.extend(ill.into_iter().map(|(_, finding)| finding));
         found.stale(overview);
         found
     }
@@ -100,27 +85,36 @@ impl Findings {
         if is_used { self.ill.push(found) } else { self.noticed.push(found) }
     }
 
-    /// What is wrong with the list of a service.
-    fn list(&mut self, service: &Service) {
-        let absent = "no registry knows it";
-        let cause = || service.freshness.cause.iter().cloned().collect();
+    /// What is wrong with the list of a service, if it harms.
+    fn list(&mut self, service: &Service) -> Option<Finding> {
+        let of =
+            |what| finding("service", &service.name, what, service.freshness.cause.iter().cloned().collect());
         match service.freshness.state.as_str() {
-            "pending" => {
-                self.ill.push(finding("service", &service.name, "its first list has not come yet", cause()));
+            "pending" => Some(of("its first list has not come yet")),
+            "absent" if service.declared => Some(of("no registry knows it")),
+            "absent" => {
+                self.noticed.push(of("no registry knows it"));
+                None
             }
-            "absent" if service.declared => {
-                self.ill.push(finding("service", &service.name, absent, Vec::new()));
-            }
-            "absent" => self.noticed.push(finding("service", &service.name, absent, Vec::new())),
-            "live" if service.endpoints == 0 => {
-                self.ill.push(finding("service", &service.name, "nobody provides it", Vec::new()));
-            }
-            _ => {}
+            "live" if service.endpoints == 0 => Some(of("nobody provides it")),
+            _ => None,
         }
     }
 
-    /// What is wrong with the endpoints of a service, and whether none is left.
-    fn endpoints(&mut self, service: &Service, detail: Option<&Detail>) -> Option<(bool, Finding)> {
+    /// Records that are no providers.
+    fn skipped(&mut self, service: &Service, detail: Option<&Detail>) {
+        let what = match service.skipped {
+            0 => return,
+            1 => "1 record in the registry is no provider".to_owned(),
+            many => format!("{many} records in the registry are no providers"),
+        };
+        let skipped = detail.iter().flat_map(|detail| &detail.skipped).take(DETAILS_MAX);
+        let records = skipped.map(|skipped| format!("{}: {}", skipped.record, skipped.detail));
+        self.noticed.push(finding("service", &service.name, what, records.collect()));
+    }
+
+    /// What is wrong with the endpoints of a service: ranked 0 where none is left, else 2.
+    fn endpoints(&mut self, service: &Service, detail: Option<&Detail>) -> Option<(u8, Finding)> {
         let Service { name, endpoints, available, .. } = service;
         if available == endpoints {
             return None;
@@ -144,7 +138,7 @@ impl Findings {
             } else {
                 format!("none of its {endpoints} providers is used")
             };
-            return Some((true, finding("service", name, what, details)));
+            return Some((0, finding("service", name, what, details)));
         }
         if !ghosts.is_empty() {
             let what = match ghosts.len() {
@@ -156,7 +150,7 @@ impl Findings {
         let count = if detail.is_some() { ill.len() } else { endpoints - available };
         let verb = if count == 1 { "is" } else { "are" };
         let what = format!("{count} of {endpoints} providers {verb} not used");
-        (count > 0).then(|| (false, finding("service", name, what, told(&ill))))
+        (count > 0).then(|| (2, finding("service", name, what, told(&ill))))
     }
 
     /// Lists that are not fresh: few by themselves, many in one.
@@ -204,7 +198,8 @@ fn is_ill(endpoint: &Endpoint) -> bool {
 fn told(endpoints: &[&Endpoint]) -> Vec<String> {
     let one = |endpoint: &&Endpoint| {
         let why = endpoint.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-        format!("{} is {}{why}", endpoint.address, endpoint.state)
+        let article = if endpoint.state == "ghost" { "a " } else { "" };
+        format!("{} is {article}{}{why}", endpoint.address, endpoint.state)
     };
     let mut lines: Vec<String> = endpoints.iter().map(one).take(DETAILS_MAX).collect();
     if endpoints.len() > lines.len() {

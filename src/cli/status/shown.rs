@@ -119,8 +119,8 @@ fn service_lines(services: &[Service], most: usize, width: usize) -> Vec<Line> {
     let rows = sorted.iter().take(most).map(|service| row(service)).collect();
     let mut lines = table::lines(&columns, TITLE, rows, width);
     if sorted.len() > most {
-        let more = count(sorted.len() - most, "service");
-        lines.push(Line::plain(format!("{more} more: see all with --all")));
+        let more = count(sorted.len() - most, "more service");
+        lines.push(Line::plain(format!("{more}: see all with --all")));
     }
     lines
 }

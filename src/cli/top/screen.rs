@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anstyle::Style;
 
-use super::super::amounts::{count, latency, rate, share, span, span_ms};
+use super::super::amounts::{latency, rate, share, span, span_ms};
 use super::super::color::{BAD, FAIR, GOOD, TITLE, of_state};
 use super::super::table::{self, Column, Line, Piece};
 use super::look::{EndpointRow, Measured, ServiceRow};
@@ -73,8 +73,8 @@ impl Screen<'_> {
             return line;
         }
         let (all, failed) = self.measured.total();
-        line.push(Style::new(), format!("{} requests/s, ", rate(all)));
-        line.push(failed_style(failed), format!("{} failed", share(failed)));
+        line.push(Style::new(), format!("{} requests/s", rate(all)));
+        push_failed(&mut line, failed);
         line.push(Style::new(), format!("  every {}", humantime::format_duration(self.interval)));
         line
     }
@@ -93,18 +93,13 @@ impl Screen<'_> {
             line.push(of_state(&service.list.state), &service.list.state);
             line.push(
                 Style::new(),
-                format!(
-                    ", {} of {} used, {}/s, ",
-                    service.used,
-                    count(service.endpoints, "provider"),
-                    rate(service.rate)
-                ),
+                format!(", {}/{} used, {}/s", service.used, service.endpoints, rate(service.rate)),
             );
-            line.push(failed_style(service.failed_share), format!("{} failed", share(service.failed_share)));
-            line.push(
-                Style::new(),
-                format!(", p50 {}, p99 {}", latency(service.p50_s), latency(service.p99_s)),
-            );
+            push_failed(&mut line, service.failed_share);
+            if service.p50_s.is_some() {
+                let (p50, p99) = (latency(service.p50_s), latency(service.p99_s));
+                line.push(Style::new(), format!(", p50 {p50}, p99 {p99}"));
+            }
             return line;
         }
         for registry in &self.measured.registries {
@@ -205,21 +200,41 @@ fn endpoint(row: &EndpointRow) -> Vec<Piece> {
     ]
 }
 
+/// Columns that are left out first where the terminal is too narrow for all.
+const LEFT_OUT: [&str; 6] = ["P50", "LIST", "WEIGHT", "ZONE", "IN FLIGHT", "P99"];
+
 /// Lines of a table in which the title of what it is ordered by stands out.
 fn table(
     columns: &[(Column, Option<Sort>)],
     state: &State,
-    rows: Vec<Vec<Piece>>,
+    mut rows: Vec<Vec<Piece>>,
     width: usize,
 ) -> Vec<Line> {
-    let titled: Vec<Column> = columns.iter().map(|(column, _)| *column).collect();
-    let mut lines = table::lines(&titled, TITLE, rows, width);
+    let mut titled: Vec<Column> = columns.iter().map(|(column, _)| *column).collect();
+    let mut lines = table::lines(&titled, TITLE, rows.clone(), width);
+    for title in LEFT_OUT {
+        let Some(at) = titled.iter().position(|column| column.title == title) else { continue };
+        if lines.iter().all(|line| line.width() <= width) {
+            break;
+        }
+        titled.remove(at);
+        rows.iter_mut().for_each(|row| drop(row.remove(at)));
+        lines = table::lines(&titled, TITLE, rows.clone(), width);
+    }
     let of = columns.iter().find(|(_, sort)| *sort == Some(state.sort)).map(|(column, _)| column.title);
     let ordered = lines[0].0.iter_mut().find(|piece| Some(piece.text.as_str()) == of);
     if let Some(piece) = ordered {
         piece.style = piece.style.underline();
     }
     lines
+}
+
+/// The share that failed, where there was anything to fail.
+fn push_failed(line: &mut Line, failed: Option<f64>) {
+    if failed.is_some() {
+        line.push(Style::new(), ", ");
+        line.push(failed_style(failed), format!("{} failed", share(failed)));
+    }
 }
 
 fn failed_style(failed: Option<f64>) -> Style {

@@ -74,8 +74,8 @@ async fn what_is_over_is_told_oldest_first() {
     announce(&file, &[1, 2, 3]);
     let program = proxy(&file, ANY).await;
     let admin = program.admin().to_string();
-    let follower =
-        Program::launch(&["events", "-f", "-n", "0", "--service", "greeter", "--admin", &admin], &[]);
+    let follower = Program::launch(&["events", "-f", "--service", "greeter", "--admin", &admin], &[]);
+    follower.says("127.0.0.1:3  added").await;
     announce(&file, &[1, 2]);
     let line = follower.says("withdrawn").await;
     assert!(line.contains("greeter  127.0.0.1:3  withdrawn"), "{line}");

@@ -4,7 +4,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::support::program::whole;
+use crate::support::program::{Program, whole};
 
 #[test]
 fn every_command_has_a_page_of_the_manual() {
@@ -70,4 +70,15 @@ fn the_version_says_what_it_was_built_from() {
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     assert!(json["rustc"].as_str().unwrap().starts_with("rustc "), "{json}");
+}
+
+#[tokio::test]
+async fn what_register_does_can_be_read_by_programs() {
+    let folder = tempfile::tempdir().unwrap();
+    let registry = format!("file:{}", folder.path().display());
+    let arguments = ["--registry", &registry, "--service", "greeter", "--address", "127.0.0.1:1", "--json"];
+    let register = Program::launch(&[&["register"], &arguments[..]].concat(), &[]);
+    let line = register.logs("to be announced once it is well").await;
+    let line: Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(line["fields"]["service"].as_str().or(line["service"].as_str()), Some("greeter"), "{line}");
 }
