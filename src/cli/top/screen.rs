@@ -41,7 +41,7 @@ impl Screen<'_> {
         let names = state.names(self.measured);
         let at = state.at(&names);
         // The chosen row stays in sight: rows move by pages.
-        let first = if room == 0 { 0 } else { at / room * room };
+        let first = at.checked_div(room).unwrap_or_default() * room;
         for (number, row) in rows.into_iter().enumerate().skip(first).take(room) {
             lines.push(if number == at && !names.is_empty() { row.over(width, Style::invert) } else { row });
         }
