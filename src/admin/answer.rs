@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{PATHS, State};
 use crate::catalog::status::{EndpointStatus, FreshnessStatus};
-use crate::catalog::{Event, Freshness, RegistryStatus, ServiceStatus, ShadowTally};
+use crate::catalog::{Freshness, Happened, RegistryStatus, ServiceStatus, ShadowTally};
 use crate::clock::Moment;
 use crate::provider::Protocol;
 use crate::telemetry::log::Level;
@@ -117,12 +117,9 @@ pub(super) struct Wanted {
     service: Option<String>,
     /// At most so many.
     limit: Option<usize>,
-}
-
-/// What `/events` answers.
-#[derive(Debug, Serialize)]
-pub(super) struct Happened {
-    events: Vec<Event>,
+    /// Only those with a higher number.
+    #[serde(default)]
+    after: u64,
 }
 
 pub(super) async fn events(
@@ -134,7 +131,7 @@ pub(super) async fn events(
         Refusal::new(StatusCode::BAD_REQUEST, error.body_text(), cure)
     })?;
     let limit = wanted.limit.unwrap_or(EVENTS_SHOWN);
-    Ok(Json(Happened { events: state.catalog.events(wanted.service.as_deref(), limit) }))
+    Ok(Json(state.catalog.events_after(wanted.after, wanted.service.as_deref(), limit)))
 }
 
 pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {

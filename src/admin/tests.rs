@@ -173,6 +173,8 @@ async fn events_are_told_the_newest_first() {
     assert_eq!((all.len(), &all[0]["number"], &all[0]["event"]), (2, &2.into(), &"added".into()));
     assert_eq!(events("/events?service=greeter&limit=1").await, all[..1]);
     assert_eq!(events("/events?service=users").await.len(), 0);
+    assert_eq!(events("/events?after=1").await, all[..1]);
+    assert_eq!(events("/events?after=2").await.len(), 0);
     for wrong in ["/events?limit=many", "/events?servce=greeter"] {
         let (status, answer) = operated.get(wrong).await;
         assert_eq!(status, StatusCode::BAD_REQUEST);

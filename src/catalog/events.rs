@@ -4,7 +4,9 @@ use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
+use uuid::Uuid;
 
+use super::Catalog;
 use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
 
@@ -12,10 +14,31 @@ use crate::provider::ServiceName;
 const KEPT_MAX: usize = 1000;
 
 /// The last events, the newest last.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Events {
+    /// Tells these numbers from those of another process.
+    run: Uuid,
     kept: VecDeque<Event>,
     last: u64,
+}
+
+impl Default for Events {
+    fn default() -> Self {
+        Self { run: Uuid::new_v4(), kept: VecDeque::new(), last: 0 }
+    }
+}
+
+/// Events, and what it takes to ask for those that follow without losing or repeating one.
+#[derive(Clone, Debug, Serialize)]
+pub struct Happened {
+    /// The process that counts them: another one begins anew with 1.
+    pub run: String,
+    /// The number of the last event there was, of whichever service; 0 before the first.
+    pub last: u64,
+    /// The number of the last event that is not kept any more; 0 while all are.
+    pub forgotten: u64,
+    /// Those asked for, the newest first.
+    pub events: Vec<Event>,
 }
 
 /// One change of who belongs to a service.
@@ -91,8 +114,31 @@ impl Events {
 
     /// The newest events, at most `limit`, the newest first, of one service or of all.
     pub(super) fn newest(&self, service: Option<&str>, limit: usize) -> Vec<Event> {
+        self.after(0, service, limit).events
+    }
+
+    /// The same of those with a higher number.
+    pub(super) fn after(&self, number: u64, service: Option<&str>, limit: usize) -> Happened {
+        let new = self.kept.iter().rev().take_while(|event| event.number > number);
         let wanted = |event: &&Event| service.is_none_or(|service| event.service == service);
-        self.kept.iter().rev().filter(wanted).take(limit).cloned().collect()
+        Happened {
+            run: self.run.to_string(),
+            last: self.last,
+            forgotten: self.last - self.kept.len() as u64,
+            events: new.filter(wanted).take(limit).cloned().collect(),
+        }
+    }
+}
+
+impl Catalog {
+    /// The last changes of who belongs to which service, the newest first, at most `limit`; of one service, or of all.
+    pub fn events(&self, service: Option<&str>, limit: usize) -> Vec<Event> {
+        self.state.lock().events.newest(service, limit)
+    }
+
+    /// The same of those with a higher number, and what it takes to follow them.
+    pub fn events_after(&self, number: u64, service: Option<&str>, limit: usize) -> Happened {
+        self.state.lock().events.after(number, service, limit)
     }
 }
 
@@ -125,5 +171,17 @@ mod tests {
         assert_eq!(numbers(None, 3), [1500, 1499, 1498]);
         assert_eq!(numbers(Some("a"), 2), [1499, 1497]);
         assert_eq!((numbers(None, 9999).len(), numbers(None, 9999)[999]), (1000, 501));
+        let after = |number| {
+            let happened = events.after(number, Some("a"), 9999);
+            assert_eq!(
+                (happened.run, happened.last, happened.forgotten),
+                (events.run.to_string(), 1500, 500)
+            );
+            happened.events.iter().map(|event| event.number).collect::<Vec<_>>()
+        };
+        assert_eq!(after(1495), [1499, 1497]);
+        assert_eq!(after(1500), [0; 0]);
+        assert_eq!(after(0).len(), 500);
+        assert_ne!(Events::default().run, events.run);
     }
 }

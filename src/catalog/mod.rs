@@ -43,7 +43,7 @@ use tokio::sync::{Notify, watch};
 
 pub use budget::{Allowance, Budget};
 pub use cares::Cares;
-pub use events::{Event, What};
+pub use events::{Event, Happened, What};
 pub use known::Known;
 pub use layout::Layout;
 pub use layouts::Layouts;
@@ -347,11 +347,6 @@ impl Catalog {
             state.services.iter().map(|(name, service)| service.known(name, &self.sources)).collect();
         known.sort_by(|a, b| a.service.cmp(&b.service));
         known
-    }
-
-    /// The last changes of who belongs to which service, the newest first, at most `limit`; of one service, or of all.
-    pub fn events(&self, service: Option<&str>, limit: usize) -> Vec<Event> {
-        self.state.lock().events.newest(service, limit)
     }
 
     /// The declared services that were not listed yet, by name.

@@ -1,8 +1,7 @@
-//! The admin server of a running Wayside, as other commands ask it: one request, or lines as they come.
+//! The admin server of a running Wayside, as other commands ask it.
 
 use std::error::Error;
 use std::io;
-use std::ops::ControlFlow;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -30,8 +29,6 @@ const VARIABLE: &str = "WAYSIDE_ADMIN";
 const PATIENCE: Duration = Duration::from_secs(15);
 /// The longest answer that is read whole: some hundred bytes for each of the providers of a large fleet.
 const ANSWER_BYTES_MAX: usize = 256 * 1024 * 1024;
-/// The longest line of an answer that is followed.
-const LINE_BYTES_MAX: usize = 1024 * 1024;
 
 /// The flag that says which Wayside is asked.
 #[derive(Clone, Debug, Default, Args)]
@@ -172,46 +169,21 @@ impl Admin {
     /// # Errors
     /// When nobody is there, it breaks off, or is not answered with 200.
     pub(super) fn get(&self, path: &str) -> Result<Bytes, AskError> {
-        self.block_on(path, async {
-            let answer = self.ask(path).await?;
-            self.whole(path, answer).await
-        })
+        self.block_on(path, self.read(path))
     }
 
-    /// Hands over the lines of the answer to `GET path` as they come, without their ends, until the answer has ended or
-    /// `line` says to stop. Blocks until then; between two lines any time may pass.
+    /// The same for who does something else meanwhile.
     ///
     /// # Errors
     /// As [`get`](Self::get).
-    pub(super) fn follow(
-        &self,
-        path: &str,
-        mut line: impl FnMut(&[u8]) -> ControlFlow<()>,
-    ) -> Result<(), AskError> {
-        self.block_on(path, async {
-            let mut body = self.ask(path).await?;
-            let mut held = Vec::new();
-            while let Some(frame) = body.frame().await {
-                let frame = frame.map_err(|error| self.broken(path, error))?;
-                let Ok(bytes) = frame.into_data() else { continue };
-                held.extend_from_slice(&bytes);
-                while let Some(end) = memchr::memchr(b'\n', &held) {
-                    let text = held[..end].strip_suffix(b"\r").unwrap_or(&held[..end]);
-                    if line(text).is_break() {
-                        return Ok(());
-                    }
-                    held.drain(..=end);
-                }
-                if held.len() > LINE_BYTES_MAX {
-                    return Err(self.broken(path, io::Error::other("a line has no end")));
-                }
-            }
-            // What ends without a line's end is a line too.
-            if !held.is_empty() {
-                let _ = line(&held);
-            }
-            Ok(())
-        })
+    pub(super) async fn read(&self, path: &str) -> Result<Bytes, AskError> {
+        let answer = self.ask(path).await?;
+        self.whole(path, answer).await
+    }
+
+    /// Who is asked, as `HOST:PORT`.
+    pub(super) fn authority(&self) -> &str {
+        &self.authority
     }
 
     fn block_on<T>(
@@ -256,7 +228,8 @@ impl Admin {
         Ok(collected.map_err(|error| self.broken(path, error))?.to_bytes())
     }
 
-    fn broken(&self, path: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> AskError {
+    /// What came in answer cannot be used.
+    pub(super) fn broken(&self, path: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> AskError {
         AskError::Broken { authority: self.authority.clone(), path: path.to_owned(), cause: cause.into() }
     }
 }
@@ -318,24 +291,6 @@ mod tests {
         let asked = asked.join().unwrap();
         assert!(asked.starts_with("GET /x?y=z HTTP/1.1\r\n"), "{asked}");
         assert!(asked.contains(&format!("host: {}\r\n", admin.authority)), "{asked}");
-    }
-
-    #[test]
-    fn lines_come_as_they_are_written() {
-        let answer = "HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\na\r\nbc\n\nd";
-        let follow = |most: usize| {
-            let mut lines = Vec::new();
-            let (admin, asked) = answering(answer);
-            let followed = admin.follow("/", |line| {
-                lines.push(String::from_utf8(line.to_vec()).unwrap());
-                if lines.len() == most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            });
-            followed.unwrap();
-            asked.join().unwrap();
-            lines
-        };
-        assert_eq!(follow(9), ["a", "bc", "", "d"]);
-        assert_eq!(follow(2), ["a", "bc"]);
     }
 
     #[test]

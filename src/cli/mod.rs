@@ -1,29 +1,46 @@
 //! The command line: what is asked for, and how it ends.
 
 mod admin;
+mod amounts;
 mod check;
+mod color;
+mod completions;
 mod demo;
 mod descriptors;
+mod events;
 mod explain;
 mod flags;
+mod man;
 mod register;
 mod run;
+mod seen;
+mod status;
+mod table;
+mod top;
+mod version;
 
 use std::error::Error;
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{IsTerminal as _, Write as _};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::telemetry::build::VERSION;
 
 /// The exit code when something is wrong with what was given, or something failed on the way.
 const FAILED: u8 = 1;
 /// The exit code when the command line cannot be understood, or a file cannot be read.
 const USAGE: u8 = 2;
 
+const CODES: &str = "\
+Exit codes: 0 done, and all is well; 1 something is wrong, or failed on the way; 2 the command line is wrong, or what is needed to \
+begin cannot be read or asked. `wayside COMMAND --help` says what that means for each.";
+
 /// A client-side load balancer: follows a service registry, and sends each request to a provider that lives.
 #[derive(Debug, Parser)]
-#[command(name = "wayside", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_long_help = CODES)]
+#[command(name = "wayside", version = VERSION, long_version = version::LONG.as_str(), max_term_width = 100, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -36,6 +53,12 @@ enum Command {
     Explain(explain::Explain),
     Register(register::Register),
     Demo(demo::Demo),
+    Status(status::Status),
+    Top(top::Top),
+    Events(events::Events),
+    Completions(completions::Completions),
+    Man(man::Man),
+    Version(version::Version),
 }
 
 /// Does what the arguments of this process ask for.
@@ -65,6 +88,12 @@ fn start_with(
         Command::Explain(explain) => explain.run(variable),
         Command::Register(register) => register.run(variable),
         Command::Demo(demo) => demo.run(),
+        Command::Status(status) => status.run(variable),
+        Command::Top(top) => top.run(variable),
+        Command::Events(events) => events.run(variable),
+        Command::Completions(completions) => completions.run(),
+        Command::Man(man) => man.run(),
+        Command::Version(version) => version.run(),
     }
 }
 
@@ -72,6 +101,13 @@ fn start_with(
 fn say(text: impl AsRef<str>) {
     // A closed pipe is the reader's choice.
     let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
+}
+
+/// How wide a line may be: as wide as the terminal, where there is one.
+fn width() -> usize {
+    const ELSEWHERE: usize = 100;
+    let terminal = std::io::stdout().is_terminal().then(crossterm::terminal::size);
+    terminal.and_then(Result::ok).map_or(ELSEWHERE, |(width, _)| usize::from(width).max(40))
 }
 
 /// Complains on standard error.

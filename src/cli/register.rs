@@ -17,8 +17,8 @@ use crate::announce::{Announcements, Wish};
 use crate::clock::Clock;
 use crate::config::{self, ConfigError, Given, Overrides};
 use crate::drain::Drain;
-use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::{LineFormat, log};
 
 /// How long withdrawing may take; what is left then goes with its ttl.
 const WITHDRAWING: Duration = Duration::from_secs(5);
@@ -29,11 +29,15 @@ const NO_REGISTRY: &str = "\
 wayside: there is no registry to announce in; give one:
     wayside register --registry zookeeper://127.0.0.1:2181 --service greeter --address :8080";
 
+const CODES: &str = "\
+Exit codes: 0 withdrawn as told; 1 it could not begin, or not all could be withdrawn in time; 2 the command line is wrong.";
+
 /// Announce an app in a registry while it is well, until told to stop
 ///
 /// The record is put back when somebody deletes it, follows the app's health, and is withdrawn at SIGTERM or Ctrl-C.
 /// Credentials for the registry are given by the variable WAYSIDE_REGISTRY_AUTH, as user:password.
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = CODES)]
 pub(super) struct Register {
     /// Announce in this registry: zookeeper://HOST:PORT,…/CHROOT, etcd://HOST:PORT,… or file:FOLDER [env: WAYSIDE_REGISTRY]
     #[arg(long, value_name = "URL")]
@@ -80,6 +84,9 @@ pub(super) struct Register {
     /// Log from this level on: off, error, warn, info, debug or trace [env: WAYSIDE_LOG_LEVEL] [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Log in JSON, one event a line
+    #[arg(long)]
+    json: bool,
 }
 
 impl Register {
@@ -97,10 +104,13 @@ impl Register {
             announce: self.announcement(),
             ..Overrides::default()
         };
-        let config = match config::read(None, "", &overrides) {
+        let mut config = match config::read(None, "", &overrides) {
             Ok(config) => config,
             Err(mistakes) => return refused(&ConfigError::Mistakes(mistakes)),
         };
+        if self.json {
+            config.log.format = LineFormat::Json;
+        }
         // Kept until the end: what waits to be written is written when it goes.
         let _log = match log::init(&config.log) {
             Ok(log) => log,

@@ -27,11 +27,15 @@ wayside: there is no registry to follow; give one, or a file that names one:
     wayside run --config wayside.toml
 or see it at work with nothing installed: wayside demo";
 
+const CODES: &str = "\
+Exit codes: 0 ended as told; 1 it could not start, or the configuration is wrong; 2 the command line is wrong, or the file cannot be read.";
+
 /// Follow a registry, and send requests to the providers that live
 ///
 /// Flags win over the environment, and the environment over the file. Credentials for the registry are given by the variable
 /// WAYSIDE_REGISTRY_AUTH, as user:password, those for the second registry by WAYSIDE_REGISTRY_AUTH_2. SIGTERM lets what runs finish; SIGHUP reads the file again.
 #[derive(Clone, Debug, Args)]
+#[command(after_long_help = CODES)]
 pub(super) struct Run {
     #[command(flatten)]
     flags: Flags,

@@ -1,6 +1,7 @@
 //! Telemetry: what operators see of a running proxy: metrics, the log, and the access log.
 
 pub mod access;
+pub mod build;
 mod format;
 pub mod log;
 pub mod metrics;

@@ -6,6 +6,7 @@
 mod acceptance;
 mod announce;
 mod checks;
+mod cli;
 mod consul;
 mod contract;
 mod dns;

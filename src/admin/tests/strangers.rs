@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use super::*;
 
 /// Every route, with a method that it takes.
-const ROUTES: [(Method, &str); 16] = [
+const ROUTES: [(Method, &str); 18] = [
     (Method::GET, "/"),
     (Method::GET, "/page/style.css"),
     (Method::GET, "/page/page.js"),
@@ -14,6 +14,8 @@ const ROUTES: [(Method, &str); 16] = [
     (Method::GET, "/metrics"),
     (Method::GET, "/services"),
     (Method::GET, "/services/greeter"),
+    (Method::GET, "/explain"),
+    (Method::GET, "/explain/greeter"),
     (Method::GET, "/announcements"),
     (Method::GET, "/registry"),
     (Method::POST, "/registry"),
@@ -41,11 +43,11 @@ fn no_route_is_forgotten() {
     let routes = code.split(".route(").skip(1).map(|rest| rest.trim_start().split('"').nth(1).unwrap());
     let mut count = 0;
     for route in routes {
-        let route = route.replace("{*name}", "greeter");
+        let route = route.replace("{*name}", "greeter").replace("{*id}", "greeter");
         assert!(ROUTES.iter().any(|(_, path)| *path == route), "{route} is in no test");
         count += 1;
     }
-    assert_eq!(count, 13);
+    assert_eq!(count, 15);
     let kept = ROUTES.iter().filter(|(_, path)| !path.starts_with("/page/") && *path != "/nothing");
     assert_eq!(kept.count(), crate::admin::PATHS.len(), "each path that is told, with each of its methods");
 }

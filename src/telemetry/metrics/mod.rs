@@ -9,6 +9,7 @@ mod raw;
 mod recorder;
 mod retries;
 mod sample;
+mod scrape;
 mod shadow;
 mod traffic;
 
@@ -26,6 +27,7 @@ pub use raw::{RawCounters, RawMetrics};
 pub use recorder::Recorder;
 pub use retries::{HedgeCounter, HedgeResult, RetryCause, RetryCounter};
 pub use sample::{EndpointSample, ServiceSample};
+pub use scrape::{Scrape, Traffic};
 pub use shadow::ShadowSample;
 pub use traffic::{Mirrored, TrafficMetrics};
 

@@ -5,6 +5,8 @@ use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
 };
 
+use crate::telemetry::build::BUILD;
+
 /// Makes metrics, each with the prefix before its name, and remembers them for scrapes.
 pub(super) struct Names {
     registry: Registry,
@@ -18,8 +20,12 @@ impl Default for Names {
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
             .expect("the process metrics are registered once");
         let names = Self { registry };
-        let version = Opts::new(prefixed("build_info"), "The version that runs; always 1.")
-            .const_label("version", env!("CARGO_PKG_VERSION"));
+        let version = Opts::new(prefixed("build_info"), "What runs, and what it was built from; always 1.")
+            .const_label("version", BUILD.version)
+            .const_label("commit", BUILD.commit.unwrap_or_default())
+            .const_label("rustc", BUILD.rustc.trim_start_matches("rustc "))
+            .const_label("target", BUILD.target)
+            .const_label("features", BUILD.features);
         names.keep(IntGauge::with_opts(version)).set(1);
         names
     }

@@ -28,6 +28,7 @@ pub(crate) mod registry;
 pub(crate) mod staffed;
 pub(crate) mod steady;
 pub(crate) mod strict;
+pub(crate) mod terminal;
 pub(crate) mod watching;
 pub(crate) mod way;
 pub(crate) mod wire;

@@ -24,7 +24,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// The program: the one that was built with the tests, or what `WAYSIDE_TEST_PROGRAM` names, so that what is promised can be measured
 /// on a release build.
-fn binary() -> String {
+pub(crate) fn binary() -> String {
     std::env::var("WAYSIDE_TEST_PROGRAM").unwrap_or_else(|_| env!("CARGO_BIN_EXE_wayside").to_owned())
 }
 
