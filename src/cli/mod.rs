@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod descriptors;
 mod flags;
+mod health;
 mod register;
 mod run;
 
@@ -34,6 +35,7 @@ enum Command {
     Check(check::Check),
     Register(register::Register),
     Demo(demo::Demo),
+    Health(health::Health),
 }
 
 /// Does what the arguments of this process ask for.
@@ -62,6 +64,7 @@ fn start_with(
         Command::Check(check) => check.run(variable),
         Command::Register(register) => register.run(variable),
         Command::Demo(demo) => demo.run(),
+        Command::Health(health) => health.run(variable),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Running it on machines: one process after the other without a gap, supervised, given its sockets, and asked whether it is well.
 
 mod given;
+mod health;
 mod restart;
 mod succession;
 mod supervised;
