@@ -1,5 +1,6 @@
 //! Running it on machines: one process after the other without a gap, supervised, given its sockets, and asked whether it is well.
 
+mod deployed;
 mod given;
 mod health;
 mod restart;
