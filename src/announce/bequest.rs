@@ -89,6 +89,11 @@ impl Bequest {
             && self.address == wish.address.to_string()
     }
 
+    /// Whether it is the one of this name, and in its place.
+    pub(super) fn is_in_place_as(&self, key: &str) -> bool {
+        self.is_announced && *self.key() == *key
+    }
+
     pub(super) fn id(&self) -> Arc<str> {
         self.id.as_str().into()
     }

@@ -212,7 +212,14 @@ impl Announcements {
                     entry.change(wish.clone(), now);
                     entry
                 }
-                None => Entry::new(Origin::Configuration, wish.clone(), id, now, moment),
+                None => {
+                    let mut entry = Entry::new(Origin::Configuration, wish.clone(), id, now, moment);
+                    // It has started already where another process has it announced.
+                    if book.left.iter().any(|bequest| bequest.is_in_place_as(&key)) {
+                        entry.due = Some(now);
+                    }
+                    entry
+                }
             };
             // The configuration wins over a program that asked for the same.
             book.entries.insert(key, entry);

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rustix::net::SocketType;
 use rustix::net::sockopt::socket_type;
+use socket2::SockRef;
 
 use super::address::ListenAddress;
 use super::unix::SocketFile;
@@ -29,6 +30,8 @@ pub fn adopt(
             let socket = std::net::TcpListener::from(descriptor);
             socket.local_addr().map_err(|_| wrong("it has no IP address"))?;
             socket.set_nonblocking(true)?;
+            // Whatever is accepted has it from here.
+            SockRef::from(&socket).set_tcp_nodelay(true)?;
             Ok(Listener::Tcp(socket))
         }
         ListenAddress::Unix(_) => {

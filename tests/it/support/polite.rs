@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
@@ -16,6 +16,10 @@ use super::patience::eventually;
 
 /// How long so many further requests may take on a machine that has other things to do.
 const LIMIT: Duration = Duration::from_secs(60);
+
+/// A client that was silent for longer, on a machine that had other things to do, may find its connection closed: a drain takes it
+/// for idle after a second and a half.
+const BUSY: Duration = Duration::from_secs(1);
 
 /// Clients at work. A request that was sent and not answered whole with 200 has failed, and so has a connection that was not made.
 pub(crate) struct Polite {
@@ -76,11 +80,17 @@ async fn ask(address: SocketAddr, service: &str, told: Arc<Told>) -> Result<(), 
         let handshake = hyper::client::conn::http1::handshake::<_, Full<Bytes>>(TokioIo::new(stream)).await;
         let (mut sender, connection) = handshake.map_err(|error| error.to_string())?;
         let driver = tokio::spawn(connection);
+        let mut sent = Instant::now();
         // Between two requests a connection may end.
         while !is(&told.stop) && sender.ready().await.is_ok() {
             let request = Request::get("/").header("host", service).body(Full::default()).unwrap();
+            let was_busy = sent.elapsed() < BUSY;
+            sent = Instant::now();
             let cut = |error| format!("cut off: {error}: {:?}", std::error::Error::source(&error));
-            let response = sender.send_request(request).await.map_err(cut)?;
+            let response = match sender.send_request(request).await {
+                Err(_) if !was_busy => break,
+                response => response.map_err(cut)?,
+            };
             let is_last = response.headers().get("connection").is_some_and(|value| value == "close");
             if response.status() != StatusCode::OK {
                 return Err(format!("{response:?}"));
