@@ -77,6 +77,13 @@ async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<Listening>, star
             () = write_together() => {}
         }
     });
+    let (begun, watching) = (drain.clone(), Rc::clone(&worker));
+    drain.spawn_local("watcher", async move {
+        tokio::select! {
+            () = begun.begun() => {}
+            () = watching.unwatched.run() => {}
+        }
+    });
     for listening in listeners {
         let (worker, open, begun) = (Rc::clone(&worker), start.open.clone(), drain.clone());
         drain.spawn_local("listener", async move {
