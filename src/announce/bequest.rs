@@ -154,11 +154,11 @@ impl Announcements {
         loop {
             {
                 let book = self.book.lock();
-                let awaited = book.left.iter().filter(|bequest| bequest.is_announced).map(Bequest::key);
+                let mut awaited = book.left.iter().filter(|bequest| bequest.is_announced).map(Bequest::key);
                 let is_missing = |key: Arc<str>| {
                     book.entries.get(&key).is_some_and(|entry| !book.is_announced(&key, entry))
                 };
-                if !awaited.map(is_missing).any(|missing| missing) || Instant::now() >= deadline {
+                if !awaited.any(is_missing) || Instant::now() >= deadline {
                     return book.entries.keys().cloned().collect();
                 }
             }
