@@ -112,6 +112,11 @@ impl Drain {
         self.draining.cancelled().await;
     }
 
+    /// Whether everything is stopped.
+    pub fn is_over(&self) -> bool {
+        self.stopped.is_cancelled()
+    }
+
     /// Waits until everything is stopped.
     pub async fn stopped(&self) {
         self.stopped.cancelled().await;

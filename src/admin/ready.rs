@@ -40,6 +40,12 @@ impl Readiness {
         self.advance(LEAVING);
     }
 
+    /// What keeps requests from being welcome; nothing when they are.
+    pub fn why_not(&self, catalog: &Catalog) -> Vec<String> {
+        let pending: Vec<String> = catalog.declared_pending().iter().map(ToString::to_string).collect();
+        self.obstacles(&catalog.registries(), &pending, catalog)
+    }
+
     fn advance(&self, phase: u8) {
         self.phase.fetch_max(phase, Ordering::Relaxed);
     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::FutureExt as _;
 use parking_lot::Mutex;
@@ -168,6 +169,10 @@ impl Desk {
                     let address = wanted.get(id).map(|one| one.provider.address.to_string());
                     tracing::info!(id = &**id, address, record, "announced");
                     metrics.changed("announced").inc();
+                }
+                // By another process that takes over, as it should be.
+                Standing::Refused { cause } if all.is_handed_over.load(Ordering::Relaxed) => {
+                    tracing::debug!(id = &**id, cause, "taken over");
                 }
                 Standing::Refused { cause } => {
                     tracing::warn!(id = &**id, cause, "cannot be announced");

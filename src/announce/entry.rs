@@ -153,7 +153,11 @@ impl Entry {
 
 /// The name of an announcement among all.
 pub(super) fn key(service: &ServiceName, id: &str, target: &Target) -> Arc<str> {
-    match &*target.name {
+    key_of(service.as_str(), id, &target.name)
+}
+
+pub(super) fn key_of(service: &str, id: &str, target: &str) -> Arc<str> {
+    match target {
         "" => format!("{service}/{id}").into(),
         target => format!("{service}/{id}@{target}").into(),
     }

@@ -7,6 +7,7 @@
 
 mod address;
 mod ask;
+mod bequest;
 mod desk;
 mod entry;
 mod gate;
@@ -18,6 +19,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -26,6 +28,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 pub use address::Advertised;
+pub use bequest::Bequest;
 
 use crate::check::Check;
 use crate::clock::Clock;
@@ -147,6 +150,8 @@ pub struct Announcements {
     book: Mutex<Book>,
     /// Something was written into the book.
     changed: Notify,
+    /// Whether another process is about to take over, which so takes records away from this one. Written by the app.
+    is_handed_over: AtomicBool,
     /// Once nothing runs any more, whether all was withdrawn.
     ended: watch::Sender<Option<bool>>,
 }
@@ -157,20 +162,40 @@ struct Book {
     /// By service and id.
     entries: BTreeMap<Arc<str>, Entry>,
     desks: Vec<Arc<Desk>>,
-    is_closed: bool,
+    /// What the process before announced, whose place this one takes.
+    left: Vec<Bequest>,
+    /// How it ends, once it does.
+    ending: Option<Ending>,
+}
+
+/// What becomes at the end of what is announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It is withdrawn.
+    Withdraw,
+    /// Another process has announced it meanwhile, and it is left alone.
+    Leave,
 }
 
 impl Announcements {
     /// Nothing is announced yet.
     pub fn new(metrics: Arc<Metrics>, clock: Clock) -> Arc<Self> {
         let ended = watch::Sender::default();
-        Arc::new(Self { metrics, clock, book: Mutex::default(), changed: Notify::new(), ended })
+        let is_handed_over = AtomicBool::new(false);
+        Arc::new(Self {
+            metrics,
+            clock,
+            book: Mutex::default(),
+            changed: Notify::new(),
+            is_handed_over,
+            ended,
+        })
     }
 
     /// Takes over what the configuration announces; what is as it was before stays untouched.
     pub fn configure(&self, wishes: &[Wish]) {
         let mut book = self.book.lock();
-        if book.is_closed {
+        if book.ending.is_some() {
             return;
         }
         let (now, moment) = (Instant::now(), self.clock.now());
@@ -178,7 +203,8 @@ impl Announcements {
         let mut before: BTreeMap<Arc<str>, Entry> =
             book.entries.extract_if(.., |_, entry| is_configured(entry)).collect();
         for wish in wishes {
-            let id = wish.id.clone().or_else(|| entry::id_of_nameless(&before, wish));
+            let left = || book.left.iter().find(|bequest| bequest.is_of(wish)).map(Bequest::id);
+            let id = wish.id.clone().or_else(|| entry::id_of_nameless(&before, wish)).or_else(left);
             let id = id.unwrap_or_else(|| entry::made_up(&wish.service));
             let key = entry::key(&wish.service, &id, &wish.target);
             let entry = match before.remove(&key) {
@@ -186,7 +212,14 @@ impl Announcements {
                     entry.change(wish.clone(), now);
                     entry
                 }
-                None => Entry::new(Origin::Configuration, wish.clone(), id, now, moment),
+                None => {
+                    let mut entry = Entry::new(Origin::Configuration, wish.clone(), id, now, moment);
+                    // It has started already where another process has it announced.
+                    if book.left.iter().any(|bequest| bequest.is_in_place_as(&key)) {
+                        entry.due = Some(now);
+                    }
+                    entry
+                }
             };
             // The configuration wins over a program that asked for the same.
             book.entries.insert(key, entry);
@@ -202,7 +235,7 @@ impl Announcements {
     /// When the configuration announces the same, when there are too many, and at the end.
     pub fn ask(&self, wish: Wish, lasts: Option<Duration>) -> Result<Arc<str>, Refusal> {
         let mut book = self.book.lock();
-        if book.is_closed {
+        if book.ending.is_some() {
             return Err(Refusal::Stopping);
         }
         let now = Instant::now();
@@ -253,7 +286,7 @@ impl Announcements {
     /// Withdraws everything and announces nothing more; waits for it at most so long. False when it was not done by then, or
     /// the registry does not answer: what is left there goes with its lease.
     pub async fn close(&self, limit: Duration) -> bool {
-        self.book.lock().is_closed = true;
+        self.book.lock().ending.get_or_insert(Ending::Withdraw);
         self.changed.notify_one();
         let mut ended = self.ended.subscribe();
         let ended = tokio::time::timeout(limit, ended.wait_for(Option::is_some)).await;

@@ -12,7 +12,7 @@ use super::ask::ask;
 use super::desk::Desk;
 use super::entry::{Entry, Found};
 use super::status::Status;
-use super::{Announcements, Book};
+use super::{Announcements, Book, Ending};
 use crate::provider::ServiceName;
 use crate::registry::announcer::Standing;
 
@@ -27,7 +27,7 @@ impl Announcements {
         loop {
             let next = {
                 let mut book = self.book.lock();
-                if book.is_closed {
+                if book.ending.is_some() {
                     break;
                 }
                 let now = Instant::now();
@@ -48,6 +48,9 @@ impl Announcements {
             }
         }
         drop(checks);
+        if self.book.lock().ending == Some(Ending::Leave) {
+            desks.clear();
+        }
         self.book.lock().desks.iter().for_each(|desk| desk.close());
         let mut is_withdrawn = true;
         while let Some(withdrawn) = desks.next().await {

@@ -3,29 +3,40 @@
 use std::io;
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::mpsc::SyncSender;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::Builder;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
 use super::certificates::remind;
 use super::files::Looks;
 use super::listeners::Fronts;
+use super::pulse;
 use super::reload::Reloader;
+use super::restart;
+use super::succession::{Estate, Heir, SuccessionError, Testator, Will};
+use super::supervisor::Supervisor;
+use super::worker::Start;
 use crate::admin::{self, Readiness};
 use crate::announce::Announcements;
+use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
-use crate::proxy::Shared;
 use crate::proxy::explain::Explainer;
+use crate::proxy::{Shared, UnixShare};
 
 /// How long operators' connections may take to end, once the traffic has.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// How often is looked whether that is there which was waited for.
+const READINESS_LOOK: Duration = Duration::from_secs(1);
 
 /// How long everything else waits for announcements to be withdrawn. What is left then goes with its lease.
 const WITHDRAWING: Duration = Duration::from_secs(5);
@@ -41,6 +52,12 @@ pub(super) struct Control {
     pub(super) surroundings: Surroundings,
     pub(super) leave: CancellationToken,
     pub(super) readiness: Arc<Readiness>,
+    /// When the workers begin to take connections, and how they are.
+    pub(super) start: Start,
+    pub(super) succession: Option<(UnixShare, Estate)>,
+    pub(super) heir: Option<Heir>,
+    /// Where it is told that connections are taken, or why they will not be.
+    pub(super) told: SyncSender<Result<(), SuccessionError>>,
 }
 
 impl Control {
@@ -53,7 +70,7 @@ impl Control {
         // Heard from here on: whoever is told that the proxy has started may send one at once.
         let entered = runtime.enter();
         let orders = if self.surroundings.signals { Orders::of_process() } else { Orders::default() };
-        let hangup = self.surroundings.hears_hangup().then(hangup).flatten();
+        let hangup = self.surroundings.hears_hangup().then(|| heard(SignalKind::hangup())).flatten();
         drop(entered);
         // Before anybody is told that the proxy has started, and may change a file.
         let seen =
@@ -66,58 +83,53 @@ impl Control {
         std::thread::Builder::new().name("control".to_owned()).spawn(run)
     }
 
-    async fn run(self, mut orders: Orders, hangup: Option<Signal>, seen: Option<Looks>) {
-        let Self { config, announcements, health, shared, fronts, admin, surroundings, leave, readiness } =
-            self;
-        let Surroundings { log, reload, .. } = surroundings;
+    async fn run(mut self, mut orders: Orders, hangup: Option<Signal>, seen: Option<Looks>) {
+        let supervisor =
+            if self.surroundings.signals { Supervisor::of_process() } else { Supervisor::default() };
         // What runs here outlasts the traffic, so that operators can watch its end.
-        let control = Drain::telling_of_panics(shared.metrics.count_panics());
-        let traffic = shared.drain.clone();
-        let text = Arc::new(ArcSwap::from_pointee(config.to_toml().to_owned()));
-        follow(&shared, &announcements, &health, &control);
-        until_end(&control, "certificates", {
-            let (fronts, dialler) = (fronts.clone(), Arc::clone(&shared.dialler));
-            async move { remind(&fronts, &dialler).await }
-        });
-        if let Some((listener, settings)) = admin {
-            let state = admin::State {
-                catalog: Arc::clone(&shared.catalog),
-                metrics: Arc::clone(&shared.metrics),
-                readiness: Arc::clone(&readiness),
-                config_text: Arc::clone(&text),
-                log: log.clone(),
-                clock: shared.clock,
-                announcements: Arc::clone(&announcements),
-                target: config.target.clone(),
-                explainer: Explainer::new(Arc::clone(&shared)),
-            };
-            let router = admin::router(&settings, state);
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => control.spawn("admin", admin::serve(listener, router, control.clone())),
-                Err(error) => tracing::error!(%error, "operators cannot be answered"),
-            }
-        }
-        let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
-        if let Some((reload, seen)) = reload.zip(seen) {
-            let (shared, announcements) = (Arc::clone(&shared), Arc::clone(&announcements));
-            let reloader =
-                Reloader { reload, seen, config, text, shared, fronts, announcements, health, log, hangup };
-            until_end(&control, "reload", reloader.run());
-        } else if let Some(hangup) = hangup {
-            until_end(&control, "hangup", nothing_to_reload(hangup));
-        }
-        readiness.listening();
-        tokio::select! {
-            () = leave.cancelled() => {}
-            () = orders.next() => {}
-            () = traffic.stopped() => {}
-        }
-        // Before the record is gone, so that whoever sees it gone finds nobody ready either.
-        readiness.leaving();
+        let control = Drain::telling_of_panics(self.shared.metrics.count_panics());
+        let traffic = self.shared.drain.clone();
+        let announcements = Arc::clone(&self.announcements);
+        let readiness = Arc::clone(&self.readiness);
+        let (drain_timeout, lame_duck) = (self.config.drain_timeout, self.config.lame_duck);
+        // Nobody has to wait for a process that has a successor, so its clients may keep what they have for as long as they do.
+        let unhurried = drain_timeout + self.config.proxy.go_micro_keep;
+        let text = Arc::new(ArcSwap::from_pointee(self.config.to_toml().to_owned()));
+        self.follow(&control);
+        let succeeded = CancellationToken::new();
+        self.answer_operators(&control, &text, &succeeded);
+        let (estate, mut wills) = self.wait_for_successor(&control);
+        self.announce(&control, supervisor, Arc::clone(&estate));
+        self.look_after_workers(&control, supervisor);
+        let leave = self.leave.clone();
+        self.reload(&control, text, seen, hangup, supervisor);
+        let will = tokio::select! {
+            () = leave.cancelled() => None,
+            () = orders.next() => None,
+            () = traffic.stopped() => None,
+            Some(will) = wills.recv() => Some(will),
+        };
+        // From here on nothing is handed over, so that no socket stays open that nobody accepts on.
+        let estate = estate.swap(None);
         let finished = async {
-            // Before anything ends, so that nobody sends the apps anything that would meet their end.
-            withdraw(&announcements).await;
-            finish(&traffic, lame_duck, drain_timeout).await;
+            if let Some(will) = will {
+                announcements.leave(&will.announcements, WITHDRAWING).await;
+                estate.inspect(|estate| estate.leave_files());
+                succeeded.cancel();
+                traffic.begin();
+                will.process.inspect(|process| supervisor.succeeded_by(*process));
+                will.execute().await;
+                finish(&traffic, Duration::ZERO, unhurried).await;
+            } else {
+                drop(estate);
+                // Before the record is gone, so that whoever sees it gone finds nobody ready either. With a successor there is
+                // somebody.
+                readiness.leaving();
+                supervisor.stopping("stopping: what runs is finished");
+                // Before anything ends, so that nobody sends the apps anything that would meet their end.
+                withdraw(&announcements).await;
+                finish(&traffic, lame_duck, drain_timeout).await;
+            }
         };
         tokio::select! {
             () = finished => {}
@@ -127,17 +139,174 @@ impl Control {
         traffic.stop();
         control.finish(LAST_ANSWERS).await;
     }
-}
 
-/// Begins to follow the registries, to probe what is in doubt, and to announce.
-fn follow(shared: &Arc<Shared>, announcements: &Arc<Announcements>, health: &Arc<Health>, control: &Drain) {
-    for number in 0..shared.catalog.sources() {
-        control.spawn("registry", shared.catalog.follow(number, control.clone()));
+    /// Begins to follow the registries, and to probe what is in doubt.
+    fn follow(&self, control: &Drain) {
+        let (shared, health) = (&self.shared, &self.health);
+        for number in 0..shared.catalog.sources() {
+            control.spawn("registry", shared.catalog.follow(number, control.clone()));
+        }
+        control.spawn("store", shared.catalog.keep_store(control.clone()));
+        control.spawn("handover", shared.catalog.keep_handover(control.clone()));
+        control.spawn("health", Arc::clone(health).watch_over(control.clone()));
+        let (fronts, dialler) = (self.fronts.clone(), Arc::clone(&shared.dialler));
+        until_end(control, "certificates", async move { remind(&fronts, &dialler).await });
     }
-    control.spawn("store", shared.catalog.keep_store(control.clone()));
-    control.spawn("handover", shared.catalog.keep_handover(control.clone()));
-    control.spawn("health", Arc::clone(health).watch_over(control.clone()));
-    until_end(control, "announcing", Arc::clone(announcements).run());
+
+    /// Announces, and has connections taken: at once, or once another process has made room.
+    fn announce(&mut self, control: &Drain, supervisor: Supervisor, estate: Arc<ArcSwapOption<Estate>>) {
+        let (heir, told, open) = (self.heir.take(), self.told.clone(), self.start.open.clone());
+        let (announcements, readiness) = (Arc::clone(&self.announcements), Arc::clone(&self.readiness));
+        let (catalog, clock) = (Arc::clone(&self.shared.catalog), self.shared.clock);
+        readiness.listening();
+        let announcing = CancellationToken::new();
+        let begin = announcing.clone();
+        let succeed = async move {
+            if let Some(heir) = heir {
+                heir.lists(&catalog, clock, &readiness).await?;
+                announcing.cancel();
+                heir.succeed(&announcements).await?;
+                estate.load_full().inspect(|estate| estate.take_files());
+            }
+            announcing.cancel();
+            open.cancel();
+            Ok::<_, SuccessionError>((catalog, readiness))
+        };
+        until_end(control, "start", async move {
+            let (result, ready) = match succeed.await {
+                Ok(ready) => (Ok(()), Some(ready)),
+                Err(error) => (Err(error), None),
+            };
+            // Whoever waits for it is there, or this process ends.
+            let _ = told.send(result);
+            if let Some((catalog, readiness)) = ready {
+                supervisor.ready();
+                tell_of_readiness(supervisor, &catalog, &readiness).await;
+            }
+        });
+        let announcements = Arc::clone(&self.announcements);
+        until_end(control, "announcing", async move {
+            begin.cancelled().await;
+            announcements.run().await;
+        });
+    }
+
+    /// Answers operators as long as anything runs, unless another process does from some time on.
+    fn answer_operators(
+        &mut self,
+        control: &Drain,
+        text: &Arc<ArcSwap<String>>,
+        succeeded: &CancellationToken,
+    ) {
+        let Some((listener, settings)) = self.admin.take() else { return };
+        let state = admin::State {
+            catalog: Arc::clone(&self.shared.catalog),
+            metrics: Arc::clone(&self.shared.metrics),
+            readiness: Arc::clone(&self.readiness),
+            config_text: Arc::clone(text),
+            log: self.surroundings.log.clone(),
+            clock: self.shared.clock,
+            announcements: Arc::clone(&self.announcements),
+            target: self.config.target.clone(),
+            explainer: Explainer::new(Arc::clone(&self.shared)),
+        };
+        let router = admin::router(&settings, state);
+        let listener = match tokio::net::TcpListener::from_std(listener) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "operators cannot be answered");
+                return;
+            }
+        };
+        let (open, succeeded, drain) = (self.start.open.clone(), succeeded.clone(), control.clone());
+        until_end(control, "admin", async move {
+            open.cancelled().await;
+            tokio::select! {
+                () = succeeded.cancelled() => {}
+                () = admin::serve(listener, router, drain) => {}
+            }
+        });
+    }
+
+    /// Waits for another process that takes the place of this one, once this one has taken its own. What is held for it, and where it
+    /// is told that it is ready.
+    fn wait_for_successor(&mut self, control: &Drain) -> (Arc<ArcSwapOption<Estate>>, mpsc::Receiver<Will>) {
+        let (wills, receiver) = mpsc::channel(1);
+        let Some((share, estate)) = self.succession.take() else { return (Arc::default(), receiver) };
+        let estate = Arc::new(ArcSwapOption::from_pointee(estate));
+        let (file, socket) = share.into_parts();
+        let listener = match tokio::net::UnixListener::from_std(socket) {
+            Ok(listener) => listener,
+            Err(error) => {
+                tracing::error!(%error, "no other process can take over");
+                return (estate, receiver);
+            }
+        };
+        let testator = Testator {
+            listener,
+            estate: Arc::clone(&estate),
+            catalog: Arc::clone(&self.shared.catalog),
+            leaves_experience: !self.config.handover.is_zero(),
+            announcements: Arc::clone(&self.announcements),
+            drain: control.clone(),
+            wills,
+        };
+        let open = self.start.open.clone();
+        until_end(control, "succession", async move {
+            // Dropped last, with its process, unless it is left to another one.
+            let _file = file;
+            open.cancelled().await;
+            testator.run().await;
+            std::future::pending().await
+        });
+        (estate, receiver)
+    }
+
+    /// Tells the supervisor that all goes on, where it wants to be told, and starts the program once more when it is asked to.
+    fn look_after_workers(&self, control: &Drain, supervisor: Supervisor) {
+        if let Some(patience) = supervisor.patience() {
+            let (pulse, traffic) = (Arc::clone(&self.start.pulse), self.shared.drain.clone());
+            until_end(control, "watchdog", async move {
+                pulse::tell(&pulse, patience, &traffic, || supervisor.alive()).await;
+            });
+        }
+        if self.surroundings.signals
+            && let Some(asked) = heard(SignalKind::user_defined2())
+        {
+            let restart = self.surroundings.restart.clone().filter(|_| self.config.succession.is_some());
+            until_end(control, "restart", restart::when_asked(asked, restart));
+        }
+    }
+
+    fn reload(
+        self,
+        control: &Drain,
+        text: Arc<ArcSwap<String>>,
+        seen: Option<Looks>,
+        hangup: Option<Signal>,
+        supervisor: Supervisor,
+    ) {
+        let Self { config, announcements, health, shared, fronts, surroundings, .. } = self;
+        let Surroundings { log, reload, .. } = surroundings;
+        if let Some((reload, seen)) = reload.zip(seen) {
+            let reloader = Reloader {
+                reload,
+                seen,
+                config,
+                text,
+                shared,
+                fronts,
+                announcements,
+                health,
+                log,
+                hangup,
+                supervisor,
+            };
+            until_end(control, "reload", reloader.run());
+        } else if let Some(hangup) = hangup {
+            until_end(control, "hangup", nothing_to_reload(hangup));
+        }
+    }
 }
 
 /// Runs what has no end of its own, until all that runs here begins to end.
@@ -182,9 +351,27 @@ async fn finish(traffic: &Drain, lame_duck: Duration, drain_timeout: Duration) {
     tracing::info!("stopped");
 }
 
-/// The signal by which a process is told to read its configuration again.
-fn hangup() -> Option<Signal> {
-    signal(SignalKind::hangup()).inspect_err(|error| tracing::error!(%error, "HUP is not heard")).ok()
+/// A signal of this process from here on.
+fn heard(kind: SignalKind) -> Option<Signal> {
+    signal(kind).inspect_err(|error| tracing::error!(?kind, %error, "a signal is not heard")).ok()
+}
+
+/// Tells the supervisor what is waited for, until nothing is.
+async fn tell_of_readiness(supervisor: Supervisor, catalog: &Catalog, readiness: &Readiness) {
+    let mut told = None;
+    while supervisor.is_there() {
+        let why = readiness.why_not(catalog).join(", ");
+        let is_ready = why.is_empty();
+        let status = if is_ready { "taking requests".to_owned() } else { format!("waiting: {why}") };
+        if told.as_ref() != Some(&status) {
+            supervisor.status(&status);
+            told = Some(status);
+        }
+        if is_ready {
+            break;
+        }
+        tokio::time::sleep(READINESS_LOOK).await;
+    }
 }
 
 /// The signals by which a process is told to stop; never any if they are not for this proxy.

@@ -5,13 +5,18 @@ mod changes;
 mod control;
 mod files;
 mod listeners;
+mod pulse;
 mod reload;
+mod restart;
+mod sockets;
+mod succession;
+mod supervisor;
 mod worker;
 
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 use arc_swap::ArcSwap;
@@ -26,14 +31,19 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
-use crate::proxy::{Admission, Pasts, Pseudonym, Shared, UnixError, UnixName};
+use crate::proxy::{Admission, ListenAddress, Pasts, Pseudonym, Shared, UnixError, UnixName, UnixShare};
 use crate::route::Table;
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::Dialler;
-use listeners::Listeners;
+use listeners::{Listeners, bind_admin, bind_succession};
+use pulse::Pulse;
 pub use reload::Reload;
+pub use restart::Restart;
+pub use sockets::{SocketError, Sockets};
+pub use succession::SuccessionError;
+use succession::{Estate, Heir};
 
 /// A proxy that is built and bound, but does not run yet. Until it runs, connections wait in the listeners.
 #[derive(Debug)]
@@ -44,6 +54,10 @@ pub struct App {
     shared: Arc<Shared>,
     listeners: Listeners,
     admin: Option<(TcpListener, SocketAddr, admin::Settings)>,
+    /// Where a successor asks, and what it gets; `None` where none may come.
+    succession: Option<(UnixShare, Estate)>,
+    /// What is to be told to the process whose place this one takes, if there is one.
+    heir: Option<Heir>,
     surroundings: Surroundings,
 }
 
@@ -54,8 +68,13 @@ pub struct Surroundings {
     pub log: Option<log::Control>,
     /// How the configuration is read again.
     pub reload: Option<Reload>,
-    /// Whether the signals of the process are meant for this proxy: TERM and INT drain it, HUP reloads.
+    /// Whether the signals of the process are meant for this proxy: TERM and INT drain it, HUP reloads, USR2 has another process
+    /// take its place; and whether the process's supervisor is told how it is.
     pub signals: bool,
+    /// The sockets that the process was given to listen on.
+    pub sockets: Sockets,
+    /// How the program is started once more, to take the place of this process.
+    pub restart: Option<Restart>,
     /// Whether HUP, where there is nothing to reload, ends the process as the system has it: with its terminal.
     pub ends_with_terminal: bool,
 }
@@ -81,14 +100,31 @@ pub enum StartError {
         source: io::Error,
     },
     /// A Unix socket could not be listened on.
-    #[error("cannot listen on {name} for requests")]
+    #[error("cannot listen on {name} for {purpose}")]
     Unix {
         /// The socket.
         name: UnixName,
+        /// What for.
+        purpose: Purpose,
         /// The cause.
         #[source]
         source: UnixError,
     },
+    /// A socket that this process was given is of no use.
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    /// A socket that this process was given cannot be listened on, or not be shared.
+    #[error("cannot listen on the socket for {address} that this process was given, or share it")]
+    Adopt {
+        /// The address.
+        address: ListenAddress,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// The process that runs stays in its place.
+    #[error("cannot take the place of the process that runs, which serves on")]
+    Succession(#[from] SuccessionError),
     /// A thread or its runtime could not be started.
     #[error("cannot start a thread")]
     Thread(#[source] io::Error),
@@ -115,6 +151,8 @@ pub enum Purpose {
     Admin,
     /// The control of the demo.
     Demo,
+    /// A process that takes over.
+    Succession,
 }
 
 impl fmt::Display for Purpose {
@@ -123,6 +161,7 @@ impl fmt::Display for Purpose {
             Self::Requests => "requests",
             Self::Admin => "admin",
             Self::Demo => "the control of the demo",
+            Self::Succession => "a successor",
         })
     }
 }
@@ -149,7 +188,16 @@ pub struct Running {
 ///
 /// # Errors
 /// When any of that fails.
-pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -> Result<App, StartError> {
+pub fn build(
+    config: Config,
+    sources: Vec<Source>,
+    mut surroundings: Surroundings,
+) -> Result<App, StartError> {
+    let mut heir = config.succession.as_deref().map(Heir::ask).transpose()?.flatten();
+    let mut given = std::mem::take(&mut surroundings.sockets);
+    if let Some(heir) = &mut heir {
+        given.preceded_by(heir.take_sockets());
+    }
     let clock = Clock::start();
     let metrics = Metrics::new();
     let seed = rand::rng().random();
@@ -160,6 +208,9 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
             catalog.open_handover(folder, config.handover);
         }
     }
+    if let Some(heir) = &mut heir {
+        heir.tell(&catalog, config.handover);
+    }
     catalog.restrict(config.restrictions.clone());
     catalog.tend(config.cares.clone());
     catalog.lay_out(config.layouts.clone());
@@ -169,12 +220,19 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
             StartError::Declare { service, source }
         })?;
     }
-    let listeners = Listeners::bind(&config)?;
-    let admin = config.admin.as_ref().map(bind_admin).transpose()?;
+    let mut estate = config.succession.is_some().then(Estate::default);
+    let listeners = Listeners::bind(&config, &mut given, estate.as_mut())?;
+    let admin = config.admin.as_ref().map(|settings| bind_admin(settings, &mut given, estate.as_mut()));
+    let admin = admin.transpose()?;
+    let succession = estate.map(|estate| bind_succession(&config, &mut given, estate)).transpose()?;
+    given.close_rest(heir.is_some())?;
     let access = AccessLog::open(&config.access)?;
     metrics.watch_dropped_lines("access_log", access.dropped_lines());
     warn_of_faults(&config.routes);
     let announcements = Announcements::new(Arc::clone(&metrics), clock);
+    if let Some(heir) = &mut heir {
+        announcements.inherit(heir.take_announcements(), config.target.as_ref().ok());
+    }
     announcements.configure(&config.announce);
     let drain = Drain::telling_of_panics(metrics.count_panics());
     let (requests_max, queue_max) = (config.proxy.requests_max, config.proxy.queue_max);
@@ -195,7 +253,7 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let (dialler, catalog) = (Arc::clone(&shared.dialler), Arc::clone(&shared.catalog));
     let health = Arc::new(Health::new(catalog, Arc::clone(&shared.metrics), clock, dialler));
     health.configure(config.checks.clone());
-    Ok(App { config, announcements, health, shared, listeners, admin, surroundings })
+    Ok(App { config, announcements, health, shared, listeners, admin, succession, heir, surroundings })
 }
 
 /// Says which requests are disturbed on purpose, so that nobody looks for the cause elsewhere.
@@ -210,25 +268,18 @@ fn warn_of_faults(table: &Table) {
     }
 }
 
-fn bind_admin(settings: &admin::Settings) -> Result<(TcpListener, SocketAddr, admin::Settings), StartError> {
-    let failed = failed(settings.address, Purpose::Admin);
-    let listener = TcpListener::bind(settings.address).map_err(&failed)?;
-    listener.set_nonblocking(true).map_err(&failed)?;
-    let address = listener.local_addr().map_err(&failed)?;
-    Ok((listener, address, settings.clone()))
-}
-
 fn failed(address: SocketAddr, purpose: Purpose) -> impl Fn(io::Error) -> StartError {
     move |source| StartError::Bind { address, purpose, source }
 }
 
 impl App {
-    /// Runs the proxy on threads of its own.
+    /// Runs the proxy on threads of its own. Where it takes the place of another process, waits until it has.
     ///
     /// # Errors
-    /// When a thread cannot be started.
+    /// When a thread cannot be started, and when the other process stays in its place.
     pub fn start(self) -> Result<Running, StartError> {
-        let Self { config, announcements, health, shared, listeners, admin, surroundings } = self;
+        let Self { config, announcements, health, shared, listeners, admin, succession, heir, surroundings } =
+            self;
         let Listeners { by_worker, addresses, sockets, fronts } = listeners;
         let mut running = Running {
             listeners: addresses,
@@ -240,10 +291,12 @@ impl App {
             traffic: shared.drain.clone(),
             threads: Vec::new(),
         };
+        let start = worker::Start { open: CancellationToken::new(), pulse: Pulse::of(config.workers) };
         for (number, listeners) in by_worker.into_iter().enumerate() {
-            let thread = worker::start(number, Arc::clone(&shared), listeners);
+            let thread = worker::start(number, Arc::clone(&shared), listeners, start.clone());
             running.threads.push(thread.map_err(StartError::Thread)?);
         }
+        let (told, begun) = mpsc::sync_channel(1);
         let control = control::Control {
             config,
             announcements,
@@ -254,8 +307,13 @@ impl App {
             surroundings,
             leave: running.leave.clone(),
             readiness: Arc::new(Readiness::default()),
+            start,
+            succession,
+            heir,
+            told,
         };
         running.threads.push(control.start().map_err(StartError::Thread)?);
+        begun.recv().unwrap_or(Err(SuccessionError::Stopped))?;
         Ok(running)
     }
 }

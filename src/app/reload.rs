@@ -13,6 +13,7 @@ use tokio::signal::unix::Signal;
 use super::changes;
 use super::files::Looks;
 use super::listeners::Fronts;
+use super::supervisor::Supervisor;
 use crate::alarm::Alarm;
 use crate::announce::Announcements;
 use crate::config::{Config, ConfigError};
@@ -80,6 +81,8 @@ pub(super) struct Reloader {
     pub(super) log: Option<log::Control>,
     /// Asks for it to be read again.
     pub(super) hangup: Option<Signal>,
+    /// Whoever is to know while it is.
+    pub(super) supervisor: Supervisor,
 }
 
 impl Reloader {
@@ -106,7 +109,9 @@ impl Reloader {
             } else {
                 now
             };
+            self.supervisor.reloading();
             let read = self.apply().await;
+            self.supervisor.ready();
             self.seen = now.among(&read);
             files = read;
         }

@@ -9,7 +9,9 @@ use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::time::MissedTickBehavior;
+use tokio_util::sync::CancellationToken;
 
+use super::pulse::Pulse;
 use crate::http1::write_together;
 use crate::proxy::{Listening, Shared, Worker, listen};
 
@@ -33,6 +35,14 @@ const TASKS_BEFORE_EVENTS: u32 = 255;
 /// as many as tokio takes by itself, 1,024, their memory drives each other's out of the processor's, and a request takes a quarter more.
 const SOCKETS_AT_ONCE: usize = 128;
 
+/// When a worker begins to take connections, and where it shows that it goes on.
+#[derive(Clone, Debug)]
+pub(super) struct Start {
+    /// Connections wait in the listeners until this is cancelled.
+    pub(super) open: CancellationToken,
+    pub(super) pulse: Arc<Pulse>,
+}
+
 /// Starts a worker on these listeners.
 ///
 /// # Errors
@@ -41,6 +51,7 @@ pub(super) fn start(
     number: usize,
     shared: Arc<Shared>,
     listeners: Vec<Listening>,
+    start: Start,
 ) -> io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(format!("worker-{number}")).spawn(move || {
         let runtime = Builder::new_current_thread()
@@ -49,13 +60,13 @@ pub(super) fn start(
             .max_io_events_per_tick(SOCKETS_AT_ONCE)
             .build_local(LocalOptions::default());
         match runtime {
-            Ok(runtime) => runtime.block_on(run(number, shared, listeners)),
+            Ok(runtime) => runtime.block_on(run(number, shared, listeners, start)),
             Err(error) => tracing::error!(%error, "a worker has no runtime"),
         }
     })
 }
 
-async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<Listening>) {
+async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<Listening>, start: Start) {
     let drain = shared.drain.clone();
     let worker = Worker::new(shared, number as u64);
     let begun = drain.clone();
@@ -74,7 +85,13 @@ async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<Listening>) {
         }
     });
     for listening in listeners {
-        drain.spawn_local("listener", listen(Rc::clone(&worker), listening));
+        let (worker, open, begun) = (Rc::clone(&worker), start.open.clone(), drain.clone());
+        drain.spawn_local("listener", async move {
+            tokio::select! {
+                () = begun.begun() => {}
+                () = open.cancelled() => listen(worker, listening).await,
+            }
+        });
     }
     let mut ticks = tokio::time::interval(SWEEP);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -82,6 +99,7 @@ async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<Listening>) {
         tokio::select! {
             _ = ticks.tick() => {
                 worker.sweep();
+                start.pulse.beat(number);
                 drop(black_box(Vec::<u8>::with_capacity(STIRRING)));
             }
             () = drain.begun(), if ticks.period() == SWEEP => {

@@ -186,6 +186,21 @@ impl Admin {
         &self.authority
     }
 
+    /// As [`get`](Self::get), at most so long in all.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get), and when it has not come by then.
+    pub(super) fn get_within(&self, path: &str, limit: Duration) -> Result<Bytes, AskError> {
+        self.block_on(path, async {
+            let asking = async {
+                let answer = self.ask(path).await?;
+                self.whole(path, answer).await
+            };
+            let late = || io::Error::new(io::ErrorKind::TimedOut, format!("nothing came within {limit:?}"));
+            timeout(limit, asking).await.unwrap_or_else(|_| Err(self.broken(path, late())))
+        })
+    }
+
     fn block_on<T>(
         &self,
         path: &str,

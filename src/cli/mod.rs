@@ -10,6 +10,7 @@ mod descriptors;
 mod events;
 mod explain;
 mod flags;
+mod health;
 mod man;
 mod register;
 mod run;
@@ -59,6 +60,7 @@ enum Command {
     Completions(completions::Completions),
     Man(man::Man),
     Version(version::Version),
+    Health(health::Health),
 }
 
 /// Does what the arguments of this process ask for.
@@ -94,6 +96,7 @@ fn start_with(
         Command::Completions(completions) => completions.run(),
         Command::Man(man) => man.run(),
         Command::Version(version) => version.run(),
+        Command::Health(health) => health.run(variable),
     }
 }
 

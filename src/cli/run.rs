@@ -13,7 +13,9 @@ use super::check::refused;
 use super::descriptors;
 use super::flags::Flags;
 use super::{FAILED, USAGE, complain, told};
-use crate::app::{self, App, Purpose, Reload, StartError, Surroundings};
+use crate::app::{
+    self, App, Purpose, Reload, Restart, SocketError, Sockets, StartError, SuccessionError, Surroundings,
+};
 use crate::config::{self, Config, Overrides};
 use crate::provider::ServiceName;
 use crate::proxy::{UnixError, UnixName};
@@ -33,7 +35,8 @@ Exit codes: 0 ended as told; 1 it could not start, or the configuration is wrong
 /// Follow a registry, and send requests to the providers that live
 ///
 /// Flags win over the environment, and the environment over the file. Credentials for the registry are given by the variable
-/// WAYSIDE_REGISTRY_AUTH, as user:password, those for the second registry by WAYSIDE_REGISTRY_AUTH_2. SIGTERM lets what runs finish; SIGHUP reads the file again.
+/// WAYSIDE_REGISTRY_AUTH, as user:password, those for the second registry by WAYSIDE_REGISTRY_AUTH_2. SIGTERM lets what runs finish; SIGHUP reads the file again; SIGUSR2 has another process of
+/// the program take over, where the file names a socket for it as succession.
 #[derive(Clone, Debug, Args)]
 #[command(after_long_help = CODES)]
 pub(super) struct Run {
@@ -66,6 +69,15 @@ fn reload(file: PathBuf, overrides: Overrides) -> Reload {
 /// Runs the proxy until it has ended; the exit code for how.
 fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
     // Kept until the end: what waits to be written is written when it goes.
+    // Before there is any other thread.
+    let sockets = match Sockets::of_process() {
+        Ok(sockets) => sockets,
+        Err(error) => return failed(&error),
+    };
+    let restart = std::env::current_exe().ok().map(|program| {
+        let arguments = std::env::args_os().skip(1).collect();
+        Restart { program, arguments }
+    });
     let log = match log::init(&config.log) {
         Ok(log) => log,
         Err(error) => return failed(&error),
@@ -78,8 +90,14 @@ fn serve(config: Config, reload: Option<Reload>) -> ExitCode {
         listeners.map(|listener| listener.raw.clone()).collect::<Vec<_>>()
     };
     let (raw, raw_sockets) = (raw(false), raw(true));
-    let surroundings =
-        Surroundings { log: Some(log.control()), reload, signals: true, ends_with_terminal: false };
+    let surroundings = Surroundings {
+        log: Some(log.control()),
+        reload,
+        signals: true,
+        sockets,
+        restart,
+        ..Surroundings::default()
+    };
     match app::build(config, sources, surroundings).and_then(App::start) {
         Ok(running) => {
             running.metrics.watch_dropped_lines("log", log.dropped_lines());
@@ -113,15 +131,42 @@ pub(super) fn failed<E: Error + 'static>(error: &E) -> ExitCode {
         Some(StartError::Bind { address, purpose, source }) => {
             complain(bind_cure(*address, *purpose, source.kind()));
         }
-        Some(StartError::Unix { name, source }) => complain(unix_cure(name, source)),
-        Some(StartError::Thread(_) | StartError::Declare { .. } | StartError::AccessLog(_)) | None => {}
+        Some(StartError::Unix { name, purpose, source }) => complain(unix_cure(name, *purpose, source)),
+        Some(StartError::Socket(SocketError::Unclaimed(address))) => complain(format!(
+            "write a [[listener]] with address = \"{address}\", or take the socket out of its .socket unit; one for operators is \
+             named by FileDescriptorName=admin"
+        )),
+        Some(StartError::Succession(error)) => complain(succession_cure(error)),
+        Some(
+            StartError::Thread(_)
+            | StartError::Declare { .. }
+            | StartError::AccessLog(_)
+            | StartError::Adopt { .. }
+            | StartError::Socket(SocketError::Unusable { .. }),
+        )
+        | None => {}
     }
     ExitCode::from(FAILED)
 }
 
+/// What to do about a process that stays in its place.
+fn succession_cure(cause: &SuccessionError) -> String {
+    match cause {
+        SuccessionError::Silent { path, .. } => format!(
+            "see the log of the process that listens there (`ss -lxp src {}` names it): it has to run as the same user; or end it first",
+            path.display()
+        ),
+        SuccessionError::NotReady { .. } => "see whether the registry answers, and try again then".to_owned(),
+        SuccessionError::TooLate | SuccessionError::Stopped => "try again".to_owned(),
+    }
+}
+
 /// What to do about a Unix socket that cannot be listened on.
-fn unix_cure(name: &UnixName, cause: &UnixError) -> String {
-    let elsewhere = "choose another path with --listen unix:PATH";
+fn unix_cure(name: &UnixName, purpose: Purpose, cause: &UnixError) -> String {
+    let elsewhere = match purpose {
+        Purpose::Succession => "write another path as succession",
+        Purpose::Requests | Purpose::Admin | Purpose::Demo => "choose another path with --listen unix:PATH",
+    };
     let at = name.path().map(|path| path.display().to_string()).unwrap_or_default();
     let kind = match cause {
         UnixError::Answered => {
@@ -154,6 +199,7 @@ fn bind_cure(address: SocketAddr, purpose: Purpose, kind: io::ErrorKind) -> Stri
         Purpose::Requests => "--listen",
         Purpose::Admin => "--admin",
         Purpose::Demo => "--control",
+        Purpose::Succession => "succession",
     };
     let elsewhere = format!("choose another address with {flag}; port 0 takes a free one");
     if kind == io::ErrorKind::AddrInUse {

@@ -57,6 +57,8 @@ pub struct Config {
     pub drain_timeout: Duration,
     /// How long requests are still accepted once the proxy was told to stop and says it is not ready.
     pub lame_duck: Duration,
+    /// The Unix socket by which another process can take the place of this one; `None` where none can.
+    pub succession: Option<PathBuf>,
     /// The addresses on which requests are taken; at least one.
     pub listeners: Vec<proxy::ListenerSettings>,
     /// Where operators ask; `None` when that is off.

@@ -28,7 +28,7 @@ use super::value::{Auto, Bytes, Flag, Number, Parsed, Problems, Shape, Time, Wor
 use crate::catalog::{Cares, Layouts, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
-use crate::proxy::{Forwarding, ListenerSettings};
+use crate::proxy::{Forwarding, ListenerSettings, UNIX, UnixName};
 use crate::route::{Limits, Naming, Table};
 use crate::telemetry::{LineFormat, access, log};
 use crate::{proxy, upstream};
@@ -56,12 +56,25 @@ pub(super) const RETRIES: Number<u8> = Number(0..=7);
 /// The name of a service.
 pub(super) const SERVICE: Parsed<ServiceName> = parsed("a service name", "greeter");
 
+/// The file of a Unix socket.
+const SUCCESSION: Parsed<PathBuf> = Parsed::new(
+    "the path of a Unix socket",
+    "/run/wayside/succession.sock",
+    |text| match text.strip_prefix(UNIX).unwrap_or(text).parse::<UnixName>() {
+        Ok(UnixName::Path(path)) => Ok(path),
+        Ok(UnixName::Abstract(_)) => Err("everybody could take it; write the path of a file".to_owned()),
+        Err(error) => Err(error.to_string()),
+    },
+    |path| path.display().to_string(),
+);
+
 /// Reads everything; `None` where a mistake was noted that leaves no value.
 pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let workers = workers(top);
     let here = Here::of(top);
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
     let lame_duck = top.get("lame_duck", &ANY_TIME, Duration::ZERO);
+    let succession = top.optional("succession", &SUCCESSION, "no other process can take over");
     let sources = sources(top);
     let known = Known::of(sources.iter().flatten().map(|source| &source.registry));
     let listeners = listeners(top, &known);
@@ -99,6 +112,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         workers,
         drain_timeout,
         lame_duck,
+        succession,
         listeners,
         admin,
         sources: sources?,

@@ -1,13 +1,14 @@
 //! Connections: accepted within the bound, each served by a task of its own.
 
 mod address;
+mod adopted;
 mod front;
 mod opening;
 mod unix;
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +21,7 @@ use tokio::net::UnixListener;
 use tokio::time::Instant;
 
 pub use address::{ListenAddress, NameError, UNIX, UnixName};
+pub use adopted::adopt;
 pub use front::Front;
 pub use unix::{SocketFile, UnixError};
 
@@ -50,12 +52,38 @@ pub enum Listener {
     Unix(UnixShare),
 }
 
+impl Listener {
+    /// The file that is removed with its last descriptor, where it is a socket that has one of ours.
+    pub const fn file(&self) -> Option<&Arc<SocketFile>> {
+        match self {
+            Self::Tcp(_) => None,
+            Self::Unix(share) => share.file.as_ref(),
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(share) => share.socket.as_fd(),
+        }
+    }
+}
+
 /// A worker's descriptor of a Unix socket.
 #[derive(Debug)]
 pub struct UnixShare {
     /// Removed with the last worker's share, which is why it stands before the descriptor.
     file: Option<Arc<SocketFile>>,
     socket: std::os::unix::net::UnixListener,
+}
+
+impl UnixShare {
+    /// The descriptor, and what has to be dropped before it.
+    pub fn into_parts(self) -> (Option<Arc<SocketFile>>, std::os::unix::net::UnixListener) {
+        (self.file, self.socket)
+    }
 }
 
 /// A listener of one worker, and what its connections are to be.

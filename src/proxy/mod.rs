@@ -48,8 +48,8 @@ use std::time::Duration;
 pub use admission::Admission;
 pub use forwarded::Forwarding;
 pub use listener::{
-    Front, ListenAddress, Listener, Listening, NameError, UNIX, UnixError, UnixName, UnixShare, bind,
-    bind_unix, listen,
+    Front, ListenAddress, Listener, Listening, NameError, SocketFile, UNIX, UnixError, UnixName, UnixShare,
+    adopt, bind, bind_unix, listen,
 };
 pub use past::{AttemptDocument, MemoirDocument, Pasts, Remembering};
 pub use telling::{MadeDocument, ReplayError};

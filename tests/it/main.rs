@@ -21,6 +21,7 @@ mod http2;
 mod listeners;
 mod program;
 mod raw;
+mod run;
 mod sources;
 mod support;
 mod threats;

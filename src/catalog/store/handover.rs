@@ -31,7 +31,8 @@ const PAUSE_MIN: Duration = Duration::from_secs(5);
 /// Where experience is handed over, and what an earlier process left. Lives behind the catalog's lock.
 #[derive(Debug)]
 pub(in crate::catalog) struct Handover {
-    folder: PathBuf,
+    /// `None` where it is handed over to a process that asks for it, and not in a file.
+    folder: Option<PathBuf>,
     /// How long what was written is good.
     limit: Duration,
     /// What was left and is not taken over yet.
@@ -84,15 +85,43 @@ impl Catalog {
         if endpoints > 0 {
             tracing::info!(endpoints, "what the process before knew of endpoints is at hand");
         }
-        let folder = folder.to_owned();
+        let folder = Some(folder.to_owned());
         self.state.lock().handover = Some(Handover { folder, limit, left });
+    }
+
+    /// Takes what the process says whose place this one takes, in place of what lies in a file, and gives the services it knew. To
+    /// be called where [`Catalog::open_handover`] may be, after it.
+    pub fn inherit(&self, text: &[u8], limit: Duration) -> Vec<ServiceName> {
+        let Legacy { written, services } = match document::decode(text) {
+            Ok(legacy) => legacy,
+            Err(error) => {
+                tracing::warn!(%error, "what the process before knew of endpoints is not used");
+                return Vec::new();
+            }
+        };
+        let names = services.keys().cloned().collect();
+        if let Some(age) = age(written, SystemTime::now(), limit) {
+            let read = self.clock.now();
+            let left = |(name, endpoints)| (name, Inheritance { endpoints, read, age, limit });
+            let left = services.into_iter().map(left).collect();
+            let mut state = self.state.lock();
+            let folder = state.handover.take().and_then(|handover| handover.folder);
+            state.handover = Some(Handover { folder, limit, left });
+        }
+        names
+    }
+
+    /// What is known of all endpoints now, for a process that takes the place of this one.
+    pub fn legacy(&self) -> String {
+        document::encode(&self.experienced())
     }
 
     /// Leaves what is experienced to the next process: now and then until the drain begins, and once more then.
     pub fn keep_handover(self: &Arc<Self>, drain: Drain) -> impl Future<Output = ()> + use<> {
         let catalog = Arc::clone(self);
         async move {
-            let limit = catalog.state.lock().handover.as_ref().map(|handover| handover.limit);
+            let in_file = |handover: &Handover| handover.folder.is_some().then_some(handover.limit);
+            let limit = catalog.state.lock().handover.as_ref().and_then(in_file);
             let Some(limit) = limit else { return };
             let mut is_well = true;
             let mut told = None;
@@ -119,7 +148,9 @@ impl Catalog {
 
     /// Writes down what is known of all endpoints. Gives whether that went well, given whether it did before.
     async fn hand_over(&self, drain: &Drain, was_well: bool) -> bool {
-        let Some((folder, legacy)) = self.legacy() else { return was_well };
+        let folder = self.state.lock().handover.as_ref().and_then(|handover| handover.folder.clone());
+        let Some(folder) = folder else { return was_well };
+        let legacy = self.experienced();
         let path = folder.join(NAME);
         let to = path.clone();
         let write = move || replace(&folder, &to, &document::encode(&legacy));
@@ -139,10 +170,9 @@ impl Catalog {
         true
     }
 
-    fn legacy(&self) -> Option<(PathBuf, Legacy)> {
+    fn experienced(&self) -> Legacy {
         let (now, written) = (self.clock.now(), SystemTime::now());
         let state = self.state.lock();
-        let folder = state.handover.as_ref()?.folder.clone();
         let known = |endpoint: &Endpoint| {
             let remembered = endpoint.memory.remember(now);
             (endpoint.memory.address.clone(), (Box::from(&*endpoint.provider.id), remembered))
@@ -151,7 +181,7 @@ impl Catalog {
             (name.clone(), service.endpoints.iter().map(known).collect())
         };
         let services = state.services.iter().filter(|(_, service)| !service.endpoints.is_empty()).map(of);
-        Some((folder, Legacy { written, services: services.collect() }))
+        Legacy { written, services: services.collect() }
     }
 }
 

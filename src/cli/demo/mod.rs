@@ -117,9 +117,9 @@ impl Demo {
             let sources = config.open_sources();
             let surroundings = Surroundings {
                 log: Some(log.control()),
-                reload: None,
                 signals: true,
                 ends_with_terminal: true,
+                ..Surroundings::default()
             };
             Ok((control, app::build(config, sources, surroundings).and_then(App::start)?))
         };

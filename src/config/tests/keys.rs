@@ -129,6 +129,7 @@ fn shown(config: &Config) -> Vec<String> {
     show("workers", &config.workers);
     show("drain_timeout", &config.drain_timeout);
     show("lame_duck", &config.lame_duck);
+    show("succession", &config.succession);
     show("listeners", &config.listeners);
     show("admin", &config.admin);
     show("sources", &config.sources);

@@ -68,6 +68,18 @@ impl ListenAddress {
     }
 }
 
+impl FromStr for ListenAddress {
+    type Err = ();
+
+    /// Reads what is displayed.
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.strip_prefix(UNIX) {
+            Some(name) => name.parse().map(Self::Unix).map_err(drop),
+            None => text.parse().map(Self::Ip).map_err(drop),
+        }
+    }
+}
+
 impl UnixName {
     /// The file, if it has one.
     pub fn path(&self) -> Option<&Path> {

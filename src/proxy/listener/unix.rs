@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
@@ -36,6 +37,29 @@ pub struct SocketFile {
     path: PathBuf,
     /// What tells it from another file under the same path.
     identity: Identity,
+    /// Whether it is this process that removes it, and not another one that listens on the socket too. Written by the app, read at
+    /// the end.
+    is_ours: AtomicBool,
+}
+
+impl SocketFile {
+    /// The file of a socket that another process listens on, and looks after until it is taken.
+    ///
+    /// # Errors
+    /// When it is not there.
+    pub fn of_another(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(path)?, is_ours: AtomicBool::new(false) })
+    }
+
+    /// Takes it: it is removed here.
+    pub fn take(&self) {
+        self.is_ours.store(true, Ordering::Relaxed);
+    }
+
+    /// Leaves it to another process: it is not removed here.
+    pub fn leave(&self) {
+        self.is_ours.store(false, Ordering::Relaxed);
+    }
 }
 
 /// The device and number of a file.
@@ -77,7 +101,8 @@ fn listen_at(socket: &Socket, address: &SockAddr, path: &Path, mode: u32) -> Res
         }
         bound => bound?,
     }
-    let file = SocketFile { path: path.to_owned(), identity: identity(path)? };
+    let file = SocketFile::of_another(path)?;
+    file.take();
     // Before it listens nobody can connect, whatever the umask allows.
     fs::set_permissions(path, Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
@@ -119,6 +144,9 @@ fn make_way(path: &Path, address: &SockAddr) -> Result<(), UnixError> {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
+        if !self.is_ours.load(Ordering::Relaxed) {
+            return;
+        }
         let is_ours = identity(&self.path).is_ok_and(|found| found == self.identity);
         if is_ours && let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(path = %self.path.display(), %error, "the file of a socket cannot be removed");
@@ -173,6 +201,22 @@ mod tests {
         let link = folder.path().join("d.sock");
         std::os::unix::fs::symlink(&path, &link).unwrap();
         assert!(matches!(bind(&at(&link), 0o600), Err(UnixError::NoSocket)));
+    }
+
+    #[test]
+    fn a_file_that_is_left_to_another_process_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.sock");
+        let (listener, file) = bind(&at(&path), 0o600).unwrap();
+        drop(SocketFile::of_another(&path).unwrap());
+        assert!(path.exists(), "one that did not take it leaves it");
+        let heir = SocketFile::of_another(&path).unwrap();
+        heir.take();
+        file.unwrap().leave();
+        assert!(path.exists());
+        drop(listener);
+        drop(heir);
+        assert!(!path.exists());
     }
 
     #[test]

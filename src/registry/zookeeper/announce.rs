@@ -11,6 +11,7 @@ mod record;
 use std::collections::{BTreeMap, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -99,6 +100,8 @@ struct Owned {
     sessions: Mutex<VecDeque<i64>>,
     /// The records that may be there, by the path they were created with.
     records: Mutex<BTreeMap<String, Record>>,
+    /// Whether the server was found not to replace a record in one step. Written and read as records are brought into place.
+    cannot_replace: AtomicBool,
 }
 
 impl Owned {
@@ -118,6 +121,14 @@ impl Owned {
 
     fn forget(&self, record: &Record) {
         self.records.lock().remove(&record.path());
+    }
+
+    fn can_replace(&self) -> bool {
+        !self.cannot_replace.load(Ordering::Relaxed)
+    }
+
+    fn cannot_replace(&self) {
+        self.cannot_replace.store(true, Ordering::Relaxed);
     }
 
     fn is_empty(&self) -> bool {

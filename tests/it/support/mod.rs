@@ -19,6 +19,7 @@ pub(crate) mod modelled;
 pub(crate) mod mucp;
 pub(crate) mod patience;
 pub(crate) mod patient;
+pub(crate) mod polite;
 pub(crate) mod ports;
 pub(crate) mod program;
 pub(crate) mod provider;

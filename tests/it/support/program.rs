@@ -1,6 +1,7 @@
 //! The program itself, started as a process: what it says, what it answers, how it ends.
 
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::process::{Command as Now, ExitStatus, Output, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,14 +68,28 @@ impl Program {
         Self::spawn(command)
     }
 
+    /// Starts it with these arguments, given two sockets by these names as systemd does.
+    pub(crate) fn launch_given(arguments: &[&str], sockets: [OwnedFd; 2], names: &str) -> Self {
+        let mut command = Command::new("sh");
+        let script = "exec 3<&0 4<&1 0</dev/null 1>&2; \
+                      LISTEN_PID=$$ LISTEN_FDS=2 LISTEN_FDNAMES=$1; shift; export LISTEN_PID LISTEN_FDS LISTEN_FDNAMES; \
+                      exec \"$0\" \"$@\"";
+        let [first, second] = sockets;
+        command.args(["-c", script, &binary(), names]).args(arguments).stdin(first).stdout(second);
+        Self::started(command)
+    }
+
     fn spawn(mut command: Command) -> Self {
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        command.stdin(Stdio::null()).stdout(Stdio::piped());
+        Self::started(command)
+    }
+
+    fn started(mut command: Command) -> Self {
+        command.stderr(Stdio::piped()).kill_on_drop(true);
         let mut child = command.spawn().unwrap();
         let (log, output) = (Arc::default(), Arc::default());
-        let readers = vec![
-            collect(child.stderr.take().unwrap(), Arc::clone(&log)),
-            collect(child.stdout.take().unwrap(), Arc::clone(&output)),
-        ];
+        let mut readers = vec![collect(child.stderr.take().unwrap(), Arc::clone(&log))];
+        readers.extend(child.stdout.take().map(|stdout| collect(stdout, Arc::clone(&output))));
         Self { child, log, output, readers }
     }
 

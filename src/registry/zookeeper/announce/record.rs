@@ -131,7 +131,8 @@ impl Place {
                 Some(stat) if self.was_held && !owned.has_session(stat.ephemeral_owner) => {
                     return Ok(Settled::Refused(taken(&path, &stat), Some(watcher)));
                 }
-                Some(stat) => self.clear(session, &path, &stat).await?,
+                Some(stat) if owned.can_replace() => replace(session, owned, record, &path, &stat).await?,
+                Some(stat) => clear(session, &path, &stat).await?,
             };
             if let Next::Refused(cause) = next {
                 return Ok(Settled::Refused(cause, Some(watcher)));
@@ -252,18 +253,53 @@ impl Place {
             Err(error) => Ok(Next::Refused(refused("write", path, &error))),
         }
     }
+}
 
-    /// Deletes what is left in the record's place: of a session of ours that ended, or of a program that died.
-    async fn clear(&self, session: &Session<'_>, path: &str, stat: &Stat) -> Result<Next, Fault> {
-        tracing::info!(path, "what lies in the place of an announcement is replaced");
-        match write(session, "delete", path, session.client.delete(path, Some(stat.version))).await? {
-            Ok(()) | Err(Error::NoNode | Error::BadVersion) => Ok(Next::Again),
-            Err(Error::NotEmpty) => {
-                Ok(Next::Refused(format!("{path} is a folder of others; give the announcement another id")))
-            }
-            Err(error) => Ok(Next::Refused(refused("delete", path, &error))),
+/// Puts the record in the place of what is left there: of a session of ours that ended, of a program that died, or of the process
+/// whose place this one takes. In one step, so that whoever follows the folder never finds it gone.
+async fn replace(
+    session: &Session<'_>,
+    owned: &Owned,
+    record: &Record,
+    path: &str,
+    stat: &Stat,
+) -> Result<Next, Fault> {
+    tracing::info!(path, "what lies in the place of an announcement is replaced");
+    owned.note(record);
+    let options = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
+    let mut writer = session.client.new_multi_writer();
+    let prepared = writer
+        .add_delete(path, Some(stat.version))
+        .and_then(|()| writer.add_create(path, &record.entry.data, &options));
+    let replaced = async {
+        prepared?;
+        writer.commit().await.map(drop).map_err(Error::from)
+    };
+    match write(session, "replace", path, replaced).await {
+        Ok(Ok(()) | Err(Error::NoNode | Error::NodeExists | Error::BadVersion)) => Ok(Next::Again),
+        Ok(Err(error)) => Ok(not_replaced("replace", path, &error)),
+        Err(fault) => {
+            // Servers before 3.5 know of no such step, and cut the connection.
+            owned.cannot_replace();
+            Err(fault)
         }
     }
+}
+
+/// Deletes what is left in the record's place, where it cannot be replaced in one step.
+async fn clear(session: &Session<'_>, path: &str, stat: &Stat) -> Result<Next, Fault> {
+    tracing::info!(path, "what lies in the place of an announcement is deleted");
+    match write(session, "delete", path, session.client.delete(path, Some(stat.version))).await? {
+        Ok(()) | Err(Error::NoNode | Error::BadVersion) => Ok(Next::Again),
+        Err(error) => Ok(not_replaced("delete", path, &error)),
+    }
+}
+
+fn not_replaced(doing: &str, path: &str, error: &Error) -> Next {
+    if *error == Error::NotEmpty {
+        return Next::Refused(format!("{path} is a folder of others; give the announcement another id"));
+    }
+    Next::Refused(refused(doing, path, error))
 }
 
 /// A call that writes: what the server decides is an answer, not a fault of the session.
