@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
-use crate::proxy::{Admission, Pseudonym, Shared, UnixError, UnixName};
+use crate::proxy::{Admission, Pseudonym, Shared, Telling, UnixError, UnixName};
 use crate::route::Table;
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
@@ -180,6 +180,7 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let (requests_max, queue_max) = (config.proxy.requests_max, config.proxy.queue_max);
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
+        telling: Telling::new(&config.proxy),
         admission: Admission::new(requests_max, queue_max, Arc::clone(&metrics)),
         dialler: Dialler::new(config.upstream.clone(), drain.clone(), Arc::clone(&metrics)),
         table: ArcSwap::new(Arc::clone(&config.routes)),

@@ -31,6 +31,7 @@ mod stack;
 mod switch;
 mod takeover;
 mod target;
+mod telling;
 mod time_left;
 pub mod tls;
 mod traits;
@@ -47,6 +48,7 @@ pub use listener::{
     Front, ListenAddress, Listener, Listening, NameError, UNIX, UnixError, UnixName, UnixShare, bind,
     bind_unix, listen,
 };
+pub use telling::Telling;
 pub use worker::{Pseudonym, Shared, Worker};
 
 use crate::provider::ServiceName;

@@ -15,6 +15,7 @@ use super::admission::Admission;
 use super::client::Client;
 use super::directory::Directory;
 use super::raw::Complaints;
+use super::telling::Telling;
 use crate::balance::rng;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Tick};
@@ -24,11 +25,13 @@ use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, Recorder};
 use crate::upstream::{Dialler, Pools};
 
-/// What all workers have in common. Written at start, but for the table, which a reload replaces.
+/// What all workers have in common. Written at start, but for the table and what is told, which a reload replaces.
 #[derive(Debug)]
 pub struct Shared {
     /// How requests are taken and bounded.
     pub settings: Settings,
+    /// What providers are told beside a request.
+    pub telling: Telling,
     /// How connections to endpoints are made.
     pub dialler: Arc<Dialler>,
     /// Where requests go.

@@ -26,7 +26,7 @@ use crate::proxy::record::Record;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned, Routed};
 use crate::proxy::traits::Traits;
 use crate::proxy::worker::{Pseudonym, Shared, Worker};
-use crate::proxy::{Admission, Settings};
+use crate::proxy::{Admission, Settings, Telling};
 use crate::route::{Limits, Naming, Rules, Table};
 use crate::telemetry::access::{self, AccessLog};
 use crate::telemetry::metrics::Metrics;
@@ -53,6 +53,7 @@ impl Bed {
         let admission = Admission::new(settings.requests_max, settings.queue_max, Arc::clone(&metrics));
         let shared = Shared {
             admission,
+            telling: Telling::new(&settings),
             settings,
             dialler: Dialler::new(upstream::Settings::default(), drain.clone(), Arc::clone(&metrics)),
             table: ArcSwap::from_pointee(Table::new(Vec::new(), Naming::default())),
