@@ -29,6 +29,20 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 /// How long everything else waits for announcements to be withdrawn. What is left then goes with its lease.
 const WITHDRAWING: Duration = Duration::from_secs(5);
 
+/// How long the end takes; a reload replaces it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Farewell {
+    lame_duck: Duration,
+    drain_timeout: Duration,
+}
+
+impl Farewell {
+    /// As this configuration says.
+    pub(super) fn of(config: &Config) -> Self {
+        Self { lame_duck: config.lame_duck, drain_timeout: config.drain_timeout }
+    }
+}
+
 /// What the control thread takes care of.
 pub(super) struct Control {
     pub(super) config: Config,
@@ -72,7 +86,7 @@ impl Control {
         // What runs here outlasts the traffic, so that operators can watch its end.
         let control = Drain::telling_of_panics(shared.metrics.count_panics());
         let traffic = shared.drain.clone();
-        let text = Arc::new(ArcSwap::from_pointee(config.to_toml().to_owned()));
+        let text = Arc::new(ArcSwap::from_pointee(config.annotated(&[])));
         follow(&shared, &announcements, &health, &control);
         until_end(&control, "certificates", {
             let (fronts, dialler) = (fronts.clone(), Arc::clone(&shared.dialler));
@@ -89,17 +103,27 @@ impl Control {
                 announcements: Arc::clone(&announcements),
                 target: config.target.clone(),
             };
-            let router = admin::router(&settings, state);
-            match tokio::net::TcpListener::from_std(listener) {
-                Ok(listener) => control.spawn("admin", admin::serve(listener, router, control.clone())),
-                Err(error) => tracing::error!(%error, "operators cannot be answered"),
-            }
+            answer_operators(listener, admin::router(&settings, state), &control);
         }
-        let (drain_timeout, lame_duck) = (config.drain_timeout, config.lame_duck);
+        let farewell = Arc::new(ArcSwap::from_pointee(Farewell::of(&config)));
         if let Some((reload, seen)) = reload.zip(seen) {
             let (shared, announcements) = (Arc::clone(&shared), Arc::clone(&announcements));
-            let reloader =
-                Reloader { reload, seen, config, text, shared, fronts, announcements, health, log, hangup };
+            let started = config.wording().clone();
+            let farewell = Arc::clone(&farewell);
+            let reloader = Reloader {
+                reload,
+                seen,
+                config,
+                started,
+                text,
+                shared,
+                fronts,
+                announcements,
+                health,
+                log,
+                farewell,
+                hangup,
+            };
             until_end(&control, "reload", reloader.run());
         } else if let Some(hangup) = hangup {
             until_end(&control, "hangup", nothing_to_reload(hangup));
@@ -115,7 +139,7 @@ impl Control {
         let finished = async {
             // Before anything ends, so that nobody sends the apps anything that would meet their end.
             withdraw(&announcements).await;
-            finish(&traffic, lame_duck, drain_timeout).await;
+            finish(&traffic, &farewell.load()).await;
         };
         tokio::select! {
             () = finished => {}
@@ -136,6 +160,13 @@ fn follow(shared: &Arc<Shared>, announcements: &Arc<Announcements>, health: &Arc
     control.spawn("handover", shared.catalog.keep_handover(control.clone()));
     control.spawn("health", Arc::clone(health).watch_over(control.clone()));
     until_end(control, "announcing", Arc::clone(announcements).run());
+}
+
+fn answer_operators(listener: TcpListener, router: axum::Router, control: &Drain) {
+    match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => control.spawn("admin", admin::serve(listener, router, control.clone())),
+        Err(error) => tracing::error!(%error, "operators cannot be answered"),
+    }
 }
 
 /// Runs what has no end of its own, until all that runs here begins to end.
@@ -170,7 +201,8 @@ async fn withdraw(announcements: &Announcements) {
 }
 
 /// Serves on while others learn that it is not ready, then drains.
-async fn finish(traffic: &Drain, lame_duck: Duration, drain_timeout: Duration) {
+async fn finish(traffic: &Drain, farewell: &Farewell) {
+    let Farewell { lame_duck, drain_timeout } = *farewell;
     tracing::info!(?lame_duck, ?drain_timeout, "stopping: draining");
     tokio::time::sleep(lame_duck).await;
     let left = traffic.finish(drain_timeout).await;

@@ -1,6 +1,7 @@
 //! The command line: what is asked for, and how it ends.
 
 mod check;
+mod config;
 mod demo;
 mod descriptors;
 mod flags;
@@ -31,6 +32,7 @@ struct Arguments {
 enum Command {
     Run(run::Run),
     Check(check::Check),
+    Config(config::ConfigCommand),
     Register(register::Register),
     Demo(demo::Demo),
 }
@@ -59,6 +61,7 @@ fn start_with(
     match arguments.command {
         Command::Run(run) => run.run(variable),
         Command::Check(check) => check.run(variable),
+        Command::Config(config) => config.run(variable),
         Command::Register(register) => register.run(variable),
         Command::Demo(demo) => demo.run(),
     }

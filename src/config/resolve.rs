@@ -1,19 +1,21 @@
 //! Sections become the settings of each room, and are held against each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Config;
+use serde_json::{Value, json};
+
 use super::announce::announce;
 use super::announced::Known;
 use super::care::{Treatment, cares};
 use super::checks::ServiceChecks;
 use super::declared::Services;
 use super::file::{Entry, Node};
+use super::include::include;
 use super::listeners::{admin, listeners};
 use super::raw;
 use super::reader::Section;
@@ -23,7 +25,9 @@ use super::services::services;
 use super::sources::{Followed, restriction, sources};
 use super::tiers::{Here, Tiers};
 use super::tls;
-use super::value::{Auto, Bytes, Flag, Number, Parsed, Problems, Shape, Time, Word, parsed, text};
+use super::units::{Bytes, Time};
+use super::value::{Auto, Flag, Number, Parsed, Problems, Shape, Word, parsed, text};
+use super::{Config, Wording};
 use crate::catalog::{Cares, Layouts, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
@@ -57,6 +61,7 @@ pub(super) const SERVICE: Parsed<ServiceName> = parsed("a service name", "greete
 
 /// Reads everything; `None` where a mistake was noted that leaves no value.
 pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
+    include(top);
     let workers = workers(top);
     let here = Here::of(top);
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
@@ -116,8 +121,8 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         log,
         access,
         files: BTreeSet::new(),
-        text: Arc::from(""),
-        secrets: BTreeMap::new(),
+        wording: Wording::default(),
+        in_force: Arc::from([]),
     };
     held_together(top, &config);
     Some(config)
@@ -337,6 +342,10 @@ impl Shape for Forwarded {
             Forwarding::Both => "\"both\"",
         }
         .to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "enum": [true, false, "standard", "both"] })
     }
 }
 

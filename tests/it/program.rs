@@ -2,9 +2,12 @@
 
 mod access;
 mod admin;
+mod broken;
 mod check;
+mod config;
 mod demo;
 mod descriptors;
 mod ending;
 mod flags;
+mod pieces;
 mod reloading;
