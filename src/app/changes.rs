@@ -1,16 +1,18 @@
 //! Changes: what differs between two configurations in force, as a person is told.
 
+use std::collections::BTreeSet;
+
 use similar::{Algorithm, DiffOp, capture_diff_slices};
 
-/// The lines that went, with `-`, and those that came, with `+`, each below the section that it is of.
+/// The keys whose values are others, with `~` and both, the lines that went, with `-`, and those that came, with `+`, each below the
+/// section that it is of.
 pub(super) fn told(old: &str, new: &str) -> String {
     let (old, new) = (lines(old), lines(new));
     let texts = |lines: &[Line<'_>]| lines.iter().map(|line| line.text.to_owned()).collect::<Vec<String>>();
     let mut told = Told::default();
     for op in capture_diff_slices(Algorithm::Myers, &texts(&old), &texts(&new)) {
         if !matches!(op, DiffOp::Equal { .. }) {
-            told.tell('-', &old[op.old_range()]);
-            told.tell('+', &new[op.new_range()]);
+            told.tell_of(&old[op.old_range()], &new[op.new_range()]);
         }
     }
     told.text
@@ -35,14 +37,52 @@ struct Told {
     section: String,
 }
 
+impl Line<'_> {
+    /// The key and the value, where it is such a line.
+    fn pair(&self) -> Option<(&str, &str)> {
+        self.text.split_once(" = ").filter(|_| !self.text.starts_with('['))
+    }
+}
+
 impl Told {
+    /// Tells of lines in whose place others are.
+    fn tell_of(&mut self, old: &[Line<'_>], new: &[Line<'_>]) {
+        let mut told = BTreeSet::new();
+        for line in old {
+            let same = |other: &&Line<'_>| {
+                other.section == line.section
+                    && line.pair().zip(other.pair()).is_some_and(|((one, _), (other, _))| one == other)
+            };
+            match new.iter().position(|other| same(&other)).map(|at| (at, line.pair(), new[at].pair())) {
+                Some((at, Some((key, old)), Some((_, new)))) => {
+                    told.insert(at);
+                    self.below(&line.section);
+                    self.text.push_str(&format!("~ {key} = {old} -> {new}\n"));
+                }
+                Some(_) | None => self.tell('-', std::slice::from_ref(line)),
+            }
+        }
+        for (_, line) in new.iter().enumerate().filter(|(at, _)| !told.contains(at)) {
+            self.tell('+', std::slice::from_ref(line));
+        }
+    }
+
+    /// Says of which section the next line is.
+    fn below(&mut self, section: &str) {
+        if !section.is_empty() && section != self.section {
+            self.text.push_str(&format!("  {section}\n"));
+        }
+        section.clone_into(&mut self.section);
+    }
+
     fn tell(&mut self, sign: char, lines: &[Line<'_>]) {
         for Line { text, section } in lines {
-            // The head of a section tells of it itself.
-            if !text.starts_with('[') && !section.is_empty() && *section != self.section {
-                self.text.push_str(&format!("  {section}\n"));
+            if text.starts_with('[') {
+                // The head of a section tells of it itself.
+                self.section.clone_from(section);
+            } else {
+                self.below(section);
             }
-            self.section.clone_from(section);
             self.text.push_str(&format!("{sign} {text}\n"));
         }
     }
@@ -114,16 +154,16 @@ mod tests {
 
     #[test]
     fn a_change_is_told_by_its_lines() {
-        assert_eq!(told("a = 1\nb = 2\n", "a = 1\nb = 3\n"), "- b = 2\n+ b = 3\n");
+        assert_eq!(told("a = 1\nb = 2\n", "a = 1\nb = 3\n"), "~ b = 2 -> 3\n");
         assert_eq!(told("a = 1\n", "a = 1\n"), "");
-        assert_eq!(told("[x]\na = 1\n[y]\nb = 1\n", "[x]\na = 1\n[y]\nb = 2\n"), "  [y]\n- b = 1\n+ b = 2\n");
+        assert_eq!(told("[x]\na = 1\n[y]\nb = 1\n", "[x]\na = 1\n[y]\nb = 2\n"), "  [y]\n~ b = 1 -> 2\n");
     }
 
     #[test]
     fn swapped_weights_are_told_with_their_parts() {
         let (old, new) = (split(95, 5), split(5, 95));
-        let expected = "  [[route]] 2 [[route.split]] 1\n- weight = 95\n+ weight = 5\n  [[route]] 2 [[route.split]] 2\n\
-                        - weight = 5\n+ weight = 95\n";
+        let expected = "  [[route]] 2 [[route.split]] 1\n~ weight = 95 -> 5\n  [[route]] 2 [[route.split]] 2\n\
+                        ~ weight = 5 -> 95\n";
         assert_eq!(told(&old, &new), expected);
         assert!(!is_only_order(&old, &new));
     }

@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
 use super::certificates::remind;
+use super::farewell::{Farewell, WITHDRAWING, withdraw};
 use super::files::Looks;
 use super::listeners::Fronts;
 use super::pulse;
@@ -37,9 +38,6 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 
 /// How often is looked whether that is there which was waited for.
 const READINESS_LOOK: Duration = Duration::from_secs(1);
-
-/// How long everything else waits for announcements to be withdrawn. What is left then goes with its lease.
-const WITHDRAWING: Duration = Duration::from_secs(5);
 
 /// What the control thread takes care of.
 pub(super) struct Control {
@@ -91,10 +89,8 @@ impl Control {
         let traffic = self.shared.drain.clone();
         let announcements = Arc::clone(&self.announcements);
         let readiness = Arc::clone(&self.readiness);
-        let (drain_timeout, lame_duck) = (self.config.drain_timeout, self.config.lame_duck);
-        // Nobody has to wait for a process that has a successor, so its clients may keep what they have for as long as they do.
-        let unhurried = drain_timeout + self.config.proxy.go_micro_keep;
-        let text = Arc::new(ArcSwap::from_pointee(self.config.to_toml().to_owned()));
+        let farewell = Arc::new(ArcSwap::from_pointee(Farewell::of(&self.config)));
+        let text = Arc::new(ArcSwap::from_pointee(self.config.annotated(&[])));
         self.follow(&control);
         let succeeded = CancellationToken::new();
         self.answer_operators(&control, &text, &succeeded);
@@ -102,7 +98,7 @@ impl Control {
         self.announce(&control, supervisor, Arc::clone(&estate));
         self.look_after_workers(&control, supervisor);
         let leave = self.leave.clone();
-        self.reload(&control, text, seen, hangup, supervisor);
+        self.reload(&control, text, Arc::clone(&farewell), seen, hangup, supervisor);
         let will = tokio::select! {
             () = leave.cancelled() => None,
             () = orders.next() => None,
@@ -119,7 +115,7 @@ impl Control {
                 traffic.begin();
                 will.process.inspect(|process| supervisor.succeeded_by(*process));
                 will.execute().await;
-                finish(&traffic, Duration::ZERO, unhurried).await;
+                farewell.load().unhurried().finish(&traffic).await;
             } else {
                 drop(estate);
                 // Before the record is gone, so that whoever sees it gone finds nobody ready either. With a successor there is
@@ -128,7 +124,7 @@ impl Control {
                 supervisor.stopping("stopping: what runs is finished");
                 // Before anything ends, so that nobody sends the apps anything that would meet their end.
                 withdraw(&announcements).await;
-                finish(&traffic, lame_duck, drain_timeout).await;
+                farewell.load().finish(&traffic).await;
             }
         };
         tokio::select! {
@@ -282,6 +278,7 @@ impl Control {
         self,
         control: &Drain,
         text: Arc<ArcSwap<String>>,
+        farewell: Arc<ArcSwap<Farewell>>,
         seen: Option<Looks>,
         hangup: Option<Signal>,
         supervisor: Supervisor,
@@ -289,16 +286,19 @@ impl Control {
         let Self { config, announcements, health, shared, fronts, surroundings, .. } = self;
         let Surroundings { log, reload, .. } = surroundings;
         if let Some((reload, seen)) = reload.zip(seen) {
+            let started = config.wording().clone();
             let reloader = Reloader {
                 reload,
                 seen,
                 config,
+                started,
                 text,
                 shared,
                 fronts,
                 announcements,
                 health,
                 log,
+                farewell,
                 hangup,
                 supervisor,
             };
@@ -327,28 +327,6 @@ async fn nothing_to_reload(mut hangup: Signal) {
             "HUP asks to read the configuration again, and there is no file of it; nothing is done"
         );
     }
-}
-
-async fn withdraw(announcements: &Announcements) {
-    if announcements.is_empty() {
-        announcements.close(WITHDRAWING).await;
-        return;
-    }
-    tracing::info!("stopping: withdrawing what is announced");
-    if !announcements.close(WITHDRAWING).await {
-        tracing::warn!("not all could be withdrawn in time; what is left goes with its ttl");
-    }
-}
-
-/// Serves on while others learn that it is not ready, then drains.
-async fn finish(traffic: &Drain, lame_duck: Duration, drain_timeout: Duration) {
-    tracing::info!(?lame_duck, ?drain_timeout, "stopping: draining");
-    tokio::time::sleep(lame_duck).await;
-    let left = traffic.finish(drain_timeout).await;
-    if left > 0 {
-        tracing::warn!(left, "tasks were dropped that did not finish in time");
-    }
-    tracing::info!("stopped");
 }
 
 /// A signal of this process from here on.

@@ -3,6 +3,7 @@
 mod certificates;
 mod changes;
 mod control;
+mod farewell;
 mod files;
 mod listeners;
 mod pulse;
@@ -31,7 +32,9 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
-use crate::proxy::{Admission, ListenAddress, Pasts, Pseudonym, Shared, UnixError, UnixName, UnixShare};
+use crate::proxy::{
+    Admission, Disclosure, ListenAddress, Pasts, Pseudonym, Shared, UnixError, UnixName, UnixShare,
+};
 use crate::route::Table;
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
@@ -238,6 +241,7 @@ pub fn build(
     let (requests_max, queue_max) = (config.proxy.requests_max, config.proxy.queue_max);
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
+        disclosure: Disclosure::new(&config.proxy),
         admission: Admission::new(requests_max, queue_max, Arc::clone(&metrics)),
         dialler: Dialler::new(config.upstream.clone(), drain.clone(), Arc::clone(&metrics)),
         table: ArcSwap::new(Arc::clone(&config.routes)),

@@ -11,12 +11,13 @@ use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 
 use super::changes;
+use super::farewell::Farewell;
 use super::files::Looks;
 use super::listeners::Fronts;
 use super::supervisor::Supervisor;
 use crate::alarm::Alarm;
 use crate::announce::Announcements;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Wording};
 use crate::health::Health;
 use crate::proxy::Shared;
 use crate::telemetry::log;
@@ -25,8 +26,11 @@ use crate::telemetry::log;
 const POLL: Duration = Duration::from_secs(10);
 
 /// What takes effect at once, keys and whole sections; everything else waits for the next start.
-const AT_ONCE: [&str; 24] = [
+const AT_ONCE: [&str; 27] = [
     "announce",
+    "drain_timeout",
+    "headers",
+    "lame_duck",
     "route",
     "service",
     "naming",
@@ -73,12 +77,15 @@ pub(super) struct Reloader {
     pub(super) seen: Looks,
     /// What is in force.
     pub(super) config: Config,
+    /// What was at the start: what waits for the next one is still as it says.
+    pub(super) started: Wording,
     pub(super) text: Arc<ArcSwap<String>>,
     pub(super) shared: Arc<Shared>,
     pub(super) fronts: Fronts,
     pub(super) announcements: Arc<Announcements>,
     pub(super) health: Arc<Health>,
     pub(super) log: Option<log::Control>,
+    pub(super) farewell: Arc<ArcSwap<Farewell>>,
     /// Asks for it to be read again.
     pub(super) hangup: Option<Signal>,
     /// Whoever is to know while it is.
@@ -122,6 +129,7 @@ impl Reloader {
         let config = match (self.reload.load)() {
             Ok(config) => config,
             Err(error) => {
+                self.shared.metrics.config.refused();
                 let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
                 tracing::error!("the configuration is wrong; the one in force stays\n{error}{cause}");
                 return match error {
@@ -148,12 +156,16 @@ impl Reloader {
 
     fn put_in_force(&mut self, config: Config, has_other_terms: bool) {
         let (old, new) = (self.config.to_toml(), config.to_toml());
-        let secrets = self.config.changed_secrets(&config);
+        let secrets = self.config.wording().changed_secrets(config.wording());
+        let metrics = &self.shared.metrics.config;
         if old == new && secrets.is_empty() {
-            if !has_other_terms {
+            if has_other_terms {
+                metrics.applied();
+            } else {
+                metrics.unchanged();
                 tracing::info!("the configuration was read again; nothing changed");
             }
-            self.config = config;
+            self.show(config);
             return;
         }
         self.shared.catalog.restrict(config.restrictions.clone());
@@ -169,18 +181,30 @@ impl Reloader {
         super::warn_of_faults(&config.routes);
         self.announcements.configure(&config.announce);
         self.health.configure(config.checks.clone());
+        self.shared.disclosure.renew(&config.proxy);
+        self.farewell.store(Arc::new(Farewell::of(&config)));
+        metrics.applied();
         // Only now: whoever reads it may count on it.
         tell(old, new, &secrets);
-        let secrets = secrets.into_iter().filter(|key| !is_applied(key));
-        let waiting: Vec<String> = waiting(old, new).into_iter().chain(secrets).collect();
         if let Some(log) = &self.log {
             log.set_level(config.log.level);
         }
-        self.text.store(Arc::new(config.to_toml().to_owned()));
+        let waiting = self.show(config);
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting.join(", "), "these changes take effect at the next start");
         }
+    }
+
+    /// Keeps the configuration, and shows operators what is in force and what waits for the next start; these keys.
+    fn show(&mut self, config: Config) -> Vec<String> {
+        let secrets = self.started.changed_secrets(config.wording());
+        let secrets = secrets.into_iter().filter(|key| !is_applied(key));
+        let waiting: Vec<String> =
+            waiting(self.started.to_toml(), config.to_toml()).into_iter().chain(secrets).collect();
+        self.text.store(Arc::new(config.annotated(&waiting)));
+        self.shared.metrics.config.waiting_keys.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
         self.config = config;
+        waiting
     }
 }
 

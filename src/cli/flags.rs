@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::catalog::source::SOURCES_MAX;
-use crate::config::{Given, Overrides};
+use crate::config::{Given, Overrides, Setting};
 
 /// The variables of the credentials for each registry, by its place.
 const REGISTRY_AUTH: [&str; SOURCES_MAX] = [
@@ -50,6 +50,15 @@ pub(super) struct Flags {
     /// Log from this level on: off, error, warn, info, debug or trace [env: WAYSIDE_LOG_LEVEL] [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Set any key of the configuration by its path, such as timeouts.connect=2s or route.1.path=/api; can be repeated. Not for
+    /// secrets, since command lines are seen by everybody on the machine [env: WAYSIDE_ and the path: WAYSIDE_TIMEOUTS__CONNECT]
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = set_by_flag)]
+    set: Vec<Setting>,
+}
+
+fn set_by_flag(argument: &str) -> Result<Setting, String> {
+    Setting::of_flag(argument)
+        .ok_or_else(|| "a path and a value are joined by =, such as timeouts.connect=2s".to_owned())
 }
 
 impl Flags {
@@ -88,8 +97,29 @@ impl Flags {
             service: given("--service", &self.service, "WAYSIDE_SERVICE"),
             log_level: given("--log-level", &self.log_level, "WAYSIDE_LOG_LEVEL"),
             announce: Vec::new(),
+            settings: set_by_variables(names_of_environment(), variable)
+                .chain(self.set.iter().cloned())
+                .collect(),
         }
     }
+}
+
+/// The names of the variables that this process has.
+fn names_of_environment() -> impl Iterator<Item = String> {
+    std::env::vars_os().filter_map(|(name, _)| name.into_string().ok())
+}
+
+/// What those of these variables set that are called like keys, in the order of their paths: numbers as such.
+fn set_by_variables(
+    names: impl Iterator<Item = String>,
+    variable: &dyn Fn(&str) -> Option<String>,
+) -> impl Iterator<Item = Setting> {
+    let mut settings: Vec<Setting> = names
+        .filter_map(|name| Setting::of_variable(&name, variable(&name).filter(|text| !text.is_empty())?))
+        .collect();
+    let part = |part: &String| (part.parse::<usize>().unwrap_or(0), part.clone());
+    settings.sort_by_cached_key(|setting| setting.path.iter().map(part).collect::<Vec<_>>());
+    settings.into_iter()
 }
 
 /// A variable of the environment; one that is set to nothing counts as unset.

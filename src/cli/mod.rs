@@ -5,6 +5,7 @@ mod amounts;
 mod check;
 mod color;
 mod completions;
+mod config;
 mod demo;
 mod descriptors;
 mod events;
@@ -52,6 +53,7 @@ enum Command {
     Run(run::Run),
     Check(check::Check),
     Explain(explain::Explain),
+    Config(config::ConfigCommand),
     Register(register::Register),
     Demo(demo::Demo),
     Status(status::Status),
@@ -88,6 +90,7 @@ fn start_with(
         Command::Run(run) => run.run(variable),
         Command::Check(check) => check.run(variable),
         Command::Explain(explain) => explain.run(variable),
+        Command::Config(config) => config.run(variable),
         Command::Register(register) => register.run(variable),
         Command::Demo(demo) => demo.run(),
         Command::Status(status) => status.run(variable),

@@ -48,7 +48,7 @@ impl Run {
     pub(super) fn run(&self, variable: &dyn Fn(&str) -> Option<String>) -> ExitCode {
         let file = self.flags.file(variable);
         let overrides = self.flags.overrides(variable);
-        if file.is_none() && overrides.registries.is_empty() {
+        if file.is_none() && !overrides.name_registries() {
             complain(NO_REGISTRY);
             return ExitCode::from(USAGE);
         }

@@ -24,6 +24,7 @@ fn help_says_what_there_is() {
     insta::assert_snapshot!("help", help(&[]));
     insta::assert_snapshot!("help-run", help(&["run"]));
     insta::assert_snapshot!("help-check", help(&["check"]));
+    insta::assert_snapshot!("help-config-show", help(&["config", "show"]));
     insta::assert_snapshot!("help-demo", help(&["demo"]));
     insta::assert_snapshot!("help-health", help(&["health"]));
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::checks;
 use super::error::nearest;
 use super::file::{Entry, Node};
@@ -11,7 +13,8 @@ use super::reader::{Section, listed};
 use super::resolve::{ANY_TIME, SERVICE};
 use super::routes::NAME;
 use super::sources::Followed;
-use super::value::{Parsed, Problems, Shape, TEXTS, Time, Word, quoted, text};
+use super::units::Time;
+use super::value::{Parsed, Problems, Shape, TEXTS, Word, quoted, text};
 use crate::announce::{ANNOUNCEMENTS_MAX, Advertised, TTL, Target, Wish};
 use crate::catalog::Role;
 use crate::provider::{Address, Allowed, Host, Protocol, ServiceName, Weight};
@@ -215,6 +218,10 @@ impl Shape for Place {
     fn write(&self, value: &Advertised) -> String {
         quoted(&value.to_string())
     }
+
+    fn schema(&self) -> Value {
+        json!({ "anyOf": [{ "type": "string", "examples": [":8080", "10.0.0.5:8080"] }, { "type": "integer", "minimum": 1, "maximum": 65535 }] })
+    }
 }
 
 /// A share of traffic.
@@ -241,6 +248,10 @@ impl Shape for Share {
 
     fn write(&self, value: &Weight) -> String {
         value.to_string()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "anyOf": [{ "type": "number", "minimum": 0, "maximum": 1000 }, { "type": "string" }] })
     }
 }
 

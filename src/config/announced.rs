@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::nearest;
 use super::file::{Entry, Node};
@@ -110,6 +110,10 @@ impl Shape for Url {
     fn write(&self, (url, _): &(String, Settings)) -> String {
         quoted(url)
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "examples": ["zookeeper://127.0.0.1:2181", "etcd://127.0.0.1:2379"] })
+    }
 }
 
 /// What stands in for credentials; which registry takes them as what is found out with its URL.
@@ -131,6 +135,10 @@ impl Shape for Credentials {
 
     fn write(&self, _: &Secret) -> String {
         String::new()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string" })
     }
 }
 
@@ -190,6 +198,26 @@ impl Shape for WrittenProvider {
         } else {
             format!("{{ address = {}, {} }}", quoted(&address), pairs.join(", "))
         }
+    }
+
+    fn schema(&self) -> Value {
+        let text = json!({ "type": "string" });
+        let table = json!({
+            "type": "object",
+            "properties": {
+                "address": text,
+                "id": text,
+                "zone": text,
+                "version": text,
+                "protocol": { "enum": ["http1", "h2c", "mucp", "tcp"] },
+                "tls": { "type": "boolean" },
+                "weight": { "type": "number", "minimum": 0, "maximum": 1000 },
+                "metadata": { "type": "object" },
+            },
+            "required": ["address"],
+            "additionalProperties": false,
+        });
+        json!({ "anyOf": [{ "type": "string", "examples": ["127.0.0.1:8080"] }, table] })
     }
 }
 

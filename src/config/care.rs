@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::reader::Section;
 use super::resolve::SOME_TIME;
-use super::value::{Flag, Number, Shape, Time};
+use super::units::Time;
+use super::value::{Flag, Number, Shape};
 use crate::catalog::Cares;
 use crate::endpoint::{Adaptive, Care, Ejecting, Queue};
 use crate::provider::ServiceName;

@@ -4,9 +4,12 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::file::{Entry, Node};
 use super::reader::Section;
-use super::value::{Flag, List, Number, Parsed, Problems, Shape, Time, Word, quoted, text};
+use super::units::Time;
+use super::value::{Flag, List, Number, Parsed, Problems, Shape, Word, quoted, text};
 use crate::check::{Check, CheckKind, Place, Statuses};
 use crate::health::{Checks, ServiceCheck};
 use crate::provider::Address;
@@ -251,6 +254,13 @@ impl Shape for Range {
             (one, same) if one == same => one.to_string(),
             (first, last) => quoted(&format!("{first}-{last}")),
         }
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "anyOf": [
+            { "type": "integer", "minimum": 100, "maximum": 599 },
+            { "type": "string", "pattern": "^ *[1-5][0-9]{2} *(- *[1-5][0-9]{2} *)?$", "examples": ["200-299"] },
+        ] })
     }
 }
 

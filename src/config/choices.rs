@@ -1,5 +1,7 @@
 //! How providers are chosen, as a section says it.
 
+use serde_json::{Value, json};
+
 use super::file::{Entry, Node};
 use super::reader::Section;
 use super::value::{Problems, Shape, Word, quoted};
@@ -100,5 +102,9 @@ impl Shape for Factor {
 
     fn write(&self, value: &Option<LoadBound>) -> String {
         value.as_ref().map_or_else(|| quoted(NONE), LoadBound::to_string)
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "anyOf": [{ "type": "number", "minimum": 1.01, "maximum": 100 }, { "const": NONE }] })
     }
 }

@@ -2,6 +2,8 @@
 
 use std::ops::RangeInclusive;
 
+use serde_json::{Value, json};
+
 use super::file::{Entry, Node};
 use super::value::{Problems, Shape};
 
@@ -36,5 +38,9 @@ impl Shape for Decimal {
 
     fn write(&self, value: &f64) -> String {
         value.to_string()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "number", "minimum": self.0.start(), "maximum": self.0.end() })
     }
 }

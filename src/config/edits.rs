@@ -2,9 +2,12 @@
 
 use http::HeaderName;
 
+use serde_json::{Value, json};
+
 use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
+use super::secret::file_schema;
 use super::value::{List, Parsed, Problems, Shape, quoted, written_key};
 use crate::route::Edit;
 use crate::route::edit::{Removal, not_to_be_changed};
@@ -66,8 +69,13 @@ fn hidden(fields: &[Field]) -> Option<String> {
 
 /// Whether the values of a field are not shown.
 pub(super) fn carries_credentials(name: &HeaderName) -> bool {
+    is_telltale(name.as_str())
+}
+
+/// Whether a name, of a header or a key, speaks of credentials.
+pub(super) fn is_telltale(name: &str) -> bool {
     // Some write an underscore.
-    let name = name.as_str().replace('_', "-");
+    let name = name.to_ascii_lowercase().replace('_', "-");
     TELLTALES.iter().any(|telltale| name.contains(telltale))
 }
 
@@ -179,5 +187,12 @@ impl Shape for Fields {
         };
         let pairs: Vec<String> = pairs.iter().map(shown).collect();
         if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
+    }
+
+    fn schema(&self) -> Value {
+        let one = json!({ "anyOf": [{ "type": "string" }, file_schema()] });
+        let values =
+            if self.several { json!({ "anyOf": [{ "type": "array", "items": one }, one] }) } else { one };
+        json!({ "type": "object", "additionalProperties": values })
     }
 }

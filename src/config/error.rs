@@ -6,13 +6,17 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::excerpt::excerpt;
+
 /// Where something of the configuration stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// A flag or a variable of the environment, by its name.
     Given(&'static str),
-    /// In the file.
+    /// In a file.
     File {
+        /// Which of the files that were read, from 0.
+        file: usize,
         /// The line, from 1.
         line: usize,
         /// The column in characters, from 1.
@@ -33,10 +37,18 @@ pub struct Mistake {
     pub message: String,
 }
 
+/// A text that was read, which places refer to by its number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Source {
+    /// What it is called in messages, as it was given; a text that is no file has no name.
+    pub(super) name: Option<String>,
+    pub(super) text: String,
+}
+
 /// Everything that is wrong with a configuration, in order of place: one line for each.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub struct Mistakes {
-    file: Option<String>,
+    sources: Vec<Source>,
     list: Vec<Mistake>,
     files: BTreeSet<PathBuf>,
 }
@@ -58,12 +70,32 @@ pub enum ConfigError {
     Mistakes(#[from] Mistakes),
 }
 
+impl Mistake {
+    /// What is wrong, and what to write instead, apart from each other; the latter is empty where the message does not tell them apart.
+    pub fn cause_and_cure(&self) -> (&str, &str) {
+        let message = &self.message;
+        // What is quoted may have anything in it.
+        let mut is_quoted = false;
+        let mut before = ' ';
+        for (at, character) in message.char_indices() {
+            if character == '"' && before != '\\' {
+                is_quoted = !is_quoted;
+            }
+            if !is_quoted && message[at..].starts_with("; ") {
+                return (&message[..at], &message[at + 2..]);
+            }
+            before = character;
+        }
+        (message, "")
+    }
+}
+
 impl Mistakes {
-    /// The mistakes of a file, or of flags and environment alone. There is at least one.
-    pub(super) fn new(file: Option<&str>, mut list: Vec<Mistake>) -> Self {
+    /// The mistakes of these texts, or of flags and environment alone. There is at least one.
+    pub(super) fn new(sources: Vec<Source>, mut list: Vec<Mistake>) -> Self {
         list.sort();
         list.dedup();
-        Self { file: file.map(str::to_owned), list, files: BTreeSet::new() }
+        Self { sources, list, files: BTreeSet::new() }
     }
 
     /// The same, in a configuration that names these files.
@@ -80,29 +112,55 @@ impl Mistakes {
     pub fn list(&self) -> &[Mistake] {
         &self.list
     }
+
+    /// The file that a place is in, as messages name it.
+    pub fn file_of(&self, place: Place) -> Option<&str> {
+        self.source_of(place)?.name.as_deref()
+    }
+
+    /// The mistakes as messages, each with the line that it stands in below it, where it stands in one. No text of a line is
+    /// repeated that the message does not repeat: a misplaced secret may stand there.
+    pub fn annotated(&self) -> String {
+        let mut told = String::new();
+        for mistake in &self.list {
+            told.push_str(&format!("{}\n", self.line_of(mistake)));
+            if let (Some(source), Place::File { line, column, .. }) =
+                (self.source_of(mistake.place), mistake.place)
+            {
+                told.push_str(&excerpt(&source.text, line, column, &mistake.message));
+            }
+        }
+        told
+    }
+
+    fn source_of(&self, place: Place) -> Option<&Source> {
+        match place {
+            Place::File { file, .. } => self.sources.get(file),
+            Place::Missing => self.sources.first(),
+            Place::Given(_) => None,
+        }
+    }
+
+    fn line_of(&self, mistake: &Mistake) -> String {
+        let file = self.file_of(mistake.place).map_or_else(String::new, |file| format!("{file}:"));
+        let place = match mistake.place {
+            Place::Given(name) => format!("{name}: "),
+            Place::File { line, column, .. } => format!("{file}{line}:{column}: "),
+            Place::Missing if file.is_empty() => String::new(),
+            Place::Missing => format!("{file} "),
+        };
+        // The name of a flag says as much as the key does.
+        let is_given = matches!(mistake.place, Place::Given(_));
+        let key =
+            if mistake.key.is_empty() || is_given { String::new() } else { format!("{}: ", mistake.key) };
+        format!("{place}{key}{}", mistake.message)
+    }
 }
 
 impl fmt::Display for Mistakes {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (index, mistake) in self.list.iter().enumerate() {
-            if index > 0 {
-                f.write_str("\n")?;
-            }
-            match (mistake.place, &self.file) {
-                (Place::Given(name), _) => write!(f, "{name}: ")?,
-                (Place::File { line, column }, Some(file)) => write!(f, "{file}:{line}:{column}: ")?,
-                (Place::File { line, column }, None) => write!(f, "{line}:{column}: ")?,
-                (Place::Missing, Some(file)) => write!(f, "{file}: ")?,
-                (Place::Missing, None) => {}
-            }
-            // The name of a flag says as much as the key does.
-            let is_given = matches!(mistake.place, Place::Given(_));
-            if !mistake.key.is_empty() && !is_given {
-                write!(f, "{}: ", mistake.key)?;
-            }
-            f.write_str(&mistake.message)?;
-        }
-        Ok(())
+        let lines: Vec<String> = self.list.iter().map(|mistake| self.line_of(mistake)).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 

@@ -33,11 +33,10 @@ pub(super) struct Key {
     pub(super) place: Place,
 }
 
-/// The tree of a file and everything that is no TOML in it.
-pub(super) fn parse(text: &str) -> (Entry, Vec<Mistake>) {
-    // Editors on Windows put a mark at the start that TOML does not know.
-    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let lines = Lines::new(text);
+/// The tree of a file, the one of this number, and everything that is no TOML in it.
+pub(super) fn parse(text: &str, file: usize) -> (Entry, Vec<Mistake>) {
+    let text = without_mark(text);
+    let lines = Lines::new(text, file);
     let (table, errors) = DeTable::parse_recoverable(text);
     let mistakes = errors
         .iter()
@@ -51,6 +50,18 @@ pub(super) fn parse(text: &str) -> (Entry, Vec<Mistake>) {
         })
         .collect();
     (Entry { place: Place::Missing, node: table_of(table.get_ref(), &lines) }, mistakes)
+}
+
+/// A text without the mark that editors on Windows put at its start, which TOML does not know.
+pub(super) fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
+}
+
+/// A value in TOML that a flag or variable gives; `None` of what is none.
+pub(super) fn parse_given(origin: &'static str, text: &str) -> Option<Entry> {
+    let (value, errors) = DeValue::parse_recoverable(text);
+    let lines = Lines { given: Some(origin), ..Lines::new(text, 0) };
+    errors.is_empty().then(|| entry_of(&value, &lines))
 }
 
 fn entry_of(value: &Spanned<DeValue<'_>>, lines: &Lines<'_>) -> Entry {
@@ -178,18 +189,25 @@ impl Node {
 struct Lines<'t> {
     text: &'t str,
     starts: Vec<usize>,
+    /// Which file it is of.
+    file: usize,
+    /// The flag or variable that it is of in place of a file.
+    given: Option<&'static str>,
 }
 
 impl<'t> Lines<'t> {
-    fn new(text: &'t str) -> Self {
+    fn new(text: &'t str, file: usize) -> Self {
         let after_breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1);
-        Self { text, starts: std::iter::once(0).chain(after_breaks).collect() }
+        Self { text, starts: std::iter::once(0).chain(after_breaks).collect(), file, given: None }
     }
 
     fn place(&self, offset: usize) -> Place {
+        if let Some(origin) = self.given {
+            return Place::Given(origin);
+        }
         let line = self.starts.partition_point(|start| *start <= offset);
         let start = self.starts[line.saturating_sub(1)];
         let column = self.text.get(start..offset).map_or(1, |before| before.chars().count() + 1);
-        Place::File { line, column }
+        Place::File { file: self.file, line, column }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
+use serde_json::{Value, json};
+
 use super::announced::Known;
 use super::file::Entry;
 use super::listener_tls::listener_tls;
@@ -134,6 +136,10 @@ impl Shape for Anywhere {
 
     fn write(&self, value: &ListenAddress) -> String {
         quoted(&value.to_string())
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "examples": ["127.0.0.1:4140", "unix:/run/wayside/greeter.sock"] })
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod announce;
 mod announced;
+mod asked;
 mod care;
 mod checks;
 mod choices;
@@ -10,11 +11,14 @@ mod declared;
 mod edits;
 mod effective;
 mod error;
+mod excerpt;
 mod explain;
 mod failover;
 mod file;
+mod include;
 mod listener_tls;
 mod listeners;
+mod nested;
 mod networks;
 mod overrides;
 mod patterns;
@@ -24,11 +28,15 @@ mod resolve;
 mod retries;
 mod routes;
 mod rules;
+mod schema;
+mod secret;
 mod services;
+mod settings;
 mod sources;
 mod subset;
 mod tiers;
 mod tls;
+mod units;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,8 +45,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use effective::{InForce, Origin};
 pub use error::{ConfigError, Mistake, Mistakes, Place};
 pub use overrides::{Given, Overrides};
+pub use schema::{REFERENCE, schema};
+pub use settings::Setting;
 pub use sources::Followed;
 
 use crate::announce::{Target, Wish};
@@ -46,6 +57,7 @@ use crate::catalog::Claim;
 use crate::telemetry::{access, log};
 use crate::{admin, catalog, health, proxy, route, upstream};
 use file::{Entry, Node};
+use include::{Gathered, gather};
 use reader::Reader;
 
 /// Everything this proxy is told: valid by construction.
@@ -100,9 +112,30 @@ pub struct Config {
     pub explain: proxy::Remembering,
     /// The files that it names and that were read with it, such as certificates.
     pub files: BTreeSet<PathBuf>,
+    wording: Wording,
+    in_force: Arc<[InForce]>,
+}
+
+/// What a configuration said, by which another one is told apart from it.
+#[derive(Clone, Default)]
+pub struct Wording {
     text: Arc<str>,
     /// What tells the secrets apart that are not in the text.
-    secrets: BTreeMap<(usize, String), u64>,
+    secrets: Arc<BTreeMap<(usize, String), u64>>,
+}
+
+impl Wording {
+    /// All of it as TOML, but for secrets.
+    pub fn to_toml(&self) -> &str {
+        &self.text
+    }
+
+    /// The keys of secrets that are others in another configuration, or in one of both alone.
+    pub fn changed_secrets(&self, other: &Self) -> Vec<String> {
+        let all = self.secrets.keys().chain(other.secrets.keys());
+        let changed = all.filter(|place| self.secrets.get(*place) != other.secrets.get(*place));
+        changed.map(|(_, key)| key).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    }
 }
 
 impl Config {
@@ -117,20 +150,39 @@ impl Config {
 
     /// The configuration in force as TOML, defaults, flags and environment included, without secrets.
     pub fn to_toml(&self) -> &str {
-        &self.text
+        self.wording.to_toml()
     }
 
-    /// The keys of secrets that are others in another configuration, or in one of both alone.
-    pub fn changed_secrets(&self, other: &Self) -> Vec<String> {
-        let all = self.secrets.keys().chain(other.secrets.keys());
-        let changed = all.filter(|place| self.secrets.get(*place) != other.secrets.get(*place));
-        changed.map(|(_, key)| key).collect::<BTreeSet<_>>().into_iter().cloned().collect()
+    /// What it said, to be kept beyond it.
+    pub fn wording(&self) -> &Wording {
+        &self.wording
+    }
+
+    /// Every value in force, and where it comes from.
+    pub fn in_force(&self) -> &[InForce] {
+        &self.in_force
+    }
+
+    /// The same as TOML. Keys and sections of `waiting` are said to wait for the next start.
+    pub fn annotated(&self, waiting: &[String]) -> String {
+        effective::annotated(self.in_force.iter(), waiting)
+    }
+
+    /// Those of the values that are not at their defaults, as TOML.
+    pub fn annotated_changes(&self) -> String {
+        effective::annotated(self.in_force.iter().filter(|value| !value.is_default), &[])
+    }
+
+    /// Values in force as JSON, all or those that are not at their defaults: a list of objects with `key`, `value`, `secret`,
+    /// `default` and `origin`.
+    pub fn annotated_json(&self, only_changed: bool) -> serde_json::Value {
+        effective::json(self.in_force.iter().filter(|value| !only_changed || !value.is_default))
     }
 }
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Config").field("text", &self.text).finish_non_exhaustive()
+        f.debug_struct("Config").field("text", &self.to_toml()).finish_non_exhaustive()
     }
 }
 
@@ -146,28 +198,30 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config, Config
     Ok(read(Some(&name), &text, overrides)?)
 }
 
-/// The configuration that a text says, under what flags and environment say; `name` stands for it in messages.
+/// The configuration that a text says, under what flags and environment say; `name` stands for it in messages, and what it includes
+/// is sought from the folder of that.
 ///
 /// # Errors
 /// With every mistake at once when something is wrong.
 pub fn read(name: Option<&str>, text: &str, overrides: &Overrides) -> Result<Config, Mistakes> {
-    let (mut tree, mistakes) = file::parse(text);
+    let Gathered { mut tree, sources, mistakes, files: included } = gather(name, text);
     if !mistakes.is_empty() {
         // What was recovered of a broken file would be found wrong for reasons that are not the user's.
-        return Err(Mistakes::new(name, mistakes));
+        return Err(Mistakes::new(sources, mistakes).naming(included));
     }
     let reader = Reader::default();
     let config = understand(&mut tree, &reader, overrides);
-    let files = reader.files();
+    let files = &reader.files() | &included;
     let (asked, mistakes) = reader.into_parts();
     match config {
         Some(mut config) if mistakes.is_empty() => {
             config.files = files;
-            config.text = effective::toml(&asked).into();
-            config.secrets = effective::secrets(&asked).into_iter().collect();
+            let secrets = effective::secrets(&asked).into_iter().collect();
+            config.wording = Wording { text: effective::toml(&asked).into(), secrets: Arc::new(secrets) };
+            config.in_force = effective::in_force(&asked, &sources).into();
             Ok(config)
         }
-        Some(_) | None => Err(Mistakes::new(name, mistakes).naming(files)),
+        Some(_) | None => Err(Mistakes::new(sources, mistakes).naming(files)),
     }
 }
 
@@ -177,7 +231,9 @@ fn understand(tree: &mut Entry, reader: &Reader, overrides: &Overrides) -> Optio
         tree.put(&["listener"], Entry { place: Place::Missing, node: Node::List(vec![Entry::empty()]) });
     }
     sources::spread(tree);
-    overrides.lay_over(tree);
+    for mistake in overrides.lay_over(tree) {
+        reader.wrong(mistake.place, mistake.key, mistake.message);
+    }
     reader.read(tree, resolve::config)
 }
 

@@ -1,6 +1,8 @@
 //! Overrides: what flags and the environment say, laid over the file.
 
+use super::error::Mistake;
 use super::file::{Entry, Node};
+use super::settings::{self, Setting};
 
 /// What flags and the environment say; it wins over the file. What is absent leaves the file as it is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,6 +29,8 @@ pub struct Overrides {
     pub log_level: Option<Given>,
     /// What is announced, in place of all that the file announces: the keys of one section, each by its path.
     pub announce: Vec<(Vec<String>, Given)>,
+    /// What is given for single keys; those of variables in the order of their paths.
+    pub settings: Vec<Setting>,
 }
 
 /// A text that a flag or a variable gives.
@@ -45,8 +49,20 @@ impl Given {
 }
 
 impl Overrides {
-    /// Lays these over a tree.
-    pub(super) fn lay_over(&self, tree: &mut Entry) {
+    /// Whether they say which registry is followed.
+    pub fn name_registries(&self) -> bool {
+        let is_of_registry =
+            |setting: &Setting| setting.path.first().is_some_and(|first| first == "registry");
+        !self.registries.is_empty() || self.settings.iter().any(is_of_registry)
+    }
+
+    /// Lays these over a tree; gives what has no place there.
+    pub(super) fn lay_over(&self, tree: &mut Entry) -> Vec<Mistake> {
+        self.lay_named_over(tree);
+        settings::lay_over(&self.settings, tree)
+    }
+
+    fn lay_named_over(&self, tree: &mut Entry) {
         let single = [
             (&self.workers, ["workers"].as_slice()),
             (&self.policy, &["services", "policy"]),

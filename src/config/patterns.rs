@@ -2,10 +2,13 @@
 
 use http::{HeaderName, HeaderValue};
 
+use serde_json::{Value, json};
+
 use super::edits::{VEIL, carries_credentials};
 use super::error::Place;
 use super::file::{Entry, Node};
 use super::reader::Section;
+use super::secret::file_schema;
 use super::value::{Problems, Shape, quoted, written_key};
 use crate::route::HeaderPattern;
 
@@ -89,5 +92,10 @@ impl Shape for Headers {
         };
         let pairs: Vec<String> = patterns.iter().map(pair).collect();
         if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
+    }
+
+    fn schema(&self) -> Value {
+        let value = json!({ "anyOf": [{ "type": "string" }, { "const": true }, file_schema()] });
+        json!({ "type": "object", "additionalProperties": value })
     }
 }

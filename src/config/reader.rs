@@ -4,11 +4,14 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use serde_json::Value;
 use twox_hash::XxHash3_64;
 
+use super::asked::{Absence, Asked};
 use super::error::{Mistake, Place, nearest};
-use super::file::{Entry, Key};
-use super::value::Shape;
+use super::file::{Entry, Key, parse_given};
+use super::value::{Problems, Shape};
+use super::{secret, settings};
 
 /// What is read: everything that was asked for, and everything that was wrong.
 #[derive(Debug, Default)]
@@ -16,51 +19,36 @@ pub(super) struct Reader {
     mistakes: RefCell<Vec<Mistake>>,
     asked: RefCell<Vec<Asked>>,
     files: RefCell<BTreeSet<PathBuf>>,
-}
-
-/// A key that was asked for.
-#[derive(Clone, Debug)]
-pub(super) struct Asked {
-    /// Its section: empty for the top, `[admin]`, `[[route]]`.
-    pub(super) section: String,
-    /// Which of the sections of that name, from 0.
-    pub(super) number: usize,
-    pub(super) key: &'static str,
-    /// Where it stands, when it does.
-    pub(super) place: Option<Place>,
-    /// The value in force, as TOML and without secrets; `None` when there is none, or it is one.
-    pub(super) value: Option<String>,
-    /// What tells a secret, or those that are left out of the value, from another one, and not what it is.
-    pub(super) mark: Option<u64>,
-    #[cfg_attr(not(test), expect(dead_code, reason = "read by the test of config/reference.toml"))]
-    pub(super) absence: Absence,
-}
-
-/// What holds where a key is absent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Absence {
-    /// This value, as TOML.
-    Default(String),
-    /// This, in words.
-    Means(&'static str),
-    /// It must not be absent.
-    Required,
+    /// Whether it is to learn what values there can be.
+    learns: bool,
 }
 
 /// One table of the tree, of which keys are asked.
 pub(super) struct Section<'r> {
-    reader: &'r Reader,
+    pub(super) reader: &'r Reader,
     /// `[admin]`, `[[route]]`; empty for the top.
-    header: String,
+    pub(super) header: String,
     /// `admin`, `route`; empty for the top.
-    path: String,
-    number: usize,
-    place: Place,
-    entries: &'r [(Key, Entry)],
-    known: Vec<&'static str>,
+    pub(super) path: String,
+    /// The same with the number of each that there may be several of, from 1: `route.2.sticky`.
+    pub(super) trail: String,
+    pub(super) number: usize,
+    pub(super) place: Place,
+    pub(super) entries: &'r [(Key, Entry)],
+    pub(super) known: Vec<&'static str>,
 }
 
 impl Reader {
+    /// One that learns of each key what values it can have.
+    pub(super) fn learning() -> Self {
+        Self { learns: true, ..Self::default() }
+    }
+
+    /// Notes a file that is read with the configuration.
+    pub(super) fn names(&self, file: PathBuf) {
+        self.files.borrow_mut().insert(file);
+    }
+
     /// Reads a whole tree.
     pub(super) fn read<T>(&self, tree: &Entry, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         let entries = tree.node.as_table().unwrap_or_default();
@@ -68,6 +56,7 @@ impl Reader {
             reader: self,
             header: String::new(),
             path: String::new(),
+            trail: String::new(),
             number: 0,
             place: tree.place,
             entries,
@@ -97,7 +86,7 @@ impl<'r> Section<'r> {
     pub(super) fn get<S: Shape>(&mut self, key: &'static str, shape: &S, default: S::Out) -> S::Out {
         let absence = Absence::Default(shape.write(&default));
         let value = self.look(key, shape).unwrap_or(default);
-        self.note(key, Some(shape.write(&value)), absence);
+        self.note(key, shape, Some(&value), absence);
         value
     }
 
@@ -111,7 +100,7 @@ impl<'r> Section<'r> {
         let absence = Absence::Default(shape.write(&default));
         let value = if self.has(key) { self.look(key, shape) } else { Some(default) };
         self.known.push(key);
-        self.note(key, value.as_ref().map(|value| shape.write(value)), absence);
+        self.note(key, shape, value.as_ref(), absence);
         value
     }
 
@@ -123,8 +112,14 @@ impl<'r> Section<'r> {
         absent: &'static str,
     ) -> Option<S::Out> {
         let value = self.look(key, shape);
-        self.note(key, value.as_ref().map(|value| shape.write(value)), Absence::Means(absent));
+        self.note(key, shape, value.as_ref(), Absence::Means(absent));
         value
+    }
+
+    /// A key that did what it is for before this was read, and is no part of what is in force.
+    pub(super) fn spent<S: Shape>(&mut self, key: &'static str, shape: &S, absent: &'static str) {
+        self.look(key, shape);
+        self.note(key, shape, None, Absence::Means(absent));
     }
 
     /// The value of a key that names a file, which is read with the configuration and followed for changes.
@@ -152,25 +147,29 @@ impl<'r> Section<'r> {
     /// Notes the file that a key names, so that a change of it is noticed.
     fn note_file(&self, key: &'static str) {
         let named = self.find(key).and_then(|(_, entry)| entry.node.as_text());
-        self.reader.files.borrow_mut().extend(named.map(PathBuf::from));
+        named.into_iter().for_each(|named| self.reader.names(PathBuf::from(named)));
     }
 
-    /// The value of a key that is never shown again.
+    /// The value of a key that is never shown again. It may stand in a file of its own.
     pub(super) fn secret<S: Shape>(
         &mut self,
         key: &'static str,
         shape: &S,
         absent: &'static str,
     ) -> Option<S::Out> {
-        let value = self.look(key, shape);
-        let text = self.find(key).and_then(|(_, entry)| entry.node.as_text());
+        self.known.push(key);
+        let mut problems = Vec::new();
+        let entry = self.find(key).and_then(|(_, entry)| secret::read(entry, self.reader, &mut problems));
+        let value = entry.as_ref().and_then(|entry| shape.read(entry, &mut problems));
+        self.tell(key, problems);
+        let text = entry.as_ref().and_then(|entry| entry.node.as_text());
         let mark = text.map(|text| XxHash3_64::oneshot(text.as_bytes()));
-        self.note_with(key, None, mark, Absence::Means(absent));
+        self.note_with(key, None, mark, Absence::Means(absent), || secret::or_file(shape.schema()));
         value
     }
 
     /// The value of a key, or its default, of which its shape does not show all when it writes it; what it hides, to tell it
-    /// from another one.
+    /// from another one. What it hides may stand in files of its own.
     pub(super) fn veiled<S: Shape>(
         &mut self,
         key: &'static str,
@@ -179,9 +178,14 @@ impl<'r> Section<'r> {
         hidden: impl FnOnce(&S::Out) -> Option<String>,
     ) -> S::Out {
         let absence = Absence::Default(shape.write(&default));
-        let value = self.look(key, shape).unwrap_or(default);
+        self.known.push(key);
+        let mut problems = Vec::new();
+        let entry =
+            self.find(key).and_then(|(_, entry)| secret::read_within(entry, self.reader, &mut problems));
+        let value = entry.and_then(|entry| shape.read(&entry, &mut problems)).unwrap_or(default);
+        self.tell(key, problems);
         let mark = hidden(&value).map(|hidden| XxHash3_64::oneshot(hidden.as_bytes()));
-        self.note_with(key, Some(shape.write(&value)), mark, absence);
+        self.note_with(key, Some(shape.write(&value)), mark, absence, || shape.schema());
         value
     }
 
@@ -192,7 +196,10 @@ impl<'r> Section<'r> {
         shape: &S,
         advice: &str,
     ) -> Option<S::Out> {
-        self.required_unless(false, key, shape, advice)
+        self.must_have(key, advice);
+        let value = self.look(key, shape);
+        self.note(key, shape, value.as_ref(), Absence::Required);
+        value
     }
 
     /// The value of a key that must be there unless it is excused, as by another key in its place.
@@ -203,82 +210,18 @@ impl<'r> Section<'r> {
         shape: &S,
         advice: &str,
     ) -> Option<S::Out> {
-        let value = self.look(key, shape);
-        if !self.has(key) && !is_excused {
-            self.reader.wrong(self.place, self.path_of(key), format!("this key is missing; {advice}"));
+        if !is_excused {
+            self.must_have(key, advice);
         }
-        self.note(key, value.as_ref().map(|value| shape.write(value)), Absence::Required);
+        let value = self.look(key, shape);
+        self.note(key, shape, value.as_ref(), Absence::Excusable);
         value
     }
 
-    /// Reads the table under a key; an empty one when there is none.
-    pub(super) fn section<T>(&mut self, key: &'static str, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
-        self.known.push(key);
-        let path = self.path_of(key);
-        let (place, entries) = self.find(key).map_or((Place::Missing, None), |(at, entry)| {
-            let entries = entry.node.as_table();
-            if entry.node.as_list().is_some() {
-                self.reader.wrong(
-                    at.place,
-                    path.clone(),
-                    format!("there is one such section; write [{path}]"),
-                );
-            } else if entries.is_none() {
-                let message =
-                    format!("{} is no section; write [{path}] and its keys below it", entry.node.kind());
-                self.reader.wrong(entry.place, path.clone(), message);
-            }
-            (at.place, entries)
-        });
-        let entries = entries.unwrap_or_default();
-        let header = format!("[{path}]");
-        // As many as there are of what it is within.
-        let number = self.number;
-        Section { reader: self.reader, header, path, number, place, entries, known: Vec::new() }.finish(read)
-    }
-
-    /// Reads the table under a key, if there is one.
-    pub(super) fn table<T>(
-        &mut self,
-        key: &'static str,
-        read: impl FnOnce(&mut Section<'_>) -> T,
-    ) -> Option<T> {
-        self.known.push(key);
-        self.has(key).then(|| self.section(key, read))
-    }
-
-    /// Reads every table under a key that may be there several times.
-    pub(super) fn sections<T>(
-        &mut self,
-        key: &'static str,
-        mut read: impl FnMut(&mut Section<'_>) -> T,
-    ) -> Vec<T> {
-        self.known.push(key);
-        let path = self.path_of(key);
-        let Some((at, entry)) = self.find(key) else { return Vec::new() };
-        let items = if entry.node.as_table().is_some() {
-            let message = format!("there can be several; write [[{path}]] with two brackets");
-            self.reader.wrong(at.place, path.clone(), message);
-            std::slice::from_ref(entry)
-        } else {
-            // Anything else is found to be no section below.
-            entry.node.as_list().unwrap_or(std::slice::from_ref(entry))
-        };
-        let mut values = Vec::new();
-        for (number, item) in items.iter().enumerate() {
-            let Some(entries) = item.node.as_table() else {
-                let message =
-                    format!("{} is no section; write [[{path}]] and its keys below it", item.node.kind());
-                self.reader.wrong(item.place, path.clone(), message);
-                continue;
-            };
-            let (header, path) = (format!("[[{path}]]"), path.clone());
-            let known = Vec::new();
-            let section =
-                Section { reader: self.reader, header, path, number, place: item.place, entries, known };
-            values.push(section.finish(&mut read));
+    fn must_have(&self, key: &str, advice: &str) {
+        if !self.has(key) {
+            self.reader.wrong(self.place, self.path_of(key), format!("this key is missing; {advice}"));
         }
-        values
     }
 
     /// Where the value of a key stands, or else the section.
@@ -318,11 +261,11 @@ impl<'r> Section<'r> {
         self.reader.wrong(self.place, self.path.clone(), message);
     }
 
-    fn find(&self, key: &str) -> Option<&'r (Key, Entry)> {
+    pub(super) fn find(&self, key: &str) -> Option<&'r (Key, Entry)> {
         self.entries.iter().find(|(at, _)| at.text == key)
     }
 
-    fn path_of(&self, key: &str) -> String {
+    pub(super) fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 
@@ -330,35 +273,56 @@ impl<'r> Section<'r> {
         self.known.push(key);
         let (_, entry) = self.find(key)?;
         let mut problems = Vec::new();
-        let value = shape.read(entry, &mut problems);
-        for (place, message) in problems {
-            self.reader.wrong(place, self.path_of(key), message);
-        }
+        let read = shape.read(entry, &mut problems);
+        let (value, problems) = match read {
+            Some(value) => (Some(value), problems),
+            None => as_number(entry, shape).unwrap_or((None, problems)),
+        };
+        self.tell(key, problems);
         value
     }
 
-    fn note(&self, key: &'static str, value: Option<String>, absence: Absence) {
-        self.note_with(key, value, None, absence);
+    fn tell(&self, key: &str, problems: Problems) {
+        for (place, message) in problems {
+            self.reader.wrong(place, self.path_of(key), message);
+        }
     }
 
-    fn note_with(&self, key: &'static str, value: Option<String>, mark: Option<u64>, absence: Absence) {
+    fn note<S: Shape>(&self, key: &'static str, shape: &S, value: Option<&S::Out>, absence: Absence) {
+        self.note_with(key, value.map(|value| shape.write(value)), None, absence, || shape.schema());
+    }
+
+    fn note_with(
+        &self,
+        key: &'static str,
+        value: Option<String>,
+        mark: Option<u64>,
+        absence: Absence,
+        schema: impl FnOnce() -> Value,
+    ) {
+        let trail = if self.trail.is_empty() { key.to_owned() } else { format!("{}.{key}", self.trail) };
         self.reader.asked.borrow_mut().push(Asked {
             section: self.header.clone(),
             number: self.number,
+            trail,
             key,
             place: self.find(key).map(|(at, _)| at.place),
             value,
             mark,
             absence,
+            schema: self.reader.learns.then(schema),
         });
     }
 
     /// Reads, and then finds the keys that nobody asked for.
-    fn finish<T>(mut self, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
+    pub(super) fn finish<T>(mut self, read: impl FnOnce(&mut Section<'_>) -> T) -> T {
         let value = read(&mut self);
         for (key, _) in self.entries.iter().filter(|(key, _)| !self.known.contains(&key.text.as_str())) {
             let advice = match nearest(&key.text, self.known.iter().copied()) {
-                Some(known) => format!("write {known}"),
+                Some(known) => match key.place {
+                    Place::Given(origin) => format!("write {}", settings::like(origin, &key.text, known)),
+                    Place::File { .. } | Place::Missing => format!("write {known}"),
+                },
                 None if self.header.is_empty() => format!("at the top there can be {}", listed(&self.known)),
                 None => format!("{} has {}", self.header, listed(&self.known)),
             };
@@ -366,6 +330,15 @@ impl<'r> Section<'r> {
         }
         value
     }
+}
+
+/// Reads what a flag or variable gives as a number or a flag, where it is no text that will do.
+fn as_number<S: Shape>(entry: &Entry, shape: &S) -> Option<(Option<S::Out>, Problems)> {
+    let (Place::Given(origin), Some(text)) = (entry.place, entry.node.as_text()) else { return None };
+    let entry = parse_given(origin, text).filter(|entry| entry.node.as_text().is_none())?;
+    let mut problems = Vec::new();
+    let value = shape.read(&entry, &mut problems);
+    Some((value, problems))
 }
 
 /// `a, b and c`.

@@ -1,13 +1,14 @@
 //! Sections become the settings of each room, and are held against each other.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Config;
+use serde_json::{Value, json};
+
 use super::announce::announce;
 use super::announced::Known;
 use super::care::{Treatment, cares};
@@ -15,6 +16,7 @@ use super::checks::ServiceChecks;
 use super::declared::Services;
 use super::explain::explain;
 use super::file::{Entry, Node};
+use super::include::include;
 use super::listeners::{admin, listeners};
 use super::raw;
 use super::reader::Section;
@@ -24,7 +26,9 @@ use super::services::services;
 use super::sources::{Followed, restriction, sources};
 use super::tiers::{Here, Tiers};
 use super::tls;
-use super::value::{Auto, Bytes, Flag, Number, Parsed, Problems, Shape, Time, Word, parsed, text};
+use super::units::{Bytes, Time};
+use super::value::{Auto, Flag, Number, Parsed, Problems, Shape, Word, parsed, text};
+use super::{Config, Wording};
 use crate::catalog::{Cares, Layouts, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
@@ -70,6 +74,7 @@ const SUCCESSION: Parsed<PathBuf> = Parsed::new(
 
 /// Reads everything; `None` where a mistake was noted that leaves no value.
 pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
+    include(top);
     let workers = workers(top);
     let here = Here::of(top);
     let drain_timeout = top.get("drain_timeout", &ANY_TIME, Duration::from_secs(30));
@@ -133,8 +138,8 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         access,
         explain,
         files: BTreeSet::new(),
-        text: Arc::from(""),
-        secrets: BTreeMap::new(),
+        wording: Wording::default(),
+        in_force: Arc::from([]),
     };
     held_together(top, &config);
     Some(config)
@@ -354,6 +359,10 @@ impl Shape for Forwarded {
             Forwarding::Both => "\"both\"",
         }
         .to_owned()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "enum": [true, false, "standard", "both"] })
     }
 }
 

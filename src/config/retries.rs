@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use super::reader::Section;
 use super::resolve::RETRIES;
-use super::value::{Bytes, Flag, List, Number, Parsed, Time};
+use super::units::{Bytes, Time};
+use super::value::{Flag, List, Number, Parsed};
 use crate::catalog::Allowance;
 use crate::route::{Hedge, Retries};
 

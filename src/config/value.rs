@@ -5,7 +5,8 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
-use std::time::Duration;
+
+use serde_json::{Value, json};
 
 use super::error::{Place, nearest};
 use super::file::{Entry, Key, Node};
@@ -21,6 +22,8 @@ pub(super) trait Shape {
     fn read(&self, entry: &Entry, problems: &mut Problems) -> Option<Self::Out>;
     /// A value as TOML.
     fn write(&self, value: &Self::Out) -> String;
+    /// What values there are, as JSON Schema: no more than a TOML editor can make use of.
+    fn schema(&self) -> Value;
 }
 
 /// `true` or `false`.
@@ -29,10 +32,6 @@ pub(super) struct Flag;
 pub(super) struct Number<T>(pub(super) RangeInclusive<T>);
 /// A whole number in a range, or `"auto"`, which is `None`.
 pub(super) struct Auto<T>(pub(super) RangeInclusive<T>);
-/// A number of bytes in a range, plain or with a unit.
-pub(super) struct Bytes(pub(super) RangeInclusive<usize>);
-/// A duration in a range.
-pub(super) struct Time(pub(super) RangeInclusive<Duration>);
 /// An IP address and port, to listen on.
 pub(super) struct Listen;
 /// One of some words: all there are, and the word for each.
@@ -111,6 +110,10 @@ impl Shape for Flag {
     fn write(&self, value: &bool) -> String {
         value.to_string()
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "boolean" })
+    }
 }
 
 impl<T: Copy + PartialOrd + Display + TryFrom<i64>> Shape for Number<T> {
@@ -133,6 +136,10 @@ impl<T: Copy + PartialOrd + Display + TryFrom<i64>> Shape for Number<T> {
 
     fn write(&self, value: &T) -> String {
         value.to_string()
+    }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "integer", "minimum": json_of(self.0.start()), "maximum": json_of(self.0.end()) })
     }
 }
 
@@ -159,96 +166,10 @@ impl<T: Copy + PartialOrd + Display + FromStr + TryFrom<i64>> Shape for Auto<T> 
     fn write(&self, value: &Option<T>) -> String {
         value.as_ref().map_or_else(|| quoted("auto"), T::to_string)
     }
-}
 
-/// The units of bytes, greatest first.
-const BYTE_UNITS: [(&str, usize); 3] = [("MiB", 1024 * 1024), ("KiB", 1024), ("B", 1)];
-
-impl Bytes {
-    fn shown(bytes: usize) -> String {
-        let fitting = BYTE_UNITS.iter().find(|(_, size)| bytes >= *size && bytes.is_multiple_of(*size));
-        fitting.map_or_else(|| "0B".to_owned(), |(unit, size)| format!("{}{unit}", bytes / size))
-    }
-
-    fn parse(text: &str) -> Option<usize> {
-        let digits = text.find(|character: char| !character.is_ascii_digit()).unwrap_or(text.len());
-        let (number, unit) = text.split_at(digits);
-        let (_, size) = BYTE_UNITS.iter().find(|(name, _)| *name == unit.trim())?;
-        number.parse::<usize>().ok()?.checked_mul(*size)
-    }
-}
-
-impl Shape for Bytes {
-    type Out = usize;
-
-    fn read(&self, entry: &Entry, problems: &mut Problems) -> Option<usize> {
-        let number = entry.node.as_integer().and_then(|number| usize::try_from(number).ok());
-        let bytes = number.or_else(|| entry.node.as_text().and_then(Self::parse));
-        let shown = entry.node.shown();
-        let range = format!("from {} to {}", Self::shown(*self.0.start()), Self::shown(*self.0.end()));
-        match bytes {
-            Some(bytes) if self.0.contains(&bytes) => return Some(bytes),
-            Some(_) => problems.push((entry.place, format!("{shown} is out of range; write a size {range}"))),
-            None => problems.push((
-                entry.place,
-                format!("{shown} is no size; write a number with B, KiB or MiB, such as \"64KiB\", {range}"),
-            )),
-        }
-        None
-    }
-
-    fn write(&self, value: &usize) -> String {
-        quoted(&Self::shown(*value))
-    }
-}
-
-impl Time {
-    /// A duration as people write it: `1m30s`.
-    pub(super) fn shown(time: Duration) -> String {
-        let millis = time.as_millis();
-        let parts = [
-            (millis / 3_600_000, "h"),
-            (millis / 60_000 % 60, "m"),
-            (millis / 1000 % 60, "s"),
-            (millis % 1000, "ms"),
-        ];
-        let shown: String = parts
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, unit)| format!("{count}{unit}"))
-            .collect();
-        if shown.is_empty() { "0s".to_owned() } else { shown }
-    }
-}
-
-impl Shape for Time {
-    type Out = Duration;
-
-    fn read(&self, entry: &Entry, problems: &mut Problems) -> Option<Duration> {
-        let shown = entry.node.shown();
-        let range = || format!("from {} to {}", Self::shown(*self.0.start()), Self::shown(*self.0.end()));
-        let message = match &entry.node {
-            Node::Text(text) => match humantime::parse_duration(text) {
-                Ok(time) if self.0.contains(&time) => return Some(time),
-                Ok(_) => format!("{shown} is out of range; write a duration {}", range()),
-                Err(_) if text.bytes().all(|byte| byte.is_ascii_digit()) && !text.is_empty() => {
-                    format!("{shown} has no unit; write \"{text}s\" for seconds, or \"{text}ms\"")
-                }
-                Err(_) => format!("{shown} is no duration; write one such as \"250ms\", \"10s\" or \"5m\""),
-            },
-            Node::Integer(_) | Node::Fraction(_) => {
-                format!("{shown} has no unit; write \"{shown}s\" for seconds, with the quotes")
-            }
-            Node::Flag(_) | Node::Date(_) | Node::List(_) | Node::Table(_) => {
-                format!("{shown} is no duration; write one such as \"250ms\", \"10s\" or \"5m\"")
-            }
-        };
-        problems.push((entry.place, message));
-        None
-    }
-
-    fn write(&self, value: &Duration) -> String {
-        quoted(&Self::shown(*value))
+    fn schema(&self) -> Value {
+        let (least, most) = (json_of(self.0.start()), json_of(self.0.end()));
+        json!({ "anyOf": [{ "type": "integer", "minimum": least, "maximum": most }, { "const": "auto" }] })
     }
 }
 
@@ -278,6 +199,10 @@ impl Shape for Listen {
     fn write(&self, value: &SocketAddr) -> String {
         quoted(&value.to_string())
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "examples": ["127.0.0.1:4140", "[::1]:4140"] })
+    }
 }
 
 impl<T: Clone> Shape for Word<T> {
@@ -298,6 +223,11 @@ impl<T: Clone> Shape for Word<T> {
 
     fn write(&self, value: &T) -> String {
         quoted((self.1)(value))
+    }
+
+    fn schema(&self) -> Value {
+        let words: Vec<&str> = self.0.iter().map(self.1).collect();
+        json!({ "enum": words })
     }
 }
 
@@ -332,6 +262,10 @@ impl<T> Shape for Parsed<T> {
     fn write(&self, value: &T) -> String {
         quoted(&(self.write)(value))
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "string", "examples": [self.example] })
+    }
 }
 
 impl<S: Shape> Shape for List<S> {
@@ -346,6 +280,11 @@ impl<S: Shape> Shape for List<S> {
     fn write(&self, value: &Vec<S::Out>) -> String {
         let items: Vec<String> = value.iter().map(|item| self.0.write(item)).collect();
         format!("[{}]", items.join(", "))
+    }
+
+    fn schema(&self) -> Value {
+        let item = self.0.schema();
+        json!({ "anyOf": [{ "type": "array", "items": item }, item] })
     }
 }
 
@@ -376,6 +315,15 @@ impl<S: Shape> Shape for Map<S> {
         let pairs: Vec<String> = value.iter().map(pair).collect();
         if pairs.is_empty() { "{}".to_owned() } else { format!("{{ {} }}", pairs.join(", ")) }
     }
+
+    fn schema(&self) -> Value {
+        json!({ "type": "object", "additionalProperties": self.1.schema() })
+    }
+}
+
+/// A number in JSON.
+fn json_of(number: &impl Display) -> Value {
+    number.to_string().parse().unwrap_or(Value::Null)
 }
 
 /// A key in TOML.

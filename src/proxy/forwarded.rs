@@ -26,6 +26,9 @@ pub enum Forwarding {
 }
 
 impl Forwarding {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::None, Self::Usual, Self::Standard, Self::Both];
+
     const fn is_usual(self) -> bool {
         matches!(self, Self::Usual | Self::Both)
     }

@@ -6,6 +6,7 @@ mod answering;
 mod client;
 mod cross_site;
 mod directory;
+mod disclosure;
 mod error;
 pub mod explain;
 mod forwarded;
@@ -46,6 +47,7 @@ mod worker;
 use std::time::Duration;
 
 pub use admission::Admission;
+pub use disclosure::Disclosure;
 pub use forwarded::Forwarding;
 pub use listener::{
     Front, ListenAddress, Listener, Listening, NameError, SocketFile, UNIX, UnixError, UnixName, UnixShare,

@@ -14,6 +14,7 @@ use super::Settings;
 use super::admission::Admission;
 use super::client::{Client, Unwatched};
 use super::directory::Directory;
+use super::disclosure::Disclosure;
 use super::past::Pasts;
 use super::raw::Complaints;
 use super::timers::Timers;
@@ -26,11 +27,13 @@ use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, Recorder};
 use crate::upstream::{Dialler, Pools};
 
-/// What all workers have in common. Written at start, but for the table, which a reload replaces.
+/// What all workers have in common. Written at start, but for the table and what is told, which a reload replaces.
 #[derive(Debug)]
 pub struct Shared {
     /// How requests are taken and bounded.
     pub settings: Settings,
+    /// What providers are told beside a request.
+    pub disclosure: Disclosure,
     /// How connections to endpoints are made.
     pub dialler: Arc<Dialler>,
     /// Where requests go.
@@ -63,6 +66,7 @@ impl Shared {
         let pasts = Pasts::new(super::Remembering { most: 0, ..super::Remembering::default() }, 1);
         Self {
             admission: Admission::new(settings.requests_max, settings.queue_max, Arc::clone(&metrics)),
+            disclosure: Disclosure::new(&settings),
             settings,
             dialler: Dialler::new(crate::upstream::Settings::default(), drain.clone(), Arc::clone(&metrics)),
             table: ArcSwap::from_pointee(Table::default()),

@@ -48,10 +48,14 @@ pub struct Settings {
     pub tls: tls::Settings,
 }
 
+/// Longer than a second, after which the system repeats the first packet of a connection that was lost (RFC 6298, 2.1): given up
+/// by then, one lost packet is a provider that cannot be reached.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(1500);
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
-            connect_timeout: Duration::from_secs(1),
+            connect_timeout: CONNECT_TIMEOUT,
             idle_timeout: Duration::from_secs(4),
             idle_learnt: true,
             idle_max: 1024,

@@ -2,10 +2,13 @@
 
 mod access;
 mod admin;
+mod broken;
 mod check;
+mod config;
 mod demo;
 mod descriptors;
 mod ending;
 mod explain;
 mod flags;
+mod pieces;
 mod reloading;

@@ -2,42 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use super::super::reader::{Absence, Asked};
+use super::super::asked::{Absence, Asked};
+pub(super) use super::super::schema::everything;
+use super::super::schema::{REFERENCE, Sentences};
 use super::*;
-
-pub(super) const REFERENCE: &str = include_str!("../../../config/reference.toml");
-
-/// The reference with everything that is commented out in it switched on: settings begin with `#`, sentences with `# `.
-pub(super) fn everything(text: &str) -> String {
-    let switch_on = |line: &str| match line.strip_prefix('#') {
-        Some(setting) if !setting.is_empty() && !setting.starts_with(' ') => setting.to_owned(),
-        Some(_) | None => line.to_owned(),
-    };
-    text.lines().map(switch_on).collect::<Vec<_>>().join("\n")
-}
 
 /// What the reader asks for in a text, and what it finds wrong.
 pub(super) fn asked(text: &str) -> (Vec<Asked>, Vec<Mistake>) {
-    let (mut tree, mistakes) = file::parse(text);
+    let (mut tree, mistakes) = file::parse(text, 0);
     assert_eq!(mistakes, []);
     let reader = Reader::default();
     understand(&mut tree, &reader, &Overrides::default());
     reader.into_parts()
-}
-
-/// The sentences above each line of a text, joined.
-fn sentences(text: &str) -> BTreeMap<usize, String> {
-    let mut above = String::new();
-    let mut sentences = BTreeMap::new();
-    for (index, line) in text.lines().enumerate() {
-        match line.strip_prefix("# ") {
-            Some(sentence) => above = format!("{above} {sentence}").trim().to_owned(),
-            None => {
-                sentences.insert(index + 1, std::mem::take(&mut above));
-            }
-        }
-    }
-    sentences
 }
 
 #[test]
@@ -48,7 +24,7 @@ fn every_key_is_there_with_its_default_and_a_sentence() {
     let said: Vec<String> =
         mistakes.iter().map(|mistake| format!("{}: {}", mistake.key, mistake.message)).collect();
     assert_eq!(said, EXPECTED);
-    let sentences = sentences(&text);
+    let sentences = Sentences::of(&text);
     let lines: Vec<&str> = REFERENCE.lines().collect();
     let mut keys: BTreeMap<(String, &str), Vec<Asked>> = BTreeMap::new();
     for asked in asked {
@@ -57,11 +33,11 @@ fn every_key_is_there_with_its_default_and_a_sentence() {
     for ((section, key), asked) in keys {
         let place = asked.iter().find_map(|asked| Some((asked.place?, asked)));
         let Some((Place::File { line, .. }, asked)) = place else { panic!("{section} {key} is missing") };
-        let sentence = &sentences[&line];
+        let sentence = sentences.above(line);
         assert!(sentence.ends_with('.'), "{section} {key} has no sentence above it, but {sentence:?}");
         let is_on = !lines[line - 1].starts_with('#');
         let default = match &asked.absence {
-            Absence::Required => "Required.".to_owned(),
+            Absence::Required | Absence::Excusable => "Required.".to_owned(),
             Absence::Means(words) => format!("Default: {words}."),
             Absence::Default(value) if is_on => {
                 assert_eq!(asked.value.as_ref(), Some(value), "{section} {key} is not at its default");
@@ -71,7 +47,7 @@ fn every_key_is_there_with_its_default_and_a_sentence() {
         };
         assert!(sentence.ends_with(&default), "{section} {key}: {sentence:?} does not end with {default:?}");
         assert!(
-            !is_on || asked.absence == Absence::Required,
+            !is_on || matches!(asked.absence, Absence::Required | Absence::Excusable),
             "{section} {key} has no default, and is not commented out"
         );
     }

@@ -2,6 +2,7 @@
 
 mod announce;
 mod catalog;
+mod config;
 mod name;
 mod openings;
 mod proxy;
@@ -21,6 +22,7 @@ use prometheus::{Registry, TextEncoder};
 
 pub use announce::AnnounceMetrics;
 pub use catalog::{CatalogMetrics, RegistryMetrics};
+pub use config::ConfigMetrics;
 pub use openings::FailedOpenings;
 pub use proxy::ProxyMetrics;
 pub use raw::{RawCounters, RawMetrics};
@@ -60,6 +62,8 @@ pub struct Metrics {
     pub catalog: CatalogMetrics,
     /// Of what is announced. Written by announcing.
     pub announce: AnnounceMetrics,
+    /// Of the configuration. Written by a reload.
+    pub config: ConfigMetrics,
     /// Of what routes do with requests beside sending them on. Written by workers.
     pub traffic: TrafficMetrics,
     /// Of raw connections. Written by workers.
@@ -83,6 +87,7 @@ impl Metrics {
             proxy: ProxyMetrics::new(&names),
             catalog: CatalogMetrics::new(&names),
             announce: AnnounceMetrics::new(&names),
+            config: ConfigMetrics::new(&names),
             traffic: TrafficMetrics::new(&names),
             raw: RawMetrics::new(&names),
             requests: Arc::new(Requests::new(&names)),

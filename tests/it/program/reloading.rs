@@ -175,7 +175,7 @@ async fn swapped_weights_take_effect_and_a_changed_secret_is_told_to_wait() {
     let it = Reloaded::start_as(|echoes| split(echoes, (1, 0), "one")).await;
     write(&it.file, &split(&it.echoes, (0, 1), "one"));
     it.arrives_at(1).await;
-    it.program.logs("- weight = 1").await;
+    it.program.logs("~ weight = 1 -> 0").await;
     write(&it.file, &split(&it.echoes, (0, 1), "other"));
     let line = it.program.logs("these changes take effect at the next start").await;
     assert!(line.contains("registry.auth"), "{line}");
