@@ -1,5 +1,7 @@
 //! How metrics get their names: the prefix, and the one place where a bad one is noticed.
 
+use std::cell::RefCell;
+
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -8,6 +10,8 @@ use prometheus::{
 /// Makes metrics, each with the prefix before its name, and remembers them for scrapes.
 pub(super) struct Names {
     registry: Registry,
+    /// All that there are.
+    given: RefCell<Vec<String>>,
 }
 
 impl Default for Names {
@@ -17,7 +21,7 @@ impl Default for Names {
         registry
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
             .expect("the process metrics are registered once");
-        let names = Self { registry };
+        let names = Self { registry, given: RefCell::default() };
         let version = Opts::new(prefixed("build_info"), "The version that runs; always 1.")
             .const_label("version", env!("CARGO_PKG_VERSION"));
         names.keep(IntGauge::with_opts(version)).set(1);
@@ -26,8 +30,9 @@ impl Default for Names {
 }
 
 impl Names {
-    pub(super) fn into_registry(self) -> Registry {
-        self.registry
+    /// What is asked at scrapes, and the names that were given.
+    pub(super) fn into_parts(self) -> (Registry, Vec<String>) {
+        (self.registry, self.given.into_inner())
     }
 
     pub(super) fn counter(&self, name: &str, help: &str) -> IntCounter {
@@ -65,6 +70,7 @@ impl Names {
     fn keep<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
         let metric =
             metric.expect("names, labels and buckets are constants of this folder, made by its tests");
+        self.given.borrow_mut().extend(metric.desc().into_iter().map(|described| described.fq_name.clone()));
         self.registry
             .register(Box::new(metric.clone()))
             .expect("no two metrics of this folder share a name, as its tests show");
