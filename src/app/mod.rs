@@ -31,9 +31,13 @@ use crate::route::Table;
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{Queue, Tracer};
 use crate::upstream::Dialler;
 use listeners::Listeners;
 pub use reload::Reload;
+
+/// What metrics call the access log.
+const ACCESS_LOG: &str = "access_log";
 
 /// A proxy that is built and bound, but does not run yet. Until it runs, connections wait in the listeners.
 #[derive(Debug)]
@@ -44,6 +48,8 @@ pub struct App {
     shared: Arc<Shared>,
     listeners: Listeners,
     admin: Option<(TcpListener, SocketAddr, admin::Settings)>,
+    /// Spans that are to be sent, where there are such.
+    spans: Option<Queue>,
     surroundings: Surroundings,
 }
 
@@ -172,11 +178,12 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let listeners = Listeners::bind(&config)?;
     let admin = config.admin.as_ref().map(bind_admin).transpose()?;
     let access = AccessLog::open(&config.access)?;
-    metrics.watch_dropped_lines("access_log", access.dropped_lines());
+    metrics.watch_dropped_lines(ACCESS_LOG, access.dropped_lines());
     warn_of_faults(&config.routes);
     let announcements = Announcements::new(Arc::clone(&metrics), clock);
     announcements.configure(&config.announce);
     let drain = Drain::telling_of_panics(metrics.count_panics());
+    let (tracer, spans) = Tracer::new(&config.traces, &metrics);
     let (requests_max, queue_max) = (config.proxy.requests_max, config.proxy.queue_max);
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
@@ -185,7 +192,8 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
         table: ArcSwap::new(Arc::clone(&config.routes)),
         catalog,
         metrics,
-        access,
+        access: ArcSwap::from_pointee(access),
+        tracer,
         clock,
         drain,
         seed,
@@ -194,7 +202,7 @@ pub fn build(config: Config, sources: Vec<Source>, surroundings: Surroundings) -
     let (dialler, catalog) = (Arc::clone(&shared.dialler), Arc::clone(&shared.catalog));
     let health = Arc::new(Health::new(catalog, Arc::clone(&shared.metrics), clock, dialler));
     health.configure(config.checks.clone());
-    Ok(App { config, announcements, health, shared, listeners, admin, surroundings })
+    Ok(App { config, announcements, health, shared, listeners, admin, spans, surroundings })
 }
 
 /// Says which requests are disturbed on purpose, so that nobody looks for the cause elsewhere.
@@ -227,7 +235,7 @@ impl App {
     /// # Errors
     /// When a thread cannot be started.
     pub fn start(self) -> Result<Running, StartError> {
-        let Self { config, announcements, health, shared, listeners, admin, surroundings } = self;
+        let Self { config, announcements, health, shared, listeners, admin, spans, surroundings } = self;
         let Listeners { by_worker, addresses, sockets, fronts } = listeners;
         let mut running = Running {
             listeners: addresses,
@@ -250,6 +258,7 @@ impl App {
             shared,
             fronts,
             admin: admin.map(|(listener, _, settings)| (listener, settings)),
+            spans,
             surroundings,
             leave: running.leave.clone(),
             readiness: Arc::new(Readiness::default()),

@@ -10,6 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 
+use super::ACCESS_LOG;
+use super::certificates::expose;
 use super::changes;
 use super::files::Looks;
 use super::listeners::Fronts;
@@ -18,13 +20,15 @@ use crate::announce::Announcements;
 use crate::config::{Config, ConfigError};
 use crate::health::Health;
 use crate::proxy::Shared;
+use crate::telemetry::access::AccessLog;
 use crate::telemetry::log;
+use crate::telemetry::metrics::Reloaded;
 
 /// How often files are looked at even though nothing told of a change: some file systems never do.
 const POLL: Duration = Duration::from_secs(10);
 
 /// What takes effect at once, keys and whole sections; everything else waits for the next start.
-const AT_ONCE: [&str; 24] = [
+const AT_ONCE: [&str; 26] = [
     "announce",
     "route",
     "service",
@@ -49,6 +53,8 @@ const AT_ONCE: [&str; 24] = [
     "services.limits",
     "upstream.tls",
     "log.level",
+    "log.targets",
+    "access_log",
 ];
 
 /// How the configuration is read again.
@@ -72,6 +78,10 @@ pub(super) struct Reloader {
     pub(super) seen: Looks,
     /// What is in force.
     pub(super) config: Config,
+    /// What was in force at the start, and still is where a change has to wait for the next one.
+    pub(super) started: Config,
+    /// Access logs that were in force, until nobody writes to them any more: who lets go last waits for the disk.
+    pub(super) retired: Vec<Arc<AccessLog>>,
     pub(super) text: Arc<ArcSwap<String>>,
     pub(super) shared: Arc<Shared>,
     pub(super) fronts: Fronts,
@@ -97,6 +107,10 @@ impl Reloader {
                     () = tokio::time::sleep(POLL) => false,
                     Some(()) = async { self.hangup.as_mut()?.recv().await } => true,
                 };
+            self.retired.retain(|log| Arc::strong_count(log) > 1);
+            if asked {
+                self.shared.access.load().look_for_file();
+            }
             let now = Looks::at(&self.reload.file, &files);
             if !asked && now == self.seen {
                 continue;
@@ -117,6 +131,7 @@ impl Reloader {
         let config = match (self.reload.load)() {
             Ok(config) => config,
             Err(error) => {
+                self.shared.metrics.config.reloaded(Reloaded::Refused);
                 let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
                 tracing::error!("the configuration is wrong; the one in force stays\n{error}{cause}");
                 return match error {
@@ -137,14 +152,19 @@ impl Reloader {
         if is_otherwise_known {
             tracing::info!("new connections of clients use the certificates of listeners that were read now");
         }
+        expose(&self.fronts, &self.shared.dialler, &self.shared.metrics.config);
         self.put_in_force(config, has_other_terms || is_otherwise_known);
         files
     }
 
     fn put_in_force(&mut self, config: Config, has_other_terms: bool) {
+        let config = self.renew_access_log(config);
         let (old, new) = (self.config.to_toml(), config.to_toml());
         let secrets = self.config.changed_secrets(&config);
+        let metrics = &self.shared.metrics.config;
+        metrics.keys_waiting.set(i64::try_from(waiting_of(&self.started, &config).len()).unwrap_or(i64::MAX));
         if old == new && secrets.is_empty() {
+            metrics.reloaded(Reloaded::Unchanged);
             if !has_other_terms {
                 tracing::info!("the configuration was read again; nothing changed");
             }
@@ -166,16 +186,38 @@ impl Reloader {
         self.health.configure(config.checks.clone());
         // Only now: whoever reads it may count on it.
         tell(old, new, &secrets);
-        let secrets = secrets.into_iter().filter(|key| !is_applied(key));
-        let waiting: Vec<String> = waiting(old, new).into_iter().chain(secrets).collect();
+        let waiting = waiting_of(&self.config, &config);
         if let Some(log) = &self.log {
-            log.set_level(config.log.level);
+            log.set(&(&config.log).into());
         }
         self.text.store(Arc::new(config.to_toml().to_owned()));
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting.join(", "), "these changes take effect at the next start");
         }
+        metrics.reloaded(Reloaded::Changed);
         self.config = config;
+    }
+}
+
+impl Reloader {
+    /// Opens the access log that is asked for now, in place of the one in force; where it cannot be, that one stays.
+    fn renew_access_log(&mut self, mut config: Config) -> Config {
+        if config.access == self.config.access {
+            return config;
+        }
+        match AccessLog::open(&config.access) {
+            Ok(log) => {
+                self.shared.metrics.watch_dropped_lines(ACCESS_LOG, log.dropped_lines());
+                self.retired.push(self.shared.access.swap(Arc::new(log)));
+            }
+            Err(error) => {
+                let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+                tracing::error!("{error}{cause}; the one in force stays");
+                // So that the next reload tries again.
+                config.access = self.config.access.clone();
+            }
+        }
+        config
     }
 }
 
@@ -188,6 +230,12 @@ fn tell(old: &str, new: &str, secrets: &[String]) {
     } else {
         tracing::info!("the configuration changed:\n{changes}");
     }
+}
+
+/// The keys, secrets among them, that differ between two configurations and do not take effect at once.
+fn waiting_of(old: &Config, new: &Config) -> Vec<String> {
+    let secrets = old.changed_secrets(new).into_iter().filter(|key| !is_applied(key));
+    waiting(old.to_toml(), new.to_toml()).into_iter().chain(secrets).collect()
 }
 
 /// The keys that differ and do not take effect at once.

@@ -28,6 +28,7 @@ mod sources;
 mod subset;
 mod tiers;
 mod tls;
+mod tracing;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +43,7 @@ pub use sources::Followed;
 
 use crate::announce::{Target, Wish};
 use crate::catalog::Claim;
-use crate::telemetry::{access, log};
+use crate::telemetry::{access, log, traces};
 use crate::{admin, catalog, health, proxy, route, upstream};
 use file::{Entry, Node};
 use reader::Reader;
@@ -93,6 +94,8 @@ pub struct Config {
     pub log: log::Settings,
     /// How requests are logged.
     pub access: access::Settings,
+    /// Where spans are sent, and of which requests.
+    pub traces: traces::Settings,
     /// The files that it names and that were read with it, such as certificates.
     pub files: BTreeSet<PathBuf>,
     text: Arc<str>,

@@ -3,21 +3,23 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use tokio::time::Instant;
 
 use super::answering::Answering;
 use super::client::{Client, Stream};
 use super::directory::Bound;
+use super::spans::{Ended, Trace};
 use super::worker::Worker;
 use crate::body::{End, Gate};
 use crate::clock::Moment;
 use crate::endpoint::Memory;
 use crate::provider::{Provider, ServiceName};
 use crate::route::Part;
-use crate::telemetry::access::AccessLine;
+use crate::telemetry::access::{AccessLine, AccessLog, Captured};
+use crate::telemetry::metrics::{Exemplar, Recorder};
 
 /// The record of one request. Shared by all that takes part in it; the last to let go ends the request.
 #[derive(Debug)]
@@ -64,6 +66,8 @@ pub struct Record {
     stream: OnceCell<Rc<Stream>>,
     /// The client's side of it once it is no HTTP any more, where it came over HTTP/2. Written by `observe`, taken by `forward`.
     pub tunnel: RefCell<Option<super::takeover::Within>>,
+    /// The trace that it is a part of, where somebody wants to know.
+    trace: Option<Box<Trace>>,
     /// What only an access log wants to know.
     line: Option<Box<Line>>,
     /// Whether it is the copy of a request, which counts as none.
@@ -90,6 +94,11 @@ impl Target {
 
 #[derive(Debug)]
 struct Line {
+    /// Where it will be written: what is taken of headers is what that log tells of.
+    log: Arc<AccessLog>,
+    request_headers: Captured,
+    /// Written by `observe`.
+    response_headers: RefCell<Captured>,
     at: SystemTime,
     method: Method,
     target: Uri,
@@ -110,24 +119,36 @@ impl Record {
     pub fn begin<B>(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request<B>) -> Rc<Self> {
         client.begin_request();
         worker.shared.metrics.proxy.requests_in_flight.inc();
-        let line = worker.shared.access.is_on().then(|| {
+        let line = worker.access().map(|log| {
             Box::new(Line {
+                request_headers: log.request_headers(request.headers()),
+                response_headers: RefCell::default(),
                 at: SystemTime::now(),
                 method: request.method().clone(),
                 target: request.uri().clone(),
                 host: request.headers().get(http::header::HOST).cloned(),
+                log,
             })
         });
-        Self::new(worker, client, line, false)
+        let begun = Instant::now();
+        let trace =
+            if worker.shared.tracer.is_on() { Trace::begin(worker, client, request, begun) } else { None };
+        Self::new(worker, client, begun, line, trace, false)
     }
 
     /// Begins the copy of a request, of which nobody is told.
     pub fn begin_copy(worker: &Rc<Worker>, client: &Rc<Client>) -> Rc<Self> {
-        Self::new(worker, client, None, true)
+        Self::new(worker, client, Instant::now(), None, None, true)
     }
 
-    fn new(worker: &Rc<Worker>, client: &Rc<Client>, line: Option<Box<Line>>, is_copy: bool) -> Rc<Self> {
-        let begun = Instant::now();
+    fn new(
+        worker: &Rc<Worker>,
+        client: &Rc<Client>,
+        begun: Instant,
+        line: Option<Box<Line>>,
+        trace: Option<Box<Trace>>,
+        is_copy: bool,
+    ) -> Rc<Self> {
         Rc::new(Self {
             worker: Rc::clone(worker),
             client: Rc::clone(client),
@@ -152,6 +173,7 @@ impl Record {
             uploading: Cell::new(false),
             stream: OnceCell::new(),
             tunnel: RefCell::default(),
+            trace,
             line,
             is_copy,
         })
@@ -160,6 +182,11 @@ impl Record {
     /// Whether it is that of a copy, of which the client is told nothing.
     pub const fn is_copy(&self) -> bool {
         self.is_copy
+    }
+
+    /// The trace that it is a part of, if it is traced.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_deref()
     }
 
     /// Who sent the request.
@@ -187,10 +214,11 @@ impl Record {
         self.moment
     }
 
-    /// Notes the answer's status.
-    pub fn answer(&self, status: u16) {
-        self.status.set(status);
-        if self.line.is_some() {
+    /// Notes the head of the answer.
+    pub fn answer<B>(&self, response: &Response<B>) {
+        self.status.set(response.status().as_u16());
+        if let Some(line) = &self.line {
+            line.response_headers.replace(line.log.response_headers(response.headers()));
             self.answered.set(Some(Instant::now()));
         }
     }
@@ -210,6 +238,16 @@ impl Record {
         }
     }
 
+    /// Notes the id of a request that was slower than those before it, so that scrapes can tell of it.
+    #[cold]
+    fn note_slowest(&self, recorder: &Recorder, elapsed: Duration) {
+        let id = self.request_id.borrow();
+        let request_id = id.as_ref().and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let trace_id = self.trace().and_then(Trace::id);
+        let has_any = request_id.is_some() || trace_id.is_some();
+        recorder.note_slowest(elapsed, has_any.then_some(Exemplar { request_id, trace_id }));
+    }
+
     fn write_line(&self, line: &Line, status: u16, reason: Option<&'static str>) {
         let bound = self.bound.borrow();
         let part = self.part.borrow();
@@ -219,9 +257,10 @@ impl Record {
             (None, _) | (_, None) => None,
         };
         let request_id = self.request_id.borrow();
-        let access = &self.worker.shared.access;
-        let target = line.target.path_and_query().map_or("*", |target| access.target(target));
-        access.write(&AccessLine {
+        let target = line.target.path_and_query().map_or("*", |target| line.log.target(target));
+        let response_headers = line.response_headers.borrow();
+        let trace_id = self.trace().and_then(Trace::id);
+        line.log.write(&AccessLine {
             at: line.at,
             client: self.client.peer,
             method: line.method.as_str(),
@@ -241,6 +280,9 @@ impl Record {
             bytes_sent: self.end.get().map_or(0, |end| end.bytes),
             bytes_received: self.received.get(),
             request_id: request_id.as_ref().and_then(|id| id.to_str().ok()),
+            trace_id: trace_id.as_deref(),
+            request_headers: &line.request_headers,
+            response_headers: &response_headers,
         });
     }
 }
@@ -272,12 +314,27 @@ impl Drop for Record {
             Some(BROKEN) => metrics.upstream_resets_total.inc(),
             Some(_) | None => {}
         }
-        match self.bound.borrow().as_ref() {
-            Some(bound) => bound.recorder.record(status, reason, self.begun.elapsed()),
-            None => self.worker.unrouted.record(status, reason, self.begun.elapsed()),
+        let elapsed = self.begun.elapsed();
+        let bound = self.bound.borrow();
+        let recorder = bound.as_ref().map_or(&self.worker.unrouted, |bound| &bound.recorder);
+        recorder.record(status, reason, elapsed);
+        if recorder.is_slowest(elapsed) {
+            self.note_slowest(recorder, elapsed);
         }
+        drop(bound);
         if let Some(line) = &self.line {
             self.write_line(line, status, reason);
+        }
+        if let Some(trace) = &self.trace {
+            trace.end(Ended {
+                service: self.bound.borrow().as_ref().map(|bound| bound.service()),
+                via: self.via.get(),
+                status,
+                reason,
+                is_broken: reason == Some(BROKEN),
+                attempts: self.attempts.get(),
+                request_id: self.request_id.borrow().as_ref(),
+            });
         }
     }
 }

@@ -5,5 +5,6 @@ mod format;
 pub mod log;
 pub mod metrics;
 pub mod peer;
+pub mod traces;
 
 pub use format::{LineFormat, UnknownLineFormat};

@@ -22,6 +22,7 @@ mod program;
 mod raw;
 mod sources;
 mod support;
+mod telemetry;
 mod threats;
 mod tls;
 mod traffic;
