@@ -2,7 +2,7 @@
 # Installs the servers that the tests run, the clients that they are asked with, what counts instructions, and the compiler of
 # Protocol Buffers, which etcd's client is built with. Quick when all is there, and safe to run again.
 #
-#   tests/servers.sh                        Java, ZooKeeper, etcd, Redis, curl, h2load, valgrind and protoc, with apt-get (Debian,
+#   tests/servers.sh                        Java, ZooKeeper, etcd, Redis, Prometheus, curl, h2load, valgrind and protoc, with apt-get (Debian,
 #                                           Ubuntu), as root or with sudo
 #   tests/servers.sh zookeeper-3.4 FOLDER   unpacks ZooKeeper 3.4 of Debian 11 into FOLDER; installs nothing, needs no root
 #   tests/servers.sh consul FOLDER          the same with Consul 1.8 of Debian 11, the last release that had it
@@ -22,6 +22,7 @@ install_missing() {
     command -v redis-server >/dev/null || missing="$missing redis-server"
     command -v redis-benchmark >/dev/null || missing="$missing redis-tools"
     command -v h2load >/dev/null || missing="$missing nghttp2-client"
+    command -v promtool >/dev/null && command -v prometheus >/dev/null || missing="$missing prometheus"
     command -v valgrind >/dev/null || missing="$missing valgrind"
     command -v protoc >/dev/null || missing="$missing protobuf-compiler"
     # Where protoc looks for the types that all may use: beside itself, in the folder include.
@@ -36,8 +37,8 @@ install_missing() {
     fi
     export DEBIAN_FRONTEND=noninteractive
     $as_root apt-get update -q
-    # ZooKeeper's package starts no server. Those of etcd and Redis do under systemd; no test uses them, and `systemctl disable
-    # --now etcd redis-server` ends them.
+    # ZooKeeper's package starts no server. Those of etcd, Redis and Prometheus do under systemd; no test uses them, and
+    # `systemctl disable --now etcd redis-server prometheus` ends them.
     # shellcheck disable=SC2086 # several words are meant
     $as_root apt-get install -q -y --no-install-recommends $missing
 }

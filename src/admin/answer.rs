@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::rejection::{PathRejection, QueryRejection, StringRejection};
 use axum::extract::{Path, Query, State as From};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{ACCEPT, CONTENT_TYPE, HeaderMap};
 use axum::http::{Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
@@ -13,8 +13,11 @@ use crate::catalog::status::{EndpointStatus, FreshnessStatus};
 use crate::catalog::{Freshness, Happened, RegistryStatus, ServiceStatus, ShadowTally};
 use crate::clock::Moment;
 use crate::provider::Protocol;
-use crate::telemetry::log::Level;
-use crate::telemetry::metrics::{CONTENT_TYPE as METRICS_TYPE, EndpointSample, ServiceSample, ShadowSample};
+use crate::telemetry::log::{Loudness, LoudnessError};
+use crate::telemetry::metrics::{
+    CONTENT_TYPE as METRICS_TYPE, EndpointSample, OPEN_CONTENT_TYPE as OPEN_METRICS_TYPE, ServiceSample,
+    ShadowSample,
+};
 
 /// Events shown where no number is asked for.
 const EVENTS_SHOWN: usize = 100;
@@ -134,7 +137,7 @@ pub(super) async fn events(
     Ok(Json(state.catalog.events_after(wanted.after, wanted.service.as_deref(), limit)))
 }
 
-pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {
+pub(super) async fn metrics(From(state): From<State>, headers: HeaderMap) -> impl IntoResponse {
     let now = state.clock.now();
     let samples: Vec<ServiceSample> = state
         .catalog
@@ -154,7 +157,13 @@ pub(super) async fn metrics(From(state): From<State>) -> impl IntoResponse {
             policies: known.tallies.into_iter().map(shadow).collect(),
         })
         .collect();
-    ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render(&samples))
+    // Whoever scrapes says what it can read; what it would rather have matters to none that knows both.
+    let accepts = headers.get_all(ACCEPT).iter().filter_map(|accept| accept.to_str().ok());
+    if accepts.into_iter().any(|accept| accept.contains("application/openmetrics-text")) {
+        ([(CONTENT_TYPE, OPEN_METRICS_TYPE)], state.metrics.render_open(&samples))
+    } else {
+        ([(CONTENT_TYPE, METRICS_TYPE)], state.metrics.render(&samples))
+    }
 }
 
 fn stale_for(freshness: &Freshness, now: Moment) -> std::time::Duration {
@@ -193,25 +202,27 @@ pub(super) async fn config(From(state): From<State>) -> impl IntoResponse {
 /// What `PUT /log-level` answers.
 #[derive(Debug, Serialize)]
 pub(super) struct LevelSet {
-    level: &'static str,
+    level: String,
 }
 
 pub(super) async fn set_log_level(
     From(state): From<State>,
     word: Result<String, StringRejection>,
 ) -> Result<Json<LevelSet>, Refusal> {
-    let cure = "send the word as the body: curl -X PUT -d debug http://127.0.0.1:4141/log-level";
+    let cure = "send the word as the body: curl -X PUT -d debug http://127.0.0.1:4141/log-level; \
+                modules may have their own: info,wayside::catalog=debug";
     let word = word.map_err(|error| Refusal::new(error.status(), error.body_text(), cure))?;
-    let level: Level = word.trim().parse().map_err(|error: crate::telemetry::log::UnknownLevel| {
-        Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), cure)
-    })?;
+    let level: Loudness = word
+        .trim()
+        .parse()
+        .map_err(|error: LoudnessError| Refusal::new(StatusCode::BAD_REQUEST, error.to_string(), cure))?;
     let control = state.log.ok_or_else(|| {
         let cure = "the program that runs this proxy as a library has a log of its own: change it there";
         Refusal::new(StatusCode::NOT_FOUND, "this proxy does not own the log", cure)
     })?;
-    control.set_level(level);
+    control.set(&level);
     tracing::info!(%level, "the level of the log was changed");
-    Ok(Json(LevelSet { level: level.as_str() }))
+    Ok(Json(LevelSet { level: level.to_string() }))
 }
 
 pub(super) async fn unknown_path(uri: Uri) -> Refusal {

@@ -5,9 +5,26 @@ use std::time::Duration;
 use tokio::time::{Instant, interval_at};
 
 use super::listeners::Fronts;
+use crate::telemetry::metrics::{CertificateEnd, ConfigMetrics};
 use crate::upstream::Dialler;
 
 const DAY: Duration = Duration::from_hours(24);
+
+/// Lets scrapes know when each ends.
+pub(super) fn expose(fronts: &Fronts, dialler: &Dialler, metrics: &ConfigMetrics) {
+    let to_clients = fronts.certificate_ends().map(|(address, end)| CertificateEnd {
+        shown_to: "client",
+        of: address.to_string(),
+        end,
+    });
+    let to_providers = dialler.certificate_ends().into_iter().map(|(service, end)| CertificateEnd {
+        shown_to: "provider",
+        of: service.map_or_else(String::new, |service| service.to_string()),
+        end,
+    });
+    let all: Vec<CertificateEnd> = to_clients.chain(to_providers).collect();
+    metrics.set_certificates(&all);
+}
 
 /// Tells for ever of those that clients and providers are shown; the first time after a day, since the start and each reload
 /// tell of them as well.

@@ -9,18 +9,19 @@ use std::time::Duration;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::runtime::Builder;
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::Surroundings;
-use super::certificates::remind;
+use super::certificates::{expose, remind};
 use super::farewell::{Farewell, WITHDRAWING, withdraw};
 use super::files::Looks;
 use super::listeners::Fronts;
 use super::pulse;
 use super::reload::Reloader;
 use super::restart;
+use super::signals::{Orders, heard, look_for_files, nothing_to_reload};
 use super::succession::{Estate, Heir, SuccessionError, Testator, Will};
 use super::supervisor::Supervisor;
 use super::worker::Start;
@@ -32,9 +33,15 @@ use crate::drain::Drain;
 use crate::health::Health;
 use crate::proxy::explain::Explainer;
 use crate::proxy::{Shared, UnixShare};
+#[cfg(feature = "otlp")]
+use crate::telemetry::traces;
+use crate::telemetry::traces::Queue;
 
 /// How long operators' connections may take to end, once the traffic has.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// How long all that may take where spans of the last requests are still to be sent.
+const LAST_SPANS: Duration = Duration::from_secs(2);
 
 /// How often is looked whether that is there which was waited for.
 const READINESS_LOOK: Duration = Duration::from_secs(1);
@@ -47,6 +54,8 @@ pub(super) struct Control {
     pub(super) shared: Arc<Shared>,
     pub(super) fronts: Fronts,
     pub(super) admin: Option<(TcpListener, admin::Settings)>,
+    /// Spans that are to be sent, where there are such.
+    pub(super) spans: Option<Queue>,
     pub(super) surroundings: Surroundings,
     pub(super) leave: CancellationToken,
     pub(super) readiness: Arc<Readiness>,
@@ -92,6 +101,8 @@ impl Control {
         let farewell = Arc::new(ArcSwap::from_pointee(Farewell::of(&self.config)));
         let text = Arc::new(ArcSwap::from_pointee(self.config.annotated(&[])));
         self.follow(&control);
+        let tracer = Arc::clone(&self.shared.tracer);
+        send_spans(&self.config, self.spans.take(), &self.shared, &control);
         let succeeded = CancellationToken::new();
         self.answer_operators(&control, &text, &succeeded);
         let (estate, mut wills) = self.wait_for_successor(&control);
@@ -133,7 +144,7 @@ impl Control {
             () = traffic.stopped() => {}
         }
         traffic.stop();
-        control.finish(LAST_ANSWERS).await;
+        control.finish(if tracer.is_on() { LAST_SPANS } else { LAST_ANSWERS }).await;
     }
 
     /// Begins to follow the registries, and to probe what is in doubt.
@@ -145,6 +156,7 @@ impl Control {
         control.spawn("store", shared.catalog.keep_store(control.clone()));
         control.spawn("handover", shared.catalog.keep_handover(control.clone()));
         control.spawn("health", Arc::clone(health).watch_over(control.clone()));
+        expose(&self.fronts, &shared.dialler, &shared.metrics.config);
         let (fronts, dialler) = (self.fronts.clone(), Arc::clone(&shared.dialler));
         until_end(control, "certificates", async move { remind(&fronts, &dialler).await });
     }
@@ -266,8 +278,13 @@ impl Control {
                 pulse::tell(&pulse, patience, &traffic, || supervisor.alive()).await;
             });
         }
-        if self.surroundings.signals
-            && let Some(asked) = heard(SignalKind::user_defined2())
+        if !self.surroundings.signals {
+            return;
+        }
+        if let Some(rotated) = heard(SignalKind::user_defined1()) {
+            until_end(control, "rotation", look_for_files(rotated, Arc::clone(&self.shared)));
+        }
+        if let Some(asked) = heard(SignalKind::user_defined2())
         {
             let restart = self.surroundings.restart.clone().filter(|_| self.config.succession.is_some());
             until_end(control, "restart", restart::when_asked(asked, restart));
@@ -286,12 +303,13 @@ impl Control {
         let Self { config, announcements, health, shared, fronts, surroundings, .. } = self;
         let Surroundings { log, reload, .. } = surroundings;
         if let Some((reload, seen)) = reload.zip(seen) {
-            let started = config.wording().clone();
+            let (started, retired) = (config.wording().clone(), Vec::new());
             let reloader = Reloader {
                 reload,
                 seen,
                 config,
                 started,
+                retired,
                 text,
                 shared,
                 fronts,
@@ -309,6 +327,18 @@ impl Control {
     }
 }
 
+/// Begins to send spans, where there is a collector.
+#[cfg(feature = "otlp")]
+fn send_spans(config: &Config, spans: Option<Queue>, shared: &Shared, control: &Drain) {
+    let Some(spans) = spans else { return };
+    let (settings, metrics) = (config.traces.clone(), shared.metrics.traces.clone());
+    control.spawn("spans", traces::export(settings, spans, metrics, control.clone()));
+}
+
+/// Nothing sends spans: there are none.
+#[cfg(not(feature = "otlp"))]
+fn send_spans(_: &Config, _: Option<Queue>, _: &Shared, _: &Drain) {}
+
 /// Runs what has no end of its own, until all that runs here begins to end.
 fn until_end(control: &Drain, name: &'static str, task: impl Future<Output = ()> + Send + 'static) {
     let end = control.clone();
@@ -318,20 +348,6 @@ fn until_end(control: &Drain, name: &'static str, task: impl Future<Output = ()>
             () = task => {}
         }
     });
-}
-
-/// Says each time that there is no file: HUP would end the process otherwise, with all that is under way.
-async fn nothing_to_reload(mut hangup: Signal) {
-    while hangup.recv().await.is_some() {
-        tracing::warn!(
-            "HUP asks to read the configuration again, and there is no file of it; nothing is done"
-        );
-    }
-}
-
-/// A signal of this process from here on.
-fn heard(kind: SignalKind) -> Option<Signal> {
-    signal(kind).inspect_err(|error| tracing::error!(?kind, %error, "a signal is not heard")).ok()
 }
 
 /// Tells the supervisor what is waited for, until nothing is.
@@ -349,29 +365,5 @@ async fn tell_of_readiness(supervisor: Supervisor, catalog: &Catalog, readiness:
             break;
         }
         tokio::time::sleep(READINESS_LOOK).await;
-    }
-}
-
-/// The signals by which a process is told to stop; never any if they are not for this proxy.
-#[derive(Default)]
-struct Orders(Option<(Signal, Signal)>);
-
-impl Orders {
-    fn of_process() -> Self {
-        let pair =
-            || Ok::<_, io::Error>((signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?));
-        Self(pair().inspect_err(|error| tracing::error!(%error, "signals cannot be heard")).ok())
-    }
-
-    async fn next(&mut self) {
-        match &mut self.0 {
-            Some((terminate, interrupt)) => {
-                tokio::select! {
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                }
-            }
-            None => std::future::pending().await,
-        }
     }
 }

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::sockets::{Duty, Given, Sockets, spread};
 use super::succession::Estate;
@@ -189,6 +190,11 @@ impl Fronts {
         }
         self.warn_of_expiry();
         is_otherwise
+    }
+
+    /// When the certificates end that clients are shown.
+    pub(super) fn certificate_ends(&self) -> impl Iterator<Item = (&ListenAddress, SystemTime)> {
+        self.0.iter().filter_map(|(address, front)| Some((address, front.certificate_end()?)))
     }
 
     /// Says which certificates clients will not accept for much longer, or do not accept now.

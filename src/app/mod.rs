@@ -9,6 +9,7 @@ mod listeners;
 mod pulse;
 mod reload;
 mod restart;
+mod signals;
 mod sockets;
 mod succession;
 mod supervisor;
@@ -39,6 +40,7 @@ use crate::route::Table;
 use crate::telemetry::access::{AccessLog, OpenError};
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
+use crate::telemetry::traces::{Queue, Tracer};
 use crate::upstream::Dialler;
 use listeners::{Listeners, bind_admin, bind_succession};
 use pulse::Pulse;
@@ -47,6 +49,9 @@ pub use restart::Restart;
 pub use sockets::{SocketError, Sockets};
 pub use succession::SuccessionError;
 use succession::{Estate, Heir};
+
+/// What metrics call the access log.
+const ACCESS_LOG: &str = "access_log";
 
 /// A proxy that is built and bound, but does not run yet. Until it runs, connections wait in the listeners.
 #[derive(Debug)]
@@ -61,6 +66,8 @@ pub struct App {
     succession: Option<(UnixShare, Estate)>,
     /// What is to be told to the process whose place this one takes, if there is one.
     heir: Option<Heir>,
+    /// Spans that are to be sent, where there are such.
+    spans: Option<Queue>,
     surroundings: Surroundings,
 }
 
@@ -230,7 +237,7 @@ pub fn build(
     let succession = estate.map(|estate| bind_succession(&config, &mut given, estate)).transpose()?;
     given.close_rest(heir.is_some())?;
     let access = AccessLog::open(&config.access)?;
-    metrics.watch_dropped_lines("access_log", access.dropped_lines());
+    metrics.watch_dropped_lines(ACCESS_LOG, access.dropped_lines());
     warn_of_faults(&config.routes);
     let announcements = Announcements::new(Arc::clone(&metrics), clock);
     if let Some(heir) = &mut heir {
@@ -238,6 +245,7 @@ pub fn build(
     }
     announcements.configure(&config.announce);
     let drain = Drain::telling_of_panics(metrics.count_panics());
+    let (tracer, spans) = Tracer::new(&config.traces, &metrics);
     let (requests_max, queue_max) = (config.proxy.requests_max, config.proxy.queue_max);
     let shared = Arc::new(Shared {
         settings: config.proxy.clone(),
@@ -247,7 +255,8 @@ pub fn build(
         table: ArcSwap::new(Arc::clone(&config.routes)),
         catalog,
         metrics,
-        access,
+        access: ArcSwap::from_pointee(access),
+        tracer,
         pasts: Pasts::new(config.explain.clone(), config.workers),
         clock,
         drain,
@@ -257,7 +266,7 @@ pub fn build(
     let (dialler, catalog) = (Arc::clone(&shared.dialler), Arc::clone(&shared.catalog));
     let health = Arc::new(Health::new(catalog, Arc::clone(&shared.metrics), clock, dialler));
     health.configure(config.checks.clone());
-    Ok(App { config, announcements, health, shared, listeners, admin, succession, heir, surroundings })
+    Ok(App { config, announcements, health, shared, listeners, admin, succession, heir, spans, surroundings })
 }
 
 /// Says which requests are disturbed on purpose, so that nobody looks for the cause elsewhere.
@@ -282,8 +291,8 @@ impl App {
     /// # Errors
     /// When a thread cannot be started, and when the other process stays in its place.
     pub fn start(self) -> Result<Running, StartError> {
-        let Self { config, announcements, health, shared, listeners, admin, succession, heir, surroundings } =
-            self;
+        let Self { config, announcements, health, shared, listeners, admin, .. } = self;
+        let Self { succession, heir, spans, surroundings, .. } = self;
         let Listeners { by_worker, addresses, sockets, fronts } = listeners;
         let mut running = Running {
             listeners: addresses,
@@ -308,6 +317,7 @@ impl App {
             shared,
             fronts,
             admin: admin.map(|(listener, _, settings)| (listener, settings)),
+            spans,
             surroundings,
             leave: running.leave.clone(),
             readiness: Arc::new(Readiness::default()),

@@ -10,6 +10,8 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::signal::unix::Signal;
 
+use super::ACCESS_LOG;
+use super::certificates::expose;
 use super::changes;
 use super::farewell::Farewell;
 use super::files::Looks;
@@ -20,13 +22,15 @@ use crate::announce::Announcements;
 use crate::config::{Config, ConfigError, Wording};
 use crate::health::Health;
 use crate::proxy::Shared;
+use crate::telemetry::access::AccessLog;
 use crate::telemetry::log;
+use crate::telemetry::metrics::Reloaded;
 
 /// How often files are looked at even though nothing told of a change: some file systems never do.
 const POLL: Duration = Duration::from_secs(10);
 
 /// What takes effect at once, keys and whole sections; everything else waits for the next start.
-const AT_ONCE: [&str; 27] = [
+const AT_ONCE: [&str; 29] = [
     "announce",
     "drain_timeout",
     "headers",
@@ -54,6 +58,8 @@ const AT_ONCE: [&str; 27] = [
     "services.limits",
     "upstream.tls",
     "log.level",
+    "log.targets",
+    "access_log",
 ];
 
 /// How the configuration is read again.
@@ -79,6 +85,8 @@ pub(super) struct Reloader {
     pub(super) config: Config,
     /// What was at the start: what waits for the next one is still as it says.
     pub(super) started: Wording,
+    /// Access logs that were in force, until nobody writes to them any more: who lets go last waits for the disk.
+    pub(super) retired: Vec<Arc<AccessLog>>,
     pub(super) text: Arc<ArcSwap<String>>,
     pub(super) shared: Arc<Shared>,
     pub(super) fronts: Fronts,
@@ -107,6 +115,10 @@ impl Reloader {
                     () = tokio::time::sleep(POLL) => false,
                     Some(()) = async { self.hangup.as_mut()?.recv().await } => true,
                 };
+            self.retired.retain(|log| Arc::strong_count(log) > 1);
+            if asked {
+                self.shared.access.load().look_for_file();
+            }
             let now = Looks::at(&self.reload.file, &files);
             if !asked && now == self.seen {
                 continue;
@@ -129,7 +141,7 @@ impl Reloader {
         let config = match (self.reload.load)() {
             Ok(config) => config,
             Err(error) => {
-                self.shared.metrics.config.refused();
+                self.shared.metrics.config.reloaded(Reloaded::Refused);
                 let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
                 tracing::error!("the configuration is wrong; the one in force stays\n{error}{cause}");
                 return match error {
@@ -150,19 +162,21 @@ impl Reloader {
         if is_otherwise_known {
             tracing::info!("new connections of clients use the certificates of listeners that were read now");
         }
+        expose(&self.fronts, &self.shared.dialler, &self.shared.metrics.config);
         self.put_in_force(config, has_other_terms || is_otherwise_known);
         files
     }
 
     fn put_in_force(&mut self, config: Config, has_other_terms: bool) {
+        let config = self.renew_access_log(config);
         let (old, new) = (self.config.to_toml(), config.to_toml());
         let secrets = self.config.wording().changed_secrets(config.wording());
         let metrics = &self.shared.metrics.config;
         if old == new && secrets.is_empty() {
             if has_other_terms {
-                metrics.applied();
+                metrics.reloaded(Reloaded::Changed);
             } else {
-                metrics.unchanged();
+                metrics.reloaded(Reloaded::Unchanged);
                 tracing::info!("the configuration was read again; nothing changed");
             }
             self.show(config);
@@ -183,16 +197,36 @@ impl Reloader {
         self.health.configure(config.checks.clone());
         self.shared.disclosure.renew(&config.proxy);
         self.farewell.store(Arc::new(Farewell::of(&config)));
-        metrics.applied();
+        metrics.reloaded(Reloaded::Changed);
         // Only now: whoever reads it may count on it.
         tell(old, new, &secrets);
         if let Some(log) = &self.log {
-            log.set_level(config.log.level);
+            log.set(&(&config.log).into());
         }
         let waiting = self.show(config);
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting.join(", "), "these changes take effect at the next start");
         }
+    }
+
+    /// Opens the access log that is asked for now, in place of the one in force; where it cannot be, that one stays.
+    fn renew_access_log(&mut self, mut config: Config) -> Config {
+        if config.access == self.config.access {
+            return config;
+        }
+        match AccessLog::open(&config.access) {
+            Ok(log) => {
+                self.shared.metrics.watch_dropped_lines(ACCESS_LOG, log.dropped_lines());
+                self.retired.push(self.shared.access.swap(Arc::new(log)));
+            }
+            Err(error) => {
+                let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
+                tracing::error!("{error}{cause}; the one in force stays");
+                // So that the next reload tries again.
+                config.access = self.config.access.clone();
+            }
+        }
+        config
     }
 
     /// Keeps the configuration, and shows operators what is in force and what waits for the next start; these keys.
@@ -202,7 +236,7 @@ impl Reloader {
         let waiting: Vec<String> =
             waiting(self.started.to_toml(), config.to_toml()).into_iter().chain(secrets).collect();
         self.text.store(Arc::new(config.annotated(&waiting)));
-        self.shared.metrics.config.waiting_keys.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
+        self.shared.metrics.config.keys_waiting.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
         self.config = config;
         waiting
     }

@@ -12,26 +12,10 @@ use super::value::{List, Parsed, Problems, Shape, quoted, written_key};
 use crate::route::Edit;
 use crate::route::edit::{Removal, not_to_be_changed};
 use crate::route::template::{Template, TemplateError, Way};
+pub(super) use crate::telemetry::access::carries_credentials;
 
 /// What stands in place of a value that is not shown.
 pub(super) const VEIL: &str = "***";
-
-/// What the names of fields contain that carry credentials.
-const TELLTALES: [&str; 13] = [
-    "auth",
-    "cookie",
-    "token",
-    "secret",
-    "password",
-    "passwd",
-    "credential",
-    "api-key",
-    "apikey",
-    "access-key",
-    "session",
-    "jwt",
-    "signature",
-];
 
 /// A name, or the beginning of names.
 const REMOVAL: Parsed<Removal> = Parsed::new("the name of a header", "x-internal-*", removal, removed);

@@ -37,6 +37,7 @@ mod subset;
 mod tiers;
 mod tls;
 mod units;
+mod tracing;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -54,7 +55,7 @@ pub use sources::Followed;
 
 use crate::announce::{Target, Wish};
 use crate::catalog::Claim;
-use crate::telemetry::{access, log};
+use crate::telemetry::{access, log, traces};
 use crate::{admin, catalog, health, proxy, route, upstream};
 use file::{Entry, Node};
 use include::{Gathered, gather};
@@ -110,6 +111,8 @@ pub struct Config {
     pub access: access::Settings,
     /// Which requests are remembered.
     pub explain: proxy::Remembering,
+    /// Where spans are sent, and of which requests.
+    pub traces: traces::Settings,
     /// The files that it names and that were read with it, such as certificates.
     pub files: BTreeSet<PathBuf>,
     wording: Wording,

@@ -29,6 +29,8 @@ use super::tls;
 use super::units::{Bytes, Time};
 use super::value::{Auto, Flag, Number, Parsed, Problems, Shape, Word, parsed, text};
 use super::{Config, Wording};
+use super::tracing::tracing;
+use super::value::{Auto, Bytes, Flag, List, Map, Number, Parsed, Problems, Shape, Time, Word, parsed, text};
 use crate::catalog::{Cares, Layouts, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
@@ -104,6 +106,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let log = top.section("log", log);
     let access = top.section("access_log", access);
     let explain = top.section("explain", explain);
+    let traces = top.section("tracing", tracing);
     let (announce, target) = announce(top, sources.as_deref(), &catalog.allowed);
 
     let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
@@ -137,6 +140,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         log,
         access,
         explain,
+        traces,
         files: BTreeSet::new(),
         wording: Wording::default(),
         in_force: Arc::from([]),
@@ -372,17 +376,31 @@ fn log(section: &mut Section<'_>) -> log::Settings {
     let default = log::Settings::default();
     log::Settings {
         level: section.get("level", &Word(&log::Level::ALL, |level| level.as_str()), default.level),
+        targets: section.get("targets", &LOG_TARGETS, default.targets),
         format: section.get("format", &LINE_FORMAT, default.format),
     }
 }
+
+/// The levels of single modules.
+const LOG_TARGETS: Map<Word<log::Level>> = Map(
+    |target| {
+        (!log::is_target(target))
+            .then(|| format!("{target:?} is no module; write one such as \"wayside::catalog\""))
+    },
+    Word(&log::Level::ALL, |level| level.as_str()),
+);
+
+/// One field of a line of the access log.
+const ITEM: Parsed<access::Item> = parsed("a field of the access log", "status");
 
 fn access(section: &mut Section<'_>) -> access::Settings {
     let default = access::Settings::default();
     let enabled = section.get("enabled", &Flag, default.enabled);
     let format = section.get("format", &LINE_FORMAT, default.format);
+    let fields = section.get("fields", &List(ITEM), default.fields);
     let path = section.optional("path", &text("the path of a file", "access.log"), "standard output");
     let destination = path.map_or(default.destination, |path| access::Destination::File(PathBuf::from(path)));
     let query = section.get("query", &Flag, default.query);
     let queue = section.get("queue", &Number(COUNT), default.queue);
-    access::Settings { enabled, format, destination, query, queue }
+    access::Settings { enabled, format, fields, destination, query, queue }
 }

@@ -30,6 +30,7 @@ mod record;
 mod reply;
 mod request;
 mod request_id;
+mod spans;
 mod stack;
 mod switch;
 mod takeover;

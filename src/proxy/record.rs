@@ -5,20 +5,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use http::{HeaderValue, Method, Request, Uri};
+use http::{HeaderValue, Method, Request, Response, Uri};
 use tokio::time::Instant;
 
 use super::answering::Answering;
 use super::client::{Client, Stream};
 use super::directory::Bound;
 use super::past::{Attempted, Memoir, Past};
+use super::spans::{Ended, Trace};
 use super::worker::Worker;
 use crate::body::{End, Gate};
 use crate::clock::Moment;
 use crate::endpoint::Memory;
 use crate::provider::{Provider, ServiceName};
 use crate::route::Part;
-use crate::telemetry::access::AccessLine;
+use crate::telemetry::access::{AccessLine, AccessLog, Captured};
+use crate::telemetry::metrics::{Exemplar, Recorder};
 
 /// The record of one request. Shared by all that takes part in it; the last to let go ends the request.
 #[derive(Debug)]
@@ -67,6 +69,8 @@ pub struct Record {
     pub tunnel: RefCell<Option<super::takeover::Within>>,
     /// What is noted of it to be remembered. Written at its beginning if it is of the sample, else by `report` at a failure.
     past: OnceCell<Box<Past>>,
+    /// The trace that it is a part of, where somebody wants to know.
+    trace: Option<Box<Trace>>,
     /// What only an access log wants to know.
     line: Option<Box<Line>>,
     /// Whether it is the copy of a request, which counts as none.
@@ -93,6 +97,11 @@ impl Target {
 
 #[derive(Debug)]
 struct Line {
+    /// Where it will be written: what is taken of headers is what that log tells of.
+    log: Arc<AccessLog>,
+    request_headers: Captured,
+    /// Written by `observe`.
+    response_headers: RefCell<Captured>,
     at: SystemTime,
     method: Method,
     target: Uri,
@@ -113,15 +122,21 @@ impl Record {
     pub fn begin<B>(worker: &Rc<Worker>, client: &Rc<Client>, request: &Request<B>) -> Rc<Self> {
         client.begin_request();
         worker.shared.metrics.proxy.requests_in_flight.inc();
-        let line = worker.shared.access.is_on().then(|| {
+        let line = worker.access().map(|log| {
             Box::new(Line {
+                request_headers: log.request_headers(request.headers()),
+                response_headers: RefCell::default(),
                 at: SystemTime::now(),
                 method: request.method().clone(),
                 target: request.uri().clone(),
                 host: request.headers().get(http::header::HOST).cloned(),
+                log,
             })
         });
-        let record = Self::new(worker, client, line, false);
+        let begun = Instant::now();
+        let trace =
+            if worker.shared.tracer.is_on() { Trace::begin(worker, client, request, begun) } else { None };
+        let record = Self::new(worker, client, begun, line, trace, false);
         if worker.samples() {
             record.past.get_or_init(|| Box::new(Past::sampled(request)));
         }
@@ -130,11 +145,17 @@ impl Record {
 
     /// Begins the copy of a request, of which nobody is told.
     pub fn begin_copy(worker: &Rc<Worker>, client: &Rc<Client>) -> Rc<Self> {
-        Self::new(worker, client, None, true)
+        Self::new(worker, client, Instant::now(), None, None, true)
     }
 
-    fn new(worker: &Rc<Worker>, client: &Rc<Client>, line: Option<Box<Line>>, is_copy: bool) -> Rc<Self> {
-        let begun = Instant::now();
+    fn new(
+        worker: &Rc<Worker>,
+        client: &Rc<Client>,
+        begun: Instant,
+        line: Option<Box<Line>>,
+        trace: Option<Box<Trace>>,
+        is_copy: bool,
+    ) -> Rc<Self> {
         Rc::new(Self {
             worker: Rc::clone(worker),
             client: Rc::clone(client),
@@ -160,6 +181,7 @@ impl Record {
             stream: OnceCell::new(),
             tunnel: RefCell::default(),
             past: OnceCell::new(),
+            trace,
             line,
             is_copy,
         })
@@ -168,6 +190,11 @@ impl Record {
     /// Whether it is that of a copy, of which the client is told nothing.
     pub const fn is_copy(&self) -> bool {
         self.is_copy
+    }
+
+    /// The trace that it is a part of, if it is traced.
+    pub fn trace(&self) -> Option<&Trace> {
+        self.trace.as_deref()
     }
 
     /// Who sent the request.
@@ -239,10 +266,11 @@ impl Record {
         self.moment
     }
 
-    /// Notes the answer's status.
-    pub fn answer(&self, status: u16) {
-        self.status.set(status);
-        if self.line.is_some() {
+    /// Notes the head of the answer.
+    pub fn answer<B>(&self, response: &Response<B>) {
+        self.status.set(response.status().as_u16());
+        if let Some(line) = &self.line {
+            line.response_headers.replace(line.log.response_headers(response.headers()));
             self.answered.set(Some(Instant::now()));
         }
     }
@@ -262,6 +290,16 @@ impl Record {
         }
     }
 
+    /// Notes the id of a request that was slower than those before it, so that scrapes can tell of it.
+    #[cold]
+    fn note_slowest(&self, recorder: &Recorder, elapsed: Duration) {
+        let id = self.request_id.borrow();
+        let request_id = id.as_ref().and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let trace_id = self.trace().and_then(Trace::id);
+        let has_any = request_id.is_some() || trace_id.is_some();
+        recorder.note_slowest(elapsed, has_any.then_some(Exemplar { request_id, trace_id }));
+    }
+
     fn write_line(&self, line: &Line, status: u16, reason: Option<&'static str>) {
         let bound = self.bound.borrow();
         let part = self.part.borrow();
@@ -271,9 +309,10 @@ impl Record {
             (None, _) | (_, None) => None,
         };
         let request_id = self.request_id.borrow();
-        let access = &self.worker.shared.access;
-        let target = line.target.path_and_query().map_or("*", |target| access.target(target));
-        access.write(&AccessLine {
+        let target = line.target.path_and_query().map_or("*", |target| line.log.target(target));
+        let response_headers = line.response_headers.borrow();
+        let trace_id = self.trace().and_then(Trace::id);
+        line.log.write(&AccessLine {
             at: line.at,
             client: self.client.peer,
             method: line.method.as_str(),
@@ -293,6 +332,9 @@ impl Record {
             bytes_sent: self.end.get().map_or(0, |end| end.bytes),
             bytes_received: self.received.get(),
             request_id: request_id.as_ref().and_then(|id| id.to_str().ok()),
+            trace_id: trace_id.as_deref(),
+            request_headers: &line.request_headers,
+            response_headers: &response_headers,
         });
     }
 }
@@ -325,16 +367,30 @@ impl Drop for Record {
             Some(_) | None => {}
         }
         let took = self.begun.elapsed();
-        match self.bound.borrow().as_ref() {
-            Some(bound) => bound.recorder.record(status, reason, took),
-            None => self.worker.unrouted.record(status, reason, took),
+        let bound = self.bound.borrow();
+        let recorder = bound.as_ref().map_or(&self.worker.unrouted, |bound| &bound.recorder);
+        recorder.record(status, reason, took);
+        if recorder.is_slowest(took) {
+            self.note_slowest(recorder, took);
         }
+        drop(bound);
         if let Some(line) = &self.line {
             self.write_line(line, status, reason);
         }
         let why = self.worker.shared.pasts.cares_for(status, reason.is_some(), took);
         if why.is_some() || self.past.get().is_some() {
             self.remember(why.unwrap_or("retried"), status, reason, took);
+        }
+        if let Some(trace) = &self.trace {
+            trace.end(Ended {
+                service: self.bound.borrow().as_ref().map(|bound| bound.service()),
+                via: self.via.get(),
+                status,
+                reason,
+                is_broken: reason == Some(BROKEN),
+                attempts: self.attempts.get(),
+                request_id: self.request_id.borrow().as_ref(),
+            });
         }
     }
 }

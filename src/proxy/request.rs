@@ -10,6 +10,7 @@ use super::client::Client;
 use super::directory::Bound;
 use super::error::ProxyError;
 use super::record::Record;
+use super::spans::AttemptSpan;
 use super::traits::Traits;
 use crate::balance::Wish;
 use crate::body::Body;
@@ -95,6 +96,8 @@ pub struct Attempt {
     pub deadline: Option<Instant>,
     /// How many attempts its request has had, this one included.
     pub number: u8,
+    /// Its span, where it has one. Taken by `report`.
+    pub span: Option<Box<AttemptSpan>>,
 }
 
 /// What kind of exchange a request begins.

@@ -196,7 +196,7 @@ pub async fn begin_stream(
         tracing::debug!(%error, "a stream's first message could not be written");
         return Err(ProxyError::Switch.into());
     }
-    record.answer(http::StatusCode::OK.as_u16());
+    record.answer(&http::Response::new(()));
     client.takeover.replace(Some(Takeover::MicroStream {
         upstream,
         hold: Hold { guard, record, answer: Body::empty() },

@@ -25,9 +25,10 @@ use crate::drain::Drain;
 use crate::route::Table;
 use crate::telemetry::access::AccessLog;
 use crate::telemetry::metrics::{Metrics, Recorder};
+use crate::telemetry::traces::Tracer;
 use crate::upstream::{Dialler, Pools};
 
-/// What all workers have in common. Written at start, but for the table and what is told, which a reload replaces.
+/// What all workers have in common. Written at start, but for the table, what is told and the access log, which a reload replaces.
 #[derive(Debug)]
 pub struct Shared {
     /// How requests are taken and bounded.
@@ -45,7 +46,9 @@ pub struct Shared {
     /// Who may be in flight.
     pub admission: Arc<Admission>,
     /// Where requests are written down, if they are.
-    pub access: AccessLog,
+    pub access: ArcSwap<AccessLog>,
+    /// Which requests are traced, and where their spans go.
+    pub tracer: Arc<Tracer>,
     /// What is remembered of requests that are over.
     pub pasts: Pasts,
     /// What time it is.
@@ -72,7 +75,8 @@ impl Shared {
             table: ArcSwap::from_pointee(Table::default()),
             catalog,
             metrics,
-            access: AccessLog::default(),
+            access: ArcSwap::from_pointee(AccessLog::default()),
+            tracer: Arc::default(),
             pasts,
             clock,
             drain,
@@ -125,6 +129,18 @@ impl std::ops::Deref for LatestTable {
     }
 }
 
+/// Leads a cache to the access log.
+#[derive(Debug)]
+pub struct LatestAccess(Arc<Shared>);
+
+impl std::ops::Deref for LatestAccess {
+    type Target = ArcSwap<AccessLog>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0.access
+    }
+}
+
 /// What the requests of one worker share. Everything here belongs to one thread.
 #[derive(Debug)]
 pub struct Worker {
@@ -140,6 +156,8 @@ pub struct Worker {
     pub tick: Rc<Tick>,
     /// Where requests go: one atomic load when that has not changed.
     pub table: RefCell<Cache<LatestTable, Arc<Table>>>,
+    /// Where requests are written down, likewise.
+    access: RefCell<Cache<LatestAccess, Arc<AccessLog>>>,
     /// Whether the drain has begun, as of the last clean-up: cheaper to ask than the drain itself.
     pub draining: Cell<bool>,
     /// Says why raw connections fail.
@@ -185,8 +203,16 @@ impl Worker {
             unwatched: Unwatched::default(),
             clients: RefCell::default(),
             table: RefCell::new(Cache::new(LatestTable(Arc::clone(&shared)))),
+            access: RefCell::new(Cache::new(LatestAccess(Arc::clone(&shared)))),
             shared,
         })
+    }
+
+    /// Where requests are written down, if they are.
+    pub fn access(&self) -> Option<Arc<AccessLog>> {
+        let mut access = self.access.borrow_mut();
+        let log = access.load();
+        log.is_on().then(|| Arc::clone(log))
     }
 
     /// Runs something that needs randomness.
@@ -259,6 +285,8 @@ impl Worker {
         self.pools.sweep();
         self.directory.sweep(self.tick.now());
         self.unrouted.flush();
+        // Not held longer than need be once there is another.
+        drop(self.access());
     }
 }
 

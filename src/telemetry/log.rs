@@ -1,5 +1,6 @@
 //! The log: what happened, one event a line on standard error, written by a thread of its own.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{self, IsTerminal as _};
 use std::str::FromStr;
@@ -23,6 +24,8 @@ const QUEUE_LINES: usize = 8192;
 pub struct Settings {
     /// From which level on something is said.
     pub level: Level,
+    /// The same for parts of this program, or libraries, by their modules: `wayside::catalog`, `hyper`.
+    pub targets: BTreeMap<String, Level>,
     /// How a line is spelled.
     pub format: LineFormat,
 }
@@ -81,12 +84,81 @@ impl Level {
             Self::Trace => LevelFilter::TRACE,
         }
     }
+}
 
-    /// What is let through: libraries speak at `warn` and above only, except at `trace`.
-    fn targets(self) -> Targets {
-        let libraries =
-            if self == Self::Trace { LevelFilter::TRACE } else { self.filter().min(LevelFilter::WARN) };
-        Targets::new().with_default(libraries).with_target("wayside", self.filter())
+/// What the log says: from which level on, in general and of some modules.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loudness {
+    /// In general.
+    pub level: Level,
+    /// Of these modules and those within.
+    pub targets: BTreeMap<String, Level>,
+}
+
+/// A text does not say what the log is to say.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum LoudnessError {
+    /// One of its words is no level.
+    #[error(transparent)]
+    Level(#[from] UnknownLevel),
+    /// What stands before `=` is no module.
+    #[error("{0:?} is no module; write one such as wayside::catalog=debug")]
+    Target(String),
+}
+
+/// Whether a text can be the path of a module.
+pub fn is_target(text: &str) -> bool {
+    !text.is_empty()
+        && text.split("::").all(|part| {
+            !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
+}
+
+impl Loudness {
+    /// What is let through: libraries speak at `warn` and above only, except at `trace`, and where they are named.
+    fn filter(&self) -> Targets {
+        let level = self.level.filter();
+        let libraries = if self.level == Level::Trace { level } else { level.min(LevelFilter::WARN) };
+        let targets = self.targets.iter().map(|(target, level)| (target.clone(), level.filter()));
+        Targets::new().with_default(libraries).with_target("wayside", level).with_targets(targets)
+    }
+}
+
+impl From<Level> for Loudness {
+    fn from(level: Level) -> Self {
+        Self { level, targets: BTreeMap::new() }
+    }
+}
+
+impl From<&Settings> for Loudness {
+    fn from(settings: &Settings) -> Self {
+        Self { level: settings.level, targets: settings.targets.clone() }
+    }
+}
+
+impl FromStr for Loudness {
+    type Err = LoudnessError;
+
+    /// A level, modules with one each, or both: `info,wayside::catalog=debug`.
+    fn from_str(text: &str) -> Result<Self, LoudnessError> {
+        let mut loudness = Self::default();
+        for word in text.split(',').map(str::trim) {
+            match word.split_once('=') {
+                None => loudness.level = word.parse()?,
+                Some((target, level)) if is_target(target) => {
+                    loudness.targets.insert(target.to_owned(), level.parse()?);
+                }
+                Some((target, _)) => return Err(LoudnessError::Target(target.to_owned())),
+            }
+        }
+        Ok(loudness)
+    }
+}
+
+impl fmt::Display for Loudness {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.level.fmt(f)?;
+        self.targets.iter().try_for_each(|(target, level)| write!(f, ",{target}={level}"))
     }
 }
 
@@ -134,10 +206,10 @@ impl Log {
 }
 
 impl Control {
-    /// Says from now on what is of this level or graver. Without effect once the log has ended.
-    pub fn set_level(&self, level: Level) {
+    /// Says from now on what is as loud as this. Without effect once the log has ended.
+    pub fn set(&self, loudness: &Loudness) {
         // The only failure is that the log is gone, and then there is nothing to set.
-        let _ = self.0.reload(level.targets());
+        let _ = self.0.reload(loudness.filter());
     }
 }
 
@@ -160,7 +232,7 @@ pub fn init(settings: &Settings) -> Result<Log, AlreadySetUp> {
         LineFormat::Text => layer.with_ansi(io::stderr().is_terminal()).boxed(),
         LineFormat::Json => layer.json().flatten_event(true).with_current_span(false).boxed(),
     };
-    let (filter, handle) = reload::Layer::new(settings.level.targets());
+    let (filter, handle) = reload::Layer::new(Loudness::from(settings).filter());
     tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().map_err(|_| AlreadySetUp)?;
     Ok(Log { control: Control(handle), dropped, _writer: guard })
 }
@@ -179,8 +251,9 @@ mod tests {
 
     #[test]
     fn libraries_are_quiet_unless_all_is_traced() {
-        let allows =
-            |level: Level, target: &str, event: tracing::Level| level.targets().would_enable(target, &event);
+        let allows = |level: Level, target: &str, event: tracing::Level| {
+            Loudness::from(level).filter().would_enable(target, &event)
+        };
         assert!(allows(Level::Info, "wayside::catalog", tracing::Level::INFO));
         assert!(!allows(Level::Debug, "hyper::proto", tracing::Level::INFO));
         assert!(allows(Level::Debug, "hyper::proto", tracing::Level::WARN));
@@ -190,12 +263,31 @@ mod tests {
     }
 
     #[test]
+    fn modules_may_be_louder_or_quieter() {
+        let text = "warn,hyper=debug,wayside::catalog=trace,wayside::proxy=off";
+        let loudness: Loudness = text.parse().unwrap();
+        assert_eq!(loudness.to_string(), text);
+        let allows = |target: &str, event: tracing::Level| loudness.filter().would_enable(target, &event);
+        assert!(allows("wayside::catalog::watcher", tracing::Level::TRACE));
+        assert!(!allows("wayside::registry", tracing::Level::INFO));
+        assert!(!allows("wayside::proxy::raw", tracing::Level::ERROR));
+        assert!(allows("hyper::proto", tracing::Level::DEBUG) && !allows("h2", tracing::Level::INFO));
+        assert_eq!("debug".parse(), Ok(Loudness::from(Level::Debug)));
+        let only = "wayside::catalog=debug".parse::<Loudness>().unwrap();
+        assert_eq!(only.level, Level::Info, "the usual one where none is said");
+        for bad in ["", "loud", "wayside::catalog=loud", "=debug", "a b=debug", "a:b=debug", "info,"] {
+            assert!(bad.parse::<Loudness>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
     fn a_process_has_one_log_whose_level_can_change() {
-        let log = init(&Settings { level: Level::Warn, format: LineFormat::Json }).unwrap();
+        let settings = Settings { level: Level::Warn, format: LineFormat::Json, ..Settings::default() };
+        let log = init(&settings).unwrap();
         assert!(!tracing::enabled!(target: "wayside", tracing::Level::DEBUG));
-        log.control().set_level(Level::Debug);
+        log.control().set(&Level::Debug.into());
         assert!(tracing::enabled!(target: "wayside", tracing::Level::DEBUG));
-        log.control().set_level(Level::Warn);
+        log.control().set(&Level::Warn.into());
         assert_eq!(log.dropped_lines()(), 0);
         assert!(init(&Settings::default()).is_err());
     }

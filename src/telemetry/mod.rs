@@ -6,5 +6,6 @@ mod format;
 pub mod log;
 pub mod metrics;
 pub mod peer;
+pub mod traces;
 
 pub use format::{LineFormat, UnknownLineFormat};

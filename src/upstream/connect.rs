@@ -7,7 +7,7 @@ mod reserved;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
@@ -57,6 +57,11 @@ impl Dialler {
     /// Says which of the certificates that are shown to providers end soon, or have ended.
     pub fn warn_of_expiry(&self) {
         self.tls.warn_of_expiry();
+    }
+
+    /// When the certificates end that are shown to providers: that of all services, and those of single ones.
+    pub fn certificate_ends(&self) -> Vec<(Option<ServiceName>, SystemTime)> {
+        self.tls.ends()
     }
 
     /// Makes a connection for requests, and counts it.

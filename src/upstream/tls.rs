@@ -12,6 +12,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use rustls::RootCertStore;
@@ -102,6 +103,17 @@ impl Tls {
     /// Says which of our certificates end soon.
     pub(super) fn warn_of_expiry(&self) {
         self.manners.load().warn_of_expiry();
+    }
+
+    /// When our certificates end: that of all services, and those of single ones.
+    pub(super) fn ends(&self) -> Vec<(Option<ServiceName>, SystemTime)> {
+        let manners = self.manners.load();
+        let ends = manners.all().filter_map(|(service, manner)| {
+            let identity = manner.terms.identity.as_ref()?;
+            let is_usual = service.is_some() && manners.usual.terms.identity.as_ref() == Some(identity);
+            if is_usual { None } else { Some((service.cloned(), identity.end()?)) }
+        });
+        ends.collect()
     }
 
     /// Another number whenever somebody's terms are others.

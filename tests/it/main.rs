@@ -24,6 +24,7 @@ mod raw;
 mod run;
 mod sources;
 mod support;
+mod telemetry;
 mod threats;
 mod tls;
 mod traffic;

@@ -10,7 +10,7 @@ use super::*;
 const ELSEWHERE: [&str; 6] = ["auth", "ca", "client_cert", "client_key", "crl", "include"];
 
 /// What a value other than the default may be; the first that is good and changes something is taken.
-const VALUES: [&str; 23] = [
+const VALUES: [&str; 24] = [
     "true",
     "false",
     "7",
@@ -34,6 +34,7 @@ const VALUES: [&str; 23] = [
     "\"p77\"",
     "{ b = \"c\" }",
     "[\"169.254.0.0/16\"]",
+    "\"b3\"",
 ];
 
 /// What stands before a section, and the keys in it that others need.
@@ -83,6 +84,8 @@ fn context(section: &str, key: &str) -> (&'static str, &'static str) {
             "service = \"a\"\naddress = \":80\"",
         ),
         ("[[announce]]", _) => ("", "service = \"a\"\naddress = \":80\""),
+        ("[tracing]", "endpoint") => ("", ""),
+        ("[tracing]", _) => ("", "endpoint = \"http://127.0.0.1:4318\""),
         ("[announce.check]", "grpc_service") => (ANNOUNCE, "kind = \"grpc\""),
         ("[announce.check]", _) => (ANNOUNCE, "kind = \"http\""),
         _ => ("", ""),
@@ -148,6 +151,7 @@ fn shown(config: &Config) -> Vec<String> {
     show("log", &config.log);
     show("access", &config.access);
     show("explain", &config.explain);
+    show("traces", &config.traces);
     lines
 }
 

@@ -73,7 +73,7 @@ impl Middleware for Observe {
         });
         Box::pin(async move {
             let mut response = answer.await?;
-            record.answer(response.status().as_u16());
+            record.answer(&response);
             if let Some(farewell) = farewell {
                 farewell.say(&mut response);
             }

@@ -33,9 +33,10 @@ impl Middleware for Report {
 
     fn call(
         &self,
-        attempt: Attempt,
+        mut attempt: Attempt,
         inner: &mut impl Serve<Attempt, Failure<Returned>>,
     ) -> Answer<Failure<Returned>> {
+        let span = attempt.span.take();
         let Attempt { endpoint, bound, guard, begun, exchange, number, .. } = &attempt;
         let is_tunnel = *exchange == Exchange::Tunnel;
         let noting = Noting::new(&self.worker, endpoint, bound, Rc::clone(guard), *begun);
@@ -45,7 +46,14 @@ impl Middleware for Report {
         let answer = inner.call(attempt);
         Box::pin(async move {
             let awaited = Awaited(Some(told));
-            match answer.await {
+            let mut answered = answer.await;
+            if let Some(span) = span {
+                match &mut answered {
+                    Ok(response) => span.answered(response),
+                    Err(failure) => span.failed(&failure.error),
+                }
+            }
+            match answered {
                 Ok(response) if is_tunnel => {
                     let told = awaited.over();
                     told.remember(Ending::Answered(response.status().as_u16()));

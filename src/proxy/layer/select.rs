@@ -126,11 +126,16 @@ fn attempt(
     if rules.host_of_provider {
         headers::ask_for_its_own_host(message.headers_mut(), &endpoint.provider);
     }
+    let number = record.attempts.get();
+    let span = record
+        .trace()
+        .and_then(|trace| trace.attempt(&endpoint, bound.service(), number, &mut message, begun));
     inner.call(Attempt {
         message,
         traits,
         client,
-        number: record.attempts.get(),
+        number,
+        span,
         record,
         guard: Rc::new(endpoint.memory.begin()),
         endpoint,

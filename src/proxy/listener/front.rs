@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 
@@ -48,6 +49,11 @@ impl Front {
     /// What is done with a connection that comes now.
     pub(super) fn opening(&self) -> Arc<Opening> {
         self.opening.load_full()
+    }
+
+    /// When the certificate ends that clients are shown, if they are shown one.
+    pub fn certificate_end(&self) -> Option<SystemTime> {
+        self.opening.load().settings().tls.as_ref()?.identity.end()
     }
 
     /// What is to be said of the certificate that clients are shown, if anything is; goes on behind its name.

@@ -79,7 +79,7 @@ impl Account {
             client: Rc::clone(client),
             service: service.clone(),
             begun: Instant::now(),
-            at: worker.shared.access.is_on().then(SystemTime::now),
+            at: worker.access().map(|_| SystemTime::now()),
             bound: RefCell::default(),
             target: RefCell::default(),
             attempts: Cell::new(0),
@@ -144,7 +144,9 @@ impl Account {
             (Some(last), Some(bound)) => last.standing_in(bound),
             (None, _) | (_, None) => None,
         };
-        self.worker.shared.access.write(&AccessLine {
+        // The one that is in force now: what lasts for hours would hold on to an old one.
+        let Some(access) = self.worker.access() else { return };
+        access.write(&AccessLine {
             at,
             client: self.client.peer,
             method: "TCP",
@@ -164,6 +166,9 @@ impl Account {
             bytes_sent: self.sent.get(),
             bytes_received: self.received.get(),
             request_id: None,
+            trace_id: None,
+            request_headers: &[],
+            response_headers: &[],
         });
     }
 }

@@ -3,7 +3,9 @@
 mod announce;
 mod catalog;
 mod config;
+mod exemplars;
 mod name;
+mod open_metrics;
 mod openings;
 mod proxy;
 mod raw;
@@ -12,17 +14,20 @@ mod retries;
 mod sample;
 mod scrape;
 mod shadow;
+mod traces;
 mod traffic;
 
 use std::fmt;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
+use prometheus::proto::MetricFamily;
 use prometheus::{Registry, TextEncoder};
 
 pub use announce::AnnounceMetrics;
 pub use catalog::{CatalogMetrics, RegistryMetrics};
-pub use config::ConfigMetrics;
+pub use config::{CertificateEnd, ConfigMetrics, Reloaded};
+pub use exemplars::Exemplar;
 pub use openings::FailedOpenings;
 pub use proxy::ProxyMetrics;
 pub use raw::{RawCounters, RawMetrics};
@@ -31,6 +36,7 @@ pub use retries::{HedgeCounter, HedgeResult, RetryCause, RetryCounter};
 pub use sample::{EndpointSample, ServiceSample};
 pub use scrape::{Scrape, Traffic};
 pub use shadow::ShadowSample;
+pub use traces::TraceMetrics;
 pub use traffic::{Mirrored, TrafficMetrics};
 
 use crate::provider::ServiceName;
@@ -39,6 +45,9 @@ use recorder::Requests;
 
 /// The media type of what [`Metrics::render`] gives.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// The media type of what [`Metrics::render_open`] gives.
+pub const OPEN_CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Bounds of the request histogram, in seconds: 0.5 ms to 60 s, about three for each power of ten.
 ///
@@ -68,9 +77,15 @@ pub struct Metrics {
     pub traffic: TrafficMetrics,
     /// Of raw connections. Written by workers.
     pub raw: RawMetrics,
+    /// Of the configuration in force. Written by whoever reads it again.
+    pub config: ConfigMetrics,
+    /// Of the spans that are sent to a collector.
+    pub traces: TraceMetrics,
     requests: Arc<Requests>,
     dropped_lines: Mutex<Vec<DroppedLines>>,
     registry: Registry,
+    /// The names of all in `registry`, those included that have no series yet.
+    names: Vec<String>,
 }
 
 /// A log that can lose lines, and how to ask how many it lost.
@@ -83,17 +98,20 @@ impl Metrics {
     /// All metrics at zero.
     pub fn new() -> Arc<Self> {
         let names = Names::default();
-        let metrics = Self {
+        let mut metrics = Self {
             proxy: ProxyMetrics::new(&names),
             catalog: CatalogMetrics::new(&names),
             announce: AnnounceMetrics::new(&names),
-            config: ConfigMetrics::new(&names),
             traffic: TrafficMetrics::new(&names),
             raw: RawMetrics::new(&names),
+            config: ConfigMetrics::new(&names),
+            traces: TraceMetrics::new(&names),
             requests: Arc::new(Requests::new(&names)),
             dropped_lines: Mutex::default(),
-            registry: names.into_registry(),
+            registry: Registry::new(),
+            names: Vec::new(),
         };
+        (metrics.registry, metrics.names) = names.into_parts();
         Arc::new(metrics)
     }
 
@@ -122,24 +140,36 @@ impl Metrics {
 
     /// Asks a log at every scrape how many lines it lost since the start. `log` is its one-word name.
     ///
-    /// A log of the same name that was asked before is forgotten, so a reload may replace one.
+    /// A log of the same name that was asked before is asked a last time, so a reload may replace one, and what is counted
+    /// goes on.
     pub fn watch_dropped_lines(&self, log: &'static str, count: impl Fn() -> u64 + Send + Sync + 'static) {
         let mut logs = self.dropped_lines.lock();
+        let before: u64 = logs.iter().filter(|known| known.log == log).map(|known| (known.count)()).sum();
         logs.retain(|known| known.log != log);
-        logs.push(DroppedLines { log, count: Box::new(count) });
+        logs.push(DroppedLines { log, count: Box::new(move || before + count()) });
     }
 
     /// What a scrape gets: all that was counted, and for each service what the catalog says of it now.
     pub fn render(&self, services: &[ServiceSample]) -> String {
+        TextEncoder::new()
+            .encode_to_string(&self.gather(services))
+            .expect("every family has a name and metrics of one type, which is all that can fail")
+    }
+
+    /// The same as OpenMetrics, with the ids of slow requests.
+    pub fn render_open(&self, services: &[ServiceSample]) -> String {
+        let (histogram, exemplars) = (name::prefixed(recorder::SECONDS), self.requests.exemplars.all());
+        open_metrics::render(&self.gather(services), &histogram, &exemplars)
+    }
+
+    fn gather(&self, services: &[ServiceSample]) -> Vec<MetricFamily> {
         let mut families = self.registry.gather();
         families.extend(sample::families(services));
         let logs = self.dropped_lines.lock();
         families.extend(sample::dropped_lines(logs.iter().map(|log| (log.log, (log.count)()))));
         drop(logs);
         families.sort_by(|left, right| left.name().cmp(right.name()));
-        TextEncoder::new()
-            .encode_to_string(&families)
-            .expect("every family has a name and metrics of one type, which is all that can fail")
+        families
     }
 }
 
@@ -150,150 +180,4 @@ impl fmt::Debug for Metrics {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeMap;
-    use std::io::Write as _;
-    use std::process::{Command, Stdio};
-    use std::time::Duration;
-
-    use super::*;
-
-    fn metrics() -> (Arc<Metrics>, Vec<ServiceSample>) {
-        let metrics = Metrics::new();
-        let recorder = metrics.recorder(&"greeter".parse().unwrap());
-        recorder.record(200, None, Duration::from_millis(3));
-        recorder.record(503, Some("connect_failed"), Duration::from_millis(9));
-        recorder.detour("spill");
-        recorder.flush();
-        metrics.recorder_without_service().record(404, Some("no_route"), Duration::ZERO);
-        let raw = metrics.raw.begin(&"greeter".parse().unwrap());
-        raw.received.inc_by(3);
-        metrics.raw.end(&"greeter".parse().unwrap(), "idle");
-        metrics.traffic.split("api", "greeter[version=2]").inc();
-        metrics.traffic.mirrored(&"greeter".parse().unwrap(), Mirrored::TooLarge).inc();
-        metrics.traffic.fault("delay").inc();
-        metrics.catalog.skipped("malformed").inc();
-        metrics.proxy.ejections("in_a_row").inc();
-        metrics.proxy.openings.tls("clear_text").inc();
-        metrics.proxy.openings.proxy_header("missing").inc();
-        metrics.announce.changed("announced").inc();
-        metrics.announce.set_announced(&BTreeMap::from([("own".parse().unwrap(), 1)]));
-        metrics.catalog.registry("zookeeper").up.set(1);
-        metrics.catalog.change_to_swap_seconds.observe(0.0004);
-        metrics.watch_dropped_lines("access", || 7);
-        let endpoint = EndpointSample {
-            address: "10.0.0.1:80".parse().unwrap(),
-            state: "reachable",
-            attempts: 5,
-            failures: 1,
-            in_flight: 2,
-        };
-        let service = "greeter".parse().unwrap();
-        let sample = ServiceSample {
-            service,
-            stale: Duration::from_secs(4),
-            words: vec![
-                ("zookeeper".into(), Some(77), Duration::from_secs(3)),
-                ("dns".into(), None, Duration::ZERO),
-            ],
-            changed: Some(Duration::from_secs(9)),
-            endpoints: vec![endpoint],
-            shadows: vec![("etcd".into(), 3)],
-            policies: vec![shadow(), shadow()],
-        };
-        (metrics, vec![sample])
-    }
-
-    fn shadow() -> ShadowSample {
-        ShadowSample {
-            policies: ["round-robin", "peak-ewma"],
-            choices: [3, 4],
-            in_flight: [5, 6],
-            latency_us: [7_000, 2_000_000],
-            chosen: vec![("10.0.0.1:80".parse().unwrap(), 7)],
-        }
-    }
-
-    /// The names and types of all that is ever exposed, without values: what dashboards and alerts are built on.
-    #[test]
-    fn names_are_stable() {
-        let (metrics, services) = metrics();
-        let text = metrics.render(&services);
-        let types = text
-            .lines()
-            .filter_map(|line| line.strip_prefix("# TYPE "))
-            .filter(|line| !line.starts_with("process_"));
-        insta::assert_snapshot!(types.collect::<Vec<_>>().join("\n"));
-    }
-
-    #[test]
-    fn a_scrape_shows_what_was_recorded() {
-        let (metrics, services) = metrics();
-        let text = metrics.render(&services);
-        for line in [
-            "wayside_requests_total{class=\"2xx\",reason=\"\",service=\"greeter\"} 1",
-            "wayside_requests_total{class=\"5xx\",reason=\"connect_failed\",service=\"greeter\"} 1",
-            "wayside_requests_total{class=\"4xx\",reason=\"no_route\",service=\"\"} 1",
-            "wayside_request_duration_seconds_count{service=\"greeter\"} 2",
-            "wayside_request_duration_seconds_bucket{service=\"greeter\",le=\"0.005\"} 1",
-            "wayside_detours_total{kind=\"spill\",service=\"greeter\"} 1",
-            "wayside_raw_connections_open{service=\"greeter\"} 1",
-            "wayside_raw_connections_total{reason=\"idle\",service=\"greeter\"} 1",
-            "wayside_raw_bytes_total{direction=\"received\",service=\"greeter\"} 3",
-            "wayside_ejections_total{cause=\"in_a_row\"} 1",
-            "wayside_tls_failures_total{cause=\"clear_text\"} 1",
-            "wayside_proxy_header_failures_total{cause=\"missing\"} 1",
-            "wayside_announced{service=\"own\"} 1",
-            "wayside_announcement_changes_total{change=\"announced\"} 1",
-            "wayside_registry_records_skipped_total{reason=\"malformed\"} 1",
-            "wayside_endpoints{service=\"greeter\",state=\"reachable\"} 1",
-            "wayside_endpoint_attempts_total{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 5",
-            "wayside_endpoint_failures_total{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 1",
-            "wayside_endpoint_attempts_in_flight{service=\"greeter\",endpoint=\"10.0.0.1:80\"} 2",
-            // Two claims on one service are told together.
-            "wayside_shadow_policy_choices_total{service=\"greeter\",policy=\"round-robin\",shadow=\"peak-ewma\",choice=\"different\"} 8",
-            "wayside_shadow_policy_endpoint_choices_total{service=\"greeter\",policy=\"round-robin\",shadow=\"peak-ewma\",endpoint=\"10.0.0.1:80\"} 14",
-            "wayside_shadow_policy_in_flight_total{service=\"greeter\",policy=\"round-robin\",shadow=\"peak-ewma\",of=\"made\"} 10",
-            "wayside_shadow_policy_latency_seconds_total{service=\"greeter\",policy=\"round-robin\",shadow=\"peak-ewma\",of=\"shadow\"} 4",
-            "wayside_service_stale_seconds{service=\"greeter\"} 4",
-            "wayside_service_revision{registry=\"zookeeper\",service=\"greeter\"} 77",
-            "wayside_service_registry_stale_seconds{registry=\"zookeeper\",service=\"greeter\"} 3",
-            "wayside_service_registry_stale_seconds{registry=\"dns\",service=\"greeter\"} 0",
-            "wayside_service_unchanged_seconds{service=\"greeter\"} 9",
-            "wayside_registry_up{registry=\"zookeeper\"} 1",
-            "wayside_shadow_differences{registry=\"etcd\",service=\"greeter\"} 3",
-            "wayside_log_lines_dropped_total{log=\"access\"} 7",
-        ] {
-            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
-        }
-    }
-
-    #[test]
-    fn what_left_takes_its_series_along() {
-        let (metrics, services) = metrics();
-        assert!(metrics.render(&services).contains("10.0.0.1:80"));
-        let service = "greeter".parse().unwrap();
-        metrics.forget(&service);
-        let text = metrics.render(&[]);
-        let is_of_it = |line: &str| line.contains("\"greeter\"") || line.contains("10.0.0.1:80");
-        assert!(!text.lines().any(is_of_it), "{text}");
-    }
-
-    /// The checker that ships with Prometheus has nothing to say; where it is not installed, the names alone are compared.
-    #[test]
-    fn the_prometheus_checker_is_content() {
-        let (metrics, services) = metrics();
-        let promtool = Command::new("promtool")
-            .args(["check", "metrics"])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn();
-        let Ok(mut promtool) = promtool else { return };
-        promtool.stdin.take().unwrap().write_all(metrics.render(&services).as_bytes()).unwrap();
-        let output = promtool.wait_with_output().unwrap();
-        let said =
-            String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
-        assert!(output.status.success() && said.is_empty(), "{said}");
-    }
-}
+mod tests;

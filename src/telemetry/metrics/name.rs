@@ -1,5 +1,7 @@
 //! How metrics get their names: the prefix, and the one place where a bad one is noticed.
 
+use std::cell::RefCell;
+
 use prometheus::core::Collector;
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
@@ -10,6 +12,8 @@ use crate::telemetry::build::BUILD;
 /// Makes metrics, each with the prefix before its name, and remembers them for scrapes.
 pub(super) struct Names {
     registry: Registry,
+    /// All that there are.
+    given: RefCell<Vec<String>>,
 }
 
 impl Default for Names {
@@ -19,7 +23,7 @@ impl Default for Names {
         registry
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))
             .expect("the process metrics are registered once");
-        let names = Self { registry };
+        let names = Self { registry, given: RefCell::default() };
         let version = Opts::new(prefixed("build_info"), "What runs, and what it was built from; always 1.")
             .const_label("version", BUILD.version)
             .const_label("commit", BUILD.commit.unwrap_or_default())
@@ -32,8 +36,9 @@ impl Default for Names {
 }
 
 impl Names {
-    pub(super) fn into_registry(self) -> Registry {
-        self.registry
+    /// What is asked at scrapes, and the names that were given.
+    pub(super) fn into_parts(self) -> (Registry, Vec<String>) {
+        (self.registry, self.given.into_inner())
     }
 
     pub(super) fn counter(&self, name: &str, help: &str) -> IntCounter {
@@ -71,6 +76,7 @@ impl Names {
     fn keep<M: Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
         let metric =
             metric.expect("names, labels and buckets are constants of this folder, made by its tests");
+        self.given.borrow_mut().extend(metric.desc().into_iter().map(|described| described.fq_name.clone()));
         self.registry
             .register(Box::new(metric.clone()))
             .expect("no two metrics of this folder share a name, as its tests show");

@@ -1,20 +1,26 @@
 //! Where one worker counts the requests to one service, without sharing a cache line with the others.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
 use prometheus::local::{LocalHistogram, LocalIntCounter};
 use prometheus::{HistogramVec, IntCounterVec};
 
 use super::REQUEST_BUCKETS;
+use super::exemplars::{Exemplar, Exemplars, Placed};
 use super::name::Names;
 use crate::provider::ServiceName;
 
+/// The histogram of requests, without the prefix.
+pub(super) const SECONDS: &str = "request_duration_seconds";
+
 /// The request metrics of all services.
 pub(super) struct Requests {
+    /// The ids of slow ones. Written when workers tell what they counted.
+    pub(super) exemplars: Exemplars,
     total: IntCounterVec,
     seconds: HistogramVec,
     detours: IntCounterVec,
@@ -37,7 +43,7 @@ impl Requests {
                 &["service", "class", "reason"],
             ),
             seconds: names.histograms(
-                "request_duration_seconds",
+                SECONDS,
                 "From the head of a request to the end of its response.",
                 &REQUEST_BUCKETS,
                 &["service"],
@@ -49,10 +55,12 @@ impl Requests {
                 &["service", "kind"],
             ),
             series: Mutex::default(),
+            exemplars: Exemplars::default(),
         }
     }
 
     pub(super) fn forget(&self, service: &ServiceName) {
+        self.exemplars.forget(service);
         let known = self.series.lock().remove(service).unwrap_or_default();
         for (class, reason) in known {
             // Both are absent when another worker's series was never flushed, which is as good as removed.
@@ -84,12 +92,24 @@ pub struct Recorder {
     counters: RefCell<Vec<(Series, LocalIntCounter)>>,
     seconds: LocalHistogram,
     detours: RefCell<Vec<(&'static str, LocalIntCounter)>>,
+    /// How long the slowest request took since the last flush.
+    slowest: Cell<Duration>,
+    /// Which that was.
+    exemplar: RefCell<Option<Box<Placed>>>,
 }
 
 impl Recorder {
     pub(super) fn new(requests: Arc<Requests>, service: Option<ServiceName>) -> Self {
         let seconds = requests.seconds.with_label_values(&[label(service.as_ref())]).local();
-        Self { requests, service, counters: RefCell::default(), seconds, detours: RefCell::default() }
+        Self {
+            requests,
+            service,
+            counters: RefCell::default(),
+            seconds,
+            detours: RefCell::default(),
+            slowest: Cell::new(Duration::ZERO),
+            exemplar: RefCell::default(),
+        }
     }
 
     /// Counts one request that has ended: the status of its answer, the reason if we made it, and how long it took.
@@ -104,6 +124,18 @@ impl Recorder {
         let counter = self.requests.counter(self.service.as_ref(), series);
         counter.inc();
         counters.push((series, counter));
+    }
+
+    /// Whether a request that took so long is the slowest since the last flush, so that its ids are wanted.
+    pub fn is_slowest(&self, elapsed: Duration) -> bool {
+        elapsed > self.slowest.get()
+    }
+
+    /// Notes the ids of the slowest request since the last flush, which has ended now; one may have none.
+    pub fn note_slowest(&self, elapsed: Duration, exemplar: Option<Exemplar>) {
+        self.slowest.set(elapsed);
+        let placed = |exemplar| Placed { exemplar, seconds: elapsed.as_secs_f64(), at: SystemTime::now() };
+        self.exemplar.replace(exemplar.map(|exemplar| Box::new(placed(exemplar))));
     }
 
     /// Counts one pick that was led away, by one of the words of `DETOURS`.
@@ -128,6 +160,10 @@ impl Recorder {
             counter.flush();
         }
         self.seconds.flush();
+        self.slowest.set(Duration::ZERO);
+        if let Some(placed) = self.exemplar.take() {
+            self.requests.exemplars.put(label(self.service.as_ref()), *placed);
+        }
     }
 }
 

@@ -45,6 +45,16 @@ pub(super) fn validity(certificate: &CertificateDer<'_>, now: UnixTime) -> Optio
     }
 }
 
+/// When a certificate ends; `None` where it cannot be read.
+pub(super) fn end(certificate: &CertificateDer<'_>) -> Option<SystemTime> {
+    // The last second of the year 9999, which stands for no end at all (RFC 5280, 4.1.2.5): by then others have expired.
+    const NEVER: Duration = Duration::from_secs(253_402_300_799);
+    match validity(certificate, UnixTime::since_unix_epoch(NEVER))? {
+        Validity::Ended(end) | Validity::EndsSoon(end) => Some(end),
+        Validity::NotYet(_) => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use rcgen::{CertificateParams, KeyPair, date_time_ymd};
@@ -68,6 +78,7 @@ mod tests {
         assert_eq!(at(end - 8 * day), None);
         assert_eq!(at(end - 6 * day), Some(Validity::EndsSoon(ends)));
         assert_eq!(at(end + 1), Some(Validity::Ended(ends)));
+        assert_eq!(super::end(certificate.der()), Some(ends));
         let junk = CertificateDer::from(vec![1, 2, 3]);
         assert_eq!(validity(&junk, UnixTime::now()), None);
     }

@@ -145,6 +145,11 @@ impl Identity {
         })
     }
 
+    /// When its certificate ends, where that can be read.
+    pub fn end(&self) -> Option<SystemTime> {
+        expiry::end(self.0.end_entity_cert().ok()?)
+    }
+
     /// The same, as the library wants it.
     pub fn certified(&self) -> CertifiedKey {
         CertifiedKey::clone(&self.0)

@@ -3,6 +3,7 @@
 pub(crate) mod announcing;
 pub(crate) mod certificates;
 pub(crate) mod client;
+pub(crate) mod collector;
 pub(crate) mod consul;
 pub(crate) mod container;
 pub(crate) mod dns;
@@ -22,6 +23,7 @@ pub(crate) mod patient;
 pub(crate) mod polite;
 pub(crate) mod ports;
 pub(crate) mod program;
+pub(crate) mod prometheus;
 pub(crate) mod provider;
 pub(crate) mod proxy;
 pub(crate) mod redis;

@@ -69,3 +69,22 @@ pub(crate) async fn at_last(what: &str, mut tried: impl AsyncFnMut() -> bool) {
         tokio::task::yield_now().await;
     }
 }
+
+/// Waits until something that is asked gives something, at most for `limit`.
+///
+/// # Panics
+/// When the time is over, with `what` was waited for.
+pub(crate) async fn eventually_asked<T>(
+    limit: Duration,
+    what: &str,
+    mut asked: impl AsyncFnMut() -> Option<T>,
+) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(value) = asked().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+}

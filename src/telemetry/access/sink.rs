@@ -1,0 +1,187 @@
+//! Where lines end up: several written at once, to a file that may be renamed at any time, as logrotate does.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Bytes that are written at once, unless no more lines come before that.
+const BATCH_BYTES: usize = 64 * 1024;
+
+/// Takes one line with each call and writes whole lines only. What cannot be written is counted, and ends nothing.
+pub(super) struct Sink {
+    to: To,
+    batch: Vec<u8>,
+    /// Lines in it.
+    lines: u64,
+    /// Lines that could not be written. Read by scrapes.
+    lost: Arc<AtomicU64>,
+    /// Whether the last write failed, so that this is said once.
+    is_failing: bool,
+}
+
+/// Where lines go.
+pub(super) enum To {
+    /// Somewhere that has no name.
+    Output(Box<dyn Write + Send>),
+    /// The end of a file.
+    File(Named),
+}
+
+/// A file by its name: whoever gives it another one finds a new file in its place with the next line.
+pub(super) struct Named {
+    path: PathBuf,
+    file: File,
+    /// Whether there could be no new one in its place, so that this is said once.
+    is_adrift: bool,
+}
+
+impl Named {
+    /// Opens it, or makes it.
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), file: Self::end_of(path)?, is_adrift: false })
+    }
+
+    fn end_of(path: &Path) -> io::Result<File> {
+        OpenOptions::new().create(true).append(true).open(path)
+    }
+
+    /// The file that has the name now. The old one is kept while there can be no new one, so that no line is lost.
+    fn current(&mut self) -> &mut File {
+        let identity = |data: io::Result<fs::Metadata>| data.ok().map(|data| (data.dev(), data.ino()));
+        if identity(fs::metadata(&self.path)) != identity(self.file.metadata()) {
+            match Self::end_of(&self.path) {
+                Ok(file) => {
+                    self.file = file;
+                    self.is_adrift = false;
+                }
+                Err(error) => {
+                    let path = self.path.display();
+                    if !std::mem::replace(&mut self.is_adrift, true) {
+                        tracing::warn!(%path, %error, "the access log was moved away and cannot be made anew; lines follow it");
+                    }
+                }
+            }
+        }
+        &mut self.file
+    }
+}
+
+impl Sink {
+    pub(super) fn new(to: To, lost: Arc<AtomicU64>) -> Self {
+        Self { to, batch: Vec::new(), lines: 0, lost, is_failing: false }
+    }
+
+    /// Writes what has come. Looks for the file even if nothing has, so that one that was moved away is let go.
+    fn put(&mut self) {
+        let written = match &mut self.to {
+            To::Output(output) => output.write_all(&self.batch).and_then(|()| output.flush()),
+            To::File(named) => named.current().write_all(&self.batch),
+        };
+        if let Err(error) = &written {
+            self.lost.fetch_add(self.lines, Ordering::Relaxed);
+            if !self.is_failing {
+                tracing::error!(%error, "the access log cannot be written; lines are lost and counted");
+            }
+        }
+        self.is_failing = written.is_err();
+        self.batch.clear();
+        self.lines = 0;
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.batch.extend_from_slice(line);
+        self.lines += 1;
+        if self.batch.len() >= BATCH_BYTES {
+            self.put();
+        }
+        Ok(line.len())
+    }
+
+    /// Called whenever no more lines wait.
+    fn flush(&mut self) -> io::Result<()> {
+        self.put();
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sink(path: &Path) -> (Sink, Arc<AtomicU64>) {
+        let lost = Arc::<AtomicU64>::default();
+        (Sink::new(To::File(Named::open(path).unwrap()), Arc::clone(&lost)), lost)
+    }
+
+    fn say(sink: &mut Sink, line: &str) {
+        sink.write_all(line.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_was_renamed_gets_no_more_lines_and_none_is_lost() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, old) = (folder.path().join("access.log"), folder.path().join("access.log.1"));
+        let (mut sink, lost) = sink(&path);
+        say(&mut sink, "one\n");
+        sink.flush().unwrap();
+        say(&mut sink, "two\n");
+        fs::rename(&path, &old).unwrap();
+        sink.flush().unwrap();
+        assert_eq!(fs::read_to_string(&old).unwrap(), "one\n");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
+        // Removed, and made anew by somebody else.
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, "theirs\n").unwrap();
+        say(&mut sink, "three\n");
+        sink.flush().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "theirs\nthree\n");
+        assert_eq!(lost.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn lines_follow_a_file_whose_folder_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (within, away) = (folder.path().join("logs"), folder.path().join("away"));
+        fs::create_dir(&within).unwrap();
+        let (mut sink, lost) = sink(&within.join("access.log"));
+        fs::rename(&within, &away).unwrap();
+        say(&mut sink, "one\n");
+        sink.flush().unwrap();
+        assert_eq!(fs::read_to_string(away.join("access.log")).unwrap(), "one\n");
+        fs::create_dir(&within).unwrap();
+        say(&mut sink, "two\n");
+        sink.flush().unwrap();
+        assert_eq!(fs::read_to_string(within.join("access.log")).unwrap(), "two\n");
+        assert_eq!(lost.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_counted_by_lines_and_later_ones_are_tried() {
+        /// Is full until told otherwise.
+        struct Full(Arc<AtomicU64>);
+        impl Write for Full {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let room = self.0.load(Ordering::Relaxed) > 0;
+                if room { Ok(bytes.len()) } else { Err(io::ErrorKind::StorageFull.into()) }
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (room, lost) = (Arc::<AtomicU64>::default(), Arc::<AtomicU64>::default());
+        let mut sink = Sink::new(To::Output(Box::new(Full(Arc::clone(&room)))), Arc::clone(&lost));
+        say(&mut sink, "one\n");
+        say(&mut sink, "two\n");
+        sink.flush().unwrap();
+        assert_eq!(lost.load(Ordering::Relaxed), 2);
+        room.store(1, Ordering::Relaxed);
+        say(&mut sink, "three\n");
+        sink.flush().unwrap();
+        assert_eq!(lost.load(Ordering::Relaxed), 2);
+    }
+}
