@@ -22,6 +22,7 @@ use crate::config::Config;
 use crate::drain::Drain;
 use crate::health::Health;
 use crate::proxy::Shared;
+use crate::telemetry::history::History;
 
 /// How long operators' connections may take to end, once the traffic has.
 const LAST_ANSWERS: Duration = Duration::from_millis(500);
@@ -79,9 +80,11 @@ impl Control {
             async move { remind(&fronts, &dialler).await }
         });
         if let Some((listener, settings)) = admin {
+            let history = remember(&shared, &control);
             let state = admin::State {
                 catalog: Arc::clone(&shared.catalog),
                 metrics: Arc::clone(&shared.metrics),
+                history,
                 readiness: Arc::clone(&readiness),
                 config_text: Arc::clone(&text),
                 log: log.clone(),
@@ -136,6 +139,14 @@ fn follow(shared: &Arc<Shared>, announcements: &Arc<Announcements>, health: &Arc
     control.spawn("handover", shared.catalog.keep_handover(control.clone()));
     control.spawn("health", Arc::clone(health).watch_over(control.clone()));
     until_end(control, "announcing", Arc::clone(announcements).run());
+}
+
+/// Begins to keep how requests went, for operators.
+fn remember(shared: &Shared, control: &Drain) -> Arc<History> {
+    let history = Arc::new(History::default());
+    let (kept, metrics) = (Arc::clone(&history), Arc::clone(&shared.metrics));
+    until_end(control, "history", async move { kept.follow(&metrics).await });
+    history
 }
 
 /// Runs what has no end of its own, until all that runs here begins to end.

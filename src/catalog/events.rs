@@ -1,24 +1,27 @@
-//! The last changes of membership, with their cause, for an operator.
+//! What happened to endpoints lately, with its cause, for an operator: who came and went, and who went out or came back.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Turn};
 use crate::provider::ServiceName;
 
-/// Events kept; older ones are forgotten.
+/// Events kept of who came and went, and as many of who went out or came back; older ones are forgotten. Apart from each
+/// other, since what fails again and again is to push nothing else out.
 const KEPT_MAX: usize = 1000;
 
-/// The last events, the newest last.
+/// The last events of each sort, the newest last.
 #[derive(Debug, Default)]
 pub(super) struct Events {
-    kept: VecDeque<Event>,
+    membership: VecDeque<Event>,
+    turns: VecDeque<Event>,
     last: u64,
 }
 
-/// One change of who belongs to a service.
+/// What happened to a provider.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
     /// Counts up from 1, without gaps.
@@ -36,7 +39,7 @@ pub struct Event {
     pub event: What,
     /// Why, in a sentence; empty where the registry's word is all there is to say.
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub cause: &'static str,
+    pub cause: Cow<'static, str>,
 }
 
 /// What happened to a provider.
@@ -63,10 +66,54 @@ pub enum What {
     Revived,
     /// A ghost's record was deleted in its registry, by this proxy.
     Reaped,
+    /// Connections to it fail, and it is left alone for a while.
+    Unreachable,
+    /// It fails, or failed the request that tried it again, and is left alone for a while.
+    Ejected,
+    /// It asked for less, and comes after all others for a while.
+    Aside,
+    /// Its checks fail, and it is left out.
+    Unwell,
+    /// Its checks pass again.
+    Well,
+    /// It is in use again.
+    Back,
+}
+
+impl From<Turn> for What {
+    fn from(turn: Turn) -> Self {
+        match turn {
+            Turn::Unreachable => Self::Unreachable,
+            Turn::Ejected => Self::Ejected,
+            Turn::Aside => Self::Aside,
+            Turn::Unwell => Self::Unwell,
+            Turn::Well => Self::Well,
+            Turn::Back => Self::Back,
+        }
+    }
+}
+
+impl What {
+    /// Whether it says who belongs to a service; else how one fares that does.
+    const fn is_of_membership(self) -> bool {
+        match self {
+            Self::Added
+            | Self::Changed
+            | Self::Replaced
+            | Self::Withdrawn
+            | Self::Kept
+            | Self::Returned
+            | Self::Dropped
+            | Self::Ghost
+            | Self::Revived
+            | Self::Reaped => true,
+            Self::Unreachable | Self::Ejected | Self::Aside | Self::Unwell | Self::Well | Self::Back => false,
+        }
+    }
 }
 
 impl Events {
-    /// Adds what happened to an endpoint.
+    /// Adds what happened to an endpoint just now.
     pub(super) fn add(
         &mut self,
         service: &ServiceName,
@@ -74,13 +121,26 @@ impl Events {
         event: What,
         cause: &'static str,
     ) {
+        self.add_at(service, endpoint, event, cause.into(), SystemTime::now());
+    }
+
+    /// Adds what happened to an endpoint at a time.
+    pub(super) fn add_at(
+        &mut self,
+        service: &ServiceName,
+        endpoint: &Endpoint,
+        event: What,
+        cause: Cow<'static, str>,
+        at: SystemTime,
+    ) {
         self.last += 1;
-        if self.kept.len() == KEPT_MAX {
-            self.kept.pop_front();
+        let kept = if event.is_of_membership() { &mut self.membership } else { &mut self.turns };
+        if kept.len() == KEPT_MAX {
+            kept.pop_front();
         }
-        self.kept.push_back(Event {
+        kept.push_back(Event {
             number: self.last,
-            at: SystemTime::now(),
+            at,
             service: service.to_string(),
             address: endpoint.provider.address.to_string(),
             id: endpoint.provider.id.to_string(),
@@ -89,14 +149,26 @@ impl Events {
         });
     }
 
+    /// The number of the newest one; 0 before the first.
+    pub(super) const fn last(&self) -> u64 {
+        self.last
+    }
+
     /// The newest events, at most `limit`, the newest first, of one service or of all.
     pub(super) fn newest(&self, service: Option<&str>, limit: usize) -> Vec<Event> {
         let wanted = |event: &&Event| service.is_none_or(|service| event.service == service);
-        self.kept.iter().rev().filter(wanted).take(limit).cloned().collect()
+        let newest = |kept: &VecDeque<Event>| -> Vec<Event> {
+            kept.iter().rev().filter(wanted).take(limit).cloned().collect()
+        };
+        let mut events = newest(&self.membership);
+        events.append(&mut newest(&self.turns));
+        events.sort_by_key(|event| std::cmp::Reverse(event.number));
+        events.truncate(limit);
+        events
     }
 }
 
-fn in_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn in_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     serializer.serialize_u64(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -125,5 +197,10 @@ mod tests {
         assert_eq!(numbers(None, 3), [1500, 1499, 1498]);
         assert_eq!(numbers(Some("a"), 2), [1499, 1497]);
         assert_eq!((numbers(None, 9999).len(), numbers(None, 9999)[999]), (1000, 501));
+        for _ in 0..1500 {
+            events.add(&a, &endpoint, What::Unreachable, "");
+        }
+        let numbers = |limit| events.newest(None, limit).iter().map(|event| event.number).collect::<Vec<_>>();
+        assert_eq!((numbers(9999).len(), numbers(2), numbers(1001)[1000]), (2000, vec![3000, 2999], 1500));
     }
 }

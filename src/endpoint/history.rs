@@ -36,4 +36,8 @@ pub(super) struct History {
     pub(super) unanswered: AtomicU64,
     /// How the last of them failed. Written by the workers, read by admin.
     pub(super) last: said::Last,
+    /// The bits of the moment since which it is listed. Written by the catalog, read by admin.
+    pub(super) listed: AtomicU64,
+    /// The bits of the moment at which it last went out or came back. Written by whoever tells of that, read by admin.
+    pub(super) turned: AtomicU64,
 }

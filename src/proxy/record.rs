@@ -13,6 +13,7 @@ use super::client::{Client, Stream};
 use super::directory::Bound;
 use super::worker::Worker;
 use crate::body::{End, Gate};
+use crate::catalog::Failure;
 use crate::clock::Moment;
 use crate::endpoint::Memory;
 use crate::provider::{Provider, ServiceName};
@@ -210,6 +211,20 @@ impl Record {
         }
     }
 
+    /// Keeps it for an operator, among the latest that failed.
+    #[cold]
+    fn keep_failure(&self, bound: &Bound, status: u16, reason: Option<&'static str>) {
+        bound.subscription.failures().keep(|| Failure {
+            at: SystemTime::now(),
+            endpoint: self.target.borrow().as_ref().map(|target| target.memory.address.clone()),
+            status,
+            reason,
+            attempts: self.attempts.get(),
+            took: self.begun.elapsed(),
+            request_id: self.request_id.borrow().as_ref().and_then(|id| id.to_str().ok()).map(Box::from),
+        });
+    }
+
     fn write_line(&self, line: &Line, status: u16, reason: Option<&'static str>) {
         let bound = self.bound.borrow();
         let part = self.part.borrow();
@@ -273,7 +288,12 @@ impl Drop for Record {
             Some(_) | None => {}
         }
         match self.bound.borrow().as_ref() {
-            Some(bound) => bound.recorder.record(status, reason, self.begun.elapsed()),
+            Some(bound) => {
+                bound.recorder.record(status, reason, self.begun.elapsed());
+                if status >= 500 || reason == Some(BROKEN) {
+                    self.keep_failure(bound, status, reason);
+                }
+            }
             None => self.worker.unrouted.record(status, reason, self.begun.elapsed()),
         }
         if let Some(line) = &self.line {

@@ -2,6 +2,7 @@
 
 pub mod access;
 mod format;
+pub mod history;
 pub mod log;
 pub mod metrics;
 pub mod peer;
