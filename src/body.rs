@@ -4,6 +4,7 @@ mod gate;
 pub mod http2;
 mod incoming;
 mod kept;
+mod passing;
 #[cfg(test)]
 pub(crate) mod played;
 mod trailers;

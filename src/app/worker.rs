@@ -66,6 +66,13 @@ async fn run(number: usize, shared: Arc<Shared>, listeners: Vec<Listening>) {
             () = write_together() => {}
         }
     });
+    let (begun, watching) = (drain.clone(), Rc::clone(&worker));
+    drain.spawn_local("watcher", async move {
+        tokio::select! {
+            () = begun.begun() => {}
+            () = watching.unwatched.run() => {}
+        }
+    });
     for listening in listeners {
         drain.spawn_local("listener", listen(Rc::clone(&worker), listening));
     }

@@ -49,6 +49,14 @@ impl Incoming {
         }
     }
 
+    /// Its next bytes, where they can pass from socket to socket.
+    pub(super) fn passing(&mut self) -> Option<&mut http1::Received> {
+        match self {
+            Self::Http1(received) if received.passes() => Some(received),
+            Self::Whole(_) | Self::Http1(_) | Self::Raw(_) | Self::Http2(_) => None,
+        }
+    }
+
     /// Bytes both ways, where these take the place of a body.
     pub(super) fn take_raw(&mut self) -> Option<Box<dyn Duplex>> {
         match std::mem::replace(self, Self::Whole(Bytes::new())) {

@@ -2,8 +2,8 @@
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// What is open beside connections: listeners, the registry, logs, the runtimes.
-const OTHERS: u64 = 64;
+/// What is open beside connections: listeners, the registry, logs, the runtimes, the pipes of the workers.
+const OTHERS: u64 = 128;
 
 /// Raises the limit as far as it goes, since the usual one, 1,024, is for programs that watch few files, and says when that is too
 /// little for so many client connections, each with one to a provider.

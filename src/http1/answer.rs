@@ -5,14 +5,16 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode, Version};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::chunks::Chunks;
 use super::decoder::Decoder;
-use super::fields::{LINES_MAX, lines, read};
+use super::fields::{Lines, lines, read};
 use super::head::Bounds;
 use super::marks::Marks;
-use super::{Connection, Error, Received};
+use super::{Connection, Error, Received, Transport};
+
+/// Room for the field that a proxy adds: `Via`.
+const ADDED: usize = 1;
 
 /// The head of an answer.
 #[derive(Debug)]
@@ -38,7 +40,7 @@ pub struct Reason(pub Bytes);
 ///
 /// # Errors
 /// When none comes, or something else does.
-pub fn poll_answer<S: AsyncRead + AsyncWrite + Unpin, T>(
+pub fn poll_answer<S: Transport, T>(
     connection: &Connection<S, T>,
     cx: &mut Context<'_>,
     bounds: Bounds,
@@ -57,7 +59,7 @@ pub fn begin_answer<S, T>(
     is_head: bool,
 ) -> Result<(Received, bool), &'static str>
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Transport + 'static,
     T: 'static,
 {
     let told = told(head.version, &head.marks)?;
@@ -72,19 +74,15 @@ where
 }
 
 fn parse(head: &Bytes) -> Result<ResponseHead, Error> {
-    let mut lines = lines();
-    let mut parsed = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    let httparse::Status::Complete(_) =
-        config.parse_response_with_uninit_headers(&mut parsed, head, &mut lines)?
-    else {
+    let (mut lines, mut parsed) = (lines(), httparse::Response::new(&mut []));
+    let httparse::Status::Complete(_) = parse_lines(head, &mut parsed, &mut lines)? else {
         return Err(Error::Malformed("the head of an answer"));
     };
     let status = parsed.code.and_then(|code| StatusCode::from_u16(code).ok());
     let status = status.ok_or(Error::Malformed("the status"))?;
     let words = parsed.reason.filter(|words| Some(*words) != status.canonical_reason());
     let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    let (headers, marks) = read(head, parsed.headers)?;
+    let (headers, marks) = read(head, parsed.headers, ADDED)?;
     let reason = words.map(|words| Reason(Bytes::copy_from_slice(words.as_bytes())));
     let keeps = marks.go_on(version == Version::HTTP_11);
     Ok(ResponseHead { status, version, headers, reason, keeps, marks })
@@ -92,9 +90,15 @@ fn parse(head: &Bytes) -> Result<ResponseHead, Error> {
 
 /// Whether what has come of the head of an answer can still become one.
 fn may_be(begin: &[u8]) -> Result<(), Error> {
-    let mut lines = [httparse::EMPTY_HEADER; LINES_MAX];
-    httparse::Response::new(&mut lines).parse(begin)?;
-    Ok(())
+    parse_lines(begin, &mut httparse::Response::new(&mut []), &mut lines()).map(drop)
+}
+
+fn parse_lines<'h, 'b>(
+    head: &'b [u8],
+    parsed: &mut httparse::Response<'h, 'b>,
+    lines: &'h mut Lines<'b>,
+) -> Result<httparse::Status<usize>, Error> {
+    Ok(httparse::ParserConfig::default().parse_response_with_uninit_headers(parsed, head, lines)?)
 }
 
 /// Where a body ends that has these fields (RFC 9112, 6.3), read more strictly: a length once, or chunks alone.

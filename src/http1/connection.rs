@@ -1,6 +1,7 @@
 //! One connection: what was read ahead on it, what waits to be written, and the body that is coming in.
 
 mod incoming;
+mod passing;
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -10,20 +11,20 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::ReadBuf;
 
-use super::Error;
 use super::head::Bounds;
 use super::outbox::Outbox;
-use super::piece::poll_piece;
+use super::piece::{PIECE, poll_piece};
 use super::reading::Reading;
 use super::together::{Write, write_soon};
+use super::{Error, Transport};
 
 /// Tells of a stream whether it is over.
 type Look<S> = fn(&S) -> bool;
 
 /// One connection, shared by whoever drives it and the bodies on it. `T` is what lasts as long as it does.
-pub struct Connection<S: AsyncRead + AsyncWrite + Unpin, T = ()> {
+pub struct Connection<S: Transport, T = ()> {
     /// Nothing once it is used for something else.
     stream: RefCell<Option<S>>,
     reading: RefCell<Reading>,
@@ -52,13 +53,13 @@ pub struct Connection<S: AsyncRead + AsyncWrite + Unpin, T = ()> {
     pub with: T,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, T> fmt::Debug for Connection<S, T> {
+impl<S: Transport, T> fmt::Debug for Connection<S, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Connection").field("message", &self.message).finish_non_exhaustive()
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
+impl<S: Transport, T> Connection<S, T> {
     /// A connection on which nothing was said.
     pub fn new(stream: S, with: T) -> Self {
         Self {
@@ -162,7 +163,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
         if !reading.decoder.is_over() || !reading.is_empty() {
             return Poll::Pending;
         }
-        match ready!(self.poll_piece(cx)) {
+        match ready!(self.poll_piece(PIECE, cx)) {
             Ok(piece) if !piece.is_empty() => {
                 reading.ahead = piece;
                 Poll::Pending
@@ -183,7 +184,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
             if let Some(head) = self.reading.borrow_mut().take_head(bounds, &may_be)? {
                 return Poll::Ready(Ok(Some(head)));
             }
-            let piece = ready!(self.poll_piece(cx))?;
+            let most = self.look(Transport::ahead).unwrap_or(PIECE);
+            let piece = ready!(self.poll_piece(most, cx))?;
             let mut reading = self.reading.borrow_mut();
             if piece.is_empty() {
                 let is_clean = !reading.has_begun();
@@ -193,10 +195,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
         }
     }
 
-    fn poll_piece(&self, cx: &mut Context<'_>) -> Poll<Result<Bytes, Error>> {
+    fn poll_piece(&self, most: usize, cx: &mut Context<'_>) -> Poll<Result<Bytes, Error>> {
         let mut stream = self.stream.borrow_mut();
         let Some(stream) = &mut *stream else { return Poll::Ready(Err(Error::GivenUp)) };
-        let piece = ready!(poll_piece(stream, cx))?;
+        let piece = ready!(poll_piece(stream, most, cx))?;
         if !piece.is_empty() {
             self.reads.set(self.reads.get().wrapping_add(1));
         }
@@ -221,6 +223,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
         self.outbox.borrow().is_full()
     }
 
+    /// Whether it is over, where it is to be looked at before anything is written; nothing is then.
+    fn is_over(&self, stream: &S) -> bool {
+        let is_over = self.look.take().is_some_and(|is_over| is_over(stream));
+        if is_over {
+            self.broken.set(true);
+            *self.outbox.borrow_mut() = Outbox::default();
+        }
+        is_over
+    }
+
     /// Writes all that is to be written.
     ///
     /// # Errors
@@ -228,9 +240,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
     pub fn poll_write(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut stream = self.stream.borrow_mut();
         let Some(stream) = &mut *stream else { return Poll::Ready(Err(io::ErrorKind::NotConnected.into())) };
-        if self.look.take().is_some_and(|is_over| is_over(stream)) {
-            self.broken.set(true);
-            *self.outbox.borrow_mut() = Outbox::default();
+        if self.is_over(stream) {
             return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
         }
         let mut wrote = 0;
@@ -241,12 +251,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin + 'static, T: 'static> Connection<S, T> {
+impl<S: Transport + 'static, T: 'static> Connection<S, T> {
     /// Has what is to be written leave soon, together with what others have to say; false where it has to be written now. Who asks
     /// is woken where not all of it is taken.
     pub(super) fn write_soon(self: &Rc<Self>, cx: &Context<'_>) -> bool {
         if self.is_soon.get() {
             return true;
+        }
+        // What passed from socket to socket has left already.
+        if self.outbox.borrow().is_empty() {
+            return false;
         }
         let is_soon = write_soon(|| Rc::clone(self) as Rc<dyn Write>);
         if is_soon {
@@ -260,7 +274,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static, T: 'static> Connection<S, T> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, T> Drop for Connection<S, T> {
+impl<S: Transport, T> Drop for Connection<S, T> {
     /// Ends it in good order, as far as that goes at once, where nothing that was begun would look whole by that: TLS has a word
     /// for it, without which it could be somebody else's doing.
     fn drop(&mut self) {
@@ -271,7 +285,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Drop for Connection<S, T> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, T> Write for Connection<S, T> {
+impl<S: Transport, T> Write for Connection<S, T> {
     fn write_now(&self) {
         self.is_soon.set(false);
         let written = self.poll_write(&mut Context::from_waker(Waker::noop()));

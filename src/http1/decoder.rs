@@ -44,10 +44,7 @@ impl Decoder {
             Self::Over => Ok(None),
             Self::Length(left) => {
                 let count = usize::try_from(*left).unwrap_or(usize::MAX).min(ahead.len());
-                *left -= count as u64;
-                if *left == 0 {
-                    *self = Self::Over;
-                }
+                *self = Self::length(*left - count as u64);
                 Ok(Some(Frame::data(ahead.split_to(count))))
             }
             Self::Chunked(chunks) => {
@@ -61,6 +58,21 @@ impl Decoder {
                 })
             }
             Self::ToEnd => Ok(Some(Frame::data(std::mem::take(ahead)))),
+        }
+    }
+
+    /// How many of so many bytes are its own; none where it is not told by their number.
+    pub(super) fn most(&self, bytes: usize) -> usize {
+        match self {
+            Self::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX).min(bytes),
+            Self::Over | Self::Chunked(_) | Self::ToEnd => 0,
+        }
+    }
+
+    /// So many bytes of one of known length have passed elsewhere.
+    pub(super) fn pass(&mut self, bytes: usize) {
+        if let Self::Length(left) = self {
+            *self = Self::length(left.saturating_sub(bytes as u64));
         }
     }
 

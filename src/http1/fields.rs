@@ -11,9 +11,6 @@ use super::marks::Marks;
 /// Lines of trailers, and of a head where nothing else is said.
 pub(super) const LINES_MAX: usize = 100;
 
-/// Room for the fields that a proxy adds.
-const ADDED: usize = 8;
-
 /// Room for the lines of a head.
 pub(super) type Lines<'b> = [MaybeUninit<httparse::Header<'b>>; LINES_MAX];
 
@@ -22,9 +19,14 @@ pub(super) const fn lines<'b>() -> Lines<'b> {
     [MaybeUninit::uninit(); LINES_MAX]
 }
 
-/// The fields of these lines, which are part of `head`: their values share its memory.
-pub(super) fn read(head: &Bytes, lines: &[httparse::Header<'_>]) -> Result<(HeaderMap, Marks), Error> {
-    let mut fields = HeaderMap::with_capacity(lines.len() + ADDED);
+/// The fields of these lines, which are part of `head`: their values share its memory. There is room for some more; most heads need
+/// less than 1 KiB with that, up to which the allocator is at its quickest.
+pub(super) fn read(
+    head: &Bytes,
+    lines: &[httparse::Header<'_>],
+    more: usize,
+) -> Result<(HeaderMap, Marks), Error> {
+    let mut fields = HeaderMap::with_capacity(lines.len() + more);
     let mut marks = Marks::default();
     for line in lines {
         let name = HeaderName::from_bytes(line.name.as_bytes());
@@ -45,7 +47,7 @@ pub(super) fn trailers(bytes: &Bytes) -> Result<HeaderMap, Error> {
     }
     let mut lines = [httparse::EMPTY_HEADER; LINES_MAX];
     match httparse::parse_headers(bytes, &mut lines)? {
-        httparse::Status::Complete((_, lines)) => read(bytes, lines).map(|(fields, _)| fields),
+        httparse::Status::Complete((_, lines)) => read(bytes, lines, 0).map(|(fields, _)| fields),
         httparse::Status::Partial => Err(Error::Malformed("the trailers")),
     }
 }

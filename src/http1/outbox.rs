@@ -9,6 +9,8 @@ use arrayvec::ArrayVec;
 use bytes::{Buf as _, Bytes, BytesMut};
 use tokio::io::AsyncWrite;
 
+use super::pipe::Pipe;
+
 /// Up to this many bytes, copying a piece to the others costs less than having the kernel gather them.
 const SMALL: usize = 2048;
 
@@ -71,10 +73,7 @@ impl Outbox {
             let count = if self.whole.is_empty() {
                 ready!(Pin::new(&mut *stream).poll_write(cx, &self.joined))?
             } else {
-                let mut slices = ArrayVec::<IoSlice<'_>, SLICES>::new();
-                let pieces = self.whole.iter().map(|piece| &piece[..]).chain([&self.joined[..]]);
-                slices.extend(pieces.filter(|piece| !piece.is_empty()).take(SLICES).map(IoSlice::new));
-                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &slices))?
+                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &self.slices()))?
             };
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -83,6 +82,24 @@ impl Outbox {
             self.drop_front(count);
         }
         Poll::Ready(Ok(()))
+    }
+
+    /// Copies what there is into a pipe, as far as there is room.
+    pub(super) fn move_into(&mut self, pipe: &mut Pipe) -> io::Result<()> {
+        while self.bytes > 0 {
+            let count = pipe.write(&self.slices())?;
+            if count == 0 {
+                break;
+            }
+            self.drop_front(count);
+        }
+        Ok(())
+    }
+
+    /// The first pieces, in order.
+    fn slices(&self) -> ArrayVec<IoSlice<'_>, SLICES> {
+        let pieces = self.whole.iter().map(|piece| &piece[..]).chain([&self.joined[..]]);
+        pieces.filter(|piece| !piece.is_empty()).take(SLICES).map(IoSlice::new).collect()
     }
 
     /// Lets go of what has left, and of its memory.

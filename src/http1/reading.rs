@@ -60,6 +60,9 @@ impl Reading {
         bounds: Bounds,
         may_be: impl Fn(&[u8]) -> Result<(), Error>,
     ) -> Result<Option<Bytes>, Error> {
+        if self.is_empty() {
+            return Ok(None);
+        }
         if !self.partial.is_empty() && is_blank(&self.partial) {
             // What came of an empty line, and the rest of it.
             self.partial.extend_from_slice(&self.ahead);
@@ -122,4 +125,18 @@ impl Reading {
 /// Whether these bytes are empty lines at most.
 fn is_blank(bytes: &[u8]) -> bool {
     bytes.iter().all(|byte| matches!(byte, b'\r' | b'\n'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_not_come_is_not_looked_at() {
+        let bounds = Bounds { bytes: 100, fields: 10, strict: true };
+        let mut reading = Reading::default();
+        assert!(reading.take_head(bounds, |_| Err(Error::Incomplete)).unwrap().is_none());
+        reading.ahead = Bytes::from_static(b"G");
+        reading.take_head(bounds, |_| Err(Error::Incomplete)).unwrap_err();
+    }
 }

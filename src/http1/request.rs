@@ -6,20 +6,22 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{HeaderMap, Method, Uri, Version};
 use memchr::{memchr, memchr_iter};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::chunks::Chunks;
 use super::decoder::Decoder;
 use super::fields::{LINES_MAX, lines, read};
 use super::head::Bounds;
 use super::marks::Marks;
-use super::{Connection, Doubt, Error, Received};
+use super::{Connection, Doubt, Error, Received, Transport};
 
 /// The first line of HTTP/2 (RFC 9113, 3.4), which asks for it where nothing else was said before.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\n";
 
 /// Bytes of a request target.
 const TARGET_MAX: usize = u16::MAX as usize - 1;
+
+/// Room for the fields that a proxy adds: `Via`, an id, and three that say where it comes from.
+const ADDED: usize = 5;
 
 /// The head of a request.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ pub enum Refusal {
 ///
 /// # Errors
 /// When the connection breaks.
-pub fn poll_request<S: AsyncRead + AsyncWrite + Unpin, T>(
+pub fn poll_request<S: Transport, T>(
     connection: &Connection<S, T>,
     cx: &mut Context<'_>,
     bounds: Bounds,
@@ -110,10 +112,7 @@ pub fn poll_request<S: AsyncRead + AsyncWrite + Unpin, T>(
 }
 
 /// The whole body of a request with this head, where it has come along; it need not be read then.
-pub fn take_body<S: AsyncRead + AsyncWrite + Unpin, T>(
-    connection: &Connection<S, T>,
-    head: &mut RequestHead,
-) -> Option<Bytes> {
+pub fn take_body<S: Transport, T>(connection: &Connection<S, T>, head: &mut RequestHead) -> Option<Bytes> {
     let length = match head.decoder {
         Decoder::Over => 0,
         Decoder::Length(length) => usize::try_from(length).ok()?,
@@ -127,7 +126,7 @@ pub fn take_body<S: AsyncRead + AsyncWrite + Unpin, T>(
 /// Begins to read the body of a request with this head.
 pub fn begin_request<S, T>(connection: &Rc<Connection<S, T>>, head: &mut RequestHead) -> Received
 where
-    S: AsyncRead + AsyncWrite + Unpin + 'static,
+    S: Transport + 'static,
     T: 'static,
 {
     let decoder = std::mem::take(&mut head.decoder);
@@ -172,7 +171,7 @@ fn parse(head: &Bytes, bounds: Bounds) -> Result<RequestHead, Refusal> {
         };
         let method = Method::from_bytes(method.as_bytes()).map_err(|_| Error::Malformed("the method"))?;
         let version = if version == 0 { Version::HTTP_10 } else { Version::HTTP_11 };
-        let (headers, marks) = read(head, request.headers)?;
+        let (headers, marks) = read(head, request.headers, ADDED)?;
         let target = head.slice_ref(target.as_bytes());
         Ok((method, target, version, headers, marks))
     });

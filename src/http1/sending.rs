@@ -1,5 +1,7 @@
 //! A body on its way out: its pieces framed and written as they come, and no faster than they are taken.
 
+mod passing;
+
 use std::fmt::Write as _;
 use std::io;
 use std::pin::Pin;
@@ -9,10 +11,14 @@ use std::task::{Context, Poll, ready};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame};
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::Connection;
 use super::fields;
+use super::pipe::Pipe;
+use super::{Connection, Transport};
+pub use passing::Pass;
+
+/// From so many bytes on, having what is left of a body pass from socket to socket costs less than copying it.
+const LONG: u64 = 16 * 1024;
 
 /// How a body is framed (RFC 9112, 6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,6 +57,10 @@ pub struct Sending<B: Body> {
     is_hasty: bool,
     /// Whether its last piece may leave together with what others have to say.
     is_patient: bool,
+    /// How it passes from socket to socket, if it may.
+    pass: Option<Pass<B>>,
+    /// What it does that through, while something is in it.
+    pipe: Pipe,
     /// What is told once all that came before has been written.
     failed: Option<Unsent<B::Error>>,
 }
@@ -60,13 +70,19 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
     /// dropped, and so over, at once. `is_patient`: its last piece may leave together with what others have to say.
     pub fn of_answer(body: B, form: Form, is_patient: bool) -> Self {
         let body = (form != Form::Empty).then_some(body);
-        Self { body, form, is_hasty: false, is_patient, failed: None }
+        Self { body, form, is_hasty: false, is_patient, pass: None, pipe: Pipe::default(), failed: None }
     }
 
     /// Begins to send the body of a request: where it breaks off, nothing more is sent, so that one which is broken from the
     /// beginning reaches nobody. `is_patient` as with answers.
     pub fn of_request(body: B, form: Form, is_patient: bool) -> Self {
         Self { is_hasty: true, ..Self::of_answer(body, form, is_patient) }
+    }
+
+    /// Has it pass from socket to socket in this way, where it is long enough for that.
+    #[must_use]
+    pub fn passing(self, pass: Pass<B>) -> Self {
+        Self { pass: matches!(self.form, Form::Length(LONG..)).then_some(pass), ..self }
     }
 
     /// Writes what there is, and waits for more, until all is written, or will be soon.
@@ -79,11 +95,15 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Unsent<B::Error>>>
     where
-        S: AsyncRead + AsyncWrite + Unpin + 'static,
+        S: Transport + 'static,
         T: 'static,
     {
         loop {
             let waits = self.fill(connection, cx);
+            if self.is_passing(connection) {
+                ready!(self.poll_pass(connection, cx))?;
+                continue;
+            }
             if let Some(failed) = self.failed.take_if(|_| self.is_hasty) {
                 return Poll::Ready(Err(failed));
             }
@@ -105,12 +125,8 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
     }
 
     /// Takes pieces while there is room for them; whether one is waited for.
-    fn fill<S: AsyncRead + AsyncWrite + Unpin, T>(
-        &mut self,
-        connection: &Connection<S, T>,
-        cx: &mut Context<'_>,
-    ) -> bool {
-        while !connection.is_full() {
+    fn fill<S: Transport, T>(&mut self, connection: &Connection<S, T>, cx: &mut Context<'_>) -> bool {
+        while !connection.is_full() && !self.is_passing(connection) {
             let Some(body) = &mut self.body else { return false };
             match Pin::new(&mut *body).poll_frame(cx) {
                 Poll::Pending => return true,
@@ -133,7 +149,7 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
         false
     }
 
-    fn end<S: AsyncRead + AsyncWrite + Unpin, T>(&mut self, connection: &Connection<S, T>) {
+    fn end<S: Transport, T>(&mut self, connection: &Connection<S, T>) {
         self.body = None;
         match self.form {
             Form::Chunked { .. } => connection.write(|to| to.put_slice(b"0\r\n\r\n")),
@@ -145,11 +161,7 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
 
 impl Form {
     /// Puts a piece into its form; whether it was the last.
-    fn write<S: AsyncRead + AsyncWrite + Unpin, T>(
-        &mut self,
-        frame: Frame<Bytes>,
-        connection: &Connection<S, T>,
-    ) -> bool {
+    fn write<S: Transport, T>(&mut self, frame: Frame<Bytes>, connection: &Connection<S, T>) -> bool {
         let data = match frame.into_data() {
             Ok(data) => data,
             Err(frame) => {

@@ -1,21 +1,24 @@
 //! One client connection: who it is, what it is doing, and what it is told to do next.
 
 mod due;
+mod fresh;
 mod moving;
 mod origin;
 mod refused;
 mod socket;
 mod stream;
 mod streams;
+mod unwatched;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::fmt;
-use std::pin::Pin;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use bytes::BytesMut;
+use arrayvec::ArrayVec;
+use bytes::{Bytes, BytesMut};
 pub use due::Order;
 use http::HeaderValue;
 pub use origin::Origin;
@@ -23,7 +26,7 @@ pub use refused::Refused;
 pub use socket::Socket;
 pub use stream::ClientStream;
 pub use streams::Stream;
-use tokio::time::{Instant, Sleep, sleep_until};
+pub use unwatched::{Unwatched, Watch};
 
 use self::streams::Streams;
 use super::takeover::Takeover;
@@ -51,6 +54,8 @@ pub struct Client {
     pub private: OnceCell<Rc<Pools>>,
     /// The raw bytes' way on, once HTTP is over on this connection.
     pub takeover: RefCell<Option<Takeover>>,
+    /// Where its worker has it among those that it follows. Written by the worker.
+    pub place: Cell<usize>,
     tick: Rc<Tick>,
     accepted: Moment,
     /// The last time bytes moved.
@@ -82,8 +87,8 @@ pub struct Client {
     cut: Cell<bool>,
     /// Whether the last clean-up of a drain found it silent.
     quiet: Cell<bool>,
-    /// What measures the deadline of its requests, kept from one to the next: moving a timer on costs less than making one.
-    timer: Cell<Option<Pin<Box<Sleep>>>>,
+    /// Whether somebody would learn of its end while an answer is awaited.
+    watch: Cell<Watch>,
     order: Cell<Option<Order>>,
     waker: RefCell<Option<Waker>>,
 }
@@ -105,10 +110,7 @@ impl Client {
     /// A connection just accepted.
     pub fn new(origin: Origin, tick: Rc<Tick>) -> Rc<Self> {
         let Origin { peer, is_secure, bound, trusted, refuse_cross_site } = origin;
-        let forwarded_for = peer.ip().map(|ip| {
-            HeaderValue::from_str(&ip.to_string())
-                .expect("an IP address is written with visible ASCII characters")
-        });
+        let forwarded_for = peer.ip().map(written);
         let now = tick.now();
         Rc::new(Self {
             peer,
@@ -119,6 +121,7 @@ impl Client {
             refuse_cross_site,
             private: OnceCell::new(),
             takeover: RefCell::default(),
+            place: Cell::new(0),
             tick,
             accepted: now,
             active: Cell::new(now),
@@ -136,7 +139,7 @@ impl Client {
             unread: Cell::new(false),
             cut: Cell::new(false),
             quiet: Cell::new(false),
-            timer: Cell::new(None),
+            watch: Cell::default(),
             order: Cell::new(None),
             waker: RefCell::default(),
         })
@@ -264,20 +267,26 @@ impl Client {
         Awaited(Rc::clone(self), stream)
     }
 
-    /// A timer that runs out at a deadline; give it back with [`Client::keep_timer`].
-    pub fn timer(&self, deadline: Instant) -> Pin<Box<Sleep>> {
-        match self.timer.take() {
-            Some(mut timer) => {
-                timer.as_mut().reset(deadline);
-                timer
-            }
-            None => Box::pin(sleep_until(deadline)),
+    /// Whether somebody would learn of its end while an answer is awaited.
+    pub fn watch(&self) -> Watch {
+        self.watch.get()
+    }
+
+    /// Has it watched soon, unless it is.
+    pub fn ask_for_watch(&self) {
+        if self.watch.get() == Watch::No {
+            self.watch.set(Watch::Asked);
         }
     }
 
-    /// Keeps a timer for the next request. It is not cancelled: it may wake the connection once for nothing.
-    pub fn keep_timer(&self, timer: Pin<Box<Sleep>>) {
-        self.timer.set(Some(timer));
+    /// Notes that it is to be watched soon, or now, which whoever drives it is told.
+    fn set_watch(&self, watch: Watch) {
+        self.watch.set(watch);
+        if watch == Watch::Now
+            && let Some(waker) = self.waker.borrow().as_ref()
+        {
+            waker.wake_by_ref();
+        }
     }
 
     /// Whether it may be told with an answer that no further one is given on this connection.
@@ -305,6 +314,22 @@ impl Client {
         }
         self.order.take()
     }
+}
+
+/// An address as headers have it. Written by hand where it is of IPv4: each connection has one.
+fn written(ip: IpAddr) -> HeaderValue {
+    let text = match ip {
+        IpAddr::V4(ip) => {
+            let mut text = ArrayVec::<u8, 16>::new();
+            for octet in ip.octets() {
+                text.extend(itoa::Buffer::new().format(octet).bytes());
+                text.push(b'.');
+            }
+            Bytes::copy_from_slice(text.strip_suffix(b".").unwrap_or(&text))
+        }
+        IpAddr::V6(ip) => ip.to_string().into(),
+    };
+    HeaderValue::from_maybe_shared(text).expect("an IP address is written with visible ASCII characters")
 }
 
 impl fmt::Debug for Client {

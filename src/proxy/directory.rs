@@ -1,13 +1,13 @@
 //! The services that one worker's requests asked for, each with all that a request needs at hand.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
+use foldhash::HashMap;
 
 use super::recent::Recent;
 use crate::catalog::{Allowance, Catalog, Claim, Snapshot, SubscribeError, Subscription};
@@ -101,6 +101,7 @@ impl std::fmt::Debug for Bound {
 pub struct Directory {
     /// The table by which names have their claims; only ever compared.
     table: Cell<*const Table>,
+    /// Looked into for each request, and only services that are followed are in it: strangers cannot fill it with what collides.
     by_name: RefCell<HashMap<ServiceName, Rc<Bound>>>,
     by_claim: RefCell<HashMap<Claim, Rc<Bound>>>,
 }

@@ -114,6 +114,9 @@ pub fn clean_answer(headers: &mut HeaderMap, received: Version, own: &Pseudonym)
 
 /// Takes out what belongs to a connection of HTTP/1, and must not stand in a message over HTTP/2 (RFC 9113, 8.2.2).
 pub fn fit_http2(headers: &mut HeaderMap) {
+    if !Traits::of(headers).has(Traits::HOP) {
+        return;
+    }
     let wants_trailers = headers.remove(TE).is_some_and(|value| value == "trailers");
     clean(headers);
     if wants_trailers {

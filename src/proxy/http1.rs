@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::Request;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use super::client::{Client, ClientStream, Order, Stream};
@@ -52,8 +53,18 @@ impl<S: Stack> Entrance<S> {
 /// Serves a client connection until it ends.
 pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, client: Rc<Client>) {
     let entrance = Entrance { stack, client: Rc::clone(&client) };
+    let is_fresh = stream.is_fresh();
     let mut conversation = Conversation::new(stream, entrance, Rc::clone(&client), &worker.shared.settings);
-    let ended = std::future::poll_fn(|cx| conversation.poll(cx)).await;
+    if is_fresh {
+        // What it was opened for is about to come.
+        yield_now().await;
+    }
+    let ended = std::future::poll_fn(|cx| {
+        let polled = conversation.poll(cx);
+        worker.unwatched.heed(&client);
+        polled
+    })
+    .await;
     // Whatever becomes of it: as long as it lies there, it and the client hold each other.
     let takeover = client.takeover.take();
     if let Ended::Refused(refused) = ended {
@@ -88,6 +99,7 @@ pub async fn serve<S: Stack>(worker: &Worker, stack: S, stream: ClientStream, cl
             (Ended::Broken, None) if client.is_cut() => stream.abort(),
             (Ended::Broken, None) => linger(stream).await,
             (Ended::Done, None) if is_more_there => linger(stream).await,
+            (Ended::Done | Ended::TakenOver, None) if stream.is_clear() => {}
             (Ended::Done | Ended::TakenOver, None) => {
                 let _ = timeout(LINGER, stream.shutdown()).await;
             }

@@ -7,12 +7,16 @@ mod unix;
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, Socket as System, Type};
-use tokio::net::{TcpListener, UnixListener};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::UnixListener;
 use tokio::time::Instant;
 
 pub use address::{ListenAddress, NameError, UNIX, UnixName};
@@ -72,6 +76,8 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // Whatever is accepted has it from here.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -108,7 +114,7 @@ pub async fn listen(worker: Rc<Worker>, listening: Listening) {
             accepted = listener.accept() => accepted,
             () = drain.begun() => return,
         };
-        let (socket, peer) = match accepted {
+        let (mut socket, peer) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 refused(&error, &mut complained).await;
@@ -125,14 +131,15 @@ pub async fn listen(worker: Rc<Worker>, listening: Listening) {
             }
             continue;
         }
-        if let Socket::Tcp(socket) = &socket
-            && let Err(error) = socket.set_nodelay(true)
+        let opening = front.opening();
+        // What comes is waited for anyway, unless it is a request.
+        if (!opening.is_plain() || opening.raw().is_some())
+            && let Err(error) = socket.watch()
         {
             tracing::debug!(%error, "a client connection ended at once");
             continue;
         }
         let open = Open::begin(&worker);
-        let opening = front.opening();
         // Two kinds of task, so that those without an opening have no room for one.
         if opening.is_plain() {
             let serving = serve(open, stack.clone(), socket, opening.origin(peer), opening.raw().cloned());
@@ -146,14 +153,21 @@ pub async fn listen(worker: Rc<Worker>, listening: Listening) {
 
 /// A listener on the runtime of its worker.
 enum Accepting {
-    Tcp(TcpListener),
+    Tcp(AsyncFd<std::net::TcpListener>),
     Unix { _file: Option<Arc<SocketFile>>, socket: UnixListener },
 }
 
 impl Accepting {
     fn new(listener: Listener) -> io::Result<Self> {
         Ok(match listener {
-            Listener::Tcp(socket) => Self::Tcp(TcpListener::from_std(socket)?),
+            Listener::Tcp(socket) => {
+                #[expect(
+                    deprecated,
+                    reason = "what takes its place is unsafe, for those that change their descriptor: a listener never does"
+                )]
+                let socket = AsyncFd::with_interest(socket, Interest::READABLE)?;
+                Self::Tcp(socket)
+            }
             Listener::Unix(UnixShare { file, socket }) => {
                 Self::Unix { _file: file, socket: UnixListener::from_std(socket)? }
             }
@@ -162,10 +176,20 @@ impl Accepting {
 
     async fn accept(&self) -> io::Result<(Socket, Peer)> {
         match self {
-            Self::Tcp(socket) => socket.accept().await.map(|(socket, peer)| (socket.into(), peer.into())),
+            Self::Tcp(socket) => {
+                let (socket, peer) = socket.async_io(Interest::READABLE, accept).await?;
+                Ok((Socket::Fresh(socket.into()), peer.into()))
+            }
             Self::Unix { socket, .. } => socket.accept().await.map(|(socket, _)| (socket.into(), Peer::Unix)),
         }
     }
+}
+
+/// Accepts a connection that does not block, without having it watched.
+fn accept(listener: &std::net::TcpListener) -> io::Result<(OwnedFd, SocketAddr)> {
+    let (socket, peer) = acceptfrom_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?;
+    let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok((socket, SocketAddr::try_from(peer)?))
 }
 
 /// A connection that ended before it was accepted concerns nobody; a lack of descriptors passes. What lasts is said now and then.
@@ -186,7 +210,7 @@ async fn refused(error: &io::Error, complained: &mut Option<Instant>) {
 async fn serve(open: Open, stack: impl Stack, socket: Socket, origin: Origin, raw: Option<ServiceName>) {
     let worker = &open.0;
     let client = Client::new(origin, Rc::clone(&worker.tick));
-    worker.adopt(&client);
+    let _adopted = worker.adopt(&client);
     match raw {
         None => http1::serve(worker, stack, ClientStream::new(socket, Rc::clone(&client)), client).await,
         // Apart, so that connections of requests have no room for it.
@@ -216,5 +240,26 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.shared.metrics.proxy.connections_open.dec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_is_accepted_is_told_from_whom_and_waits_for_no_more_to_write() {
+        let listener = bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let address = listener.local_addr().unwrap();
+        let listener = Accepting::new(Listener::Tcp(listener)).unwrap();
+        let client = TcpStream::connect(address).await.unwrap();
+        let (mut socket, peer) = listener.accept().await.unwrap();
+        assert_eq!(peer.address(), client.local_addr().ok());
+        assert!(socket.is_fresh());
+        socket.watch().unwrap();
+        let Socket::Tcp(socket) = socket else { panic!("it should be watched") };
+        assert!(socket.nodelay().unwrap());
     }
 }

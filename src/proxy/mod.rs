@@ -32,6 +32,7 @@ mod switch;
 mod takeover;
 mod target;
 mod time_left;
+mod timers;
 pub mod tls;
 mod traits;
 mod tunnel;

@@ -10,6 +10,7 @@ use super::directory::Bound;
 use super::error::{ProxyError, with_causes};
 use super::worker::Worker;
 use crate::catalog::Snapshot;
+use crate::clock::Moment;
 use crate::endpoint::{
     Care, Ending, Endpoint, Grounds, LoadGuard, Memory, Outcome, Said, Sentence, Turn, Verdict,
 };
@@ -97,14 +98,21 @@ impl Noting {
         }
     }
 
-    /// Notes how the attempt went, and sees to what follows.
+    /// Notes how the attempt went, which has taken so long until now, and sees to what follows.
     pub fn note(&self, outcome: Outcome, said: Said, took: Duration) -> Verdict {
-        self.follow(outcome, took, |ending, care| self.memory().note(outcome, said, ending, care))
+        let now = self.worker.shared.clock.at(self.begun + took);
+        self.follow(outcome, now, took, |ending, care| self.memory().note(outcome, said, ending, care))
+    }
+
+    /// Notes how the attempt went at its end, whose answer came after so long, and sees to what follows.
+    pub fn note_at_its_end(&self, outcome: Outcome, said: Said, took: Duration) -> Verdict {
+        let now = self.worker.shared.clock.now();
+        self.follow(outcome, now, took, |ending, care| self.memory().note(outcome, said, ending, care))
     }
 
     /// Notes that a raw connection, or a tunnel, came about, and after how long: that is what is learnt of how near its endpoint is.
     pub fn connected(&self, took: Duration) {
-        let (memory, ending) = (self.memory(), self.ending(took, 0.5));
+        let (memory, ending) = (self.memory(), self.ending(self.worker.shared.clock.now(), took, 0.5));
         let was_out = !memory.is_available();
         self.bound.look(|snapshot| memory.connect(ending, &snapshot.care));
         if was_out && memory.is_available() {
@@ -114,7 +122,8 @@ impl Noting {
 
     /// Notes how a raw connection went that had come about after so long, and sees to what follows.
     pub fn note_raw(&self, outcome: Outcome, took: Duration) {
-        self.follow(outcome, took, |ending, care| self.memory().note_raw(outcome, ending, care));
+        let now = self.worker.shared.clock.now();
+        self.follow(outcome, now, took, |ending, care| self.memory().note_raw(outcome, ending, care));
     }
 
     fn tell_back(&self, cause: &str) {
@@ -134,20 +143,20 @@ impl Noting {
         self.tell(Turn::Ejected, format!("{grounds}, the last: {last}; out for {seconds:.1} s"));
     }
 
-    fn ending(&self, took: Duration, luck: f64) -> Ending {
-        let clock = &self.worker.shared.clock;
-        Ending { now: clock.now(), begun: clock.at(self.begun), took, luck }
+    fn ending(&self, now: Moment, took: Duration, luck: f64) -> Ending {
+        Ending { now, begun: self.worker.shared.clock.at(self.begun), took, luck }
     }
 
     fn follow(
         &self,
         outcome: Outcome,
+        now: Moment,
         took: Duration,
         note: impl FnOnce(Ending, &Care) -> Verdict,
     ) -> Verdict {
         // Luck is only for those that need a pause.
         let luck = if outcome == Outcome::Success { 0.5 } else { self.worker.luck() };
-        let ending = self.ending(took, luck);
+        let ending = self.ending(now, took, luck);
         let verdict = self.bound.look(|snapshot| {
             let verdict = note(ending, &snapshot.care);
             if let Verdict::Suspect(grounds) = verdict {

@@ -52,7 +52,7 @@ pub fn stack(worker: &Rc<Worker>) -> impl Stack {
         // Before there is room for it: what may not pass need not wait either.
         .layer(Wrap(Rate { worker: worker() }))
         // Around all attempts: the caller's patience does not begin anew with each, nor once there is room.
-        .layer(Wrap(Deadline))
+        .layer(Wrap(Deadline { worker: worker() }))
         // Before any attempt; after routing, so that the refusal is counted for its service.
         .layer(Wrap(Admit { worker: worker() }))
         // Within the deadline, as if the provider were slow; around all that is done for those that pass.

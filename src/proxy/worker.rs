@@ -1,7 +1,7 @@
 //! What the requests of one worker share: its pools, its services, its luck, and what all workers have in common.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
@@ -12,9 +12,10 @@ use rand::{Rng as _, RngExt as _};
 
 use super::Settings;
 use super::admission::Admission;
-use super::client::Client;
+use super::client::{Client, Unwatched};
 use super::directory::Directory;
 use super::raw::Complaints;
+use super::timers::Timers;
 use crate::balance::rng;
 use crate::catalog::Catalog;
 use crate::clock::{Clock, Tick};
@@ -113,8 +114,12 @@ pub struct Worker {
     pub draining: Cell<bool>,
     /// Says why raw connections fail.
     pub complaints: Complaints,
+    /// Measure the deadlines of its requests.
+    pub timers: Timers,
+    /// Clients whose end nobody would learn of yet.
+    pub unwatched: Unwatched,
     luck: RefCell<SmallRng>,
-    clients: RefCell<Vec<Weak<Client>>>,
+    clients: RefCell<Vec<Rc<Client>>>,
 }
 
 impl Worker {
@@ -130,6 +135,8 @@ impl Worker {
             luck: RefCell::new(rng::for_worker(shared.seed, number)),
             draining: Cell::new(false),
             complaints: Complaints::default(),
+            timers: Timers::default(),
+            unwatched: Unwatched::default(),
             clients: RefCell::default(),
             table: RefCell::new(Cache::new(LatestTable(Arc::clone(&shared)))),
             shared,
@@ -156,9 +163,14 @@ impl Worker {
         self.pools.lasting()
     }
 
-    /// Follows a client connection until it ends.
-    pub fn adopt(&self, client: &Rc<Client>) {
-        self.clients.borrow_mut().push(Rc::downgrade(client));
+    /// Follows a client connection, until what is given is dropped: at once, since where each request comes on a connection of its
+    /// own, there would be many to remember.
+    #[must_use]
+    pub fn adopt(&self, client: &Rc<Client>) -> Adopted<'_> {
+        let mut clients = self.clients.borrow_mut();
+        client.place.set(clients.len());
+        clients.push(Rc::clone(client));
+        Adopted { worker: self, client: Rc::clone(client) }
     }
 
     /// The clean-up, about once a second: idle and late connections, closed services, counted requests.
@@ -166,18 +178,66 @@ impl Worker {
         self.tick.advance();
         let draining = self.shared.drain.has_begun();
         self.draining.set(draining);
-        self.clients.borrow_mut().retain(|client| {
-            let Some(client) = client.upgrade() else { return false };
+        for client in &*self.clients.borrow() {
             if let Some(order) = client.due(&self.shared.settings, draining) {
                 client.tell(order);
             }
             if let Some(private) = client.private.get() {
                 private.sweep();
             }
-            true
-        });
+        }
+        // What does so otherwise has ended where a drain has begun.
+        self.unwatched.watch_all();
         self.pools.sweep();
         self.directory.sweep(self.tick.now());
         self.unrouted.flush();
+    }
+}
+
+/// A client connection that its worker follows.
+pub struct Adopted<'worker> {
+    worker: &'worker Worker,
+    client: Rc<Client>,
+}
+
+impl Drop for Adopted<'_> {
+    fn drop(&mut self) {
+        let mut clients = self.worker.clients.borrow_mut();
+        let place = self.client.place.get();
+        clients.swap_remove(place);
+        if let Some(moved) = clients.get(place) {
+            moved.place.set(place);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::client::Origin;
+    use crate::telemetry::peer::Peer;
+
+    #[tokio::test(start_paused = true)]
+    async fn those_that_end_are_followed_no_more_and_the_others_still() {
+        let bed = crate::proxy::layer::bed::Bed::new();
+        let worker = &bed.worker;
+        let peer = Peer::At(([127, 0, 0, 1], 1).into());
+        let begin = || {
+            let origin =
+                Origin { peer, is_secure: false, bound: None, trusted: true, refuse_cross_site: false };
+            Client::new(origin, Rc::clone(&worker.tick))
+        };
+        let clients = [begin(), begin(), begin()];
+        let [first, second, third] = clients.each_ref().map(|client| worker.adopt(client));
+        drop(first);
+        tokio::time::advance(worker.shared.settings.client_idle_timeout).await;
+        worker.sweep();
+        let waits = std::task::Context::from_waker(std::task::Waker::noop());
+        let told = clients.each_ref().map(|client| client.take_order(&waits).is_some());
+        assert_eq!(told, [false, true, true]);
+        drop(third);
+        drop(second);
+        assert!(worker.clients.borrow().is_empty());
+        assert!(clients.iter().all(|client| Rc::strong_count(client) == 1));
     }
 }

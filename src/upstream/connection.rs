@@ -162,41 +162,48 @@ impl Sender {
     }
 
     /// Sends a request; `is_kept` says whether the connection served another one before.
-    pub(super) async fn send(
-        &mut self,
+    ///
+    /// No `async fn`, as whatever is awaited for every request: that would have room twice for what it is called with.
+    pub(super) fn send<'a>(
+        &'a mut self,
         request: Box<Request<Body>>,
-        dialler: &Dialler,
-        address: &Address,
-        sending: Sending<'_>,
+        dialler: &'a Dialler,
+        address: &'a Address,
+        sending: Sending<'a>,
         is_kept: bool,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> impl Future<Output = Result<Response<Incoming>, SendError>> + 'a {
         let Sending { begun, repeats, hear, .. } = sending;
         let heard = self.reads();
         let at = At { address, begun, repeats, is_kept, heard };
-        match self {
-            Self::Http1 { link, .. } => {
-                let Dialler { settings, drain, .. } = dialler;
-                http1::send(link, request, is_kept && !repeats, hear, settings, drain).await.map_err(
-                    |failed| match failed {
-                        Failed::Fault(source, returned) => self.explain(source, returned, &at),
-                        Failed::Misframed(doubt) => {
-                            let cause = SendCause::Misframed { address: address.clone(), doubt };
-                            SendError { cause, arrival: Arrival::Unknown, request: None }
-                        }
-                    },
-                )
-            }
-            Self::Http2 { sender, .. }
-                if request.method() == Method::CONNECT && !sender.is_extended_connect_protocol_enabled() =>
-            {
-                let (cause, request) = (SendCause::NoWebSocket { address: address.clone() }, Some(request));
-                Err(SendError { cause, arrival: Arrival::Never, request })
-            }
-            Self::Http2 { sender, bond } => {
-                let wait = Wait { heard, signs: &bond.signs, begun };
-                let sent = http2::send(sender, *request, hear, &dialler.drain).await;
-                wait.end();
-                sent.map_err(|(source, returned)| self.explain(source, returned.map(Box::new), &at))
+        async move {
+            match self {
+                Self::Http1 { link, .. } => {
+                    let Dialler { settings, drain, .. } = dialler;
+                    http1::send(link, request, at.is_kept && !at.repeats, hear, settings, drain)
+                        .await
+                        .map_err(|failed| match failed {
+                            Failed::Fault(source, returned) => self.explain(source, returned, &at),
+                            Failed::Misframed(doubt) => {
+                                let cause = SendCause::Misframed { address: at.address.clone(), doubt };
+                                SendError { cause, arrival: Arrival::Unknown, request: None }
+                            }
+                        })
+                }
+                Self::Http2 { sender, .. }
+                    if request.method() == Method::CONNECT
+                        && !sender.is_extended_connect_protocol_enabled() =>
+                {
+                    let (cause, request) =
+                        (SendCause::NoWebSocket { address: at.address.clone() }, Some(request));
+                    Err(SendError { cause, arrival: Arrival::Never, request })
+                }
+                Self::Http2 { sender, bond } => {
+                    let wait = Wait { heard: at.heard, signs: &bond.signs, begun: at.begun };
+                    // Apart, so that requests over HTTP/1 have no room for it.
+                    let sent = Box::pin(http2::send(sender, *request, hear, &dialler.drain)).await;
+                    wait.end();
+                    sent.map_err(|(source, returned)| self.explain(source, returned.map(Box::new), &at))
+                }
             }
         }
     }

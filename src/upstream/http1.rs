@@ -78,54 +78,57 @@ pub(super) enum Failed {
 ///
 /// `looks_first` has the socket itself asked, right before anything is written, whether its peer has closed it: the runtime tells of
 /// that only the next time it asks the system what happened, and under load much is written between.
-pub(super) async fn send(
-    link: &Rc<Link>,
+#[expect(clippy::manual_async_fn, reason = "an async fn would have room twice for what it is called with")]
+pub(super) fn send<'a>(
+    link: &'a Rc<Link>,
     mut request: Box<Request<Body>>,
     looks_first: bool,
-    hear: Hear<'_>,
-    settings: &Settings,
-    drain: &Drain,
-) -> Result<Response<Incoming>, Failed> {
-    let form = form(&mut request);
-    write_head(link, &request);
-    let is_head = request.method() == Method::HEAD;
-    // What it can be sent again from, where it turns out that nothing was sent.
-    let spare = request.body().whole();
-    if looks_first {
-        if spare.is_some() {
-            link.look_first(Stream::has_news);
-        } else if link.look(Stream::has_news).unwrap_or(true) {
-            return Err(Failed::Fault(Error::Incomplete.into(), Some(request)));
+    hear: Hear<'a>,
+    settings: &'a Settings,
+    drain: &'a Drain,
+) -> impl Future<Output = Result<Response<Incoming>, Failed>> + 'a {
+    async move {
+        let form = form(&mut request);
+        write_head(link, &request);
+        let is_head = request.method() == Method::HEAD;
+        // What it can be sent again from, where it turns out that nothing was sent.
+        let spare = request.body().whole();
+        if looks_first {
+            if spare.is_some() {
+                link.look_first(Stream::has_news);
+            } else if link.look(Stream::has_news).unwrap_or(true) {
+                return Err(Failed::Fault(Error::Incomplete.into(), Some(request)));
+            }
         }
-    }
-    let body = std::mem::take(request.body_mut());
-    let before = link.written();
-    link.with.is_sending.set(true);
-    let sending = Sending::of_request(body, form, true);
-    let exchange = Exchange { link, sending: Some(sending), unsent: None };
-    let bounds = Bounds { bytes: settings.header_bytes_max, fields: FIELDS_MAX, strict: false };
-    let (head, sending) = match exchange.wait(hear, bounds).await {
-        Ok(answered) => answered,
-        Err(fault) => {
-            let returned = spare.filter(|_| link.written() == before).map(|body| {
-                *request.body_mut() = Body::from(body);
-                request
-            });
-            return Err(Failed::Fault(fault, returned));
+        let body = std::mem::take(request.body_mut());
+        let before = link.written();
+        link.with.is_sending.set(true);
+        let sending = Sending::of_request(body, form, true);
+        let exchange = Exchange { link, sending: Some(sending), unsent: None };
+        let bounds = Bounds { bytes: settings.header_bytes_max, fields: FIELDS_MAX, strict: false };
+        let (head, sending) = match exchange.wait(hear, bounds).await {
+            Ok(answered) => answered,
+            Err(fault) => {
+                let returned = spare.filter(|_| link.written() == before).map(|body| {
+                    *request.body_mut() = Body::from(body);
+                    request
+                });
+                return Err(Failed::Fault(fault, returned));
+            }
+        };
+        let (received, is_to_end) = begin_answer(link, &head, is_head).map_err(Failed::Misframed)?;
+        let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
+        link.with.is_last.set(!head.keeps || is_to_end || is_switch);
+        match sending {
+            None => link.with.is_sending.set(false),
+            Some(sending) => finish(link, sending, drain),
         }
-    };
-    let (received, is_to_end) = begin_answer(link, &head, is_head).map_err(Failed::Misframed)?;
-    let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
-    link.with.is_last.set(!head.keeps || is_to_end || is_switch);
-    match sending {
-        None => link.with.is_sending.set(false),
-        Some(sending) => finish(link, sending, drain),
+        let incoming = match is_switch.then(|| link.take()).flatten() {
+            Some((stream, early)) => Incoming::Raw(Box::new(Rewound::new(stream, early))),
+            None => Incoming::Http1(received),
+        };
+        Ok(answer(head, incoming))
     }
-    let incoming = match is_switch.then(|| link.take()).flatten() {
-        Some((stream, early)) => Incoming::Raw(Box::new(Rewound::new(stream, early))),
-        None => Incoming::Http1(received),
-    };
-    Ok(answer(head, incoming))
 }
 
 fn answer(head: ResponseHead, incoming: Incoming) -> Response<Incoming> {

@@ -1,11 +1,12 @@
 //! The pools of one worker: one per endpoint, gone with it; how a request gets a connection, and another where one is stale.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foldhash::HashMap;
+use futures_util::future::Either;
 use http::header::CONNECTION;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::sync::Notify;
@@ -83,33 +84,48 @@ impl Pools {
     /// # Errors
     /// When no connection comes about, or the connection ends before a response. The error says whether the request can
     /// have arrived, and brings it back where nothing of it was used up.
-    pub async fn send(
-        &self,
-        endpoint: &Endpoint,
+    pub fn send<'a>(
+        &'a self,
+        endpoint: &'a Endpoint,
         request: Box<Request<Body>>,
-        sending: Sending<'_>,
-    ) -> Result<Response<Body>, SendError> {
+        sending: Sending<'a>,
+    ) -> impl Future<Output = Result<Response<Body>, SendError>> + 'a {
         let pool = self.pool(endpoint);
-        let Sending { reuse, begun, .. } = sending;
-        let now = self.tick.clock().at(begun);
-        let ready = match reuse {
+        let now = self.tick.clock().at(sending.begun);
+        let ready = match sending.reuse {
             Reuse::Idle => pool.take(now, self.limit(&pool, now)),
             Reuse::Fresh => None,
         };
         // Apart, so that the many requests that find a connection need no room for making one.
-        let Some((mut sender, idled)) = ready else {
-            return Box::pin(self.send_anew(&pool, endpoint, request, sending)).await;
-        };
-        // A Go Micro server sends a body after its answer to HEAD too: on that connection nothing can be understood any more.
-        let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
-        match sender.send(request, &self.dialler, &pool.memory.address, sending, true).await {
-            Ok(response) => {
-                pool.memory.idling().outlived(idled);
-                Ok(self.lend(pool, sender, response, last))
+        match ready {
+            None => Either::Left(Box::pin(self.send_anew(pool, endpoint, request, sending))),
+            Some((sender, idled)) => {
+                Either::Right(self.send_on(pool, sender, idled, endpoint, request, sending))
             }
-            Err(error) => {
-                let request = self.mend(&pool, error, &sender)?;
-                Box::pin(self.send_anew(&pool, endpoint, request, sending)).await
+        }
+    }
+
+    /// Sends a request on a connection that has idled for so long.
+    fn send_on<'a>(
+        &'a self,
+        pool: Rc<Pool>,
+        mut sender: Sender,
+        idled: Duration,
+        endpoint: &'a Endpoint,
+        request: Box<Request<Body>>,
+        sending: Sending<'a>,
+    ) -> impl Future<Output = Result<Response<Body>, SendError>> + 'a {
+        let last = is_last(&request, endpoint);
+        async move {
+            match sender.send(request, &self.dialler, &pool.memory.address, sending, true).await {
+                Ok(response) => {
+                    pool.memory.idling().outlived(idled);
+                    Ok(self.lend(pool, sender, response, last))
+                }
+                Err(error) => {
+                    let request = self.mend(&pool, error, &sender)?;
+                    Box::pin(self.send_anew(pool, endpoint, request, sending)).await
+                }
             }
         }
     }
@@ -117,15 +133,15 @@ impl Pools {
     /// Sends a request on a new connection, or on one that others have just made.
     async fn send_anew(
         &self,
-        pool: &Rc<Pool>,
+        pool: Rc<Pool>,
         endpoint: &Endpoint,
         mut request: Box<Request<Body>>,
         sending: Sending<'_>,
     ) -> Result<Response<Body>, SendError> {
-        let last = request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp;
+        let last = is_last(&request, endpoint);
         let mut mended = false;
         loop {
-            let (mut sender, is_kept) = match self.dial(pool, &endpoint.provider).await {
+            let (mut sender, is_kept) = match self.dial(&pool, &endpoint.provider).await {
                 Ok(dialled) => dialled,
                 Err(cause) => {
                     let request = Some(request);
@@ -139,10 +155,10 @@ impl Pools {
                     if let Some(timeout) = told(&response).filter(|_| !is_kept) {
                         pool.memory.idling().told(timeout);
                     }
-                    return Ok(self.lend(Rc::clone(pool), sender, response, last));
+                    return Ok(self.lend(pool, sender, response, last));
                 }
                 Err(error) if mended => return Err(error),
-                Err(error) => request = self.mend(pool, error, &sender)?,
+                Err(error) => request = self.mend(&pool, error, &sender)?,
             }
             mended = true;
         }
@@ -266,6 +282,12 @@ impl Pools {
         };
         Ok(dialler.counted(made).await?)
     }
+}
+
+/// Whether a connection cannot be used any more once this request was answered on it: a Go Micro server sends a body after its answer
+/// to HEAD too, so that nothing behind that can be understood.
+fn is_last(request: &Request<Body>, endpoint: &Endpoint) -> bool {
+    request.method() == Method::HEAD && endpoint.provider.protocol == Protocol::Mucp
 }
 
 /// How long a provider keeps idle connections, as its first answer on one tells: nothing by the end of the connection, and

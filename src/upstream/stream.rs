@@ -2,6 +2,7 @@
 
 use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
@@ -15,6 +16,7 @@ use tokio_rustls::client::TlsStream;
 
 use super::ConnectError;
 use super::tls::{TlsError, refused};
+use crate::http1::{PIECE, Transport};
 use crate::provider::{Address, Provider};
 use crate::telemetry::metrics::Metrics;
 
@@ -115,7 +117,7 @@ impl Stream {
 }
 
 /// Lets the end of a socket be a reset: what waits to be sent is dropped with it.
-pub fn abort(socket: &TcpStream) {
+pub fn abort(socket: &impl AsFd) {
     if let Err(error) = SockRef::from(socket).set_linger(Some(Duration::ZERO)) {
         // It is gone already.
         tracing::trace!(%error, "a connection cannot be reset");
@@ -136,6 +138,25 @@ impl Secure {
         read
     }
 }
+
+impl Transport for Stream {
+    fn socket(&self) -> Option<&TcpStream> {
+        match self {
+            Self::Clear(socket) => Some(socket),
+            Self::Secure(_) => None,
+        }
+    }
+
+    fn ahead(&self) -> usize {
+        match self {
+            Self::Clear(_) => AHEAD,
+            Self::Secure(_) => PIECE,
+        }
+    }
+}
+
+/// Bytes read along with the head of an answer: all of most answers. What they have of a long body is copied.
+const AHEAD: usize = 8 * 1024;
 
 impl AsyncRead for Stream {
     fn poll_read(

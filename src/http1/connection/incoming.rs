@@ -5,14 +5,15 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::Connection;
 use crate::http1::decoder::Decoder;
+use crate::http1::piece::PIECE;
+use crate::http1::pipe::Pipe;
 use crate::http1::received::Source;
-use crate::http1::{Error, Received};
+use crate::http1::{Error, Received, Transport};
 
-impl<S: AsyncRead + AsyncWrite + Unpin + 'static, T: 'static> Connection<S, T> {
+impl<S: Transport + 'static, T: 'static> Connection<S, T> {
     /// The same, where whoever sends the body may hold it back until it is asked for: that is done as soon as it is read.
     pub(in crate::http1) fn begin_asking(self: &Rc<Self>, decoder: Decoder, asks: bool) -> Received {
         self.asks.set(asks);
@@ -29,7 +30,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + 'static, T: 'static> Connection<S, T> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
+impl<S: Transport, T> Connection<S, T> {
     /// Ready once the body that comes in is over, or nobody reads it any more; whether it is over.
     pub fn poll_body_end(&self, cx: &mut Context<'_>) -> Poll<bool> {
         if self.reading.borrow().decoder.is_over() {
@@ -54,7 +55,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
             if reading.decoder.is_over() {
                 return true;
             }
-            match self.poll_piece(cx) {
+            match self.poll_piece(PIECE, cx) {
                 Poll::Ready(Ok(piece)) if !piece.is_empty() => reading.ahead = piece,
                 Poll::Ready(_) | Poll::Pending => return false,
             }
@@ -86,7 +87,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
             if reading.decoder.is_over() {
                 return Poll::Ready(None);
             }
-            match ready!(self.poll_piece(cx)) {
+            match ready!(self.poll_piece(PIECE, cx)) {
                 Ok(piece) if piece.is_empty() => {
                     return Poll::Ready(reading.decoder.end().err().map(Err));
                 }
@@ -97,10 +98,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin, T> Connection<S, T> {
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, T> Source for Connection<S, T> {
+impl<S: Transport, T> Source for Connection<S, T> {
     fn poll_frame(&self, number: u32, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         let polled = self.poll_next(number, cx);
         if matches!(polled, Poll::Ready(Some(Err(_)))) {
+            self.broken.set(true);
+        }
+        polled
+    }
+
+    fn passes(&self, number: u32) -> bool {
+        self.passes(number)
+    }
+
+    fn poll_pass(
+        &self,
+        number: u32,
+        pipe: &mut Pipe,
+        most: usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Option<usize>, Error>> {
+        let polled = self.poll_next_into(number, pipe, most, cx);
+        if matches!(polled, Poll::Ready(Err(_))) {
             self.broken.set(true);
         }
         polled

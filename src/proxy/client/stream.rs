@@ -8,9 +8,11 @@ use std::task::{Context, Poll};
 
 use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
 
 use super::{Client, Socket};
 use crate::gather::Gather;
+use crate::http1::Transport;
 
 /// The client's socket, which notes when bytes move.
 #[derive(Debug)]
@@ -48,6 +50,16 @@ impl ClientStream {
         self.socket.0.local_address()
     }
 
+    /// Whether nothing was waited for on it, so that nobody would be told of its end either.
+    pub const fn is_fresh(&self) -> bool {
+        self.socket.0.is_fresh()
+    }
+
+    /// Whether closing it says all that there is to be said at its end.
+    pub const fn is_clear(&self) -> bool {
+        self.socket.0.is_clear()
+    }
+
     /// Lets its end be a reset, so that what the client has of a stream that broke off does not look whole.
     pub fn abort(&self) {
         self.socket.0.abort();
@@ -59,6 +71,16 @@ impl ClientStream {
             self.client.wrote(bytes);
         }
         written
+    }
+}
+
+impl Transport for ClientStream {
+    fn socket(&self) -> Option<&TcpStream> {
+        self.socket.0.tcp().filter(|_| self.early.is_empty())
+    }
+
+    fn moved(&self) {
+        self.client.moved();
     }
 }
 

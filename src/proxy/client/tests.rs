@@ -17,6 +17,13 @@ pub(super) fn client() -> (Rc<Client>, Rc<Tick>, Settings) {
     (client, tick, Settings::default())
 }
 
+#[test]
+fn addresses_are_written_as_they_are_everywhere() {
+    for ip in ["0.0.0.0", "127.0.0.1", "10.20.3.40", "255.255.255.255", "::1", "2001:db8::a:1"] {
+        assert_eq!(written(ip.parse().unwrap()), ip);
+    }
+}
+
 async fn pass(tick: &Tick, time: Duration) {
     advance(time).await;
     tick.advance();

@@ -13,7 +13,7 @@ use crate::http1::{
     take_body,
 };
 use crate::proxy::Settings;
-use crate::proxy::client::{Client, ClientStream, Order, Refused};
+use crate::proxy::client::{Client, ClientStream, Order, Refused, Watch};
 use crate::proxy::layer::middleware::Answer;
 use crate::proxy::stack::Stack;
 
@@ -110,6 +110,16 @@ impl<S: Stack> Conversation<S> {
         }
     }
 
+    /// Ready once the client has gone away. As long as the runtime does not know of its connection, that is not looked for: an answer
+    /// that comes at once is there before.
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.client.watch() != Watch::Now && self.connection.look(ClientStream::is_fresh) == Some(true) {
+            self.client.ask_for_watch();
+            return Poll::Pending;
+        }
+        self.connection.poll_gone(cx)
+    }
+
     fn is_idle(&self) -> bool {
         matches!(self.place, Place::Listening) && !self.connection.has_more() && !self.connection.is_stalled()
     }
@@ -169,7 +179,7 @@ impl<S: Stack> Conversation<S> {
                 Poll::Ready(Some(Ended::Broken))
             }
             Poll::Pending if self.is_taken_over() => Poll::Ready(Some(Ended::TakenOver)),
-            Poll::Pending => self.connection.poll_gone(cx).map(|()| Some(Ended::Broken)),
+            Poll::Pending => self.poll_gone(cx).map(|()| Some(Ended::Broken)),
         }
     }
 
@@ -186,7 +196,8 @@ impl<S: Stack> Conversation<S> {
             self.is_last |= !keeps;
         });
         self.client.set_writing(true);
-        self.place = Place::Answering(Sending::of_answer(response.into_body(), form, !self.is_last));
+        let sending = Sending::of_answer(response.into_body(), form, !self.is_last);
+        self.place = Place::Answering(sending.passing(Body::PASS));
     }
 
     fn answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
@@ -204,17 +215,17 @@ impl<S: Stack> Conversation<S> {
                 tracing::debug!(client = %self.client.peer, ?unsent, "an answer broke off");
                 Poll::Ready(Some(Ended::Broken))
             }
-            Poll::Pending => self.connection.poll_gone(cx).map(|()| Some(Ended::Broken)),
+            Poll::Pending => self.poll_gone(cx).map(|()| Some(Ended::Broken)),
         }
     }
 
     fn finish(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
         if self.client.takeover.borrow().is_some() {
-            return Poll::Ready(Some(Ended::TakenOver));
+            return self.leave(cx, Ended::TakenOver);
         }
         let is_over = ready!(self.connection.poll_body_end(cx));
         if self.is_last || !is_over {
-            return Poll::Ready(Some(Ended::Done));
+            return self.leave(cx, Ended::Done);
         }
         if self.connection.has_more() {
             // It began to come while another request was in flight.
@@ -222,5 +233,13 @@ impl<S: Stack> Conversation<S> {
         }
         self.place = Place::Listening;
         Poll::Ready(None)
+    }
+
+    /// Ends once all is written, be it that it was to leave with what others have to say: nobody sees to it from here.
+    fn leave(&self, cx: &mut Context<'_>, ended: Ended) -> Poll<Option<Ended>> {
+        let written = self.connection.poll_write(cx);
+        self.client.set_writing(written.is_pending());
+        let ended = if ready!(written).is_ok() { ended } else { Ended::Broken };
+        Poll::Ready(Some(ended))
     }
 }

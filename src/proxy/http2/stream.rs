@@ -55,6 +55,8 @@ pub(super) fn begin<S: Stack>(
         }
         let (taker, tunnel) = oneshot::channel();
         (Incoming::Whole(Bytes::new()), Some(Beyond { from, taker }), Some(tunnel))
+    } else if from.is_end_stream() {
+        (Incoming::Whole(Bytes::new()), None, None)
     } else {
         (Incoming::Http2(Received::new(from, &parts.headers)), None, None)
     };

@@ -34,8 +34,8 @@ use crate::telemetry::peer::Peer;
 use crate::upstream::{self, Dialler, Reuse};
 
 /// A worker whose catalog follows nothing.
-pub(super) struct Bed {
-    pub(super) worker: Rc<Worker>,
+pub(in crate::proxy) struct Bed {
+    pub(in crate::proxy) worker: Rc<Worker>,
     pub(super) client: Rc<Client>,
     pub(super) limits: Limits,
     pub(super) rules: Rules,
@@ -43,7 +43,7 @@ pub(super) struct Bed {
 }
 
 impl Bed {
-    pub(super) fn new() -> Self {
+    pub(in crate::proxy) fn new() -> Self {
         Self::with(Settings::default())
     }
 
@@ -152,7 +152,7 @@ impl<R, E> Clone for Played<R, E> {
 }
 
 impl<R: 'static, E: 'static> Played<R, E> {
-    pub(super) fn new() -> Self {
+    pub(in crate::proxy) fn new() -> Self {
         Self { answers: Rc::default() }
     }
 

@@ -9,13 +9,17 @@ use super::middleware::{Answer, Middleware, Serve, refused};
 use crate::proxy::error::ProxyError;
 use crate::proxy::request::{Exchange, Routed};
 use crate::proxy::time_left;
+use crate::proxy::worker::Worker;
 
 /// Longer than anybody waits.
 const FAR: Duration = Duration::from_hours(24 * 365);
 
 /// Bounds the time until the head of an answer.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Deadline;
+#[derive(Clone, Debug)]
+pub struct Deadline {
+    /// Whose timers.
+    pub worker: Rc<Worker>,
+}
 
 impl Middleware for Deadline {
     type Request = Routed;
@@ -37,10 +41,10 @@ impl Middleware for Deadline {
             return refused(ProxyError::Deadline { limit });
         }
         routed.deadline = Some(deadline);
-        let mut timer = routed.client.timer(deadline);
-        let client = Rc::clone(&routed.client);
+        let mut timer = self.worker.timers.take(deadline);
+        let worker = Rc::clone(&self.worker);
         let record = Rc::clone(&routed.record);
-        let awaited = client.await_answer(record.stream().cloned());
+        let awaited = routed.client.await_answer(record.stream().cloned());
         let mut answer = inner.call(routed);
         Box::pin(async move {
             let result = tokio::select! {
@@ -52,7 +56,7 @@ impl Middleware for Deadline {
                 }
             };
             drop(awaited);
-            client.keep_timer(timer);
+            worker.timers.keep(timer);
             result
         })
     }
@@ -68,19 +72,23 @@ mod tests {
     use crate::proxy::layer::bed::{Bed, Played, answer};
     use crate::proxy::layer::middleware::Wrap;
 
+    fn deadline(bed: &Bed) -> Deadline {
+        Deadline { worker: Rc::clone(&bed.worker) }
+    }
+
     #[tokio::test(start_paused = true)]
     async fn an_answer_in_time_passes_and_a_late_one_is_given_up() {
         let bed = Bed::new();
         let inner = Played::new();
-        let mut deadline = Wrap(Deadline).layer(inner.clone());
+        let mut layer = Wrap(deadline(&bed)).layer(inner.clone());
         inner.then(|_| Ok(answer(200)));
-        assert_eq!(deadline.call(bed.get()).await.unwrap().status(), 200);
+        assert_eq!(layer.call(bed.get()).await.unwrap().status(), 200);
         for _ in 0..2 {
             let begun = Instant::now();
             inner.then_never();
             let routed = bed.get();
             let record = Rc::clone(&routed.record);
-            let error = deadline.call(routed).await.unwrap_err();
+            let error = layer.call(routed).await.unwrap_err();
             assert!(matches!(error, ProxyError::Deadline { limit } if limit == bed.limits.request_timeout));
             assert!(record.overdue.get(), "whoever was asked is to know why it was given up");
             drop(record);
@@ -98,7 +106,7 @@ mod tests {
         tokio::time::advance(Duration::from_secs(10)).await;
         inner.then_never();
         let begun = Instant::now();
-        Wrap(Deadline).layer(inner).call(routed).await.unwrap_err();
+        Wrap(deadline(&bed)).layer(inner).call(routed).await.unwrap_err();
         assert_eq!(begun.elapsed().as_secs(), 5);
     }
 
@@ -110,7 +118,7 @@ mod tests {
             inner.then_never();
             let request = http::Request::get("/").header("micro-service", "svc").header("timeout", timeout);
             let begun = Instant::now();
-            Wrap(Deadline).layer(inner).call(bed.routed(request)).await.unwrap_err();
+            Wrap(deadline(&bed)).layer(inner).call(bed.routed(request)).await.unwrap_err();
             assert_eq!(begun.elapsed().as_secs(), seconds);
         }
     }
@@ -123,7 +131,7 @@ mod tests {
             let request = http::Request::get("/").header("micro-service", "svc").header("timeout", timeout);
             let routed = bed.routed(request);
             tokio::time::advance(Duration::from_secs(5)).await;
-            let error = Wrap(Deadline).layer(inner.clone()).call(routed).await.unwrap_err();
+            let error = Wrap(deadline(&bed)).layer(inner.clone()).call(routed).await.unwrap_err();
             assert_eq!(error.reason(), "deadline", "the inner service is not called");
         }
     }
@@ -134,7 +142,7 @@ mod tests {
         let inner = Played::new();
         inner.then_never();
         let routed = Routed { exchange: Exchange::MicroStream, ..bed.get() };
-        timeout(Duration::from_hours(1), Wrap(Deadline).layer(inner).call(routed)).await.unwrap_err();
+        timeout(Duration::from_hours(1), Wrap(deadline(&bed)).layer(inner).call(routed)).await.unwrap_err();
     }
 
     #[tokio::test(start_paused = true)]
@@ -143,7 +151,7 @@ mod tests {
         bed.limits.request_timeout = Duration::from_hours(1);
         let inner = Played::new();
         inner.then_never();
-        let call = Wrap(Deadline).layer(inner).call(bed.get());
+        let call = Wrap(deadline(&bed)).layer(inner).call(bed.get());
         let settings = &bed.worker.shared.settings;
         tokio::time::advance(settings.stream_idle_timeout * 2).await;
         bed.worker.tick.advance();

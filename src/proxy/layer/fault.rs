@@ -103,7 +103,11 @@ mod tests {
         let mut bed = bed(Some(Duration::from_secs(2)), None);
         bed.limits.request_timeout = Duration::from_secs(1);
         let layer = Wrap(Fault { worker: Rc::clone(&bed.worker) }).layer(Played::new());
-        let error = Wrap(Deadline).layer(layer).call(struck(&bed)).await.unwrap_err();
+        let error = Wrap(Deadline { worker: Rc::clone(&bed.worker) })
+            .layer(layer)
+            .call(struck(&bed))
+            .await
+            .unwrap_err();
         assert_eq!(error.reason(), "deadline");
     }
 }

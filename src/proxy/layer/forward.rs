@@ -8,7 +8,6 @@ use http::header::{CONNECTION, EXPECT, HOST, HeaderValue, TE, TRANSFER_ENCODING}
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{Response, StatusCode, Uri, Version};
 use http_body::Body as _;
-use tokio::time::Instant;
 use tower::Service;
 
 use super::middleware::Answer;
@@ -149,12 +148,12 @@ fn late(limit: Duration) -> Failure<Returned> {
 /// Tells the provider which attempt this is, if not the first, and how much time is left, where the caller gave a deadline.
 /// Gives the time of this attempt alone, if that is less.
 fn tell(attempt: &mut Attempt) -> Option<Duration> {
-    let Attempt { message, traits, number, deadline, limit, .. } = attempt;
+    let Attempt { message, traits, number, deadline, limit, begun, .. } = attempt;
     if *number > 1 {
         headers::add_attempt(message.headers_mut(), *traits, *number);
     }
     let Some(deadline) = *deadline else { return *limit };
-    let left = deadline.saturating_duration_since(Instant::now());
+    let left = deadline.saturating_duration_since(*begun);
     time_left::tell(message.headers_mut(), *traits, left);
     limit.filter(|limit| *limit < left)
 }

@@ -2,7 +2,7 @@
 
 pub mod admit;
 #[cfg(test)]
-mod bed;
+pub(super) mod bed;
 pub mod deadline;
 pub mod fault;
 pub mod forward;

@@ -107,15 +107,15 @@ impl Told {
                 noting.note(outcome, said, took);
                 response.body_mut().on_end(move |end| {
                     if end.broken && outcome == Outcome::Success {
-                        noting.note(Outcome::Broken, Said::Nothing, took);
+                        noting.note_at_its_end(Outcome::Broken, Said::Nothing, took);
                     }
                 });
             }
             Judged::AtItsEnd => {
                 // It was reached, whatever comes.
-                noting.memory().answer(noting.worker.shared.clock.now());
+                noting.memory().answer(noting.worker.shared.clock.at(noting.begun + took));
                 response.body_mut().on_end(move |end| match of_end(end) {
-                    Some(Judged::Now(outcome, said)) => _ = noting.note(outcome, said, took),
+                    Some(Judged::Now(outcome, said)) => _ = noting.note_at_its_end(outcome, said, took),
                     Some(Judged::AtItsEnd) | None => noting.leave_untold(),
                 });
             }

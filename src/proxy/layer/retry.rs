@@ -78,7 +78,6 @@ impl Middleware for Retry {
         mut routed: Routed,
         inner: &mut impl Serve<Routed, Failure<Returned>>,
     ) -> Answer<ProxyError> {
-        let begun = Instant::now();
         let mut inner = inner.clone();
         routed.bound.count();
         let retries = &routed.rules.limits.retries;
@@ -89,13 +88,13 @@ impl Middleware for Retry {
         }
         let mut course = Course::of(&self.worker, &mut routed);
         let answer = inner.call(routed);
-        let hedge = hedge.filter(|_| course.is_hedgeable());
+        let hedge = hedge.filter(|_| course.is_hedgeable()).map(|hedge| (hedge, Instant::now()));
         Box::pin(async move {
             // Apart, so that the many requests that succeed need no room for it, nor for an outcome while it goes on.
             let next = {
                 let outcome = match hedge {
                     None => answer.await,
-                    Some(hedge) => {
+                    Some((hedge, begun)) => {
                         Box::pin(hedge::hedged(&mut course, &mut inner, answer, hedge, begun)).await
                     }
                 };

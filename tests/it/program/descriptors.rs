@@ -40,9 +40,9 @@ async fn it_asks_for_as_many_as_it_may_have_and_says_when_they_are_few() {
     program.logs("operators are answered").await;
     assert_eq!(program.files(), 4096);
     let told = program.logs("as many files open as limits.connections needs").await;
-    assert!(told.contains("files=4096") && told.contains("wanted=20064"), "{told}");
+    assert!(told.contains("files=4096") && told.contains("wanted=20128"), "{told}");
     let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "[limits]\nconnections = 2000").unwrap();
+    std::fs::write(file.path(), "[limits]\nconnections = 1980").unwrap();
     let program =
         Program::launch_within(&[&run[..], &["--config", file.path().to_str().unwrap()]].concat(), 256, 4096);
     program.logs("operators are answered").await;
