@@ -127,14 +127,8 @@ impl Reader {
         }
         let gone: BTreeSet<String> = before.into_keys().collect();
         let whole = std::mem::take(&mut self.is_first);
-        (whole || standing || !changed.is_empty() || !gone.is_empty()).then(|| Change {
-            registries,
-            proxy,
-            event,
-            services: changed,
-            gone,
-            whole,
-        })
+        let is_news = whole || standing || !changed.is_empty() || !gone.is_empty();
+        is_news.then_some(Change { registries, proxy, event, services: changed, gone, whole })
     }
 
     /// Whether it was told something else under this name, `before`; notes what it is told now.

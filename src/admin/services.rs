@@ -166,17 +166,19 @@ pub(super) struct Courses {
 struct Course {
     /// Requests a second.
     rate: Vec<f64>,
-    /// The part that failed, from 0 to 1.
-    failed_share: Vec<f64>,
-    p50_ms: Vec<f64>,
-    p99_ms: Vec<f64>,
+    /// The part that failed, from 0 to 1; none where there was no request, as below.
+    failed_share: Vec<Option<f64>>,
+    p50_ms: Vec<Option<f64>>,
+    p99_ms: Vec<Option<f64>>,
 }
 
 impl Course {
     fn of(points: &[Step], seconds: f64) -> Self {
-        let each = |number: &dyn Fn(&Step) -> f64| points.iter().map(number).collect();
+        let each = |number: &dyn Fn(&Step) -> f64| -> Vec<Option<f64>> {
+            points.iter().map(|step| (step.requests > 0).then(|| number(step))).collect()
+        };
         Self {
-            rate: each(&|step| rounded(f64::from(step.requests) / seconds)),
+            rate: points.iter().map(|step| rounded(f64::from(step.requests) / seconds)).collect(),
             failed_share: each(&|step| {
                 let share = f64::from(step.failed) / f64::from(step.requests.max(1));
                 (share * 1e4).round() / 1e4

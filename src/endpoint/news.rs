@@ -88,7 +88,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::endpoint::Group;
+    use crate::endpoint::{Care, Ending, Group, Outcome, Said};
 
     #[test]
     fn the_latest_are_kept_until_somebody_asks() {
@@ -102,5 +102,17 @@ mod tests {
         assert_eq!((news.len(), news[0].number, news[0].at), (UNTOLD_MAX, 7, Moment::from_millis(44)));
         assert_eq!(memory.turned(), Some(Moment::from_millis(299)));
         assert!(group.news().is_empty(), "it is told once");
+    }
+
+    #[test]
+    fn who_asks_for_less_is_told_of_once_as_long_as_it_goes_on() {
+        let memory = Memory::new(1, "10.0.0.1:80".parse().unwrap());
+        for seconds in [0, 2, 30, 95] {
+            let ending = Ending::at(Moment::from_millis(seconds * 1000));
+            memory.note(Outcome::Busy { pause: None }, Said::Nothing, ending, &Care::default());
+        }
+        let news = memory.group().news();
+        assert_eq!(news.iter().map(|it| it.turn).collect::<Vec<_>>(), [Turn::Aside; 2]);
+        assert!(news[0].cause.contains("asks too much of it: others come first for 1.0 s"), "{news:?}");
     }
 }

@@ -94,7 +94,7 @@ impl Memory {
         }
         if let Some(pause) = outcome.asked() {
             let longest = care.ejecting.as_ref().map_or(Ejecting::USUAL.pause_max, |by| by.pause_max);
-            if self.aside.ask(pause, longest, now) {
+            if self.aside.ask(pause, longest, now) && self.history.asks_anew(now) {
                 self.tell_aside(outcome, now);
             }
         }
@@ -126,7 +126,13 @@ impl Memory {
         let is_overloaded = matches!(outcome, Outcome::Overloaded { .. });
         let what = if is_overloaded { "it has too much to do" } else { "this proxy asks too much of it" };
         let seconds = self.aside.left(now).as_secs_f64();
-        self.tell(Turn::Aside, format!("it said that {what}: others come first for {seconds:.1} s"), now);
+        self.tell(
+            Turn::Aside,
+            format!(
+                "it said that {what}: others come first for {seconds:.1} s, and each time it says so again"
+            ),
+            now,
+        );
     }
 
     /// Notes that the caller of an attempt went away before there was an answer: it says nothing but how long it took so far.

@@ -172,7 +172,7 @@ impl Noting {
                 tracing::info!(%endpoint, ?pause, "the request that tried an ejected endpoint again failed");
                 self.tell_ejected(Grounds::Trial, pause);
             }
-            Verdict::Back => self.tell_back("a request to it succeeded"),
+            Verdict::Back => self.tell_back("it answered a request"),
         }
         verdict
     }

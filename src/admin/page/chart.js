@@ -11,7 +11,9 @@ const line = (values, all, highest) => {
   const top = highest || 1;
   const x = (index) => WIDTH - (values.length - 1 - index) * step;
   const y = (value) => HEIGHT - 1 - (value / top) * (HEIGHT - 2);
-  return values.map((value, index) => `${x(index).toFixed(1)},${y(value).toFixed(1)}`).join(" ");
+  // Where there was no request there is no latency: the line goes on to the next point.
+  const points = values.map((value, index) => (value === null ? "" : `${x(index).toFixed(1)},${y(value).toFixed(1)}`));
+  return points.filter((point) => point !== "").join(" ");
 };
 
 // `lines` are the values of each and its name; all are of one scale. What is drawn is said in `label`.

@@ -136,7 +136,7 @@ mod tests {
     fn endpoints() -> Vec<Endpoint> {
         let endpoint = |number: u64| {
             let address: crate::provider::Address = format!("10.0.0.{number}:80").parse().unwrap();
-            let zone = Some(if number % 2 == 0 { "North".into() } else { "south".into() });
+            let zone = Some(if number.is_multiple_of(2) { "North".into() } else { "south".into() });
             let provider = Provider { zone, ..Provider::new(format!("p-{number}"), address.clone()) };
             Endpoint::new(Arc::new(provider), Arc::new(Memory::new(number, address)))
         };
