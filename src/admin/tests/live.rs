@@ -124,7 +124,6 @@ async fn how_requests_went_is_told_step_by_step() {
     operated.listed("greeter").await;
     let (history, metrics) = (Arc::clone(&operated.state.history), Arc::clone(&operated.state.metrics));
     tokio::spawn(async move { history.follow(&metrics).await });
-    tokio::time::sleep(Duration::from_millis(1)).await;
     let recorder = operated.state.metrics.recorder(&name("greeter"));
     for _ in 0..15 {
         recorder.record(200, None, Duration::from_millis(3));
@@ -135,7 +134,9 @@ async fn how_requests_went_is_told_step_by_step() {
     recorder.record(200, Some("body_broken"), Duration::from_millis(3));
     recorder.record(499, Some("client_gone"), Duration::from_millis(3));
     recorder.flush();
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    while operated.state.history.present("greeter").is_none() {
+        tokio::time::advance(Duration::from_millis(100)).await;
+    }
     let asked = async |path: &str| -> Value { serde_json::from_str(&operated.get(path).await.1).unwrap() };
     let greeter = json!({ "rate": [4.0], "failed_share": [0.15], "p50_ms": [3.75], "p99_ms": [4.97] });
     let told = json!({ "step_ms": 5000, "services": { "greeter": greeter } });
