@@ -79,13 +79,15 @@ impl Browser {
         self.command("/execute/sync", &json!({ "script": script, "args": [] })).await
     }
 
-    /// Waits until an expression is true.
+    /// Waits until an expression is true; one about what is not there yet is not.
     ///
     /// # Panics
     /// When that takes too long, with all that is shown.
     pub(crate) async fn shows(&self, expression: &str) {
         let begun = Instant::now();
-        while self.run(&format!("return Boolean({expression})")).await != json!(true) {
+        while self.run(&format!("try {{ return Boolean({expression}) }} catch {{ return false }}")).await
+            != json!(true)
+        {
             if begun.elapsed() > LIMIT {
                 let shown = self.run("return location.href + '\\n' + document.body.innerText").await;
                 let said = self.complaints().await;
