@@ -2,8 +2,8 @@
 # Installs the servers that the tests run, the clients that they are asked with, what counts instructions, and the compiler of
 # Protocol Buffers, which etcd's client is built with. Quick when all is there, and safe to run again.
 #
-#   tests/servers.sh                        Java, ZooKeeper, etcd, Redis, Prometheus, curl, h2load, valgrind and protoc, with apt-get (Debian,
-#                                           Ubuntu), as root or with sudo
+#   tests/servers.sh                        Java, ZooKeeper, etcd, Redis, Prometheus, curl, h2load, valgrind, protoc and Chromium with
+#                                           its driver, with apt-get (Debian), as root or with sudo
 #   tests/servers.sh zookeeper-3.4 FOLDER   unpacks ZooKeeper 3.4 of Debian 11 into FOLDER; installs nothing, needs no root
 #   tests/servers.sh consul FOLDER          the same with Consul 1.8 of Debian 11, the last release that had it
 set -eu
@@ -24,6 +24,8 @@ install_missing() {
     command -v h2load >/dev/null || missing="$missing nghttp2-client"
     command -v promtool >/dev/null && command -v prometheus >/dev/null || missing="$missing prometheus"
     command -v valgrind >/dev/null || missing="$missing valgrind"
+    command -v chromium >/dev/null || missing="$missing chromium"
+    command -v chromedriver >/dev/null || missing="$missing chromium-driver"
     command -v protoc >/dev/null || missing="$missing protobuf-compiler"
     # Where protoc looks for the types that all may use: beside itself, in the folder include.
     [ -e "$(dirname "$(command -v protoc || echo /usr/bin/protoc)")/../include/google/protobuf/descriptor.proto" ] ||

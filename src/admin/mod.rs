@@ -1,11 +1,16 @@
 //! Operators: what they may ask of a running proxy, over HTTP on a port of its own.
 
 mod answer;
+mod events;
 mod explain;
 mod guard;
+mod live;
+mod page;
 mod ready;
 mod registry;
+mod scrape;
 mod server;
+mod services;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,8 +20,8 @@ use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
 };
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, map_response};
@@ -30,6 +35,7 @@ use crate::announce::{Announcements, Target};
 use crate::catalog::Catalog;
 use crate::clock::Clock;
 use crate::proxy::explain::Explainer;
+use crate::telemetry::history::History;
 use crate::telemetry::log;
 use crate::telemetry::metrics::Metrics;
 
@@ -55,6 +61,8 @@ pub struct State {
     pub catalog: Arc<Catalog>,
     /// What was counted.
     pub metrics: Arc<Metrics>,
+    /// How requests to each service went lately.
+    pub history: Arc<History>,
     /// Whether requests are welcome.
     pub readiness: Arc<Readiness>,
     /// The configuration in force, as a file would say it and without secrets. Replaced at each reload.
@@ -72,7 +80,7 @@ pub struct State {
 }
 
 /// Everything that can be asked, as `GET /` and the answer to an unknown path list it.
-const PATHS: [&str; 15] = [
+const PATHS: [&str; 17] = [
     "GET /",
     "GET /healthz",
     "GET /readyz",
@@ -81,6 +89,8 @@ const PATHS: [&str; 15] = [
     "GET /services/{name}",
     "GET /explain?method={method}&url={url}&header={name:value}",
     "GET /explain/{request id}",
+    "GET /history?service={name}",
+    "GET /live",
     "GET /announcements",
     "GET /registry?service={name}",
     "POST /registry",
@@ -90,24 +100,20 @@ const PATHS: [&str; 15] = [
     "PUT /log-level",
 ];
 
-/// What the page may do: nothing but what comes from here.
-const PAGE_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src data:; \
-     base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
-
 /// Whose pages may take in what is answered here.
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
 /// What answers operators.
 pub fn router(settings: &Settings, state: State) -> Router {
-    let router = Router::new()
-        .route("/", get(async || page("text/html", include_str!("page/index.html"))))
-        .route("/page/style.css", get(async || page("text/css", include_str!("page/style.css"))))
-        .route("/page/page.js", get(async || page("text/javascript", include_str!("page/page.js"))))
+    let readers = live::Readers::default();
+    let router = page::routes(Router::new())
         .route("/healthz", get(async || "ok\n"))
         .route("/readyz", get(ready::readyz))
-        .route("/metrics", get(answer::metrics))
-        .route("/services", get(answer::services))
-        .route("/services/{*name}", get(answer::service))
+        .route("/metrics", get(scrape::metrics))
+        .route("/services", get(services::services))
+        .route("/services/{*name}", get(services::service))
+        .route("/history", get(services::history))
+        .route("/live", get(move |state, request| live::live(state, readers, request)))
         .route("/explain", get(explain::explain))
         .route("/explain/{*id}", get(explain::past))
         .route("/announcements", get(registry::announcements))
@@ -118,7 +124,7 @@ pub fn router(settings: &Settings, state: State) -> Router {
                 .delete(registry::deregister)
                 .layer(DefaultBodyLimit::max(registry::BODY_BYTES_MAX)),
         )
-        .route("/events", get(answer::events))
+        .route("/events", get(events::events))
         .route("/config", get(answer::config))
         .route("/log-level", put(answer::set_log_level))
         .fallback(answer::unknown_path)
@@ -150,17 +156,13 @@ async fn in_time(request: Request, next: Next) -> Response {
     tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.unwrap_or_else(|_| late())
 }
 
-fn page(kind: &'static str, text: &'static str) -> Response {
-    ([(CONTENT_TYPE, format!("{kind}; charset=utf-8"))], text).into_response()
-}
-
 /// Nothing is kept by a browser, guessed at, or shown inside another page.
 async fn with_safe_headers(mut response: Response) -> Response {
     let headers = response.headers_mut();
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(PAGE_POLICY));
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(page::POLICY));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(RESOURCE_POLICY, HeaderValue::from_static("same-origin"));
     response

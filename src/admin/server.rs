@@ -4,13 +4,14 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::Router;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
+use super::live::Ending;
 use crate::drain::Drain;
 
 /// Connections served at once. For one more, the oldest is closed: whoever holds connections open and says nothing must not
@@ -76,6 +77,8 @@ async fn connection(stream: TcpStream, router: Router, drain: Drain) {
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
         .max_header_size(HEAD_BYTES_MAX);
+    let ending = Ending::default();
+    let router = router.layer(Extension(ending.clone()));
     let mut connection =
         pin!(builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router)));
     let over = async {
@@ -87,6 +90,7 @@ async fn connection(stream: TcpStream, router: Router, drain: Drain) {
     let ended = tokio::select! {
         ended = connection.as_mut() => Ok(ended),
         () = over => {
+            ending.0.cancel();
             connection.as_mut().graceful_shutdown();
             tokio::time::timeout(FAREWELL, connection).await
         }

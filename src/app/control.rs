@@ -33,6 +33,7 @@ use crate::drain::Drain;
 use crate::health::Health;
 use crate::proxy::explain::Explainer;
 use crate::proxy::{Shared, UnixShare};
+use crate::telemetry::history::History;
 #[cfg(feature = "otlp")]
 use crate::telemetry::traces;
 use crate::telemetry::traces::Queue;
@@ -210,6 +211,7 @@ impl Control {
         let state = admin::State {
             catalog: Arc::clone(&self.shared.catalog),
             metrics: Arc::clone(&self.shared.metrics),
+            history: remember(&self.shared, control),
             readiness: Arc::clone(&self.readiness),
             config_text: Arc::clone(text),
             log: self.surroundings.log.clone(),
@@ -325,6 +327,14 @@ impl Control {
             until_end(control, "hangup", nothing_to_reload(hangup));
         }
     }
+}
+
+/// Begins to keep how requests went, for operators.
+fn remember(shared: &Shared, control: &Drain) -> Arc<History> {
+    let history = Arc::new(History::default());
+    let (kept, metrics) = (Arc::clone(&history), Arc::clone(&shared.metrics));
+    until_end(control, "history", async move { kept.follow(&metrics).await });
+    history
 }
 
 /// Begins to send spans, where there is a collector.

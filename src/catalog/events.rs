@@ -1,30 +1,35 @@
-//! The last changes of membership, with their cause, for an operator.
+//! What happened to endpoints lately, with its cause, for an operator: who came and went, and who went out or came back.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
-use super::Catalog;
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Turn};
 use crate::provider::ServiceName;
 
-/// Events kept; older ones are forgotten.
+/// Events kept of who came and went, and as many of who went out or came back; older ones are forgotten. Apart from each
+/// other, since what fails again and again is to push nothing else out.
 const KEPT_MAX: usize = 1000;
 
-/// The last events, the newest last.
+/// The last events of each sort, the newest last.
 #[derive(Debug)]
 pub(super) struct Events {
     /// Tells these numbers from those of another process.
     run: Uuid,
-    kept: VecDeque<Event>,
+    membership: VecDeque<Event>,
+    turns: VecDeque<Event>,
     last: u64,
+    /// The number of the last one that is not kept any more.
+    forgotten: u64,
 }
 
 impl Default for Events {
     fn default() -> Self {
-        Self { run: Uuid::new_v4(), kept: VecDeque::new(), last: 0 }
+        let (membership, turns) = (VecDeque::new(), VecDeque::new());
+        Self { run: Uuid::new_v4(), membership, turns, last: 0, forgotten: 0 }
     }
 }
 
@@ -41,7 +46,7 @@ pub struct Happened {
     pub events: Vec<Event>,
 }
 
-/// One change of who belongs to a service.
+/// What happened to a provider.
 #[derive(Clone, Debug, Serialize)]
 pub struct Event {
     /// Counts up from 1, without gaps.
@@ -59,7 +64,7 @@ pub struct Event {
     pub event: What,
     /// Why, in a sentence; empty where the registry's word is all there is to say.
     #[serde(skip_serializing_if = "str::is_empty")]
-    pub cause: &'static str,
+    pub cause: Cow<'static, str>,
 }
 
 /// What happened to a provider.
@@ -86,10 +91,54 @@ pub enum What {
     Revived,
     /// A ghost's record was deleted in its registry, by this proxy.
     Reaped,
+    /// Connections to it fail, and it is left alone for a while.
+    Unreachable,
+    /// It fails, or failed the request that tried it again, and is left alone for a while.
+    Ejected,
+    /// It asked for less, and comes after all others for a while.
+    Aside,
+    /// Its checks fail, and it is left out.
+    Unwell,
+    /// Its checks pass again.
+    Well,
+    /// It is in use again.
+    Back,
+}
+
+impl From<Turn> for What {
+    fn from(turn: Turn) -> Self {
+        match turn {
+            Turn::Unreachable => Self::Unreachable,
+            Turn::Ejected => Self::Ejected,
+            Turn::Aside => Self::Aside,
+            Turn::Unwell => Self::Unwell,
+            Turn::Well => Self::Well,
+            Turn::Back => Self::Back,
+        }
+    }
+}
+
+impl What {
+    /// Whether it says who belongs to a service; else how one fares that does.
+    const fn is_of_membership(self) -> bool {
+        match self {
+            Self::Added
+            | Self::Changed
+            | Self::Replaced
+            | Self::Withdrawn
+            | Self::Kept
+            | Self::Returned
+            | Self::Dropped
+            | Self::Ghost
+            | Self::Revived
+            | Self::Reaped => true,
+            Self::Unreachable | Self::Ejected | Self::Aside | Self::Unwell | Self::Well | Self::Back => false,
+        }
+    }
 }
 
 impl Events {
-    /// Adds what happened to an endpoint.
+    /// Adds what happened to an endpoint just now.
     pub(super) fn add(
         &mut self,
         service: &ServiceName,
@@ -97,13 +146,26 @@ impl Events {
         event: What,
         cause: &'static str,
     ) {
+        self.add_at(service, endpoint, event, cause.into(), SystemTime::now());
+    }
+
+    /// Adds what happened to an endpoint at a time.
+    pub(super) fn add_at(
+        &mut self,
+        service: &ServiceName,
+        endpoint: &Endpoint,
+        event: What,
+        cause: Cow<'static, str>,
+        at: SystemTime,
+    ) {
         self.last += 1;
-        if self.kept.len() == KEPT_MAX {
-            self.kept.pop_front();
+        let kept = if event.is_of_membership() { &mut self.membership } else { &mut self.turns };
+        if kept.len() == KEPT_MAX {
+            self.forgotten = kept.pop_front().map_or(0, |event| event.number).max(self.forgotten);
         }
-        self.kept.push_back(Event {
+        kept.push_back(Event {
             number: self.last,
-            at: SystemTime::now(),
+            at,
             service: service.to_string(),
             address: endpoint.provider.address.to_string(),
             id: endpoint.provider.id.to_string(),
@@ -112,37 +174,33 @@ impl Events {
         });
     }
 
-    /// The newest events, at most `limit`, the newest first, of one service or of all.
-    pub(super) fn newest(&self, service: Option<&str>, limit: usize) -> Vec<Event> {
+    /// The number of the newest one; 0 before the first.
+    pub(super) const fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The newest events with a higher number, at most `limit`, the newest first, of one service or of all.
+    pub(super) fn after(&self, number: u64, service: Option<&str>, limit: usize) -> Happened {
+        let wanted = |event: &&Event| service.is_none_or(|service| event.service == service);
+        let newest = |kept: &VecDeque<Event>| -> Vec<Event> {
+            let new = kept.iter().rev().take_while(|event| event.number > number);
+            new.filter(wanted).take(limit).cloned().collect()
+        };
+        let mut events = newest(&self.membership);
+        events.append(&mut newest(&self.turns));
+        events.sort_by_key(|event| std::cmp::Reverse(event.number));
+        events.truncate(limit);
+        Happened { run: self.run.to_string(), last: self.last, forgotten: self.forgotten, events }
+    }
+
+    #[cfg(test)]
+    fn newest(&self, service: Option<&str>, limit: usize) -> Vec<Event> {
         self.after(0, service, limit).events
     }
-
-    /// The same of those with a higher number.
-    pub(super) fn after(&self, number: u64, service: Option<&str>, limit: usize) -> Happened {
-        let new = self.kept.iter().rev().take_while(|event| event.number > number);
-        let wanted = |event: &&Event| service.is_none_or(|service| event.service == service);
-        Happened {
-            run: self.run.to_string(),
-            last: self.last,
-            forgotten: self.last - self.kept.len() as u64,
-            events: new.filter(wanted).take(limit).cloned().collect(),
-        }
     }
 }
 
-impl Catalog {
-    /// The last changes of who belongs to which service, the newest first, at most `limit`; of one service, or of all.
-    pub fn events(&self, service: Option<&str>, limit: usize) -> Vec<Event> {
-        self.state.lock().events.newest(service, limit)
-    }
-
-    /// The same of those with a higher number, and what it takes to follow them.
-    pub fn events_after(&self, number: u64, service: Option<&str>, limit: usize) -> Happened {
-        self.state.lock().events.after(number, service, limit)
-    }
-}
-
-fn in_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn in_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
     serializer.serialize_u64(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
@@ -183,5 +241,10 @@ mod tests {
         assert_eq!(after(1500), [0; 0]);
         assert_eq!(after(0).len(), 500);
         assert_ne!(Events::default().run, events.run);
+        for _ in 0..1500 {
+            events.add(&a, &endpoint, What::Unreachable, "");
+        }
+        let numbers = |limit| events.newest(None, limit).iter().map(|event| event.number).collect::<Vec<_>>();
+        assert_eq!((numbers(9999).len(), numbers(2), numbers(1001)[1000]), (2000, vec![3000, 2999], 1500));
     }
 }

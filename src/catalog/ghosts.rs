@@ -7,7 +7,7 @@ use rand::RngExt as _;
 use super::events::{Events, What};
 use super::limbo::Reviewed;
 use super::service::Service;
-use super::{Catalog, RegistryState, Settings};
+use super::{Catalog, RegistryState, Settings, journal};
 use crate::clock::Moment;
 use crate::endpoint::{Endpoint, Ghost, ReachState};
 use crate::provider::{ServiceName, Tenure};
@@ -21,6 +21,7 @@ impl Catalog {
         let now = self.clock.now();
         let state = &mut *self.state.lock();
         for (name, service) in &mut state.services {
+            journal::hear(&mut state.events, name, service, now);
             let reviewed = service.review(self.settings.limbo, now, &mut state.rng);
             self.drop_reviewed(name, reviewed, &mut state.events);
             for wait in service.first_picks() {

@@ -1,9 +1,12 @@
-//! What the catalog writes to the log about one list: each change once, each bad record once, in bounded lines.
+//! What the catalog writes down: to the log, of one list, each change once, each bad record once, in bounded lines; and as events.
 
+use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::events::{Events, What};
-use super::service::Applied;
+use super::service::{Applied, Service};
+use crate::clock::Moment;
 use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
 
@@ -87,5 +90,22 @@ pub(super) fn record(events: &mut Events, service: &ServiceName, applied: &Appli
             What::Withdrawn,
             "its record was deleted or announces another address, or its registry is not used here",
         );
+    }
+}
+
+/// What requests, checks and probes told of the endpoints of a service since this was asked last, as events.
+pub(super) fn hear(events: &mut Events, name: &ServiceName, service: &Service, now: Moment) {
+    let news = service.group.news();
+    if news.is_empty() {
+        return;
+    }
+    let by_number: HashMap<u64, &Endpoint> =
+        service.endpoints.iter().map(|endpoint| (endpoint.memory.number, endpoint)).collect();
+    for it in news {
+        // Whoever has gone meanwhile is of no interest any more.
+        if let Some(endpoint) = by_number.get(&it.number) {
+            let at = SystemTime::now().checked_sub(now.since(it.at)).unwrap_or(SystemTime::UNIX_EPOCH);
+            events.add_at(name, endpoint, it.turn.into(), String::from(it.cause).into(), at);
+        }
     }
 }

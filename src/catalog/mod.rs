@@ -3,6 +3,7 @@
 mod budget;
 mod cares;
 mod events;
+mod failures;
 mod ghosts;
 mod heard;
 mod journal;
@@ -28,6 +29,7 @@ mod store;
 pub mod store;
 mod subscription;
 pub mod subset;
+mod told;
 mod undialled;
 mod uses;
 mod watcher;
@@ -44,13 +46,14 @@ use tokio::sync::{Notify, watch};
 pub use budget::{Allowance, Budget};
 pub use cares::Cares;
 pub use events::{Event, Happened, What};
+pub use failures::{Failure, Failures};
 pub use known::Known;
 pub use layout::Layout;
 pub use layouts::Layouts;
 pub use snapshot::{Members, NoEndpoint, ShadowTally, Snapshot, scene};
 pub use source::{Role, Source, SourceSet};
 pub use sources::Restrictions;
-pub use status::{RegistryStatus, ServiceStatus};
+pub use status::{RegistryStatus, Selection, ServiceStatus, SummaryStatus};
 pub use subscription::{Claim, Freshness, RegistryState, Subscription};
 pub use subset::Subset;
 pub use uses::Use;
@@ -315,48 +318,6 @@ impl Catalog {
             self.reconsider(state, Service::awaits_a_source)
         };
         self.account(outcomes);
-    }
-
-    /// Every service, for an operator, by name.
-    pub fn services(&self) -> Vec<ServiceStatus> {
-        let now = self.clock.now();
-        let state = self.state.lock();
-        let mut services: Vec<_> = state
-            .services
-            .iter()
-            .map(|(name, service)| ServiceStatus::of(name, service, &self.sources, now))
-            .collect();
-        services.sort_by(|a, b| a.name.cmp(&b.name));
-        services
-    }
-
-    /// One service, for an operator.
-    pub fn service(&self, name: &str) -> Option<ServiceStatus> {
-        let now = self.clock.now();
-        let state = self.state.lock();
-        state
-            .services
-            .get_key_value(name)
-            .map(|(name, service)| ServiceStatus::of(name, service, &self.sources, now))
-    }
-
-    /// Every service with its endpoints, by name; cheap enough for each scrape.
-    pub fn known(&self) -> Vec<Known> {
-        let state = self.state.lock();
-        let mut known: Vec<_> =
-            state.services.iter().map(|(name, service)| service.known(name, &self.sources)).collect();
-        known.sort_by(|a, b| a.service.cmp(&b.service));
-        known
-    }
-
-    /// The declared services that were not listed yet, by name.
-    pub fn declared_pending(&self) -> Vec<ServiceName> {
-        let state = self.state.lock();
-        let pending =
-            state.services.iter().filter(|(_, service)| service.is_declared() && service.is_pending());
-        let mut names: Vec<_> = pending.map(|(name, _)| name.clone()).collect();
-        names.sort();
-        names
     }
 
     /// How long a service may be without requests: one that nobody ever saw is soon forgotten, so that typing errors cost

@@ -9,6 +9,7 @@ use tokio::sync::watch;
 
 use super::Known;
 use super::budget::Budget;
+use super::failures::Failures;
 use super::heard::Heard;
 use super::layout::Layout;
 use super::limbo::{Occasion, warm};
@@ -18,6 +19,7 @@ use super::removal::Recent;
 use super::snapshot::{Members, Snapshot};
 use super::source::SourceSet;
 use super::sources::Followed;
+use super::status::Outline;
 use super::store::handover::Inheritance;
 use super::subscription::{Claim, Freshness, Subscription};
 use crate::clock::Moment;
@@ -65,6 +67,8 @@ pub(super) struct Service {
     pub(super) ghosts: BTreeSet<u64>,
     /// What may be sent again of its requests.
     budget: Arc<Budget>,
+    /// Its latest requests that failed.
+    failures: Arc<Failures>,
 }
 
 /// A subscription, and whether it stays without requests.
@@ -141,6 +145,7 @@ impl Service {
             unconfirmed: SourceSet::NONE,
             ghosts: BTreeSet::new(),
             budget: Arc::default(),
+            failures: Arc::default(),
         }
     }
 
@@ -178,6 +183,23 @@ impl Service {
         }
     }
 
+    /// What is told of it in one line, as far as it may change meanwhile.
+    pub(super) fn outline(&self, name: &ServiceName) -> Outline {
+        Outline {
+            name: name.clone(),
+            declared: self.is_declared(),
+            raw: self.claims.iter().any(|claimed| claimed.subscription.claim().subset.raw),
+            freshness: self.freshness(),
+            endpoints: Arc::clone(&self.endpoints),
+            skipped: self.skipped.len(),
+        }
+    }
+
+    /// Its latest requests that failed.
+    pub(super) fn failures(&self) -> &Failures {
+        &self.failures
+    }
+
     pub(super) fn is_declared(&self) -> bool {
         self.claims.iter().any(|claimed| claimed.declared)
     }
@@ -210,6 +232,7 @@ impl Service {
             freshness,
             hope,
             Arc::clone(&self.budget),
+            Arc::clone(&self.failures),
         ));
         self.claims.push(Claimed { subscription: Arc::clone(&subscription), declared });
         subscription
@@ -259,6 +282,8 @@ impl Service {
             endpoint.memory.begin_anew();
             endpoint.memory.uncheck();
         }
+        let new = applied.reconciled.added.iter().chain(&applied.reconciled.restarted);
+        new.for_each(|endpoint| endpoint.memory.list(now));
         self.endpoints = endpoints.into();
         self.absent = absent;
         self.skipped = skipped;

@@ -218,8 +218,12 @@ impl Catalog {
     pub fn registries(&self) -> Vec<RegistryStatus> {
         let now = self.clock.now();
         let state = self.state.lock();
-        let standing = self.sources.iter().zip(&state.standings);
-        standing.map(|(followed, standing)| RegistryStatus::of(followed, standing, now)).collect()
+        let standing = self.sources.iter().zip(&state.standings).enumerate();
+        let status = |(number, (followed, standing)): (usize, (&Followed, &Standing))| {
+            let heard = state.services.values().filter_map(|service| service.heard[number].as_ref());
+            RegistryStatus::of(followed, standing, heard, now)
+        };
+        standing.map(status).collect()
     }
 
     /// Replaces which sources services may come from. What is known of a service stays until one of its sources speaks.

@@ -10,6 +10,7 @@ use crossbeam_utils::CachePadded;
 use tokio::sync::watch;
 
 use super::budget::Budget;
+use super::failures::Failures;
 use super::snapshot::Snapshot;
 use super::subset::Subset;
 use crate::balance::Choice;
@@ -121,6 +122,8 @@ pub struct Subscription {
     hope: watch::Receiver<bool>,
     /// The budget of the service, which all its claims share. Written by workers.
     budget: Arc<Budget>,
+    /// The latest requests to the service that failed, of all its claims. Written by workers.
+    failures: Arc<Failures>,
 }
 
 impl Subscription {
@@ -131,6 +134,7 @@ impl Subscription {
         freshness: watch::Receiver<Freshness>,
         hope: watch::Receiver<bool>,
         budget: Arc<Budget>,
+        failures: Arc<Failures>,
     ) -> Self {
         Self {
             claim,
@@ -140,6 +144,7 @@ impl Subscription {
             freshness,
             hope,
             budget,
+            failures,
         }
     }
 
@@ -156,6 +161,11 @@ impl Subscription {
     /// What may be sent again of the service's requests.
     pub const fn budget(&self) -> &Arc<Budget> {
         &self.budget
+    }
+
+    /// The latest requests to the service that failed.
+    pub fn failures(&self) -> &Failures {
+        &self.failures
     }
 
     /// Notes a request. Called for each; writes at most once per millisecond, since all workers share the place.

@@ -29,10 +29,11 @@ impl Aside {
         Moment::from_bits(self.until.load(Ordering::Relaxed)).map_or(Duration::ZERO, |until| until.since(now))
     }
 
-    /// Notes that it asked for that long, if it says how long, and gets so much at most.
-    pub(super) fn ask(&self, pause: Option<Duration>, longest: Duration, now: Moment) {
+    /// Notes that it asked for that long, if it says how long, and gets so much at most. True when it is passed over only by
+    /// that.
+    pub(super) fn ask(&self, pause: Option<Duration>, longest: Duration, now: Moment) -> bool {
         let until = now.after(pause.unwrap_or_default().max(LEAST).min(longest));
-        self.until.fetch_max(until.to_bits(), Ordering::Relaxed);
+        self.until.fetch_max(until.to_bits(), Ordering::Relaxed) <= now.to_bits()
     }
 
     /// Forgets it: another process is there.
@@ -57,7 +58,7 @@ mod tests {
             (Some(second), minute, 200, 2100),
             (Some(60 * minute), minute, 300, 60_300),
         ] {
-            aside.ask(pause, longest, at(now));
+            assert_eq!(aside.ask(pause, longest, at(now)), now == 0, "{pause:?}");
             assert!(aside.holds(at(until - 1)) && !aside.holds(at(until)), "{pause:?}");
             assert_eq!(aside.left(at(now)), Duration::from_millis(until - now));
         }

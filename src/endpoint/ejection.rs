@@ -31,6 +31,8 @@ pub(super) struct Past {
     back: AtomicU64,
     /// What it was first ejected for, as a number. Written by workers, read by admin.
     grounds: AtomicU64,
+    /// The bits of the moment of that. Written by workers, read by admin.
+    since: AtomicU64,
 }
 
 /// How an endpoint is ejected, for an operator.
@@ -51,6 +53,18 @@ pub struct Ejected {
     pub state: EjectionState,
     /// The whole of its present pause.
     pub whole: Duration,
+}
+
+impl Past {
+    /// How often it was ejected, as far as that is not forgotten.
+    pub(super) fn times(&self) -> u32 {
+        self.times.load(Ordering::Relaxed)
+    }
+
+    /// When it was ejected last by this process, trials that failed since aside.
+    pub(super) fn since(&self) -> Option<Moment> {
+        Moment::from_bits(self.since.load(Ordering::Relaxed))
+    }
 }
 
 impl Ejection {
@@ -81,6 +95,7 @@ impl Ejection {
     ) -> Option<Duration> {
         let pause = self.prolong(past, 0, now, luck, by, least)?;
         past.grounds.store(pack(grounds), Ordering::Relaxed);
+        past.since.store(now.to_bits(), Ordering::Relaxed);
         Some(pause)
     }
 

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crossbeam_utils::CachePadded;
 
 use super::line::Line;
+use super::news::{News, Untold};
 use super::refusal::Refusal;
 use crate::clock::Moment;
 use crate::provider::ServiceName;
@@ -17,6 +18,8 @@ pub struct Group {
     changes: CachePadded<AtomicU64>,
     /// The requests that wait for one of them to have room.
     pub(super) line: Line,
+    /// What happened to them that the catalog did not ask for yet.
+    pub(super) untold: Untold,
     /// Their service; none where they are by themselves.
     service: Option<ServiceName>,
     /// Whether somebody decides at this moment whether one of them is ejected. Written by whoever does.
@@ -47,6 +50,11 @@ impl Group {
     /// Notes that one of them may have room now, for whoever waits.
     pub fn make_room(&self) {
         self.line.call();
+    }
+
+    /// What happened to them since this was asked last, the oldest first.
+    pub fn news(&self) -> Vec<News> {
+        self.untold.take()
     }
 
     /// Decides whether one more is ejected, unless somebody else is deciding, or it was found a moment ago that none of

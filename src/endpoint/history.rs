@@ -1,6 +1,7 @@
 //! The history of an endpoint: what attempts leave behind, kept apart from what a pick reads.
 
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use super::ceiling::Ceiling;
 use super::ejection::Past;
@@ -8,6 +9,10 @@ use super::idle::Idling;
 use super::said;
 use super::tally::Tally;
 use super::trial::Trial;
+use crate::clock::Moment;
+
+/// One that asks for less again within this time goes on asking, which is no news.
+const SAME_STORY: Duration = Duration::from_mins(1);
 
 /// What attempts leave behind.
 ///
@@ -34,6 +39,33 @@ pub(super) struct History {
     pub(super) failures: AtomicU64,
     /// Those of them that were not answered. Written by the workers, read by the catalog.
     pub(super) unanswered: AtomicU64,
+    /// The bits of the moment at which it last asked for less. Written by workers when it does and was not aside.
+    pub(super) asked: AtomicU64,
     /// How the last of them failed. Written by the workers, read by admin.
     pub(super) last: said::Last,
+    /// The bits of the moment since which it is listed. Written by the catalog, read by admin.
+    pub(super) listed: AtomicU64,
+    /// The bits of the moment at which it last went out or came back. Written by whoever tells of that, read by admin.
+    pub(super) turned: AtomicU64,
+}
+
+impl History {
+    /// Notes that it asks for less, and says whether that is worth telling.
+    pub(super) fn asks_anew(&self, now: Moment) -> bool {
+        let before = Moment::from_bits(self.asked.swap(now.to_bits(), Ordering::Relaxed));
+        before.is_none_or(|before| now.since(before) >= SAME_STORY)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_goes_on_asking_is_told_of_once() {
+        let history = History::default();
+        let told = [0, 5_000, 50_000, 109_000, 169_000, 170_000]
+            .map(|millis| history.asks_anew(Moment::from_millis(millis)));
+        assert_eq!(told, [true, false, false, false, true, false]);
+    }
 }

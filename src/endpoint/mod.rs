@@ -14,6 +14,7 @@ mod latency;
 mod limbo;
 mod line;
 mod load;
+mod news;
 mod note;
 mod outcome;
 mod ramp;
@@ -29,6 +30,7 @@ mod trial;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 pub use care::{Adaptive, Care, Ejecting, Queue};
 pub use checked::{Checked, Checking, Counts};
@@ -41,6 +43,7 @@ pub use latency::Latency;
 pub use limbo::{Cause, Limbo};
 pub use line::Place;
 pub use load::LoadGuard;
+pub use news::{News, Turn};
 pub use note::{Sentence, Verdict};
 pub use outcome::{Ending, Outcome};
 pub use reach::{Reach, ReachState};
@@ -227,6 +230,26 @@ impl Memory {
     /// Why it is ejected and for how long, while it is.
     pub fn ejection(&self, now: Moment) -> Option<EjectionState> {
         self.ejection.state(&self.history.past, now)
+    }
+
+    /// How often it was ejected, as far as that is not forgotten.
+    pub fn ejections(&self) -> u32 {
+        self.history.past.times()
+    }
+
+    /// Since when it is ejected, while it is, where this process ejected it.
+    pub fn ejected_since(&self) -> Option<Moment> {
+        self.history.past.since().filter(|_| self.is_ejected())
+    }
+
+    /// For how long yet it asked to be passed over; zero when it did not.
+    pub fn aside_for(&self, now: Moment) -> Duration {
+        self.aside.left(now)
+    }
+
+    /// How many attempts went well within this window, and how many failed.
+    pub fn lately(&self, now: Moment, window: Duration) -> (u64, u64) {
+        self.history.tally.lately(now, window)
     }
 
     /// What should be in flight at most while it is new or just back; `None` when it is neither.

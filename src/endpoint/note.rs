@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::care::Ejecting;
 use super::ceiling::Bounds;
 use super::share::Share;
-use super::{Care, Ending, Ghost, Grounds, Memory, Outcome, Peers, Said};
+use super::{Care, Ending, Ghost, Grounds, Memory, Outcome, Peers, Said, Turn};
 use crate::clock::Moment;
 
 /// What follows from how an attempt went.
@@ -94,7 +94,9 @@ impl Memory {
         }
         if let Some(pause) = outcome.asked() {
             let longest = care.ejecting.as_ref().map_or(Ejecting::USUAL.pause_max, |by| by.pause_max);
-            self.aside.ask(pause, longest, now);
+            if self.aside.ask(pause, longest, now) && self.history.asks_anew(now) {
+                self.tell_aside(outcome, now);
+            }
         }
         let was_out = !self.is_available();
         match outcome {
@@ -117,6 +119,20 @@ impl Memory {
             None => Verdict::Nothing,
         };
         if verdict == Verdict::Nothing && was_out && self.is_available() { Verdict::Back } else { verdict }
+    }
+
+    #[cold]
+    fn tell_aside(&self, outcome: Outcome, now: Moment) {
+        let is_overloaded = matches!(outcome, Outcome::Overloaded { .. });
+        let what = if is_overloaded { "it has too much to do" } else { "this proxy asks too much of it" };
+        let seconds = self.aside.left(now).as_secs_f64();
+        self.tell(
+            Turn::Aside,
+            format!(
+                "it said that {what}: others come first for {seconds:.1} s, and each time it says so again"
+            ),
+            now,
+        );
     }
 
     /// Notes that the caller of an attempt went away before there was an answer: it says nothing but how long it took so far.

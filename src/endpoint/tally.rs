@@ -164,7 +164,7 @@ impl Tally {
     }
 
     /// How many attempts went well within the window, and how many failed.
-    fn lately(&self, now: Moment, window: Duration) -> (u64, u64) {
+    pub(super) fn lately(&self, now: Moment, window: Duration) -> (u64, u64) {
         let number = part_at(now, window);
         let parts = self.ring.iter().map(|kept| Part::from_bits(kept.load(Ordering::Relaxed)));
         let recent = parts.filter(|part| part.is_recent(number));

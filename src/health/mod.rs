@@ -24,9 +24,9 @@ pub use checks::{Checks, ServiceCheck};
 
 use crate::catalog::Catalog;
 use crate::check::{Reason, Unwell};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::drain::Drain;
-use crate::endpoint::{Endpoint, Memory};
+use crate::endpoint::{Endpoint, Memory, Turn};
 use crate::telemetry::metrics::Metrics;
 use crate::upstream::{ConnectError, Dialler, Stream};
 use rounds::{Job, Rounds};
@@ -113,15 +113,19 @@ impl Health {
         if memory.check(result, check.counts(), now) {
             let endpoint = &memory.address;
             match found {
-                Ok(()) => tracing::info!(%service, %endpoint, "its checks pass again"),
+                Ok(()) => {
+                    tracing::info!(%service, %endpoint, "its checks pass again");
+                    memory.tell(Turn::Well, "its checks pass again", now);
+                }
                 Err(Unwell { detail: cause, .. }) => {
                     tracing::warn!(%service, %endpoint, cause, "its checks fail, and it is left out");
+                    memory.tell(Turn::Unwell, format!("its checks fail, the last: {cause}"), now);
                 }
             }
         }
         // Whoever answers where and as requests are sent is there.
         if found.is_ok() && check.tells_of_reach(&job.endpoint.provider) {
-            memory.answer(now);
+            answer(memory, "a check of it was answered", now);
         }
     }
 
@@ -194,11 +198,23 @@ async fn probe(endpoint: Endpoint, dialler: &Dialler, opening: &[u8]) -> (Arc<Me
 /// Tells an endpoint how its probe went.
 fn note(memory: &Memory, seen: Seen, clock: Clock) {
     match seen {
-        Seen::Well => memory.answer(clock.now()),
+        Seen::Well => answer(memory, "a probe reached it", clock.now()),
         Seen::Failed => {
-            memory.fail_to_connect(clock.now(), rand::rng().random());
+            let now = clock.now();
+            if memory.fail_to_connect(now, rand::rng().random()) {
+                memory.tell(Turn::Unreachable, "a probe did not reach it", now);
+            }
         }
         Seen::Unknown => {}
+    }
+}
+
+/// Tells an endpoint that somebody answered there, and operators when that brought it back.
+fn answer(memory: &Memory, cause: &str, now: Moment) {
+    let was_out = !memory.is_available();
+    memory.answer(now);
+    if was_out && memory.is_available() {
+        memory.tell(Turn::Back, cause, now);
     }
 }
 

@@ -11,7 +11,9 @@ use super::error::{ProxyError, with_causes};
 use super::worker::Worker;
 use crate::catalog::Snapshot;
 use crate::clock::Moment;
-use crate::endpoint::{Care, Ending, Endpoint, Grounds, LoadGuard, Memory, Outcome, Said, Sentence, Verdict};
+use crate::endpoint::{
+    Care, Ending, Endpoint, Grounds, LoadGuard, Memory, Outcome, Said, Sentence, Turn, Verdict,
+};
 use crate::provider::ServiceName;
 use crate::upstream::SendCause;
 
@@ -79,6 +81,7 @@ impl Noting {
         if self.note(outcome, Said::Nothing, self.begun.elapsed()) == Verdict::Unreachable {
             let (endpoint, cause) = (&self.memory().address, with_causes(error));
             tracing::warn!(%endpoint, %cause, "an endpoint cannot be reached; it is left alone for a while");
+            self.tell(Turn::Unreachable, cause);
         }
     }
 
@@ -119,7 +122,7 @@ impl Noting {
         let was_out = !memory.is_available();
         self.bound.look(|snapshot| memory.connect(ending, &snapshot.care));
         if was_out && memory.is_available() {
-            self.tell_back();
+            self.tell_back("a connection to it came about");
         }
     }
 
@@ -129,9 +132,21 @@ impl Noting {
         self.follow(outcome, now, took, |ending, care| self.memory().note_raw(outcome, ending, care));
     }
 
-    fn tell_back(&self) {
+    fn tell_back(&self, cause: &str) {
         let (service, endpoint) = (self.bound.service(), &self.memory().address);
         tracing::info!(%service, %endpoint, "an endpoint is in use again");
+        self.tell(Turn::Back, cause);
+    }
+
+    /// Tells operators of a turn.
+    #[cold]
+    fn tell(&self, turn: Turn, cause: impl Into<Box<str>>) {
+        self.memory().tell(turn, cause, self.worker.shared.clock.now());
+    }
+
+    fn tell_ejected(&self, grounds: Grounds, pause: Duration) {
+        let (last, seconds) = (self.memory().last_failure(), pause.as_secs_f64());
+        self.tell(Turn::Ejected, format!("{grounds}, the last: {last}; out for {seconds:.1} s"));
     }
 
     fn ending(&self, now: Moment, took: Duration, luck: f64) -> Ending {
@@ -161,8 +176,9 @@ impl Noting {
             Verdict::StillOut(pause) => {
                 self.worker.shared.metrics.proxy.ejections(Grounds::Trial.as_str()).inc();
                 tracing::info!(%endpoint, ?pause, "the request that tried an ejected endpoint again failed");
+                self.tell_ejected(Grounds::Trial, pause);
             }
-            Verdict::Back => self.tell_back(),
+            Verdict::Back => self.tell_back("it answered a request"),
         }
         verdict
     }
@@ -176,6 +192,7 @@ impl Noting {
                 metrics.ejections(grounds.as_str()).inc();
                 let (endpoint, last) = (&memory.address, memory.last_failure());
                 tracing::warn!(%endpoint, ?pause, "an endpoint fails and is ejected: {grounds}, the last: {last}");
+                self.tell_ejected(grounds, pause);
             }
             Sentence::Withheld => metrics.ejections_withheld_total.inc(),
             Sentence::Adjourned => {}

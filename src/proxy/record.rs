@@ -15,6 +15,7 @@ use super::past::{Attempted, Memoir, Past};
 use super::spans::{Ended, Trace};
 use super::worker::Worker;
 use crate::body::{End, Gate};
+use crate::catalog::Failure;
 use crate::clock::Moment;
 use crate::endpoint::Memory;
 use crate::provider::{Provider, ServiceName};
@@ -300,6 +301,20 @@ impl Record {
         recorder.note_slowest(elapsed, has_any.then_some(Exemplar { request_id, trace_id }));
     }
 
+    /// Keeps it for an operator, among the latest that failed.
+    #[cold]
+    fn keep_failure(&self, bound: &Bound, status: u16, reason: Option<&'static str>, took: Duration) {
+        bound.subscription.failures().keep(|| Failure {
+            at: SystemTime::now(),
+            endpoint: self.target.borrow().as_ref().map(|target| target.memory.address.clone()),
+            status,
+            reason,
+            attempts: self.attempts.get(),
+            took,
+            request_id: self.request_id.borrow().as_ref().and_then(|id| id.to_str().ok()).map(Box::from),
+        });
+    }
+
     fn write_line(&self, line: &Line, status: u16, reason: Option<&'static str>) {
         let bound = self.bound.borrow();
         let part = self.part.borrow();
@@ -372,6 +387,9 @@ impl Drop for Record {
         recorder.record(status, reason, took);
         if recorder.is_slowest(took) {
             self.note_slowest(recorder, took);
+        }
+        if let Some(bound) = bound.as_ref().filter(|_| status >= 500 || reason == Some(BROKEN)) {
+            self.keep_failure(bound, status, reason, took);
         }
         drop(bound);
         if let Some(line) = &self.line {

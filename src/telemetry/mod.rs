@@ -3,6 +3,7 @@
 pub mod access;
 pub mod build;
 mod format;
+pub mod history;
 pub mod log;
 pub mod metrics;
 pub mod peer;

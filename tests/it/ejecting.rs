@@ -64,7 +64,7 @@ async fn a_grpc_status_in_the_trailers_ejects_and_why_is_told() {
     let why = ejected.why.unwrap();
     assert!(why.starts_with("5 failures in a row, the last: grpc-status 14; out for "), "{why}");
     assert!(why.ends_with(" s more, ejected once"), "{why}");
-    assert_eq!((ejected.failures, ejected.ejections), (5, Some(1)));
+    assert_eq!((ejected.failures, ejected.ejections), (5, 1));
     assert_eq!(running.metrics.proxy.ejections("in_a_row").get(), 1);
     eventually(PATIENCE, "it may be tried again", || {
         state().filter(|endpoint| endpoint.pause_ms == Some(0)).map(|endpoint| {

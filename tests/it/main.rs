@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "what goes wrong in a test is to stop it")]
 
 mod acceptance;
+mod admin;
 mod announce;
 mod checks;
 mod cli;

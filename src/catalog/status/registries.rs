@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::super::heard::Heard;
 use super::super::merge::Differences;
 use super::super::service::Service;
 use super::super::source::{Role, Standing};
 use super::super::sources::Followed;
 use super::{FreshnessStatus, millis};
+use crate::catalog::Freshness;
 use crate::clock::Moment;
 use crate::provider::Address;
 use crate::registry::View;
@@ -34,11 +36,33 @@ pub struct RegistryStatus {
     pub detail: Option<String>,
     /// Why it is down.
     pub cause: Option<String>,
+    /// Services it is asked for.
+    pub services: usize,
+    /// Of how many of them what it said is not fresh.
+    pub stale: usize,
+    /// The highest version of what it said, where it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<i64>,
+    /// Lists that came from it.
+    pub lists: u64,
+    /// Lists in which it was found what it had not told of, by comparison.
+    pub healed: u64,
+    /// Connections to it that were lost.
+    pub disconnects: u64,
 }
 
 impl RegistryStatus {
-    pub(in super::super) fn of(followed: &Followed, standing: &Standing, now: Moment) -> Self {
-        let source = &followed.source;
+    pub(in super::super) fn of<'h>(
+        followed: &Followed,
+        standing: &Standing,
+        heard: impl Iterator<Item = &'h Heard> + Clone,
+        now: Moment,
+    ) -> Self {
+        let Followed { source, metrics, .. } = followed;
+        let is_stale = |heard: &&Heard| match heard.freshness {
+            Freshness::Stale { .. } | Freshness::FromDisk { .. } => true,
+            Freshness::Pending | Freshness::Live | Freshness::Absent => false,
+        };
         Self {
             name: source.name.to_string(),
             role: source.role.as_str(),
@@ -48,6 +72,12 @@ impl RegistryStatus {
             for_ms: millis(now.since(standing.since)),
             detail: standing.detail.clone(),
             cause: standing.cause.clone(),
+            services: heard.clone().count(),
+            stale: heard.clone().filter(is_stale).count(),
+            revision: heard.filter_map(|heard| heard.revision).max(),
+            lists: metrics.listings_total.get(),
+            healed: metrics.healed_total.get(),
+            disconnects: metrics.disconnects_total.get(),
         }
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
+use crate::catalog::Failure;
 use crate::endpoint::Endpoint;
 use crate::provider::ServiceName;
 use crate::proxy::client::Client;
@@ -138,6 +139,20 @@ impl Account {
         self.end.set(end);
     }
 
+    /// Keeps it for an operator, among the latest that failed.
+    fn keep_failure(&self, reason: Option<&'static str>) {
+        let Some(bound) = &*self.bound.borrow() else { return };
+        bound.subscription.failures().keep(|| Failure {
+            at: SystemTime::now(),
+            endpoint: self.target.borrow().as_ref().map(|target| target.memory.address.clone()),
+            status: 0,
+            reason,
+            attempts: self.attempts.get(),
+            took: self.begun.elapsed(),
+            request_id: None,
+        });
+    }
+
     fn write_line(&self, at: SystemTime, reason: Option<&'static str>) {
         let (bound, last) = (self.bound.borrow(), self.target.borrow());
         let failover = match (&*last, &*bound) {
@@ -181,6 +196,9 @@ impl Drop for Account {
         shared.admission.leave();
         self.counters.open.dec();
         shared.metrics.raw.end(&self.service, reason.unwrap_or_default());
+        if matches!(self.end.get(), End::Failed(_) | End::ProviderBroke) {
+            self.keep_failure(reason);
+        }
         if let Some(at) = self.at {
             self.write_line(at, reason);
         }

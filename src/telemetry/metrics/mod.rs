@@ -31,7 +31,7 @@ pub use exemplars::Exemplar;
 pub use openings::FailedOpenings;
 pub use proxy::ProxyMetrics;
 pub use raw::{RawCounters, RawMetrics};
-pub use recorder::Recorder;
+pub use recorder::{Recorder, Totals};
 pub use retries::{HedgeCounter, HedgeResult, RetryCause, RetryCounter};
 pub use sample::{EndpointSample, ServiceSample};
 pub use scrape::{Scrape, Traffic};
@@ -123,6 +123,11 @@ impl Metrics {
     /// Where one worker counts the requests that led to no service: those without a name, or with one that is refused.
     pub fn recorder_without_service(&self) -> Recorder {
         Recorder::new(Arc::clone(&self.requests), None)
+    }
+
+    /// What was counted of the requests to each service since its first one, in order of name.
+    pub fn totals(&self) -> Vec<(ServiceName, Totals)> {
+        self.requests.totals()
     }
 
     /// Drops the series of a service that is no longer followed.

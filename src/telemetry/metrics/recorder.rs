@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use parking_lot::Mutex;
+use prometheus::core::Metric as _;
 use prometheus::local::{LocalHistogram, LocalIntCounter};
 use prometheus::{HistogramVec, IntCounterVec};
 
@@ -27,6 +28,20 @@ pub(super) struct Requests {
     /// The series of each service, so that they can be dropped. Written when a worker first counts one.
     series: Mutex<BTreeMap<ServiceName, Vec<Series>>>,
 }
+
+/// What was counted of one service since its first request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Requests answered.
+    pub requests: u64,
+    /// Those that failed: answered with 5xx by whomever, or broken off.
+    pub failed: u64,
+    /// How many took how long: those within each of [`REQUEST_BUCKETS`] and not within the one before, then the rest.
+    pub buckets: [u64; REQUEST_BUCKETS.len() + 1],
+}
+
+/// The reason of an answer that its provider broke off.
+const BODY_BROKEN: &str = "body_broken";
 
 /// What leads picks away.
 pub const DETOURS: [&str; 3] = ["spill", "panic", "failover"];
@@ -70,6 +85,32 @@ impl Requests {
         for kind in DETOURS {
             let _ = self.detours.remove_label_values(&[service.as_str(), kind]);
         }
+    }
+
+    /// What was counted of each service since its first request.
+    pub(super) fn totals(&self) -> Vec<(ServiceName, Totals)> {
+        let known = self.series.lock();
+        let totals = known.iter().map(|(service, series)| {
+            let mut totals = Totals::default();
+            for &(class, reason) in series {
+                let count = self.total.with_label_values(&[service.as_str(), class, reason]).get();
+                totals.requests += count;
+                // As the latest failures of a service are chosen, which its page shows beside this.
+                if class == "5xx" || reason == BODY_BROKEN {
+                    totals.failed += count;
+                }
+            }
+            let metric = self.seconds.with_label_values(&[service.as_str()]).metric();
+            let histogram = metric.get_histogram();
+            let mut below = 0;
+            for (count, bucket) in totals.buckets.iter_mut().zip(histogram.get_bucket()) {
+                *count = bucket.cumulative_count().saturating_sub(below);
+                below = bucket.cumulative_count();
+            }
+            totals.buckets[REQUEST_BUCKETS.len()] = histogram.get_sample_count().saturating_sub(below);
+            (service.clone(), totals)
+        });
+        totals.collect()
     }
 
     fn counter(&self, service: Option<&ServiceName>, series: Series) -> LocalIntCounter {

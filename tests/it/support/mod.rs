@@ -1,6 +1,7 @@
 //! What the tests stand on: real servers, a registry they steer, providers they script, and waiting for what is to come.
 
 pub(crate) mod announcing;
+pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod collector;

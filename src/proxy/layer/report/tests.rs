@@ -6,7 +6,7 @@ use tower::{Layer as _, Service as _};
 
 use super::*;
 use crate::body::played::played;
-use crate::endpoint::{Care, Ejecting};
+use crate::endpoint::{Care, Ejecting, Turn};
 use crate::proxy::layer::bed::{Bed, Played, answer};
 use crate::proxy::layer::middleware::Wrap;
 use crate::proxy::layer::select::Select;
@@ -42,6 +42,9 @@ async fn a_failure_to_connect_puts_an_endpoint_aside_and_an_answer_brings_it_bac
     assert_eq!((memory.reach.is_available(), memory.failures(), memory.in_flight()), (false, 1, 0));
     attempt(&bed, Ok(answer(500))).await.unwrap();
     assert!(memory.reach.is_available(), "whatever it answers, it was reached");
+    let news = memory.group().news();
+    assert_eq!(news.iter().map(|it| it.turn).collect::<Vec<_>>(), [Turn::Unreachable, Turn::Back]);
+    assert!(news[0].cause.contains("refuse") && &*news[1].cause == "it answered a request", "{news:?}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -85,6 +88,10 @@ async fn eject(bed: &Bed, make: impl Fn() -> Result<Response<Body>, ProxyError>)
     let memory = Arc::clone(&endpoints[0].memory);
     for attempts in 0..100 {
         if memory.is_ejected() {
+            let news = memory.group().news();
+            let told =
+                |news: &crate::endpoint::News| news.turn == Turn::Ejected && news.cause.contains("in a row");
+            assert!(news.iter().any(told), "{news:?}");
             return usize::try_from(memory.attempts()).unwrap();
         }
         let is_first = |memory: &Memory| memory.number == 1;

@@ -1,0 +1,3 @@
+//! What people see at the admin port.
+
+mod page;
