@@ -197,7 +197,6 @@ impl Events {
     fn newest(&self, service: Option<&str>, limit: usize) -> Vec<Event> {
         self.after(0, service, limit).events
     }
-    }
 }
 
 pub(super) fn in_millis<S: Serializer>(at: &SystemTime, serializer: S) -> Result<S::Ok, S::Error> {

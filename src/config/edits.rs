@@ -12,7 +12,7 @@ use super::value::{List, Parsed, Problems, Shape, quoted, written_key};
 use crate::route::Edit;
 use crate::route::edit::{Removal, not_to_be_changed};
 use crate::route::template::{Template, TemplateError, Way};
-pub(super) use crate::telemetry::access::carries_credentials;
+pub(super) use crate::telemetry::access::{carries_credentials, is_telltale};
 
 /// What stands in place of a value that is not shown.
 pub(super) const VEIL: &str = "***";
@@ -49,18 +49,6 @@ fn hidden(fields: &[Field]) -> Option<String> {
     let hidden = fields.iter().filter(|field| carries_credentials(&field.name));
     let hidden: Vec<String> = hidden.map(|field| format!("{}: {}", field.name, field.written)).collect();
     (!hidden.is_empty()).then(|| hidden.join("\n"))
-}
-
-/// Whether the values of a field are not shown.
-pub(super) fn carries_credentials(name: &HeaderName) -> bool {
-    is_telltale(name.as_str())
-}
-
-/// Whether a name, of a header or a key, speaks of credentials.
-pub(super) fn is_telltale(name: &str) -> bool {
-    // Some write an underscore.
-    let name = name.to_ascii_lowercase().replace('_', "-");
-    TELLTALES.iter().any(|telltale| name.contains(telltale))
 }
 
 fn removal(text: &str) -> Result<Removal, String> {

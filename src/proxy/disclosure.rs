@@ -12,6 +12,13 @@ pub struct Disclosure {
     request_id: AtomicBool,
 }
 
+impl Clone for Disclosure {
+    fn clone(&self) -> Self {
+        let (forwarding, request_id) = (self.forwarding.load(Ordering::Relaxed), self.request_id());
+        Self { forwarding: AtomicU8::new(forwarding), request_id: AtomicBool::new(request_id) }
+    }
+}
+
 impl Disclosure {
     /// As these settings say.
     pub fn new(settings: &Settings) -> Self {

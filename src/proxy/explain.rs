@@ -188,12 +188,14 @@ fn apart(shared: &Shared) -> Shared {
     let metrics = Metrics::new();
     Shared {
         settings: shared.settings.clone(),
+        disclosure: shared.disclosure.clone(),
         dialler: Arc::clone(&shared.dialler),
         table: ArcSwap::new(shared.table.load_full()),
         catalog: Arc::clone(&shared.catalog),
         admission: Admission::new(1, 0, Arc::clone(&metrics)),
         metrics,
-        access: AccessLog::default(),
+        access: ArcSwap::from_pointee(AccessLog::default()),
+        tracer: Arc::default(),
         pasts: Pasts::new(Remembering { most: 0, ..Remembering::default() }, 1),
         clock: shared.clock,
         drain: shared.drain.clone(),

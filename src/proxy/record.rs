@@ -5,7 +5,7 @@ mod over;
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use http::{HeaderValue, Method, Request, Response, Uri};
 use tokio::time::Instant;
@@ -13,17 +13,15 @@ use tokio::time::Instant;
 use super::answering::Answering;
 use super::client::{Client, Stream};
 use super::directory::Bound;
-use super::past::{Attempted, Memoir, Past};
-use super::spans::{Ended, Trace};
+use super::past::Past;
+use super::spans::Trace;
 use super::worker::Worker;
 use crate::body::{End, Gate};
-use crate::catalog::Failure;
 use crate::clock::Moment;
 use crate::endpoint::Memory;
 use crate::provider::{Provider, ServiceName};
 use crate::route::Part;
-use crate::telemetry::access::{AccessLine, AccessLog, Captured};
-use crate::telemetry::metrics::{Exemplar, Recorder};
+use crate::telemetry::access::{AccessLog, Captured};
 
 /// The record of one request. Shared by all that takes part in it; the last to let go ends the request.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use http::uri::PathAndQuery;
 use thiserror::Error;
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 
-pub use fields::{Captured, Field, Item, ItemError, What, carries_credentials};
+pub use fields::{Captured, Field, Item, ItemError, What, carries_credentials, is_telltale};
 pub use line::AccessLine;
 
 use super::LineFormat;

@@ -168,8 +168,13 @@ const TELLTALES: [&str; 13] = [
 
 /// Whether the values of a header are kept out of logs and out of what is shown of the configuration.
 pub fn carries_credentials(name: &HeaderName) -> bool {
+    is_telltale(name.as_str())
+}
+
+/// Whether a name, of a header or a key of the configuration, speaks of credentials.
+pub fn is_telltale(name: &str) -> bool {
     // Some write an underscore.
-    let name = name.as_str().replace('_', "-");
+    let name = name.to_ascii_lowercase().replace('_', "-");
     TELLTALES.iter().any(|telltale| name.contains(telltale))
 }
 

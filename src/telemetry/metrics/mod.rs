@@ -71,8 +71,6 @@ pub struct Metrics {
     pub catalog: CatalogMetrics,
     /// Of what is announced. Written by announcing.
     pub announce: AnnounceMetrics,
-    /// Of the configuration. Written by a reload.
-    pub config: ConfigMetrics,
     /// Of what routes do with requests beside sending them on. Written by workers.
     pub traffic: TrafficMetrics,
     /// Of raw connections. Written by workers.
