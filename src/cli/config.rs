@@ -19,7 +19,7 @@ pub(super) struct ConfigCommand {
 
 #[derive(Clone, Debug, Subcommand)]
 enum What {
-    Show(Show),
+    Show(Box<Show>),
     /// Print every key with its default and what it is for, as a configuration file that changes nothing
     Reference,
     /// Print the JSON Schema of configuration files (draft 2020-12), by which editors complete and check them

@@ -69,6 +69,7 @@ fn flags_win_over_the_file() {
             (vec!["address".to_owned()], given("--address", ":80")),
             (vec!["check".to_owned(), "kind".to_owned()], given("--check", "none")),
         ],
+        settings: Vec::new(),
     };
     let config = read(Some("w.toml"), &file, &overrides).unwrap();
     assert_eq!(config.workers, 3);

@@ -174,7 +174,7 @@ impl AttemptSpan {
     }
 
     /// Tells that it came to nothing, and why.
-    pub fn failed(mut self: Box<Self>, error: &ProxyError) {
+    pub fn failed(&mut self, error: &ProxyError) {
         self.is_told = true;
         self.fail(error.reason());
     }

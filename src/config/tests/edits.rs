@@ -62,10 +62,10 @@ fn credentials_are_not_shown_and_a_change_is_told() {
     assert!(old.to_toml().contains("set = { authorization = \"***\", x-team = \"a\" }"), "{}", old.to_toml());
     assert!(old.to_toml().contains("add = { x-api-key = [\"***\", \"***\"] }"), "{}", old.to_toml());
     assert_eq!(
-        old.changed_secrets(&new),
+        old.wording().changed_secrets(new.wording()),
         ["route.request_headers.set", "service.request_headers.add", "service.request_headers.set"]
     );
-    assert_eq!(old.changed_secrets(&with("tiger", "b")), [""; 0]);
+    assert_eq!(old.wording().changed_secrets(with("tiger", "b").wording()), [""; 0]);
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn credentials_that_requests_are_matched_by_are_not_shown_either() {
     assert!(!old.to_toml().contains("tiger"), "{}", old.to_toml());
     let shown = "headers = { authorization = \"***\", x-stage = \"a\", x-token = true }";
     assert!(old.to_toml().contains(shown), "{}", old.to_toml());
-    assert_eq!(old.changed_secrets(&new), ["route.fault.headers", "route.headers"]);
+    assert_eq!(old.wording().changed_secrets(new.wording()), ["route.fault.headers", "route.headers"]);
     let told = with("tiger\\u0000").err().unwrap().to_string();
     assert!(told.contains("this cannot be the value of a header") && !told.contains("tiger"), "{told}");
 }

@@ -47,7 +47,7 @@ impl Middleware for Report {
         Box::pin(async move {
             let awaited = Awaited(Some(told));
             let mut answered = answer.await;
-            if let Some(span) = span {
+            if let Some(mut span) = span {
                 match &mut answered {
                     Ok(response) => span.answered(response),
                     Err(failure) => span.failed(&failure.error),

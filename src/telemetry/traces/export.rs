@@ -29,7 +29,7 @@ pub async fn export(settings: Settings, mut queue: Queue, metrics: TraceMetrics,
     let Some(tls) = terms(&endpoint, &drain).await else { return };
     let mut exporter = Exporter { settings, endpoint, tls, metrics, drain, is_failing: false };
     while let Some(spans) = exporter.gather(&mut queue).await {
-        exporter.send(spans).await;
+        exporter.send(&spans).await;
     }
     let mut last = Vec::new();
     while queue.try_recv().map(|span| last.push(span)).is_ok() {}
@@ -96,10 +96,10 @@ impl Exporter {
     }
 
     /// Sends spans, again where that may help.
-    async fn send(&mut self, spans: Vec<Box<Span>>) {
+    async fn send(&mut self, spans: &[Box<Span>]) {
         let mut backoff = Backoff::default();
         for tried in 1.. {
-            let sent = self.post(&spans).await;
+            let sent = self.post(spans).await;
             let ends = self.drain.has_begun();
             match sent {
                 Err(error) if error.may_repeat() && tried < TRIES_MAX && !ends => {
