@@ -286,8 +286,7 @@ impl Control {
         if let Some(rotated) = heard(SignalKind::user_defined1()) {
             until_end(control, "rotation", look_for_files(rotated, Arc::clone(&self.shared)));
         }
-        if let Some(asked) = heard(SignalKind::user_defined2())
-        {
+        if let Some(asked) = heard(SignalKind::user_defined2()) {
             let restart = self.surroundings.restart.clone().filter(|_| self.config.succession.is_some());
             until_end(control, "restart", restart::when_asked(asked, restart));
         }

@@ -38,7 +38,15 @@ impl Catalog {
             }
         };
         let (freshness, hope) = (watch::channel(freshness).1, watch::channel(false).1);
-        Ok(Arc::new(Subscription::new(claim.clone(), snapshot, now, freshness, hope, Arc::default(), Arc::default())))
+        Ok(Arc::new(Subscription::new(
+            claim.clone(),
+            snapshot,
+            now,
+            freshness,
+            hope,
+            Arc::default(),
+            Arc::default(),
+        )))
     }
 
     /// The endpoints of a service themselves, and how they are treated; `None` where it is not followed.

@@ -18,6 +18,7 @@ mod file;
 mod include;
 mod listener_tls;
 mod listeners;
+mod logs;
 mod nested;
 mod networks;
 mod overrides;
@@ -36,8 +37,8 @@ mod sources;
 mod subset;
 mod tiers;
 mod tls;
-mod units;
 mod tracing;
+mod units;
 mod value;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -18,6 +18,7 @@ use super::explain::explain;
 use super::file::{Entry, Node};
 use super::include::include;
 use super::listeners::{admin, listeners};
+use super::logs::{access, log};
 use super::raw;
 use super::reader::Section;
 use super::retries::retries;
@@ -28,14 +29,13 @@ use super::tiers::{Here, Tiers};
 use super::tls;
 use super::tracing::tracing;
 use super::units::{Bytes, Time};
-use super::value::{Auto, Flag, List, Map, Number, Parsed, Problems, Shape, Word, parsed, text};
+use super::value::{Auto, Flag, Number, Parsed, Problems, Shape, parsed, text};
 use super::{Config, Wording};
 use crate::catalog::{Cares, Layouts, Restrictions};
 use crate::health::Checks;
 use crate::provider::ServiceName;
 use crate::proxy::{Forwarding, ListenerSettings, UNIX, UnixName};
 use crate::route::{Limits, Naming, Table};
-use crate::telemetry::{LineFormat, access, log};
 use crate::{proxy, upstream};
 
 /// Threads that serve requests where the number is left to us: on two cores the rest belongs to the app beside us.
@@ -102,10 +102,8 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     limits.retries = top.section("retries", retries);
     top.section("headers", |section| headers(section, &mut proxy));
     let routes = routes::routes(top, &services, &known, &limits);
-    let log = top.section("log", log);
-    let access = top.section("access_log", access);
-    let explain = top.section("explain", explain);
-    let traces = top.section("tracing", tracing);
+    let (log, access) = (top.section("log", log), top.section("access_log", access));
+    let (explain, traces) = (top.section("explain", explain), top.section("tracing", tracing));
     let (announce, target) = announce(top, sources.as_deref(), &catalog.allowed);
 
     let listeners: Vec<ListenerSettings> = listeners.into_iter().collect::<Option<_>>()?;
@@ -114,7 +112,6 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
     let raw = listeners.iter().filter_map(|listener| listener.raw.as_ref());
     let declared = services.followed(&routes, bound, raw);
     (naming.rules, naming.declared) = services.into_declared(&limits);
-    let openings = raw::openings(&naming);
     let config = Config {
         workers,
         drain_timeout,
@@ -129,7 +126,7 @@ pub(super) fn config(top: &mut Section<'_>) -> Option<Config> {
         catalog,
         cares: said.cares,
         layouts: said.layouts,
-        checks: Checks { openings, ..said.checks },
+        checks: Checks { openings: raw::openings(&naming), ..said.checks },
         routes: Arc::new(Table::new(routes, naming)),
         declared,
         announce,
@@ -253,16 +250,17 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
 fn timeouts(section: &mut Section<'_>, proxy: &mut proxy::Settings, limits: &mut Limits) -> Duration {
     limits.request_timeout = section.get("request", &SOME_TIME, limits.request_timeout);
     limits.attempt_timeout = section.optional("attempt", &SOME_TIME, "as long as the request");
-    let connect = section.get("connect", &SOME_TIME, upstream::Settings::default().connect_timeout);
+    let usual = upstream::Settings::default().connect_timeout;
+    let connect = section.sound("connect", &SOME_TIME, usual);
     proxy.header_timeout = section.get("header", &SOME_TIME, proxy.header_timeout);
     proxy.stream_idle_timeout = section.get("stream_idle", &SOME_TIME, proxy.stream_idle_timeout);
     proxy.raw_idle_timeout = section.get("tcp_idle", &SOME_TIME, proxy.raw_idle_timeout);
     proxy.client_idle_timeout = section.get("client_idle", &SOME_TIME, proxy.client_idle_timeout);
     proxy.go_micro_keep = section.get("go_micro_keep", &ANY_TIME, proxy.go_micro_keep);
-    for (key, time) in [("attempt", limits.attempt_timeout), ("connect", Some(connect))] {
+    for (key, time) in [("attempt", limits.attempt_timeout), ("connect", connect)] {
         shorter_than_request(section, key, time, limits.request_timeout);
     }
-    connect
+    connect.unwrap_or(usual)
 }
 
 /// A part of a request that may take longer than the whole never times out.
@@ -367,39 +365,4 @@ impl Shape for Forwarded {
     fn schema(&self) -> Value {
         json!({ "enum": [true, false, "standard", "both"] })
     }
-}
-
-const LINE_FORMAT: Word<LineFormat> = Word(&LineFormat::ALL, |format| format.as_str());
-
-fn log(section: &mut Section<'_>) -> log::Settings {
-    let default = log::Settings::default();
-    log::Settings {
-        level: section.get("level", &Word(&log::Level::ALL, |level| level.as_str()), default.level),
-        targets: section.get("targets", &LOG_TARGETS, default.targets),
-        format: section.get("format", &LINE_FORMAT, default.format),
-    }
-}
-
-/// The levels of single modules.
-const LOG_TARGETS: Map<Word<log::Level>> = Map(
-    |target| {
-        (!log::is_target(target))
-            .then(|| format!("{target:?} is no module; write one such as \"wayside::catalog\""))
-    },
-    Word(&log::Level::ALL, |level| level.as_str()),
-);
-
-/// One field of a line of the access log.
-const ITEM: Parsed<access::Item> = parsed("a field of the access log", "status");
-
-fn access(section: &mut Section<'_>) -> access::Settings {
-    let default = access::Settings::default();
-    let enabled = section.get("enabled", &Flag, default.enabled);
-    let format = section.get("format", &LINE_FORMAT, default.format);
-    let fields = section.get("fields", &List(ITEM), default.fields);
-    let path = section.optional("path", &text("the path of a file", "access.log"), "standard output");
-    let destination = path.map_or(default.destination, |path| access::Destination::File(PathBuf::from(path)));
-    let query = section.get("query", &Flag, default.query);
-    let queue = section.get("queue", &Number(COUNT), default.queue);
-    access::Settings { enabled, format, fields, destination, query, queue }
 }

@@ -12,7 +12,7 @@ const BETWEEN: &str = "__";
 const FLAG: &str = "--set ";
 /// The keys at the top that no variable of another meaning is called like. Kubernetes makes variables of its services, such as
 /// `WAYSIDE_PORT`, so that what is not known there cannot be a mistake.
-const TOP: [&str; 3] = ["identity", "drain_timeout", "lame_duck"];
+const TOP: [&str; 4] = ["identity", "drain_timeout", "lame_duck", "succession"];
 
 /// What is given for one key.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -114,7 +114,7 @@ fn the_configuration_in_force_reads_back_as_itself() {
         "client_ca =",
     ];
     let is_other_registry = |line: &&str| !left_out.iter().any(|key| line.starts_with(key));
-    let everything = reference::everything(reference);
+    let everything = super::schema::everything(reference);
     let fixed = everything.lines().filter(is_other_registry).collect::<Vec<_>>().join("\n");
     // Nothing can be announced in a list that never changes.
     let (fixed, _) = fixed.split_once("[[announce]]").unwrap();
@@ -190,7 +190,7 @@ proptest! {
     #[test]
     fn a_reference_with_something_cut_out_is_good_or_told(at in 0.0..1.0_f64, length in 1..40_usize, put in "[\\[\\]{}=\"',.#\n0-9a-z]{0,3}") {
         // What is included would be sought here.
-        let text = reference::everything(REFERENCE).replace("include = ", "#include = ");
+        let text = super::schema::everything(REFERENCE).replace("include = ", "#include = ");
         let characters: Vec<char> = text.chars().collect();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a place within a text")]
         let at = (at * characters.len() as f64) as usize;

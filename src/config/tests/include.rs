@@ -28,7 +28,9 @@ fn origin(config: &Config, path: &str) -> String {
         Origin::File { file: Some(file), line, .. } => {
             format!("{}:{line}", Path::new(&**file).file_name().unwrap().to_str().unwrap())
         }
-        other => format!("{other:?}"),
+        other @ (Origin::Default | Origin::File { .. } | Origin::Variable(_) | Origin::Flag(_)) => {
+            format!("{other:?}")
+        }
     }
 }
 

@@ -172,7 +172,7 @@ fn difference(old: &Config, new: &Config) -> Vec<String> {
 
 #[test]
 fn every_key_changes_what_it_is_for_and_nothing_else() {
-    let text = reference::everything(REFERENCE);
+    let text = super::super::schema::everything(REFERENCE);
     let (asked, _) = reference::asked(&text);
     let mut keys: Vec<(String, &str)> = Vec::new();
     let mut examples: BTreeMap<(String, &str), String> = BTreeMap::new();

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::asked::{Absence, Asked};
-pub(super) use super::super::schema::everything;
-use super::super::schema::{REFERENCE, Sentences};
+use super::super::schema::{REFERENCE, Sentences, everything};
 use super::*;
 
 /// What the reader asks for in a text, and what it finds wrong.

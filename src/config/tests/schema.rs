@@ -55,7 +55,7 @@ fn it_takes_every_configuration_of_the_repository() {
     }
     assert!(count >= 4, "{count}");
     validator
-        .hold(&reference::everything(REFERENCE))
+        .hold(&super::super::schema::everything(REFERENCE))
         .unwrap_or_else(|error| panic!("the reference: {error}"));
     let readme = include_str!("../../../README.md");
     let mut examples = 0;

@@ -135,7 +135,14 @@ fn prepare(request: Request, worker: &Worker) -> Result<Routed, ProxyError> {
         *message.uri_mut() = Uri::from_static("*");
     }
     let fields = message.headers_mut();
-    forwarded::tell(fields, traits, shared.disclosure.forwarding(), &client, asked.as_ref(), &shared.pseudonym);
+    forwarded::tell(
+        fields,
+        traits,
+        shared.disclosure.forwarding(),
+        &client,
+        asked.as_ref(),
+        &shared.pseudonym,
+    );
     if shared.disclosure.request_id() {
         record.request_id.replace(Some(request_id::keep_or_make(fields, || worker.random_id())));
     }

@@ -43,7 +43,7 @@ async fn files_that_are_included_are_followed_new_ones_too() {
     at_last("it goes with its file", async || status().await != 200).await;
     let counted =
         async |result: &str| program.metric("wayside_config_reloads_total", &format!("\"{result}\"")).await;
-    assert!(counted("applied").await >= 2.0 && counted("refused").await >= 1.0);
+    assert!(counted("changed").await >= 2.0 && counted("refused").await >= 1.0);
 }
 
 #[tokio::test]
@@ -68,7 +68,7 @@ async fn a_secret_in_a_file_is_another_once_the_file_is() {
 async fn what_waits_for_the_next_start_is_told_until_it_is_taken_back() {
     let echo = Echo::start().await;
     let (program, folder) = start(&echo, "workers = 1").await;
-    let waiting = async || program.metric("wayside_config_waiting_keys", "").await;
+    let waiting = async || program.metric("wayside_config_keys_waiting", "").await;
     assert_eq!(waiting().await, 0.0);
     write(folder.path(), "conf.d/10.toml", "workers = 2\n[limits]\nrequests = 77\n");
     at_last("two keys wait", async || waiting().await == 2.0).await;
