@@ -5,8 +5,9 @@ use super::file::without_mark;
 
 /// A line of a text with a mark below its column; nothing where the text has no such line.
 ///
-/// Keys, punctuation, numbers and flags are shown. Texts are shown only where the message repeats them, since messages
-/// are careful of secrets, and where they are quantities such as `"30s"`; and no value is behind a key that speaks of credentials.
+/// Nothing is shown behind a key that speaks of credentials, and no text that speaks of them itself, as URLs with a user do. What no key
+/// stands before, as in a list of several lines, could be part of a secret: of that only numbers and flags are shown, and texts that the
+/// message repeats, since messages are careful of secrets.
 pub(super) fn excerpt(text: &str, line: usize, column: usize, message: &str) -> String {
     let Some(written) = without_mark(text).lines().nth(line.saturating_sub(1)) else { return String::new() };
     let (shown, mark) = Veiling::of(message).veil(written, column);
@@ -18,19 +19,31 @@ pub(super) fn excerpt(text: &str, line: usize, column: usize, message: &str) -> 
 struct Veiling<'m> {
     message: &'m str,
     shown: String,
-    /// The key whose value is read at present; empty before the first.
-    key: String,
+    /// Whether there was a key before.
+    has_key: bool,
+    /// Whether one of those spoke of credentials.
+    is_secret: bool,
+    /// Whether any text of the line may be a URL with a user in it.
+    has_user: bool,
     /// Whether a key may come next.
     is_before_key: bool,
 }
 
 impl<'m> Veiling<'m> {
     const fn of(message: &'m str) -> Self {
-        Self { message, shown: String::new(), key: String::new(), is_before_key: true }
+        Self {
+            message,
+            shown: String::new(),
+            has_key: false,
+            is_secret: false,
+            has_user: false,
+            is_before_key: true,
+        }
     }
 
     /// What is shown of a line, and how many characters of it stand before the column.
     fn veil(mut self, line: &str, column: usize) -> (String, usize) {
+        self.has_user = line.contains('@');
         let mut mark = None;
         let mut rest = line;
         while let Some(first) = rest.chars().next() {
@@ -70,7 +83,8 @@ impl<'m> Veiling<'m> {
         let is_key = is_word && self.shown.trim_start().starts_with('[')
             || self.is_before_key && rest.trim_start().starts_with(['=', '.']);
         if is_key {
-            piece.trim_matches(['"', '\'']).clone_into(&mut self.key);
+            self.has_key = true;
+            self.is_secret |= is_telltale(piece);
             self.shown.push_str(piece);
         } else if self.may_be_shown(piece, is_text) {
             self.shown.push_str(piece);
@@ -82,11 +96,14 @@ impl<'m> Veiling<'m> {
     }
 
     fn may_be_shown(&self, value: &str, is_text: bool) -> bool {
-        if is_telltale(&self.key) {
+        if self.is_secret {
             return false;
         }
         let bare = value.trim_matches(['"', '\'']);
-        is_quantity(bare) || is_text && !bare.is_empty() && self.message.contains(&format!("{bare:?}"))
+        let may_be_secret = is_telltale(bare) || if is_text { bare.contains('@') } else { self.has_user };
+        is_quantity(bare)
+            || self.has_key && !may_be_secret
+            || is_text && !bare.is_empty() && self.message.contains(&format!("{bare:?}"))
     }
 }
 
@@ -153,7 +170,6 @@ mod tests {
             "url = \"zookeeper://user:planted@127.0.0.1:2181",
             "planted",
             "url = zookeeper://user:planted@h",
-            "url = planted.planted",
         ] {
             for column in 1..=line.len() {
                 let shown = shown(line, column, "");

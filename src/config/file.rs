@@ -45,11 +45,38 @@ pub(super) fn parse(text: &str, file: usize) -> (Entry, Vec<Mistake>) {
             key: String::new(),
             message: match error.message() {
                 "duplicate key" => "this is there twice; write it once".to_owned(),
-                message => format!("this is not TOML: {message}"),
+                message => {
+                    let line = error.span().and_then(|span| line_at(text, span.start)).unwrap_or_default();
+                    // A single quote would open what has no end.
+                    let told = message.replace("`\"`", "a closing quote");
+                    format!("this is not TOML: {told}; {}", cure(message, line))
+                }
             },
         })
         .collect();
     (Entry { place: Place::Missing, node: table_of(table.get_ref(), &lines) }, mistakes)
+}
+
+/// The line that a place in a text is in.
+fn line_at(text: &str, at: usize) -> Option<&str> {
+    let begin = text.get(..at)?.rfind('\n').map_or(0, |end| end + 1);
+    text[begin..].lines().next()
+}
+
+/// What to write instead of a line that is not TOML, by what the parser has to say of it.
+fn cure(message: &str, line: &str) -> &'static str {
+    let is_yaml = || line.contains(':') && !line.contains('=');
+    if message.contains("string") && !message.contains("must be quoted") {
+        "close the quote on the line on which it opens"
+    } else if message.contains("unclosed") {
+        "close the bracket"
+    } else if is_yaml() {
+        "write KEY = VALUE, and the name of a section in brackets, as in [registry]"
+    } else if message.contains("must be quoted") || message.starts_with("invalid") {
+        "write texts in quotes, as in level = \"info\", and numbers, true and false without"
+    } else {
+        "write KEY = VALUE, one a line"
+    }
 }
 
 /// A text without the mark that editors on Windows put at its start, which TOML does not know.

@@ -220,7 +220,11 @@ impl<'r> Section<'r> {
 
     fn must_have(&self, key: &str, advice: &str) {
         if !self.has(key) {
-            self.reader.wrong(self.place, self.path_of(key), format!("this key is missing; {advice}"));
+            let path = self.path_of(key);
+            // Of what no file says, the place is told in place of the key.
+            let what = if matches!(self.place, Place::Given(_)) { path.as_str() } else { "this key" };
+            let message = format!("{what} is missing; {advice}");
+            self.reader.wrong(self.place, path, message);
         }
     }
 

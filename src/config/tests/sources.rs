@@ -67,7 +67,11 @@ fn credentials_are_for_the_registry_of_their_place() {
     assert!(read(None, two, &auth(0)).is_ok());
     let said = |place| read(None, two, &auth(place)).unwrap_err().to_string();
     assert_eq!(said(1), "THE_VARIABLE: this registry asks for no credentials; leave them out");
-    assert!(said(5).starts_with("THE_VARIABLE: this key is missing; write one such as url ="), "{}", said(5));
+    assert!(
+        said(5).starts_with("THE_VARIABLE: registry.url is missing; write one such as url ="),
+        "{}",
+        said(5)
+    );
 }
 
 #[test]

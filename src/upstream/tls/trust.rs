@@ -60,7 +60,7 @@ pub enum PemError {
         cause: webpki::Error,
     },
     /// It is broken.
-    #[error("it is no PEM: {0}")]
+    #[error("it is no PEM: {}", broken(.0))]
     Broken(rustls::pki_types::pem::Error),
     /// A certificate cannot be an authority's.
     #[error("its certificate number {number} cannot be used: {cause}")]
@@ -71,8 +71,26 @@ pub enum PemError {
         cause: rustls::Error,
     },
     /// Key and certificate do not belong together, or are of an unknown kind.
-    #[error("it does not fit the certificate: {0}")]
+    #[error("it is not the key of that certificate: {0}; write the one that the certificate was made for")]
     Mismatch(rustls::Error),
+}
+
+/// What is wrong with a text that should be PEM (RFC 7468).
+fn broken(error: &rustls::pki_types::pem::Error) -> String {
+    use rustls::pki_types::pem::Error;
+    match error {
+        Error::MissingSectionEnd { end_marker } => {
+            format!(
+                "what begins in it does not end with -----END {}-----",
+                String::from_utf8_lossy(end_marker)
+            )
+        }
+        Error::IllegalSectionStart { .. } => {
+            "a line that begins with -----BEGIN does not end with -----".to_owned()
+        }
+        Error::Base64Decode(cause) => format!("what is between BEGIN and END is no Base64: {cause}"),
+        other => other.to_string(),
+    }
 }
 
 /// All certificates of a PEM text; at least one.
