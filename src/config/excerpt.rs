@@ -84,7 +84,7 @@ impl<'m> Veiling<'m> {
             || self.is_before_key && rest.trim_start().starts_with(['=', '.']);
         if is_key {
             self.has_key = true;
-            self.is_secret |= is_telltale(piece);
+            self.is_secret |= is_telltale(piece) || is_of_headers(piece);
             self.shown.push_str(piece);
         } else if self.may_be_shown(piece, is_text) {
             self.shown.push_str(piece);
@@ -105,6 +105,11 @@ impl<'m> Veiling<'m> {
             || self.has_key && !may_be_secret
             || is_text && !bare.is_empty() && self.message.contains(&format!("{bare:?}"))
     }
+}
+
+/// Whether what stands behind a key are headers, of which any may be a secret where its name is not in its place.
+fn is_of_headers(key: &str) -> bool {
+    key.ends_with("headers") || matches!(key, "set" | "add")
 }
 
 /// Whether it is a number, a flag, or a number with a unit.
@@ -165,6 +170,7 @@ mod tests {
             "auth = 'planted'",
             "auth = \"\"\"planted\"\"\"",
             "auth = 12345",
+            "request_headers = \"planted\"",
             "request_headers.set = { authorization = [\"x planted\"], x = \"planted\" }",
             "headers = { \"x-token\" = \"12h\" } # planted",
             "url = \"zookeeper://user:planted@127.0.0.1:2181",

@@ -27,7 +27,7 @@ async fn no_request_fails_while_processes_take_each_others_place() {
     clients.answers(100).await;
     place.write(&format!("{registry}[timeouts]\nrequest = \"20s\"\n"));
     running.signal("HUP");
-    running.logs("request = \"20s\"").await;
+    running.logs("-> \"20s\"").await;
     clients.answers(100).await;
     for _ in 0..3 {
         let successor = place.run().await;
