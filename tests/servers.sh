@@ -2,8 +2,9 @@
 # Installs the servers that the tests run, the clients that they are asked with, what counts instructions, and the compiler of
 # Protocol Buffers, which etcd's client is built with. Quick when all is there, and safe to run again.
 #
-#   tests/servers.sh                        Java, ZooKeeper, etcd, Redis, Prometheus, curl, h2load, valgrind, protoc and Chromium with
-#                                           its driver, with apt-get (Debian), as root or with sudo
+#   tests/servers.sh                        Java, ZooKeeper, etcd, Redis, Prometheus, curl, h2load, valgrind, protoc, Chromium with
+#                                           its driver, and what the commands of docs/ need, with apt-get (Debian), as root or with
+#                                           sudo
 #   tests/servers.sh zookeeper-3.4 FOLDER   unpacks ZooKeeper 3.4 of Debian 11 into FOLDER; installs nothing, needs no root
 #   tests/servers.sh consul FOLDER          the same with Consul 1.8 of Debian 11, the last release that had it
 set -eu
@@ -18,7 +19,12 @@ install_missing() {
     command -v java >/dev/null || missing="default-jre-headless"
     [ -e /usr/share/java/zookeeper.jar ] && [ -e /usr/share/java/zookeeper-jute.jar ] || missing="$missing zookeeper"
     command -v etcd >/dev/null || missing="$missing etcd-server"
+    command -v etcdctl >/dev/null || missing="$missing etcd-client"
     command -v curl >/dev/null || missing="$missing curl"
+    command -v python3 >/dev/null || missing="$missing python3"
+    command -v openssl >/dev/null || missing="$missing openssl"
+    command -v unshare >/dev/null || missing="$missing util-linux"
+    command -v ip >/dev/null || missing="$missing iproute2"
     command -v redis-server >/dev/null || missing="$missing redis-server"
     command -v redis-benchmark >/dev/null || missing="$missing redis-tools"
     command -v h2load >/dev/null || missing="$missing nghttp2-client"

@@ -11,6 +11,7 @@ mod cli;
 mod consul;
 mod contract;
 mod dns;
+mod docs;
 mod ejecting;
 mod etcd;
 mod fixtures;

@@ -57,16 +57,31 @@ fn it_takes_every_configuration_of_the_repository() {
     validator
         .hold(&super::super::schema::everything(REFERENCE))
         .unwrap_or_else(|error| panic!("the reference: {error}"));
-    let readme = include_str!("../../../README.md");
+}
+
+/// Every `toml` block of the README and of the pages in `docs/`.
+#[test]
+fn it_takes_every_example_of_the_pages() {
+    let validator = Validator::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut pages = vec![root.join("README.md")];
+    let mut folders = vec![root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let to = if path.is_dir() { &mut folders } else { &mut pages };
+            to.push(path);
+        }
+    }
     let mut examples = 0;
-    for block in readme.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```")) {
-        // Files of providers are TOML too.
-        if !block.0.contains("[services]\ngreeter") {
-            validator.hold(block.0).unwrap_or_else(|error| panic!("{}: {error}", block.0));
+    for page in pages.iter().filter(|page| page.extension().is_some_and(|extension| extension == "md")) {
+        let text = std::fs::read_to_string(page).unwrap();
+        for (block, _) in text.split("```toml\n").skip(1).filter_map(|rest| rest.split_once("```")) {
+            validator.hold(block).unwrap_or_else(|error| panic!("{}: {error}: {block}", page.display()));
             examples += 1;
         }
     }
-    assert!(examples >= 8, "{examples}");
+    assert!(examples >= 20, "{examples}");
 }
 
 #[test]

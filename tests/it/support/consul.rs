@@ -33,6 +33,11 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     folder.join("usr/bin/consul")
 });
 
+/// The program, fetched if need be.
+pub(crate) fn program() -> &'static Path {
+    &PROGRAM
+}
+
 /// One agent, in memory; gone when dropped.
 pub(crate) struct Consul {
     /// HTTP, the server's own, and gossip.

@@ -19,6 +19,7 @@ pub(crate) mod light;
 pub(crate) mod load;
 pub(crate) mod modelled;
 pub(crate) mod mucp;
+pub(crate) mod pages;
 pub(crate) mod patience;
 pub(crate) mod patient;
 pub(crate) mod polite;
