@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use crate::support::pages::{Page, root};
+use crate::support::pages::{Page, alone, root};
+use crate::support::program::binary;
 
 /// Blocks of commands that cannot be run here: the page, how many, and why.
 const NOT_HERE: [(&str, usize, &str); 5] = [
@@ -47,6 +48,16 @@ fn the_rest_is_as_it_is_shown() {
     {
         run(place);
     }
+}
+
+#[test]
+fn a_new_reader_comes_to_a_graph() {
+    let path = root().join("docs/path");
+    let script = "ip link set lo up; exec \"$0\" \"$1\"";
+    let output = alone(&["sh", "-c", script, path.to_str().unwrap(), &binary()]).output().unwrap();
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success() && said.contains("Prometheus says: {\"status\":\"success\""), "{said}");
+    println!("{said}");
 }
 
 #[test]

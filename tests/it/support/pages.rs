@@ -137,19 +137,7 @@ impl Page {
             writeln!(script, "exec >'{}/{number}' 2>&1\n{text}", bin.path().display()).unwrap();
         }
         fs::write(bin.path().join("script"), script).unwrap();
-        // Whatever a page leaves running ends with the first process of its namespace.
-        let status = Command::new("timeout")
-            .args([
-                "--kill-after=5",
-                LIMIT,
-                "unshare",
-                "--net",
-                "--pid",
-                "--fork",
-                "--kill-child",
-                "--map-root-user",
-            ])
-            .args(["sh", "-eu"])
+        let status = alone(&["sh", "-eu"])
             .arg(bin.path().join("script"))
             .current_dir(work.path())
             .env_clear()
@@ -194,6 +182,23 @@ impl Page {
         }
         faults
     }
+}
+
+/// A command in a network of its own, whose loopback is down, for as long as a page may take. Whatever it leaves running ends with it.
+pub(crate) fn alone(command: &[&str]) -> Command {
+    let mut alone = Command::new("timeout");
+    alone.args([
+        "--kill-after=5",
+        LIMIT,
+        "unshare",
+        "--net",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--map-root-user",
+    ]);
+    alone.args(command);
+    alone
 }
 
 /// Whether an output has a line with all the pieces of this one in order, `…` standing for anything.
