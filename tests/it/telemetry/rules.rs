@@ -152,7 +152,7 @@ fn every_alert_is_tested_both_ways_and_says_what_to_look_at() {
             assert!(alert.contains(part), "{name} has no {part}");
         }
         // What it sends to is a page.
-        let pages = alert.split_whitespace().map(|word| word.trim_end_matches('.'));
+        let pages = alert.split_whitespace().map(|word| word.trim_end_matches(['.', ';', ',']));
         for page in pages.filter(|word| word.starts_with("docs/")) {
             assert!(path(page).exists(), "{name} sends to {page}, which is not there");
         }
