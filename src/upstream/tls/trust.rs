@@ -71,7 +71,7 @@ pub enum PemError {
         cause: rustls::Error,
     },
     /// Key and certificate do not belong together, or are of an unknown kind.
-    #[error("it is not the key of that certificate: {0}; write the one that the certificate was made for")]
+    #[error("it does not fit the certificate: {0}; write the key that the certificate was made for")]
     Mismatch(rustls::Error),
 }
 
@@ -89,7 +89,8 @@ fn broken(error: &rustls::pki_types::pem::Error) -> String {
             "a line that begins with -----BEGIN does not end with -----".to_owned()
         }
         Error::Base64Decode(cause) => format!("what is between BEGIN and END is no Base64: {cause}"),
-        other => other.to_string(),
+        #[expect(clippy::wildcard_enum_match_arm, reason = "there may be more in later versions")]
+        _ => error.to_string(),
     }
 }
 
