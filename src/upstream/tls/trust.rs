@@ -76,6 +76,7 @@ pub enum PemError {
 }
 
 /// What is wrong with a text that should be PEM (RFC 7468).
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library may add causes, and tells them itself")]
 fn broken(error: &rustls::pki_types::pem::Error) -> String {
     use rustls::pki_types::pem::Error;
     match error {
@@ -89,7 +90,6 @@ fn broken(error: &rustls::pki_types::pem::Error) -> String {
             "a line that begins with -----BEGIN does not end with -----".to_owned()
         }
         Error::Base64Decode(cause) => format!("what is between BEGIN and END is no Base64: {cause}"),
-        #[expect(clippy::wildcard_enum_match_arm, reason = "there may be more in later versions")]
         _ => error.to_string(),
     }
 }
