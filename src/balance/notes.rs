@@ -49,7 +49,6 @@ impl Notes {
     }
 
     /// The next ticket: one that was given, or else a new one.
-    #[cold]
     pub(super) fn ticket(&mut self, draw: impl FnOnce() -> u64) -> u64 {
         let ticket = self.given.pop_front().unwrap_or_else(draw);
         self.tickets.push(ticket);
@@ -58,7 +57,6 @@ impl Notes {
     }
 
     /// The room that a bound gives: what was given, or else that of now.
-    #[cold]
     pub(super) fn room(&mut self, now: f64) -> f64 {
         let room = self.given_room.map_or(now, f64::from_bits);
         self.room = Some(room.to_bits());
@@ -66,13 +64,11 @@ impl Notes {
     }
 
     /// Notes what was in flight at an endpoint.
-    #[cold]
     pub(super) fn load(&mut self, memory: &Memory, in_flight: u32) {
         self.loads.push((memory.number, in_flight));
     }
 
     /// Notes a step.
-    #[cold]
     pub fn step(&mut self, step: Step) {
         self.steps.push(step);
     }
