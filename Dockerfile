@@ -10,8 +10,10 @@ RUN apt-get update -q && apt-get install -q -y --no-install-recommends protobuf-
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 COPY . .
+# What `wayside version` and the metric build_info say: --build-arg WAYSIDE_COMMIT=$(git rev-parse --short HEAD)
+ARG WAYSIDE_COMMIT
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/build/target \
-    cargo build --release --locked && cp target/release/wayside /wayside
+    release/build && cp target/release/wayside /wayside
 
 # The C library, the authorities of the system and a user without rights; no shell, and nothing to install more with.
 FROM gcr.io/distroless/cc-debian12:nonroot

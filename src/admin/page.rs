@@ -29,7 +29,7 @@ macro_rules! script {
 }
 
 /// All of them.
-pub(super) const FILES: [File; 14] = [
+pub(super) const FILES: [File; 15] = [
     File { path: "/", kind: "text/html", text: include_str!("page/index.html") },
     File { path: "/page/style.css", kind: "text/css", text: include_str!("page/style.css") },
     script!("app"),
@@ -39,6 +39,7 @@ pub(super) const FILES: [File; 14] = [
     script!("endpoints"),
     script!("events"),
     script!("explain"),
+    script!("explained"),
     script!("live"),
     script!("registries"),
     script!("service"),

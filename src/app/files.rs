@@ -65,6 +65,11 @@ impl Looks {
         self
     }
 
+    /// Whether all of these were looked at.
+    pub(super) fn knows(&self, named: &BTreeSet<PathBuf>) -> bool {
+        named.iter().all(|path| self.files.contains_key(path))
+    }
+
     /// The same of these files. One that was not looked at looks as it does now.
     pub(super) fn among(mut self, named: &BTreeSet<PathBuf>) -> Self {
         let look = |path: &PathBuf| (path.clone(), self.files.remove(path).unwrap_or_else(|| Look::at(path)));

@@ -29,6 +29,9 @@ use crate::telemetry::metrics::Reloaded;
 /// How often files are looked at even though nothing told of a change: some file systems never do.
 const POLL: Duration = Duration::from_secs(10);
 
+/// How often a configuration is read until it names no file that is new; those that a first one includes may include others.
+const READS_MAX: usize = 4;
+
 /// What takes effect at once, keys and whole sections; everything else waits for the next start.
 const AT_ONCE: [&str; 29] = [
     "announce",
@@ -129,28 +132,45 @@ impl Reloader {
                 now
             };
             self.supervisor.reloading();
-            let read = self.apply().await;
+            let (loaded, now, read) = self.load(now);
+            self.apply(loaded).await;
             self.supervisor.ready();
-            self.seen = now.among(&read);
-            files = read;
+            (self.seen, files) = (now, read);
         }
     }
 
-    /// Reads the configuration and applies it if it is good; the files that it names.
-    async fn apply(&mut self) -> BTreeSet<PathBuf> {
-        let config = match (self.reload.load)() {
+    /// Reads the configuration; how its files looked before they were read, and which they are, good or not.
+    fn load(&self, mut now: Looks) -> (Result<Config, ConfigError>, Looks, BTreeSet<PathBuf>) {
+        let mut rest = READS_MAX;
+        loop {
+            let loaded = (self.reload.load)();
+            let files = match &loaded {
+                Ok(config) => config.files.clone(),
+                Err(ConfigError::Mistakes(mistakes)) => mistakes.files() | &self.config.files,
+                Err(ConfigError::Unreadable { .. }) => self.config.files.clone(),
+            };
+            // What is named for the first time was read before anybody had looked at it, so that a change in between would never be
+            // noticed: it is looked at now, and all is read once more.
+            rest -= 1;
+            let are_known = now.knows(&files);
+            now = now.among(&files);
+            if are_known || rest == 0 {
+                return (loaded, now, files);
+            }
+        }
+    }
+
+    /// Applies what was read if it is good.
+    async fn apply(&mut self, loaded: Result<Config, ConfigError>) {
+        let config = match loaded {
             Ok(config) => config,
             Err(error) => {
                 self.shared.metrics.config.reloaded(Reloaded::Refused);
                 let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
                 tracing::error!("the configuration is wrong; the one in force stays\n{error}{cause}");
-                return match error {
-                    ConfigError::Mistakes(mistakes) => mistakes.files() | &self.config.files,
-                    ConfigError::Unreadable { .. } => self.config.files.clone(),
-                };
+                return;
             }
         };
-        let files = config.files.clone();
         // Certificates may be others under the same names; those of the system are read again too.
         let has_other_terms = self.shared.dialler.renew_tls(&config.upstream.tls).await;
         if has_other_terms {
@@ -164,7 +184,6 @@ impl Reloader {
         }
         expose(&self.fronts, &self.shared.dialler, &self.shared.metrics.config);
         self.put_in_force(config, has_other_terms || is_otherwise_known);
-        files
     }
 
     fn put_in_force(&mut self, config: Config, has_other_terms: bool) {

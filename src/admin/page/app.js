@@ -3,7 +3,7 @@
 import { trouble } from "./ask.js";
 import { at, say } from "./element.js";
 import { showEvents } from "./events.js";
-import { prepareExplain } from "./explain.js";
+import { openPast, prepareExplain } from "./explain.js";
 import { isLive, known, start } from "./live.js";
 import { showRegistries, showStandings } from "./registries.js";
 import { openService, prepareService } from "./service.js";
@@ -21,11 +21,18 @@ const route = () => {
       return { view: "services" };
     }
   }
+  if (view === "explain" && rest.length > 0) {
+    try {
+      return { view, past: decodeURIComponent(rest.join("/")) };
+    } catch {
+      return { view };
+    }
+  }
   return { view: VIEWS.includes(view) && view !== "service" ? view : "services" };
 };
 
 const show = async () => {
-  const { view, name } = route();
+  const { view, name, past } = route();
   showStandings();
   if (known.proxy) {
     say(at("load"), `${known.proxy.connections_open.toLocaleString()} client connections, ${known.proxy.requests_in_flight.toLocaleString()} requests in flight, ${known.proxy.upstream_connections_open.toLocaleString()} connections to providers.`);
@@ -35,6 +42,7 @@ const show = async () => {
     else if (view === "service") await openService(name);
     else if (view === "registries") showRegistries();
     else if (view === "events") await showEvents();
+    else if (view === "explain") await openPast(past);
     if (view !== "service") trouble("view", null);
   } catch (error) {
     trouble("view", error);

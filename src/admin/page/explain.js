@@ -1,30 +1,8 @@
-// Explain: where a request would go, asked of /explain and shown as it is answered, whatever that has in it.
+// Explain: what is asked of /explain, where a request would go or where one went.
 
 import { ask } from "./ask.js";
 import { at, element, fill } from "./element.js";
-
-const DEEPEST = 12;
-
-const isPlain = (value) => value === null || typeof value !== "object";
-
-const plain = (value) => {
-  if (value === null || value === "") return element("span", { class: "quiet" }, "–");
-  if (typeof value === "boolean") return element("span", {}, value ? "yes" : "no");
-  return element("code", {}, typeof value === "number" ? value.toLocaleString() : String(value));
-};
-
-const list = (value, depth) => {
-  if (isPlain(value)) return plain(value);
-  if (depth > DEEPEST) return element("code", {}, JSON.stringify(value));
-  if (Array.isArray(value)) {
-    if (value.length === 0) return element("span", { class: "quiet" }, "none");
-    return element("ol", {}, ...value.map((it) => element("li", {}, list(it, depth + 1))));
-  }
-  const entries = Object.entries(value);
-  if (entries.length === 0) return element("span", { class: "quiet" }, "none");
-  const pair = ([key, it]) => [element("dt", {}, key.replaceAll("_", " ")), element("dd", {}, list(it, depth + 1))];
-  return element("dl", {}, ...entries.flatMap(pair));
-};
+import { explained, remembered } from "./explained.js";
 
 const query = () => {
   const asked = new URLSearchParams({ method: at("explain-method").value.trim() || "GET", url: at("explain-url").value.trim() });
@@ -34,18 +12,37 @@ const query = () => {
   return asked;
 };
 
-const explain = async () => {
+const answer = async (path, told) => {
   try {
-    fill(at("explained"), [list(await ask(`/explain?${query()}`), 0)]);
+    fill(at("explained"), told(await ask(path)));
   } catch (error) {
-    const cure = error.cure ? [element("span", { class: "line quiet" }, error.cure)] : [];
+    const cure = error.cure ? [element("p", { class: "quiet" }, error.cure)] : [];
     fill(at("explained"), [element("p", { class: "bad" }, error.message), ...cure]);
   }
+};
+
+let shown;
+
+// What is remembered of a request, by its id; nothing new where that is shown already.
+export const openPast = async (id) => {
+  if (id === undefined || id === shown) return;
+  shown = id;
+  at("past-id").value = id;
+  await answer(`/explain/${encodeURIComponent(id)}`, remembered);
 };
 
 export const prepareExplain = () => {
   at("explain").addEventListener("submit", (event) => {
     event.preventDefault();
-    explain();
+    shown = undefined;
+    answer(`/explain?${query()}`, explained);
+  });
+  at("past").addEventListener("submit", (event) => {
+    event.preventDefault();
+    const id = at("past-id").value.trim();
+    shown = undefined;
+    const hash = `#/explain/${encodeURIComponent(id)}`;
+    if (location.hash === hash) openPast(id);
+    else location.hash = hash;
   });
 };

@@ -99,7 +99,10 @@ const failureItem = (failure) => {
   const told = [element("strong", { class: "bad" }, failure.status === 0 ? "connection" : String(failure.status)), ` ${failure.reason ?? "from its provider"}`];
   if (failure.endpoint) told.push(" at ", element("code", {}, failure.endpoint));
   told.push(element("span", { class: "quiet" }, `, ${count(failure.attempts, "attempt", "attempts")}, ${millis(failure.took_ms)}`));
-  if (failure.request_id) told.push(element("span", { class: "line quiet" }, "request ", element("code", {}, failure.request_id)));
+  if (failure.request_id) {
+    const past = element("a", { href: `#/explain/${encodeURIComponent(failure.request_id)}` }, failure.request_id);
+    told.push(element("span", { class: "line quiet" }, "request ", past));
+  }
   return element("li", {}, moment(failure.at_ms), element("span", {}, ...told));
 };
 

@@ -181,7 +181,13 @@ pub(super) fn past(told: &MemoirDocument) -> String {
         }
         _ => "a request".to_owned(),
     };
-    page.title(format!("{asked}  (id {}, remembered since it was {})", told.id, told.remembered));
+    let why = match told.remembered.as_str() {
+        "sampled" => "was of the sample",
+        "slow" => "was slow",
+        "retried" => "was tried again",
+        other => other,
+    };
+    page.title(format!("{asked}  (id {}, remembered since it {why})", told.id));
     let reason = told.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
     page.line("answered", format!("{}{reason}, {:.1} ms in all", told.status, told.took_ms));
     if let Some(route) = &told.route {
@@ -191,9 +197,6 @@ pub(super) fn past(told: &MemoirDocument) -> String {
         let via = told.via.as_deref().unwrap_or("?");
         let part = told.part.as_ref().map(|part| format!(", and its part {part}")).unwrap_or_default();
         page.line("service", format!("{service}, by {via}{part}"));
-    }
-    for made in &told.without_attempt {
-        choice(made, &mut page);
     }
     for attempt in &told.attempts {
         let how = match (attempt.status, &attempt.reason) {
@@ -207,6 +210,10 @@ pub(super) fn past(told: &MemoirDocument) -> String {
         page.line("ended", format!("{how}{took}"));
         attempt.choice.iter().for_each(|made| choice(made, &mut page));
         attempt.unknown.iter().for_each(|why| page.line("choice", why));
+    }
+    for made in &told.without_attempt {
+        page.title("no attempt came of a further choice");
+        choice(made, &mut page);
     }
     page.0
 }

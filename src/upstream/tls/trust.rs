@@ -71,11 +71,12 @@ pub enum PemError {
         cause: rustls::Error,
     },
     /// Key and certificate do not belong together, or are of an unknown kind.
-    #[error("it is not the key of that certificate: {0}; write the one that the certificate was made for")]
+    #[error("it does not fit the certificate: {0}; write the key that the certificate was made for")]
     Mismatch(rustls::Error),
 }
 
 /// What is wrong with a text that should be PEM (RFC 7468).
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library may add causes, and tells them itself")]
 fn broken(error: &rustls::pki_types::pem::Error) -> String {
     use rustls::pki_types::pem::Error;
     match error {
@@ -89,7 +90,7 @@ fn broken(error: &rustls::pki_types::pem::Error) -> String {
             "a line that begins with -----BEGIN does not end with -----".to_owned()
         }
         Error::Base64Decode(cause) => format!("what is between BEGIN and END is no Base64: {cause}"),
-        other => other.to_string(),
+        _ => error.to_string(),
     }
 }
 

@@ -192,5 +192,29 @@ async fn a_question_is_answered_or_refused_with_a_cause() {
     watched.open("#/explain").await;
     browser.run("document.getElementById('explain-url').value = 'http://greeter/'").await;
     browser.run("document.querySelector('#explain button').click()").await;
-    browser.shows("document.getElementById('explained').innerText.length > 20").await;
+    let told = "document.getElementById('explained').innerText";
+    browser.shows(&format!("{told}.includes('It would go to {} of greeter.')", echo.address())).await;
+    browser.shows(&format!("{told}.includes('round-robin') && {told}.includes('Candidates 1')")).await;
+    watched.is_sound().await;
+    browser.run("document.getElementById('explain-url').value = 'http://../'").await;
+    browser.run("document.querySelector('#explain button').click()").await;
+    browser.shows(&format!("{told}.includes('It would go nowhere')")).await;
+    browser.run("document.getElementById('past-id').value = 'nobody'").await;
+    browser.run("document.querySelector('#past button').click()").await;
+    browser.shows(&format!("{told}.includes('no request with the id \"nobody\" is remembered')")).await;
+}
+
+#[tokio::test]
+async fn a_request_that_failed_is_explained_from_the_list_of_failures() {
+    let dead = format!("127.0.0.1:{}", free::<1>()[0]);
+    let watched = Watched::start(&[("gone", &[format!("\"{dead}\"")])]).await;
+    let browser = &watched.browser;
+    watched.open("#/service/gone").await;
+    let past = "document.querySelector('#detail-failures a')";
+    browser.shows(&format!("{past} !== null")).await;
+    browser.run(&format!("{past}.click()")).await;
+    let told = "document.getElementById('explained').innerText";
+    browser.shows(&format!("{told}.includes('It was answered with 50') && {told}.includes('{dead}')")).await;
+    browser.shows(&format!("{told}.includes('Remembered')")).await;
+    watched.is_sound().await;
 }

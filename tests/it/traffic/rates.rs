@@ -52,6 +52,6 @@ async fn a_reload_gives_nobody_a_full_bucket_and_a_new_limit_holds_at_once() {
     assert_eq!(ask(&mut client, &[]).await.status(), 429);
     let file = config(&echo, "requests = 3, per = \"1h\"");
     super::write(&changed.file, &file);
-    changed.program.logs("+ requests = 3").await;
+    changed.program.logs("requests = 1 -> 3").await;
     assert_eq!(ask(&mut client, &[]).await.status(), 200);
 }
