@@ -1,6 +1,7 @@
 //! Operators: what they may ask of a running proxy, over HTTP on a port of its own.
 
 mod answer;
+mod drain;
 mod events;
 mod explain;
 mod guard;
@@ -26,7 +27,8 @@ use axum::http::header::{
 use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{get, put};
+use axum::routing::{get, post, put};
+use tokio_util::sync::CancellationToken;
 
 pub use ready::Readiness;
 pub use server::serve;
@@ -75,12 +77,14 @@ pub struct State {
     pub announcements: Arc<Announcements>,
     /// Where it is announced what a program asks for, or why nothing can be.
     pub target: Result<Target, Arc<str>>,
+    /// Begins the end of the process.
+    pub leave: CancellationToken,
     /// What explains where requests go.
     pub explainer: Explainer,
 }
 
 /// Everything that can be asked, as `GET /` and the answer to an unknown path list it.
-const PATHS: [&str; 17] = [
+const PATHS: [&str; 18] = [
     "GET /",
     "GET /healthz",
     "GET /readyz",
@@ -98,6 +102,7 @@ const PATHS: [&str; 17] = [
     "GET /events",
     "GET /config",
     "PUT /log-level",
+    "POST /drain",
 ];
 
 /// Whose pages may take in what is answered here.
@@ -127,6 +132,7 @@ pub fn router(settings: &Settings, state: State) -> Router {
         .route("/events", get(events::events))
         .route("/config", get(answer::config))
         .route("/log-level", put(answer::set_log_level))
+        .route("/drain", post(drain::drain))
         .fallback(answer::unknown_path)
         .method_not_allowed_fallback(answer::unknown_method)
         .with_state(state);

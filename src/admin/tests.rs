@@ -13,6 +13,7 @@ use axum::http::{Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::page::File;
@@ -123,6 +124,7 @@ impl Operated {
             clock,
             announcements,
             target,
+            leave: CancellationToken::new(),
             explainer,
         };
         Self { router: router(&Settings::default(), state.clone()), state }

@@ -218,6 +218,7 @@ impl Control {
             clock: self.shared.clock,
             announcements: Arc::clone(&self.announcements),
             target: self.config.target.clone(),
+            leave: self.leave.clone(),
             explainer: Explainer::new(Arc::clone(&self.shared)),
         };
         let router = admin::router(&settings, state);

@@ -88,7 +88,7 @@ pub(super) fn record(events: &mut Events, service: &ServiceName, applied: &Appli
             service,
             endpoint,
             What::Withdrawn,
-            "its record was deleted or announces another address, or its registry is not used here",
+            "its record was deleted, is no provider any more, or announces another address; or its registry is not used here",
         );
     }
 }

@@ -111,7 +111,8 @@ fn say(text: impl AsRef<str>) {
 
 /// How wide a line may be: as wide as the terminal, where there is one.
 fn width() -> usize {
-    const ELSEWHERE: usize = 100;
+    // Whatever reads it has no edge.
+    const ELSEWHERE: usize = 1000;
     let terminal = std::io::stdout().is_terminal().then(crossterm::terminal::size);
     terminal.and_then(Result::ok).map_or(ELSEWHERE, |(width, _)| usize::from(width).max(40))
 }

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 pub use document::{AttemptDocument, MemoirDocument};
 
 use super::telling::{Made, Telling};
+use crate::catalog::scene::Scene;
 use crate::endpoint::Endpoint;
 use crate::provider::{Address, ServiceName};
 use crate::route::Share;
@@ -40,8 +41,19 @@ impl Default for Remembering {
 pub struct Pasts {
     remembering: Remembering,
     /// Written by its worker, read by admin.
-    by_worker: Box<[Mutex<VecDeque<Arc<Memoir>>>]>,
+    by_worker: Box<[Mutex<Ring>]>,
 }
+
+/// What is remembered of the requests of one worker, the oldest first.
+#[derive(Debug, Default)]
+struct Ring {
+    memoirs: VecDeque<Arc<Memoir>>,
+    /// What their scenes take.
+    bytes: usize,
+}
+
+/// What the scenes of all requests that are remembered may take together: of a service with 100 providers about fifty requests.
+const SCENES_BYTES_MAX: usize = 1024 * 1024;
 
 /// What is remembered of one request that is over.
 #[derive(Debug)]
@@ -168,24 +180,48 @@ impl Pasts {
     pub fn keep(&self, worker: usize, memoir: Memoir) {
         let workers = self.by_worker.len();
         let most = self.remembering.most.div_ceil(workers);
-        let mut ring = self.by_worker[worker % workers].lock();
-        while ring.len() >= most {
-            ring.pop_front();
-        }
-        ring.push_back(Arc::new(memoir));
+        self.by_worker[worker % workers].lock().push(memoir, most, SCENES_BYTES_MAX / workers);
     }
 
     /// The last request with this id that is remembered.
     pub fn find(&self, id: &str) -> Option<Arc<Memoir>> {
-        let in_ring = |ring: &Mutex<VecDeque<Arc<Memoir>>>| {
-            ring.lock().iter().rev().find(|memoir| memoir.id.as_bytes() == id.as_bytes()).cloned()
+        let in_ring = |ring: &Mutex<Ring>| {
+            ring.lock().memoirs.iter().rev().find(|memoir| memoir.id.as_bytes() == id.as_bytes()).cloned()
         };
         self.by_worker.iter().filter_map(in_ring).max_by_key(|memoir| memoir.at)
     }
 
     /// How many are remembered.
     pub fn count(&self) -> usize {
-        self.by_worker.iter().map(|ring| ring.lock().len()).sum()
+        self.by_worker.iter().map(|ring| ring.lock().memoirs.len()).sum()
+    }
+}
+
+impl Ring {
+    /// Adds one, and gives others up: the oldest where there are too many, and the oldest of those that have scenes where these take
+    /// too much, so that requests which failed, and have none, are not given up for them. The new one stays.
+    fn push(&mut self, memoir: Memoir, most: usize, bytes_max: usize) {
+        self.bytes += memoir.scenes_bytes();
+        while self.memoirs.len() >= most.max(1) {
+            self.give_up(0);
+        }
+        while self.bytes > bytes_max
+            && let Some(oldest) = self.memoirs.iter().position(|memoir| memoir.scenes_bytes() > 0)
+        {
+            self.give_up(oldest);
+        }
+        self.memoirs.push_back(Arc::new(memoir));
+    }
+
+    fn give_up(&mut self, place: usize) {
+        self.bytes -= self.memoirs.remove(place).map_or(0, |memoir| memoir.scenes_bytes());
+    }
+}
+
+impl Memoir {
+    /// What the scenes of its picks take: most of what it takes.
+    fn scenes_bytes(&self) -> usize {
+        self.picks.iter().filter_map(|made| made.scene.as_ref().ok()).map(Scene::bytes).sum()
     }
 }
 

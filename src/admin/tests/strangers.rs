@@ -5,7 +5,7 @@ use axum::http::HeaderMap;
 use super::*;
 
 /// Every route, with a method that it takes.
-const ROUTES: [(Method, &str); 20] = [
+const ROUTES: [(Method, &str); 21] = [
     (Method::GET, "/"),
     (Method::GET, "/page/style.css"),
     (Method::GET, "/page/app.js"),
@@ -25,6 +25,7 @@ const ROUTES: [(Method, &str); 20] = [
     (Method::GET, "/events"),
     (Method::GET, "/config"),
     (Method::PUT, "/log-level"),
+    (Method::POST, "/drain"),
     (Method::GET, "/nothing"),
 ];
 
@@ -49,7 +50,7 @@ fn no_route_is_forgotten() {
         assert!(ROUTES.iter().any(|(_, path)| *path == route), "{route} is in no test");
         count += 1;
     }
-    assert_eq!(count, 14);
+    assert_eq!(count, 15);
     let kept = ROUTES.iter().filter(|(_, path)| !path.starts_with("/page/") && *path != "/nothing");
     assert_eq!(kept.count(), crate::admin::PATHS.len(), "each path that is told, with each of its methods");
 }

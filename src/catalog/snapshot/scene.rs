@@ -75,6 +75,11 @@ impl Snapshot {
 }
 
 impl Scene {
+    /// What it takes of memory, but for what it shares with others.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.figures.len() * size_of::<Figure>()
+    }
+
     /// A snapshot from which a pick at this moment finds everything as it was. Nothing that is done with it is known to
     /// anybody else.
     pub fn snapshot(&self, now: Moment) -> Snapshot {

@@ -1,6 +1,10 @@
 //! What is remembered, how much of it, and how it is found again.
 
 use super::*;
+use crate::balance::{Notes, Policy};
+use crate::catalog::{Claim, Snapshot};
+use crate::clock::Moment;
+use crate::proxy::telling::Picked;
 
 fn memoir(id: &str, at: u64) -> Memoir {
     Memoir {
@@ -55,4 +59,41 @@ fn what_failed_or_was_slow_is_remembered() {
     assert_eq!(pasts.cares_for(200, false, slow), Some("slow"));
     let off = Pasts::new(Remembering { most: 0, ..Remembering::default() }, 1);
     assert_eq!(off.cares_for(502, true, slow), None);
+}
+
+#[test]
+fn what_has_no_scene_is_not_given_up_for_what_has_one() {
+    let with_scene = |id| {
+        let claim = Claim::on("greeter".parse().unwrap(), Policy::Random);
+        let made = Made {
+            draw: 0,
+            key: None,
+            wish: None,
+            tried: Vec::new(),
+            is_trial: false,
+            scene: Ok(Snapshot::not_listed().scene(&claim, Moment::from_millis(0))),
+            notes: Notes::default(),
+            detour: None,
+            picked: Picked::NoTrial,
+        };
+        Memoir { picks: vec![made], ..memoir(id, 0) }
+    };
+    let one = with_scene("scene").scenes_bytes();
+    let mut ring = Ring::default();
+    ring.push(with_scene("scene-1"), 10, 2 * one);
+    ring.push(memoir("failed", 0), 10, 2 * one);
+    ring.push(with_scene("scene-2"), 10, 2 * one);
+    ring.push(with_scene("scene-3"), 10, 2 * one);
+    let ids = |ring: &Ring| {
+        ring.memoirs.iter().map(|memoir| memoir.id.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (ids(&ring), ring.bytes),
+        (vec!["failed".into(), "scene-2".into(), "scene-3".into()], 2 * one)
+    );
+    ring.push(with_scene("scene-4"), 10, one / 2);
+    assert_eq!((ids(&ring), ring.bytes), (vec!["failed".into(), "scene-4".into()], one), "the new one stays");
+    ring.push(memoir("more", 0), 2, one);
+    ring.push(memoir("most", 0), 2, one);
+    assert_eq!((ids(&ring), ring.bytes), (vec!["more".into(), "most".into()], 0));
 }

@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::client::Raw;
 use crate::support::patience::at_last;
-use crate::support::program::{ANY, Program, get, text, whole};
+use crate::support::program::{ANY, Program, get, request, text, whole};
 use crate::support::provider::{Echo, Script};
 
 /// Asks over and over on one connection, as a keep-alive client does, until an answer says that it is the last.
@@ -60,6 +60,17 @@ async fn term_under_load_fails_no_request() {
     }
     assert!(program.log().contains("stopped") && !program.log().contains("dropped"), "{}", program.log());
     assert!(TcpStream::connect(address).await.is_err(), "nobody listens any more");
+}
+
+#[tokio::test]
+async fn an_operator_may_have_it_drain() {
+    let echo = Echo::start().await;
+    let mut program = Program::run(&["--registry", &format!("fixed:greeter={}", echo.address())]).await;
+    assert_eq!(get(program.listeners()[0], "/greeter/").await.status(), StatusCode::OK);
+    let answer = request(program.admin(), "POST", "/drain", "").await;
+    assert_eq!((answer.status(), text(&answer).as_str()), (StatusCode::ACCEPTED, "{\"draining\":true}"));
+    assert_eq!(program.ended().await.code(), Some(0), "{}", program.log());
+    assert!(program.log().contains("told to stop by POST /drain"), "{}", program.log());
 }
 
 /// A program with one request under way, whose provider has it and does not answer yet.
