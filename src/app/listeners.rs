@@ -101,7 +101,7 @@ fn adopted(address: &ListenAddress, given: Given, workers: usize) -> Result<Vec<
 
 fn bound_to(address: SocketAddr, workers: usize) -> Result<Vec<Vec<Listener>>, StartError> {
     // Sharing a port with another process would take a part of its connections: that must be an error.
-    drop(TcpListener::bind(address).map_err(failed(address, Purpose::Requests))?);
+    proxy::is_free(address).map_err(failed(address, Purpose::Requests))?;
     // A free port is chosen by the first worker; the others take the same.
     let mut address = address;
     let mut listeners = Vec::new();

@@ -95,6 +95,18 @@ pub struct Listening {
     pub front: Arc<Front>,
 }
 
+/// Looks whether an address is nobody's, and would not be shared. Nothing listens there meanwhile: who connects is refused, and not
+/// taken into a queue that is dropped.
+///
+/// # Errors
+/// As the system says: in use, not permitted, not an address of this machine.
+pub fn is_free(address: SocketAddr) -> io::Result<()> {
+    let socket = System::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // What is left of connections that ended is nobody's; with this, only who listens has it.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())
+}
+
 /// Binds an address for one worker of several: they all listen on it, and the kernel spreads connections over them.
 ///
 /// # Errors

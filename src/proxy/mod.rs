@@ -52,7 +52,7 @@ pub use disclosure::Disclosure;
 pub use forwarded::Forwarding;
 pub use listener::{
     Front, ListenAddress, Listener, Listening, NameError, SocketFile, UNIX, UnixError, UnixName, UnixShare,
-    adopt, bind, bind_unix, listen,
+    adopt, bind, bind_unix, is_free, listen,
 };
 pub use past::{AttemptDocument, MemoirDocument, Pasts, Remembering};
 pub use telling::{MadeDocument, ReplayError};
