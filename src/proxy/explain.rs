@@ -154,7 +154,7 @@ impl Explainer {
     /// # Errors
     /// Why nothing is.
     pub fn past(&self, id: &str) -> Result<MemoirDocument, Forgotten> {
-        let Shared { pasts, settings, .. } = &*self.shared;
+        let Shared { pasts, disclosure, .. } = &*self.shared;
         let Remembering { most, sample, slow } = pasts.remembering();
         if let Some(memoir) = pasts.find(id) {
             return Ok(MemoirDocument::from(&*memoir));
@@ -166,13 +166,13 @@ impl Explainer {
                 "raise explain.remember",
             );
         }
-        if !settings.request_id {
+        if !disclosure.request_id() {
             let why = "no request has an id that could be asked for: headers.request_id is false".to_owned();
             return forgotten(why, "set headers.request_id to true");
         }
         let why = format!(
             "no request with the id {id:?} is remembered: {sample} of all requests are, and those that failed or took {slow:?} or \
-             more, the last {most} of them; {} are at present",
+             more, at most the last {most} of them; {} are at present",
             pasts.count()
         );
         forgotten(
