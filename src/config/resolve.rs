@@ -194,9 +194,7 @@ fn said_of_services(
 /// What several sections have to agree on.
 fn held_together(top: &Section<'_>, config: &Config) {
     raw::proxy_protocol_is_used(top, config);
-    // One service may be followed with several subsets.
-    let names: BTreeSet<&ServiceName> = config.declared.iter().map(|claim| &claim.service).collect();
-    let (followed, most) = (names.len(), config.catalog.services_max);
+    let (followed, most) = (config.followed().len(), config.catalog.services_max);
     if followed > most {
         let message = format!(
             "{followed} services are followed from the start, but max is {most}; write max = {followed} or more"
@@ -250,17 +248,15 @@ pub(super) fn domain(text: &str) -> Result<String, String> {
 fn timeouts(section: &mut Section<'_>, proxy: &mut proxy::Settings, limits: &mut Limits) -> Duration {
     limits.request_timeout = section.get("request", &SOME_TIME, limits.request_timeout);
     limits.attempt_timeout = section.optional("attempt", &SOME_TIME, "as long as the request");
-    let usual = upstream::Settings::default().connect_timeout;
-    let connect = section.sound("connect", &SOME_TIME, usual);
+    // It may be longer than most requests have, for a route whose requests have more.
+    let connect = section.get("connect", &SOME_TIME, upstream::Settings::default().connect_timeout);
     proxy.header_timeout = section.get("header", &SOME_TIME, proxy.header_timeout);
     proxy.stream_idle_timeout = section.get("stream_idle", &SOME_TIME, proxy.stream_idle_timeout);
     proxy.raw_idle_timeout = section.get("tcp_idle", &SOME_TIME, proxy.raw_idle_timeout);
     proxy.client_idle_timeout = section.get("client_idle", &SOME_TIME, proxy.client_idle_timeout);
     proxy.go_micro_keep = section.get("go_micro_keep", &ANY_TIME, proxy.go_micro_keep);
-    for (key, time) in [("attempt", limits.attempt_timeout), ("connect", connect)] {
-        shorter_than_request(section, key, time, limits.request_timeout);
-    }
-    connect.unwrap_or(usual)
+    shorter_than_request(section, "attempt", limits.attempt_timeout, limits.request_timeout);
+    connect
 }
 
 /// A part of a request that may take longer than the whole never times out.
