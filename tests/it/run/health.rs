@@ -2,6 +2,7 @@
 
 use tokio::net::TcpListener;
 
+use crate::support::ports;
 use crate::support::program::{ANY, Program, whole};
 
 fn health(admin: &str, more: &[&str]) -> (i32, String, String) {
@@ -31,6 +32,19 @@ async fn one_that_waits_for_its_registry_is_well_and_not_ready() {
     let (code, _, complaint) = health(&admin, &["--ready"]);
     assert_eq!(code, 1, "{complaint}");
     assert!(complaint.starts_with("wayside: not ready: the zookeeper registry at"), "{complaint}");
+    let (code, _, complaint) = health(&admin, &["--ready", "--wait", "300ms"]);
+    assert_eq!((code, complaint.matches("not ready").count()), (1, 1), "{complaint}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_is_told_once_it_is_there() {
+    let [port] = ports::free();
+    let admin = format!("127.0.0.1:{port}");
+    let asked = admin.clone();
+    let waiting = tokio::task::spawn_blocking(move || health(&asked, &["--ready", "--wait", "1m"]));
+    let _program =
+        Program::launch(&["run", "--listen", ANY, "--admin", &admin, "--registry", "fixed:a=127.0.0.1:1"], &[]);
+    assert_eq!(waiting.await.unwrap(), (0, "ready\n".to_owned(), String::new()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

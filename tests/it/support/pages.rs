@@ -18,7 +18,7 @@ const LIMIT: &str = "300";
 const STAND_INS: [(&str, &str); 2] = [
     (
         "cargo run --release -- demo\n",
-        "wayside demo >demo.log 2>&1 &\ndemo=$!\nuntil wayside health --ready; do sleep 0.2; done\n",
+        "wayside demo >demo.log 2>&1 &\ndemo=$!\nwayside health --ready --wait 30s\n",
     ),
     ("tests/run\n", "kill \"$demo\"\nwait \"$demo\"\n"),
 ];
