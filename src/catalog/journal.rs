@@ -34,7 +34,7 @@ pub(super) fn log(service: &ServiceName, applied: &Applied, absent: bool, provid
             returned = list.returned.len(),
             changed = list.changed.len(),
             added_ids = ids(&list.added),
-            removed_ids = ids(&applied.withdrawn),
+            removed_ids = ids(applied.withdrawn.iter().map(|(endpoint, _)| endpoint)),
             kept_ids = ids(&applied.kept),
             "providers changed"
         );
@@ -53,13 +53,15 @@ pub(super) fn log(service: &ServiceName, applied: &Applied, absent: bool, provid
 }
 
 /// The ids of the first few endpoints.
-fn ids(endpoints: &[Endpoint]) -> String {
+fn ids<'e>(endpoints: impl IntoIterator<Item = &'e Endpoint, IntoIter: ExactSizeIterator>) -> String {
+    let endpoints = endpoints.into_iter();
+    let count = endpoints.len();
     let mut text = String::new();
-    for endpoint in endpoints.iter().take(NAMED_MAX) {
+    for endpoint in endpoints.take(NAMED_MAX) {
         text.push_str(if text.is_empty() { "" } else { ", " });
         text.push_str(&endpoint.provider.id);
     }
-    if endpoints.len() > NAMED_MAX {
+    if count > NAMED_MAX {
         text.push_str(", ...");
     }
     text
@@ -83,13 +85,8 @@ pub(super) fn record(events: &mut Events, service: &ServiceName, applied: &Appli
         let cause = endpoint.limbo.as_ref().map_or("", |limbo| limbo.cause.sentence());
         events.add(service, endpoint, What::Kept, cause);
     }
-    for endpoint in &applied.withdrawn {
-        events.add(
-            service,
-            endpoint,
-            What::Withdrawn,
-            "its record was deleted, is no provider any more, or announces another address; or its registry is not used here",
-        );
+    for (endpoint, reason) in &applied.withdrawn {
+        events.add(service, endpoint, What::Withdrawn, reason.sentence());
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, SystemTime};
 use rand::rngs::SmallRng;
 
 use super::reconcile::Reconciled;
-use super::removal::{self, Circumstances, Lapse, Verdict};
+use super::removal::{self, Circumstances, Lapse, Verdict, Withdrawal};
 use super::service::{Service, Swaps};
 use super::source::SourceSet;
 use crate::clock::Moment;
@@ -40,18 +40,20 @@ impl Service {
         &mut self,
         reconciled: &mut Reconciled,
         occasion: &Occasion,
-    ) -> (Vec<Endpoint>, Vec<Endpoint>, Vec<Endpoint>) {
+    ) -> (Vec<Endpoint>, Vec<(Endpoint, Withdrawal)>, Vec<Endpoint>) {
         let unlisted = std::mem::take(&mut reconciled.unlisted);
         let (in_limbo, gone): (Vec<_>, Vec<_>) =
             unlisted.into_iter().partition(|endpoint| endpoint.limbo.is_some());
         // What a source still names, and what nobody spoke of, went because sources are chosen otherwise.
-        let (gone, mut withdrawn): (Vec<_>, Vec<_>) = gone.into_iter().partition(|endpoint| {
+        let (gone, unused): (Vec<_>, Vec<_>) = gone.into_iter().partition(|endpoint| {
             occasion.speaker.is_some() && !occasion.named_elsewhere.contains(&endpoint.memory.address)
         });
+        let mut withdrawn: Vec<_> =
+            unused.into_iter().map(|endpoint| (endpoint, Withdrawal::NotUsed)).collect();
         let mut kept = Vec::new();
         for verdict in removal::judge(gone, &reconciled.endpoints, &mut self.recent, occasion.circumstances) {
             match verdict {
-                Verdict::Withdrawn(endpoint) => withdrawn.push(endpoint),
+                Verdict::Withdrawn(endpoint, reason) => withdrawn.push((endpoint, reason)),
                 Verdict::Kept(endpoint) => kept.push(endpoint),
             }
         }

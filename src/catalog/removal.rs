@@ -29,10 +29,35 @@ pub struct Recent(Vec<(Moment, Arc<str>)>);
 /// What becomes of an endpoint that went.
 #[derive(Clone, Debug)]
 pub enum Verdict {
-    /// It is dropped.
-    Withdrawn(Endpoint),
+    /// It is dropped, for this reason.
+    Withdrawn(Endpoint, Withdrawal),
     /// It is used on.
     Kept(Endpoint),
+}
+
+/// Why an endpoint is dropped at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Withdrawal {
+    /// Whoever keeps the list took it out.
+    TakenOut,
+    /// Its record announces another address.
+    Moved,
+    /// Its record was deleted by somebody who lived.
+    Deleted,
+    /// The registry that names it is not used at present, since another comes before it or it is not asked any more.
+    NotUsed,
+}
+
+impl Withdrawal {
+    /// What it is to people.
+    pub const fn sentence(self) -> &'static str {
+        match self {
+            Self::TakenOut => "it was taken out of the list",
+            Self::Moved => "its record announces another address",
+            Self::Deleted => "its record was deleted, or says nothing usable any more",
+            Self::NotUsed => "the registry that names it is not used for this service now",
+        }
+    }
 }
 
 /// How a list came about.
@@ -60,14 +85,16 @@ pub fn judge(
     let ids: HashSet<&str> = listed.iter().map(id).collect();
     let owners: HashSet<u64> = listed.iter().filter_map(owner).collect();
     // A record that is still there, and announces another address, is the word of a living owner.
-    let is_certain =
-        |endpoint: &Endpoint| endpoint.provider.tenure == Tenure::Kept || ids.contains(id(endpoint));
-    recent.add(gone.iter().filter(|endpoint| !is_certain(endpoint)), &ids, now);
+    let certain = |endpoint: &Endpoint| match endpoint.provider.tenure {
+        Tenure::Kept => Some(Withdrawal::TakenOut),
+        Tenure::Lasting | Tenure::Leased(_) => ids.contains(id(endpoint)).then_some(Withdrawal::Moved),
+    };
+    recent.add(gone.iter().filter(|endpoint| certain(endpoint).is_none()), &ids, now);
     let is_mass = recent.0.len() > 1 && recent.0.len() > listed.len();
     let judge = |endpoint: Endpoint| {
         let lost_owner = owner(&endpoint).is_some_and(|owner| !owners.contains(&owner));
-        let cause = if is_certain(&endpoint) {
-            return Verdict::Withdrawn(endpoint);
+        let cause = if let Some(reason) = certain(&endpoint) {
+            return Verdict::Withdrawn(endpoint, reason);
         } else if is_mass {
             Cause::Mass
         } else if listed.is_empty() {
@@ -77,7 +104,7 @@ pub fn judge(
         } else if lost_owner {
             Cause::Session
         } else {
-            return Verdict::Withdrawn(endpoint);
+            return Verdict::Withdrawn(endpoint, Withdrawal::Deleted);
         };
         let is_held = matches!(cause, Cause::Mass | Cause::Last);
         let limbo = Limbo {
@@ -180,7 +207,7 @@ mod tests {
     /// The cause for which each is kept.
     fn causes(verdicts: &[Verdict]) -> Vec<Option<Cause>> {
         let cause = |verdict: &Verdict| match verdict {
-            Verdict::Withdrawn(_) => None,
+            Verdict::Withdrawn(..) => None,
             Verdict::Kept(endpoint) => endpoint.limbo.as_ref().map(|limbo| limbo.cause),
         };
         verdicts.iter().map(cause).collect()
@@ -205,6 +232,22 @@ mod tests {
         assert_eq!(once(all(1..3, lasting), &[], false), [Some(Cause::Mass); 2]);
         assert_eq!(once(all(1..2, lasting), &[], false), [Some(Cause::Last)]);
         assert_eq!(once(all(1..6, |_| Tenure::Kept), &[], true), [None; 5], "whoever keeps a file means it");
+    }
+
+    #[test]
+    fn what_is_dropped_has_its_reason() {
+        let reason = |gone: Endpoint, listed: &[Endpoint]| {
+            match judge(vec![gone], listed, &mut Recent::default(), at(0, false)).remove(0) {
+                Verdict::Withdrawn(_, reason) => Some(reason),
+                Verdict::Kept(_) => None,
+            }
+        };
+        let others = all(10..14, |_| Tenure::Lasting);
+        assert_eq!(reason(endpoint(1, Tenure::Lasting), &others), Some(Withdrawal::Deleted));
+        assert_eq!(reason(endpoint(1, Tenure::Kept), &others), Some(Withdrawal::TakenOut));
+        // The record of the same id is there still.
+        assert_eq!(reason(endpoint(10, Tenure::Lasting), &others), Some(Withdrawal::Moved));
+        assert_eq!(reason(endpoint(1, Tenure::Leased(1)), &others), None, "a session that ended");
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::layout::Layout;
 use super::limbo::{Occasion, warm};
 use super::merge::Choice;
 use super::reconcile::{Reconciled, reconcile};
-use super::removal::Recent;
+use super::removal::{Recent, Withdrawal};
 use super::snapshot::{Members, Snapshot};
 use super::source::SourceSet;
 use super::sources::Followed;
@@ -82,8 +82,8 @@ pub(super) struct Claimed {
 #[derive(Debug)]
 pub(super) struct Applied {
     pub(super) reconciled: Reconciled,
-    /// Those that are not used any more.
-    pub(super) withdrawn: Vec<Endpoint>,
+    /// Those that are not used any more, and why.
+    pub(super) withdrawn: Vec<(Endpoint, Withdrawal)>,
     /// Those that are not listed any more, and used while they answer.
     pub(super) kept: Vec<Endpoint>,
     /// What was known of the service before this list was not fresh.
@@ -295,7 +295,7 @@ impl Service {
         if applied.refreshed {
             self.freshness.send_replace(freshness);
         }
-        for endpoint in &applied.withdrawn {
+        for (endpoint, _) in &applied.withdrawn {
             endpoint.memory.retire();
         }
         applied
