@@ -61,6 +61,7 @@ pub use uses::Use;
 use crate::balance::rng;
 use crate::clock::{Clock, Moment};
 use crate::provider::{Allowed, ServiceName};
+use crate::registry::format::Reason;
 use crate::telemetry::metrics::Metrics;
 use events::Events;
 use service::Service;
@@ -197,6 +198,10 @@ impl Catalog {
             Followed { source, metrics, wanted: watch::Sender::default() }
         };
         let sources = sources.into_iter().map(followed).collect();
+        // What was never counted is 0, and not unknown.
+        for reason in Reason::ALL {
+            metrics.catalog.skipped(reason.as_str());
+        }
         Arc::new(Self {
             settings,
             metrics,

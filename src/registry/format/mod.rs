@@ -213,6 +213,19 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Empty,
+        Self::Malformed,
+        Self::Address,
+        Self::Value,
+        Self::Disabled,
+        Self::Filtered,
+        Self::Denied,
+        Self::Duplicate,
+        Self::Reserved,
+    ];
+
     /// The word.
     pub const fn as_str(self) -> &'static str {
         match self {
