@@ -100,9 +100,10 @@ fn summary(config: &Config) -> String {
         1 => "1 route".to_owned(),
         count => format!("{count} routes"),
     };
-    format!(
-        "listens on {}, {routes}, {} followed from the start",
-        listeners.join(", "),
-        config.declared.len()
-    )
+    let services = match config.followed().len() {
+        0 => "no service".to_owned(),
+        1 => "1 service".to_owned(),
+        count => format!("{count} services"),
+    };
+    format!("listens on {}, {routes}, {services} followed from the start", listeners.join(", "))
 }

@@ -74,13 +74,26 @@ impl Known {
 
     /// Notes a mistake where a section names a service that the registry cannot have.
     pub(super) fn check(&self, section: &Section<'_>, key: &str, service: Option<&ServiceName>) {
+        self.check_besides(section, key, service, None);
+    }
+
+    /// The same where one of them is not meant: it is not proposed either.
+    pub(super) fn check_besides(
+        &self,
+        section: &Section<'_>,
+        key: &str,
+        service: Option<&ServiceName>,
+        not_meant: Option<&ServiceName>,
+    ) {
         let (Some(known), Some(service)) = (&self.0, service) else { return };
         if known.contains(service) {
             return;
         }
-        let names: Vec<&str> = known.iter().map(ServiceName::as_str).collect();
+        let meant = known.iter().filter(|known| Some(*known) != not_meant);
+        let names: Vec<&str> = meant.map(ServiceName::as_str).collect();
         let cure = match nearest(service.as_str(), names.iter().copied()) {
             Some(name) => format!("write {}", quoted(name)),
+            None if names.is_empty() => "it has no other; add it there, or leave this out".to_owned(),
             None => format!("it has {}", super::reader::listed(&names)),
         };
         section.wrong(key, format!("the registry has no service {}; {cure}", quoted(service.as_str())));

@@ -45,7 +45,7 @@ fn statuses(section: &mut Section<'_>, absent: &'static str) -> Option<Vec<Range
 /// Reads the check of an announcement.
 pub(super) fn of_app(section: &mut Section<'_>) -> Check {
     let default = Check::default();
-    let kind = section.get("kind", &OF_APP, "tcp");
+    let kind = section.sound("kind", &OF_APP, "tcp");
     let written = Written {
         path: section.optional("path", &PATH, "/"),
         status: statuses(section, "any from 200 to 299"),
@@ -53,6 +53,7 @@ pub(super) fn of_app(section: &mut Section<'_>) -> Check {
         grpc_service: section.optional("grpc_service", &GRPC_SERVICE, "the app as a whole"),
     };
     written.must_fit(section, kind);
+    let kind = kind.unwrap_or("tcp");
     let address = section.optional("address", &ADDRESS, "the one that is announced");
     Check {
         kind: written.kind(kind),
@@ -103,14 +104,16 @@ impl ServiceChecks {
     /// Reads `[service.check]`, in which everything is optional.
     pub(super) fn of_one(&self, section: &mut Section<'_>) -> Self {
         const USUAL: &str = "as in [services.check]";
-        let kind = section.optional("kind", &OF_SERVICE, USUAL).unwrap_or(self.kind);
+        let said = section.optional("kind", &OF_SERVICE, USUAL);
+        let sound = if section.has("kind") { said } else { Some(self.kind) };
+        let kind = sound.unwrap_or(self.kind);
         let written = Written {
             path: section.optional("path", &PATH, USUAL),
             status: statuses(section, USUAL),
             host: section.optional("host", &HOST, USUAL),
             grpc_service: section.optional("grpc_service", &GRPC_SERVICE, USUAL),
         };
-        written.must_fit(section, kind);
+        written.must_fit(section, sound);
         Self {
             kind,
             written: written.or(&self.written),
@@ -173,9 +176,9 @@ struct Written {
 }
 
 impl Written {
-    /// Notes a mistake for each key that a check of this kind does not have.
-    fn must_fit(&self, section: &Section<'_>, kind: &str) {
-        for (key, only) in self.keys() {
+    /// Notes a mistake for each key that a check of this kind does not have; none where it is not known which kind is meant.
+    fn must_fit(&self, section: &Section<'_>, kind: Option<&str>) {
+        for (kind, (key, only)) in kind.into_iter().flat_map(|kind| self.keys().map(move |key| (kind, key))) {
             if kind != only {
                 let (kind, only) = (quoted(kind), quoted(only));
                 section.wrong(key, format!("a check of the kind {kind} has none; write kind = {only}"));

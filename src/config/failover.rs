@@ -27,7 +27,7 @@ impl Failovers {
         known: &Known,
     ) {
         let failover = section.optional("failover", &SERVICE, "none");
-        known.check(section, "failover", failover.as_ref());
+        known.check_besides(section, "failover", failover.as_ref(), service);
         let (Some(service), Some(failover)) = (service, failover) else { return };
         if failover == *service || self.behind(&failover).contains(service) {
             let message = format!(

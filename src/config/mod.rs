@@ -56,6 +56,7 @@ pub use sources::Followed;
 
 use crate::announce::{Target, Wish};
 use crate::catalog::Claim;
+use crate::provider::ServiceName;
 use crate::telemetry::{access, log, traces};
 use crate::{admin, catalog, health, proxy, route, upstream};
 use file::{Entry, Node};
@@ -150,6 +151,11 @@ impl Config {
             catalog::Source { name: Arc::clone(name), role: *role, registry }
         };
         self.sources.iter().map(open).collect()
+    }
+
+    /// The services that are followed from the start, each once: one may be followed with several subsets.
+    pub fn followed(&self) -> BTreeSet<&ServiceName> {
+        self.declared.iter().map(|claim| &claim.service).collect()
     }
 
     /// The configuration in force as TOML, defaults, flags and environment included, without secrets.
