@@ -113,8 +113,8 @@ impl AskError {
     /// The exit code of a command that ends so.
     const fn code(&self) -> u8 {
         match self {
-            Self::Address { .. } => USAGE,
-            Self::Unreachable { .. } | Self::Broken { .. } | Self::Refused { .. } => FAILED,
+            Self::Address { .. } | Self::Unreachable { .. } | Self::Broken { .. } => USAGE,
+            Self::Refused { .. } => FAILED,
         }
     }
 

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::admin::{Admin, AskError, Which};
 use super::color::{BAD, Color, FAIR, GOOD};
-use super::seen::{Happened, read};
+use super::seen::{Detail, Happened, read};
 use super::table::Line;
 use super::{FAILED, USAGE, complain, told};
 
@@ -25,7 +25,8 @@ const CODES: &str = "\
 Of each event: when (UTC), service, address, what happened, and why. Each is told once and none is left out, also when the proxy is \
 started anew or cannot be asked for a while; what was lost all the same is said on standard error.
 
-Exit codes: 0 done, or whoever read it is gone; 2 the proxy cannot be asked at the beginning, or the command line is wrong.";
+Exit codes: 0 done, or whoever read it is gone; 1 nothing is known of the service; 2 the proxy cannot be asked at the beginning, or \
+the command line is wrong.";
 
 /// Tell what happened to providers lately, oldest first: who came, changed, went, and why
 #[derive(Clone, Debug, Args)]
@@ -64,6 +65,15 @@ impl Events {
             }
         };
         let mut out = self.color.stdout();
+        if happened.events.is_empty()
+            && let Some(service) = &self.service
+            && let Err(error @ AskError::Refused { .. }) = admin.get(&Detail::path(service))
+        {
+            let code = error.tell();
+            if !self.follow {
+                return code;
+            }
+        }
         let told = self.tell(&mut out, &happened).and_then(|()| match self.follow {
             true => self.follow(&admin, happened, &mut out),
             false => Ok(()),

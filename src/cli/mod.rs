@@ -36,8 +36,8 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 const CODES: &str = "\
-Exit codes: 0 done, and all is well; 1 something is wrong, or failed on the way; 2 the command line is wrong, or what is needed to \
-begin cannot be read or asked. `wayside COMMAND --help` says what that means for each.";
+Exit codes: 0 done, and all is well; 1 something is wrong with what was given, or failed on the way; 2 the command line cannot be \
+understood, or what is needed to begin cannot be read or asked. `wayside COMMAND --help` says what that means for each.";
 
 /// A client-side load balancer: follows a service registry, and sends each request to a provider that lives.
 #[derive(Debug, Parser)]
