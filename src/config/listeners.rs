@@ -47,9 +47,10 @@ fn listener(
         &Flag,
         "true where the address is loopback or a Unix socket and proxy_protocol is off, else false",
     );
-    let tls = section.table("tls", listener_tls);
     let refuse_cross_site = section.get("refuse_cross_site", &Flag, false);
     let raw::Bound { service, raw } = raw::spoken(section, service);
+    // Sections within come last: keys after them would be those of one more listener.
+    let tls = section.table("tls", listener_tls);
     if refuse_cross_site && raw.is_some() {
         let message = "where bytes are passed on raw nobody sees what page had them sent; leave this out";
         section.wrong("refuse_cross_site", message);

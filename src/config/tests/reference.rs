@@ -85,6 +85,21 @@ fn every_configuration_of_the_repository_is_good() {
     assert!(count >= 4, "only {count} configurations were found");
 }
 
+/// What is in force is written in the order in which it is asked for, and what comes behind a section within is of that.
+#[test]
+fn the_keys_of_a_section_are_asked_for_one_after_the_other() {
+    let (mut tree, _) = file::parse(&everything(REFERENCE), 0);
+    let reader = super::super::reader::Reader::default();
+    understand(&mut tree, &reader, &Overrides::default());
+    let (asked, _) = reader.into_parts();
+    let section = |asked: &Asked| asked.trail.rsplit_once('.').map(|(section, _)| section.to_owned());
+    let mut sections: Vec<Option<String>> = asked.iter().map(section).collect();
+    sections.dedup();
+    for (at, section) in sections.iter().enumerate() {
+        assert!(!sections[..at].contains(section), "{section:?} is gone on with behind another section");
+    }
+}
+
 #[test]
 fn the_reference_is_what_holds_without_it() {
     let reference = read(None, REFERENCE, &Overrides::default()).unwrap();
