@@ -111,11 +111,11 @@ impl Control {
         self.look_after_workers(&control, supervisor);
         let leave = self.leave.clone();
         self.reload(&control, text, Arc::clone(&farewell), seen, hangup, supervisor);
-        let will = tokio::select! {
-            () = leave.cancelled() => None,
-            () = orders.next() => None,
-            () = traffic.stopped() => None,
-            Some(will) = wills.recv() => Some(will),
+        let (will, is_told) = tokio::select! {
+            () = leave.cancelled() => (None, false),
+            () = orders.next() => (None, true),
+            () = traffic.stopped() => (None, false),
+            Some(will) = wills.recv() => (Some(will), false),
         };
         // From here on nothing is handed over, so that no socket stays open that nobody accepts on.
         let estate = estate.swap(None);
@@ -141,7 +141,7 @@ impl Control {
         };
         tokio::select! {
             () = finished => {}
-            () = orders.next() => tracing::warn!("told twice to stop; dropping what still runs"),
+            () = orders.twice(is_told) => tracing::warn!("told twice to stop; dropping what still runs"),
             () = traffic.stopped() => {}
         }
         traffic.stop();

@@ -36,6 +36,16 @@ impl Orders {
             None => std::future::pending().await,
         }
     }
+
+    /// Waits until it is told twice. What ends for another reason than a signal was not told yet: whoever stops the process tells
+    /// it once, and what is under way is finished then, as ever.
+    pub(super) async fn twice(&mut self, is_told: bool) {
+        if !is_told {
+            self.next().await;
+            tracing::info!("told to stop; what runs is being finished already");
+        }
+        self.next().await;
+    }
 }
 
 /// Says each time that there is no file: HUP would end the process otherwise, with all that is under way.

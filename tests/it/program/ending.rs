@@ -102,6 +102,19 @@ async fn what_runs_is_finished() {
 }
 
 #[tokio::test]
+async fn term_behind_drain_is_no_second_order() {
+    let (mut program, mut client, mut provider) = with_a_request_under_way().await;
+    request(program.admin(), "POST", "/drain", "").await;
+    program.logs("stopping: draining").await;
+    program.signal("TERM");
+    program.logs("what runs is being finished already").await;
+    provider.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate").await.unwrap();
+    let heard = client.hear_all().await;
+    assert!(heard.starts_with("HTTP/1.1 200") && heard.ends_with("late"), "{heard}");
+    assert_eq!(program.ended().await.code(), Some(0));
+}
+
+#[tokio::test]
 async fn what_waits_for_a_provider_is_finished_too() {
     let script = Script::start().await;
     let folder = tempfile::tempdir().unwrap();
