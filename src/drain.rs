@@ -11,6 +11,10 @@ use futures_util::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+/// How long what was stopped may take to be gone. Work on a thread of its own cannot be stopped: a disk that hangs under it must not
+/// hold up the end.
+const GOING: Duration = Duration::from_secs(1);
+
 /// The end of the process in two steps, and the tasks that have to come to theirs first. Cheap to clone.
 ///
 /// First *draining*: what runs is finished, nothing new is accepted. Then *stopped*: what still runs is dropped.
@@ -122,14 +126,16 @@ impl Drain {
         self.stopped.cancelled().await;
     }
 
-    /// Drains: waits for all tasks at most so long, then stops the rest. Gives the number of tasks that had to be stopped.
+    /// Drains: waits for all tasks at most so long, then stops the rest, but for work on threads of its own, which is left behind.
+    /// Gives the number of tasks that had to be stopped.
     pub async fn finish(&self, timeout: Duration) -> usize {
         self.begin();
         self.tasks.close();
         let late = tokio::time::timeout(timeout, self.tasks.wait()).await.is_err();
         let left = if late { self.tasks.len() } else { 0 };
         self.stopped.cancel();
-        self.tasks.wait().await;
+        // Whatever is left behind then ends with the process.
+        let _ = tokio::time::timeout(GOING, self.tasks.wait()).await;
         left
     }
 
@@ -177,6 +183,24 @@ mod tests {
         assert_eq!(drain.run_aside("work", move || counts.tasks()).await, Some(1));
         assert_eq!(drain.run_aside("one that panics", || panic!("on purpose")).await, None::<()>);
         assert_eq!((drain.panics(), drain.tasks()), (1, 0));
+    }
+
+    #[tokio::test]
+    async fn work_that_hangs_does_not_hold_up_the_end() {
+        let drain = Drain::new();
+        let (let_go, held) = std::sync::mpsc::channel::<()>();
+        let works = drain.clone();
+        drain.spawn("one that hangs", async move {
+            let _ = works.run_aside("work", move || held.recv().is_err()).await;
+        });
+        while drain.tasks() < 2 {
+            tokio::task::yield_now().await;
+        }
+        let finished = drain.finish(Duration::from_millis(1));
+        let left = tokio::time::timeout(Duration::from_secs(60), finished).await;
+        assert_eq!(left.ok(), Some(2));
+        // The runtime of the test waits for it.
+        drop(let_go);
     }
 
     #[tokio::test(start_paused = true)]
