@@ -204,6 +204,8 @@ impl Reloader {
         self.shared.catalog.restrict(config.restrictions.clone());
         self.shared.catalog.tend(config.cares.clone());
         self.shared.catalog.lay_out(config.layouts.clone());
+        // First, so that they make room where there is none.
+        self.shared.catalog.declare_no_others(&config.declared);
         for claim in &config.declared {
             if let Err(error) = self.shared.catalog.declare(claim) {
                 tracing::error!(service = %claim.service, %error, "a declared service cannot be followed");

@@ -238,6 +238,13 @@ impl Catalog {
         self.claim(claim, true)
     }
 
+    /// Lets go of what was declared and is none of these: it stays for as long as requests ask for it, as what nobody declared does.
+    pub fn declare_no_others(&self, claims: &[Claim]) {
+        for service in self.state.lock().services.values_mut() {
+            service.declare_no_others(claims);
+        }
+    }
+
     fn claim(&self, claim: &Claim, declared: bool) -> Result<Arc<Subscription>, SubscribeError> {
         let refused = |_: &SubscribeError| self.metrics.catalog.subscriptions_refused_total.inc();
         self.find_or_follow(claim, declared).inspect_err(refused)

@@ -306,6 +306,13 @@ impl Service {
         self.claims.iter().filter_map(|claimed| claimed.subscription.snapshot().load().take_first_pick())
     }
 
+    /// Has only those of these claims stay without requests.
+    pub(super) fn declare_no_others(&mut self, claims: &[Claim]) {
+        for claimed in &mut self.claims {
+            claimed.declared &= claims.contains(claimed.subscription.claim());
+        }
+    }
+
     /// Drops the subscriptions for which `idle` is true, unless they are declared.
     pub(super) fn drop_idle(&mut self, idle: impl Fn(&Subscription) -> bool) {
         self.claims.retain(|claimed| {

@@ -113,6 +113,23 @@ async fn what_nobody_asks_for_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_declared_no_more_is_dropped_once_nobody_asks_for_it() {
+    let bed = Bed::new(room_for(1)).await;
+    let mut second = claim("before");
+    second.choice.policy = Policy::Random;
+    let first = bed.catalog.declare(&claim("before")).unwrap();
+    let second = bed.catalog.declare(&second).unwrap();
+    bed.list("before", &[1]).await;
+    bed.catalog.declare_no_others(&[claim("before")]);
+    bed.pass(Duration::from_mins(11)).await;
+    assert!(second.is_closed() && !first.is_closed());
+    bed.catalog.declare_no_others(&[claim("after")]);
+    assert!(bed.catalog.declare(&claim("after")).is_ok(), "what nobody asked for gives way");
+    assert!(first.is_closed());
+    assert_eq!(bed.names_wanted(), ["after"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_known_is_dropped_while_it_could_not_be_learnt_again() {
     let bed = Bed::new(room_for(1)).await;
     let greeter = bed.subscribe("greeter");
