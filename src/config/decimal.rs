@@ -37,7 +37,8 @@ impl Shape for Decimal {
     }
 
     fn write(&self, value: &f64) -> String {
-        value.to_string()
+        // What is nothing has no sign, with which it would read back as a whole number without one.
+        (value + 0.0).to_string()
     }
 
     fn schema(&self) -> Value {

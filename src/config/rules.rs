@@ -159,10 +159,11 @@ fn fault(section: &mut Section<'_>) -> Fault {
     let abort = section.optional("abort", &Number(ERRORS), "none");
     let abort_percent = section.get("abort_percent", &PERCENT, 100.0);
     let headers = patterns(section);
-    for (key, is_there, of) in
-        [("delay_percent", delay.is_some(), "delay"), ("abort_percent", abort.is_some(), "abort")]
+    for (key, percent, of) in
+        [("delay_percent", delay_percent, "delay"), ("abort_percent", abort_percent, "abort")]
     {
-        if section.has(key) && !is_there && !section.has(of) {
+        // What is usual is shown of what is in force, which reads back, and says nothing.
+        if percent < 100.0 && section.has(key) && !section.has(of) {
             section.wrong(key, format!("there is no {of} that it could be of; write {of} too"));
         }
     }

@@ -69,12 +69,14 @@ impl Shape for Bytes {
 impl Time {
     /// A duration as people write it: `1m30s`.
     pub(super) fn shown(time: Duration) -> String {
-        let millis = time.as_millis();
+        let nanos = time.as_nanos();
         let parts = [
-            (millis / 3_600_000, "h"),
-            (millis / 60_000 % 60, "m"),
-            (millis / 1000 % 60, "s"),
-            (millis % 1000, "ms"),
+            (nanos / 3_600_000_000_000, "h"),
+            (nanos / 60_000_000_000 % 60, "m"),
+            (nanos / 1_000_000_000 % 60, "s"),
+            (nanos / 1_000_000 % 1000, "ms"),
+            (nanos / 1000 % 1000, "us"),
+            (nanos % 1000, "ns"),
         ];
         let shown: String = parts
             .iter()

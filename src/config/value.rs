@@ -54,9 +54,15 @@ pub(super) const TEXTS: Map<Parsed<String>> = Map(|_| None, ANY_TEXT);
 /// Any text at all.
 const ANY_TEXT: Parsed<String> = Parsed::new("a text", "blue", |text| Ok(text.to_owned()), String::clone);
 
-/// A text in TOML.
+/// A text in TOML, on one line: a key may not have several, and changes are told line by line.
 pub(super) fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
+    let written = toml::Value::String(text.to_owned()).to_string();
+    if written.contains('\n') {
+        // TOML has what JSON has for a text, and wants one more character escaped.
+        Value::from(text).to_string().replace('\u{7f}', "\\u007f")
+    } else {
+        written
+    }
 }
 
 /// Any text that is not empty.

@@ -70,6 +70,19 @@ const EXPECTED: [&str; 13] = [
 ];
 
 #[test]
+fn keys_and_texts_of_several_lines_read_back_as_themselves() {
+    let text = r#"
+        registry = { url = "file:a" }
+        service = [{ name = "a", metadata = { "a\nb\"" = "x\n[y]\u007f'" } }]
+        "#;
+    let written = read(None, text, &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
+    let again = read(None, written.to_toml(), &Overrides::default());
+    let again = again.unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(again.to_toml(), written.to_toml());
+    assert_eq!(again.declared, written.declared);
+}
+
+#[test]
 fn every_configuration_of_the_repository_is_good() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("config");
     let mut count = 0;

@@ -19,6 +19,16 @@ fn followed(config: &Config) -> Vec<String> {
 }
 
 #[test]
+fn a_fault_of_one_kind_reads_back_as_itself() {
+    for fault in ["abort = 503", "delay = '1s'"] {
+        let written = config(&format!("[[service]]\nname = 'a'\nfault = {{ {fault} }}"));
+        let again = read(None, written.to_toml(), &Overrides::default());
+        let again = again.unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(again.to_toml(), written.to_toml());
+    }
+}
+
+#[test]
 fn a_route_has_what_its_service_has_unless_it_says_otherwise() {
     let config = config(
         r#"

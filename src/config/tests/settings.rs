@@ -75,6 +75,14 @@ fn values_are_taken_for_what_their_key_wants() {
 }
 
 #[test]
+fn a_part_of_a_millisecond_is_shown_too() {
+    let file = format!("{REGISTRY}[services]\nsettle = \"1ms500us\"\n[explain]\nsample_percent = -0.0\n");
+    let config = read(None, &file, &Overrides::default()).unwrap_or_else(|error| panic!("{error}"));
+    let text = config.to_toml();
+    assert!(text.contains("settle = \"1ms500us\"\n") && text.contains("sample_percent = 0\n"), "{text}");
+}
+
+#[test]
 fn flags_win_over_variables_of_the_same_key() {
     let mut overrides = variables(&[
         ("WAYSIDE_LOG__LEVEL", "trace"),
