@@ -187,7 +187,7 @@ impl Reloader {
     }
 
     fn put_in_force(&mut self, config: Config, has_other_terms: bool) {
-        let config = self.renew_access_log(config);
+        let (config, has_its_log) = self.renew_access_log(config);
         let (old, new) = (self.config.to_toml(), config.to_toml());
         let secrets = self.config.wording().changed_secrets(config.wording());
         let metrics = &self.shared.metrics.config;
@@ -198,7 +198,7 @@ impl Reloader {
                 metrics.reloaded(Reloaded::Unchanged);
                 tracing::info!("the configuration was read again; nothing changed");
             }
-            self.show(config);
+            self.show(config, has_its_log);
             return;
         }
         self.shared.catalog.restrict(config.restrictions.clone());
@@ -224,38 +224,42 @@ impl Reloader {
         if let Some(log) = &self.log {
             log.set(&(&config.log).into());
         }
-        let waiting = self.show(config);
+        let waiting = self.show(config, has_its_log);
         if !waiting.is_empty() {
             tracing::warn!(keys = waiting.join(", "), "these changes take effect at the next start");
         }
     }
 
-    /// Opens the access log that is asked for now, in place of the one in force; where it cannot be, that one stays.
-    fn renew_access_log(&mut self, mut config: Config) -> Config {
+    /// Opens the access log that is asked for now, in place of the one in force; where it cannot be, that one stays, and false is
+    /// given.
+    fn renew_access_log(&mut self, mut config: Config) -> (Config, bool) {
         if config.access == self.config.access {
-            return config;
+            return (config, true);
         }
         match AccessLog::open(&config.access) {
             Ok(log) => {
                 self.shared.metrics.watch_dropped_lines(ACCESS_LOG, log.dropped_lines());
                 self.retired.push(self.shared.access.swap(Arc::new(log)));
+                (config, true)
             }
             Err(error) => {
                 let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
                 tracing::error!("{error}{cause}; the one in force stays");
                 // So that the next reload tries again.
                 config.access = self.config.access.clone();
+                (config, false)
             }
         }
-        config
     }
 
-    /// Keeps the configuration, and shows operators what is in force and what waits for the next start; these keys.
-    fn show(&mut self, config: Config) -> Vec<String> {
+    /// Keeps the configuration, and shows operators what is in force and what waits for the next start; these keys. Without the
+    /// log that it asks for, that does, too.
+    fn show(&mut self, config: Config, has_its_log: bool) -> Vec<String> {
         let secrets = self.started.changed_secrets(config.wording());
         let secrets = secrets.into_iter().filter(|key| !is_applied(key));
+        let log = (!has_its_log).then(|| "access_log".to_owned());
         let waiting: Vec<String> =
-            waiting(self.started.to_toml(), config.to_toml()).into_iter().chain(secrets).collect();
+            waiting(self.started.to_toml(), config.to_toml()).into_iter().chain(secrets).chain(log).collect();
         self.text.store(Arc::new(config.annotated(&waiting)));
         self.shared.metrics.config.keys_waiting.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
         self.config = config;
