@@ -13,7 +13,7 @@ use super::value::{List, Parsed, Shape as _, quoted};
 /// The most files that one configuration is made of.
 const FILES_MAX: usize = 256;
 /// The key that names other files.
-const INCLUDE: &str = "include";
+pub(super) const INCLUDE: &str = "include";
 /// Files, by a path or a pattern in its last part.
 const PATTERN: Parsed<String> =
     Parsed::new("a file or a pattern of files", "conf.d/*.toml", pattern, String::clone);

@@ -2,6 +2,7 @@
 
 use super::error::{Mistake, Place};
 use super::file::{Entry, Key, Node, parse_given};
+use super::include::INCLUDE;
 use super::overrides::Given;
 
 /// What the names of variables begin with.
@@ -53,6 +54,12 @@ impl Setting {
     fn lay_over(&self, tree: &mut Entry) -> Result<(), Mistake> {
         let path: Vec<&str> = self.path.iter().map(String::as_str).collect();
         let Given { origin, text } = &self.given;
+        if path.first() == Some(&INCLUDE) {
+            // All files are read before what is given is laid over them.
+            let message = "which files are included only a file says; write include there";
+            let (key, message) = (self.path.join("."), message.to_owned());
+            return Err(Mistake { place: Place::Given(origin), key, message });
+        }
         let is_nested = text.trim_start().starts_with(['[', '{']);
         let nested = is_nested.then(|| parse_given(origin, text)).flatten();
         let entry = nested.unwrap_or_else(|| Entry::given(origin, Node::Text(text.clone())));

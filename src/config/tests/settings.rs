@@ -103,6 +103,13 @@ fn flags_win_over_variables_of_the_same_key() {
 }
 
 #[test]
+fn no_flag_includes_a_file() {
+    let overrides = Overrides { settings: flags(&["include=conf.d/*.toml"]), ..Overrides::default() };
+    let error = read(None, REGISTRY, &overrides).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("write include there"), "{error}");
+}
+
+#[test]
 fn a_secret_may_be_in_a_file_that_a_variable_names() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "user:planted\n").unwrap();
