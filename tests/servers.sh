@@ -41,7 +41,8 @@ install_missing() {
     as_root=""
     if [ "$(id -u)" != 0 ]; then
         command -v sudo >/dev/null || fail "please run as root: apt-get install -y --no-install-recommends $missing"
-        as_root="sudo"
+        # The environment is not kept by sudo.
+        as_root="sudo env DEBIAN_FRONTEND=noninteractive"
     fi
     export DEBIAN_FRONTEND=noninteractive
     $as_root apt-get update -q
@@ -51,11 +52,12 @@ install_missing() {
     $as_root apt-get install -q -y --no-install-recommends $missing
 }
 
-# Unpacks a package of Debian 11 into a folder, unless a file of it is there already. It is taken from the mirror that this
+# Unpacks a package of Debian 11 into a folder, unless that was done to its end before. It is taken from the mirror that this
 # machine uses for Debian, with the lists kept apart from the machine's own.
 fetch() {
-    package=$1 file=$2 folder=$3
-    [ ! -e "$folder/$file" ] || return 0
+    package=$1 folder=$2
+    # Not by a file of the package: one that was being unpacked when it was interrupted is there, and is not whole.
+    [ ! -e "$folder/.$package" ] || return 0
     mirror=$(apt-get indextargets --format '$(ORIGIN) $(REPO_URI)' 'Created-By: Packages' |
         awk '$1 == "Debian" && $2 !~ /security/ { print $2; exit }')
     [ -n "$mirror" ] || fail "apt-get knows no mirror of Debian; run apt-get update, or set one up"
@@ -72,11 +74,12 @@ fetch() {
     apt update >&2
     (cd "$work" && apt download "$package" >&2)
     dpkg-deb -x "$work/$package"_*.deb "$folder"
+    : >"$folder/.$package"
 }
 
 case "${1-}" in
 "") install_missing ;;
-zookeeper-3.4) fetch libzookeeper-java usr/share/java/zookeeper.jar "${2:?the folder to unpack into}" ;;
-consul) fetch consul usr/bin/consul "${2:?the folder to unpack into}" ;;
+zookeeper-3.4) fetch libzookeeper-java "${2:?the folder to unpack into}" ;;
+consul) fetch consul "${2:?the folder to unpack into}" ;;
 *) fail "there is no $1; see the head of this file" ;;
 esac
