@@ -27,8 +27,9 @@ use thiserror::Error;
 use crate::clock::Pulse;
 use crate::http1::{self, Duplex};
 
-/// Endings one body can carry: the connection, the load guard, the record, and one to spare.
-const ENDINGS_MAX: usize = 4;
+/// Endings one body can carry: the connection, the span of its attempt, the load guard, the gate of its request's body, and the
+/// record.
+const ENDINGS_MAX: usize = 5;
 
 /// Why a body broke off.
 #[derive(Debug, Error)]
@@ -157,7 +158,7 @@ impl Body {
 
     /// Runs `ending` once this body has ended, however that comes about; at the latest when it is dropped.
     ///
-    /// At most four endings; they run in the order given.
+    /// At most five endings; they run in the order given.
     pub fn on_end(&mut self, ending: impl FnOnce(End) + 'static) {
         if self.0.is_none() {
             *self = Self::new(Source::Empty);

@@ -4,11 +4,11 @@ use http::Request;
 use http_body_util::Full;
 use serde_json::Value;
 
-use crate::support::client::Client;
+use crate::support::client::{Client, Raw};
 use crate::support::collector::Collector;
 use crate::support::patience::{PATIENCE, eventually_asked};
 use crate::support::program::Program;
-use crate::support::provider::{Echo, told, told_header};
+use crate::support::provider::{Echo, Script, told, told_header};
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 const SPAN: &str = "b7ad6b7169203331";
@@ -120,6 +120,23 @@ async fn what_fails_is_told_with_its_reason() {
         (server.says("error.type"), attempts[0].says("error.type")),
         ("connection_refused", "connection_refused")
     );
+}
+
+/// Its answer has as much to do at its end as any can have.
+#[tokio::test]
+async fn a_body_that_is_not_asked_for_is_answered_and_traced() {
+    let (collector, script) = (Collector::start().await, Script::start().await);
+    let program = traced(&collector, &script.address().to_string(), "").await;
+    let mut client = Raw::connect(program.listeners()[0]).await;
+    let waiting = "host: localhost\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+    client.say(format!("POST /greeter/a HTTP/1.1\r\n{waiting}")).await;
+    let mut provider = Raw::from(script.accept().await);
+    provider.hear_head().await;
+    provider.say("HTTP/1.1 401 Unauthorized\r\ncontent-length: 2\r\n\r\nno").await;
+    let heard = client.hear_all().await;
+    assert!(heard.starts_with("HTTP/1.1 401 ") && heard.ends_with("no"), "{heard}");
+    collector.trace("what was answered", |span| span.says("http.response.status_code") == "401").await;
+    assert!(program.logged("panicked").is_empty(), "{}", program.log());
 }
 
 #[tokio::test]
