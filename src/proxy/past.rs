@@ -55,6 +55,9 @@ struct Ring {
 /// What the scenes of all requests that are remembered may take together: of a service with 100 providers about fifty requests.
 const SCENES_BYTES_MAX: usize = 1024 * 1024;
 
+/// Characters of a host and of a path that are remembered, as of what a client may write at any length.
+const ASKED_MAX: usize = 1024;
+
 /// What is remembered of one request that is over.
 #[derive(Debug)]
 pub struct Memoir {
@@ -250,8 +253,8 @@ impl Past {
         let host = || request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
         let asked = Asked {
             method: request.method().clone(),
-            host: authority.or_else(host).map(Box::from),
-            path: request.uri().path().into(),
+            host: authority.or_else(host).map(shown),
+            path: shown(request.uri().path()),
         };
         Self { is_sampled: true, at: SystemTime::now(), asked: Some(asked), ..Self::late(Duration::ZERO) }
     }
@@ -311,6 +314,14 @@ impl Past {
     /// The attempts noted.
     pub fn attempts(&self) -> Vec<Attempted> {
         self.attempts.take()
+    }
+}
+
+/// As much of a text as is remembered.
+fn shown(text: &str) -> Box<str> {
+    match text.char_indices().nth(ASKED_MAX) {
+        None => text.into(),
+        Some((end, _)) => format!("{}…", &text[..end]).into(),
     }
 }
 

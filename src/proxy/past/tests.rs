@@ -97,3 +97,12 @@ fn what_has_no_scene_is_not_given_up_for_what_has_one() {
     ring.push(memoir("most", 0), 2, one);
     assert_eq!((ids(&ring), ring.bytes), (vec!["more".into(), "most".into()], 0));
 }
+
+#[test]
+fn what_a_client_writes_at_length_is_not_kept_at_length() {
+    let path = format!("/{}", "x".repeat(30_000));
+    let request = Request::get(path.as_str()).header("host", "h".repeat(ASKED_MAX)).body(()).unwrap();
+    let asked = Past::sampled(&request).asked.unwrap();
+    assert_eq!(asked.host.unwrap().len(), ASKED_MAX, "that is all of it");
+    assert_eq!((asked.path.chars().count(), asked.path.chars().next_back()), (ASKED_MAX + 1, Some('…')));
+}

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use http::HeaderValue;
+
 use super::{BROKEN, CLIENT_GONE, GONE, Line, Record, Target};
 use crate::catalog::Failure;
 use crate::provider::ServiceName;
@@ -97,6 +99,8 @@ impl Record {
         let past = self.past.take().unwrap_or_else(|| Box::new(Past::late(took)));
         // What has no id, nobody could ask for.
         let Some(id) = self.request_id.take() else { return };
+        // Its bytes are part of the head that it came in, which must not be kept for its sake.
+        let Ok(id) = HeaderValue::from_bytes(id.as_bytes()) else { return };
         let mut attempts = past.attempts();
         if attempts.is_empty()
             && let Some(Target { memory, bound, .. }) = &*self.target.borrow()
