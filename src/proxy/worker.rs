@@ -208,6 +208,14 @@ impl Worker {
         })
     }
 
+    /// Looks at where requests go at present. What names meant by the table before is forgotten first.
+    pub fn look_at_table<T>(&self, look: impl FnOnce(&Table) -> T) -> T {
+        let mut table = self.table.borrow_mut();
+        let table = table.load();
+        self.directory.heed(table);
+        look(table)
+    }
+
     /// Where requests are written down, if they are.
     pub fn access(&self) -> Option<Arc<AccessLog>> {
         let mut access = self.access.borrow_mut();
@@ -312,6 +320,20 @@ mod tests {
     use super::*;
     use crate::proxy::client::Origin;
     use crate::telemetry::peer::Peer;
+
+    #[tokio::test]
+    async fn what_names_meant_is_forgotten_by_whoever_lets_go_of_their_table() {
+        let bed = crate::proxy::layer::bed::Bed::new();
+        let Worker { shared, directory, .. } = &*bed.worker;
+        bed.worker.look_at_table(|_| ());
+        let claim = crate::catalog::Claim::on("svc".parse().unwrap(), crate::balance::Policy::Random);
+        directory.subscribe(&claim, &shared.catalog, &shared.metrics).unwrap();
+        bed.worker.look_at_table(|_| ());
+        assert!(directory.named("svc").is_some());
+        shared.table.store(Arc::default());
+        bed.worker.look_at_table(|_| ());
+        assert!(directory.named("svc").is_none());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn those_that_end_are_followed_no_more_and_the_others_still() {

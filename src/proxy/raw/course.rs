@@ -88,11 +88,10 @@ impl<'a> Course<'a> {
         stream: &'a ClientStream,
         account: &'a Account,
     ) -> Result<Self, ProxyError> {
-        let (claim, rules) = {
-            let mut table = worker.table.borrow_mut();
-            let (claim, rules) = table.load().raw(account.service());
+        let (claim, rules) = worker.look_at_table(|table| {
+            let (claim, rules) = table.raw(account.service());
             (claim, Arc::clone(rules))
-        };
+        });
         let shared = &worker.shared;
         let bound = worker.directory.claimed(&claim, &shared.catalog, &shared.metrics)?;
         bound.subscription.touch(shared.clock.at(account.begun()));
@@ -252,7 +251,7 @@ impl<'a> Course<'a> {
         if Rc::ptr_eq(bound, &self.bound) {
             return self.rules.proxy_protocol;
         }
-        self.worker.table.borrow_mut().load().raw(bound.service()).1.proxy_protocol
+        self.worker.look_at_table(|table| table.raw(bound.service()).1.proxy_protocol)
     }
 
     async fn in_time<T>(&self, what: impl Future<Output = Result<T, ProxyError>>) -> Result<T, ProxyError> {
