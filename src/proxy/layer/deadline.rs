@@ -21,6 +21,16 @@ pub struct Deadline {
     pub worker: Rc<Worker>,
 }
 
+/// How long a request may take in all. `None` of a stream, which lasts as long as both ends like: the caller's Timeout is about its
+/// first answer, and the caller's to keep.
+pub fn limit(routed: &Routed) -> Option<Duration> {
+    if routed.exchange == Exchange::MicroStream {
+        return None;
+    }
+    let asked = time_left::asked(routed.message.headers(), routed.traits);
+    Some(asked.unwrap_or(routed.rules.limits.request_timeout))
+}
+
 impl Middleware for Deadline {
     type Request = Routed;
     type Error = ProxyError;
@@ -28,12 +38,7 @@ impl Middleware for Deadline {
     type InnerError = ProxyError;
 
     fn call(&self, mut routed: Routed, inner: &mut impl Serve<Routed, ProxyError>) -> Answer<ProxyError> {
-        if routed.exchange == Exchange::MicroStream {
-            // A stream lasts as long as both ends like; the caller's Timeout is about its first answer, and the caller's to keep.
-            return inner.call(routed);
-        }
-        let asked = time_left::asked(routed.message.headers(), routed.traits);
-        let limit = asked.unwrap_or(routed.rules.limits.request_timeout);
+        let Some(limit) = limit(&routed) else { return inner.call(routed) };
         let begun = routed.record.begun();
         // What lies too far ahead to be told as a time is as good as none.
         let deadline = begun.checked_add(limit).unwrap_or_else(|| begun + FAR);
@@ -134,6 +139,15 @@ mod tests {
             let error = Wrap(deadline(&bed)).layer(inner.clone()).call(routed).await.unwrap_err();
             assert_eq!(error.reason(), "deadline", "the inner service is not called");
         }
+    }
+
+    #[tokio::test]
+    async fn whoever_waits_before_it_knows_how_long_there_is() {
+        let bed = Bed::new();
+        let timed = http::Request::get("/").header("micro-service", "svc").header("timeout", "1000000000");
+        assert_eq!(limit(&bed.get()), Some(bed.limits.request_timeout));
+        assert_eq!(limit(&bed.routed(timed)), Some(Duration::from_secs(1)));
+        assert_eq!(limit(&Routed { exchange: Exchange::MicroStream, ..bed.get() }), None);
     }
 
     #[tokio::test(start_paused = true)]

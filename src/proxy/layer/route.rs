@@ -10,6 +10,7 @@ use http::header::HOST;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Uri, Version};
 
+use super::deadline;
 use super::middleware::{Answer, Middleware, Serve, refused};
 use crate::body::Body;
 use crate::proxy::answering::Answering;
@@ -90,9 +91,11 @@ impl Middleware for Route {
         if routed.bound.look(|snapshot| snapshot.listed) {
             return inner.call(routed);
         }
-        // The first requests for a service wait for its first list, unless the registry is known to be away.
+        // The first requests for a service wait for its first list, while they have time, unless the registry is known to be away.
         let mut inner = inner.clone();
+        let left = deadline::limit(&routed).map(|all| all.saturating_sub(routed.record.begun().elapsed()));
         let limit = self.worker.shared.catalog.settings().first_list_timeout;
+        let limit = left.map_or(limit, |left| left.min(limit));
         Box::pin(async move {
             routed.bound.subscription.listed(limit).await;
             inner.call(routed).await

@@ -70,7 +70,8 @@ impl<'a> Course<'a> {
         let mut course = Self::of(worker, client, stream, account)?;
         let (bound, rules, shared) = (&course.bound, &course.rules, &worker.shared);
         if !bound.look(|snapshot| snapshot.listed) {
-            bound.subscription.listed(shared.catalog.settings().first_list_timeout).await;
+            let left = course.deadline.saturating_duration_since(Instant::now());
+            bound.subscription.listed(left.min(shared.catalog.settings().first_list_timeout)).await;
         }
         if let Some(rate) = &rules.rate
             && let Err(pause) = rate.take(shared.clock.run_at(account.begun()))
