@@ -35,7 +35,7 @@ pub fn is_upgrade(headers: &HeaderMap) -> bool {
 /// Makes an HTTP/2 request for a WebSocket one of HTTP/1.1, with this key (RFC 8441, 5).
 pub fn to_http1(message: &mut Request<Body>, key: HeaderValue) {
     message.extensions_mut().remove::<Protocol>();
-    upgrade(message, key);
+    upgrade(message, Some(key));
 }
 
 /// Makes an upgrade to a WebSocket one of HTTP/2.
@@ -54,19 +54,22 @@ pub fn to_http2(message: &mut Request<Body>) {
 
 /// Undoes [`to_http2`].
 pub fn back_to_http1(message: &mut Request<Body>) {
-    if message.extensions_mut().remove::<Protocol>().is_some()
-        && let Some(KeptKey(key)) = message.extensions_mut().remove()
-    {
+    let extensions = message.extensions_mut();
+    if extensions.remove::<Protocol>().is_some() {
+        let key = extensions.remove::<KeptKey>().map(|KeptKey(key)| key);
         upgrade(message, key);
     }
 }
 
-fn upgrade(message: &mut Request<Body>, key: HeaderValue) {
+/// Asks in the way of HTTP/1.1, with a key where its client has one.
+fn upgrade(message: &mut Request<Body>, key: Option<HeaderValue>) {
     *message.method_mut() = Method::GET;
     let headers = message.headers_mut();
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static(WEBSOCKET));
-    headers.insert(SEC_WEBSOCKET_KEY, key);
+    if let Some(key) = key {
+        headers.insert(SEC_WEBSOCKET_KEY, key);
+    }
 }
 
 /// Makes HTTP/2's yes that of HTTP/1.1 to this key.
@@ -113,17 +116,19 @@ mod tests {
 
     #[test]
     fn a_request_made_into_the_other_and_back_is_the_same() {
-        let request =
-            Request::get("/chat?x").header("sec-websocket-version", "13").header("connection", "upgrade");
-        let request = request.header("upgrade", "websocket").header("sec-websocket-key", "abc");
-        let mut message = request.body(Body::empty()).unwrap();
-        let before = (message.method().clone(), message.uri().clone(), message.headers().clone());
-        assert!(is_upgrade(message.headers()) && !is_asked_for(&message));
-        to_http2(&mut message);
-        assert!(is_asked_for(&message) && message.headers().len() == 1);
-        back_to_http1(&mut message);
-        assert_eq!(before, (message.method().clone(), message.uri().clone(), message.headers().clone()));
-        assert!(message.extensions().get::<Protocol>().is_none());
+        for key in [Some("abc"), None] {
+            let request =
+                Request::get("/chat?x").header("sec-websocket-version", "13").header("connection", "upgrade");
+            let mut message = request.header("upgrade", "websocket").body(Body::empty()).unwrap();
+            message.headers_mut().extend(key.map(|key| (SEC_WEBSOCKET_KEY, HeaderValue::from_static(key))));
+            let before = (message.method().clone(), message.uri().clone(), message.headers().clone());
+            assert!(is_upgrade(message.headers()) && !is_asked_for(&message));
+            to_http2(&mut message);
+            assert!(is_asked_for(&message) && message.headers().len() == 1);
+            back_to_http1(&mut message);
+            assert_eq!(before, (message.method().clone(), message.uri().clone(), message.headers().clone()));
+            assert!(message.extensions().get::<Protocol>().is_none());
+        }
     }
 
     #[test]

@@ -172,7 +172,8 @@ fn shape(message: &mut http::Request<Body>, provider: &Provider, exchange: Excha
                 let target = message.uri().path_and_query().cloned();
                 *message.uri_mut() = target.map(Uri::from).unwrap_or_default();
                 if let Some(host) = host {
-                    message.headers_mut().insert(HOST, host);
+                    // Where a host stands there as well, it is the one to ask for: this provider's own.
+                    message.headers_mut().entry(HOST).or_insert(host);
                 }
             }
             if protocol == Protocol::Mucp {
@@ -260,5 +261,8 @@ mod tests {
             let found = message.headers().get(HOST).map(|host| host.to_str().unwrap());
             assert_eq!((message.uri().to_string().as_str(), found), (target, host));
         }
+        headers::ask_for_its_own_host(message.headers_mut(), &at(Protocol::Http1, false));
+        shape(&mut message, &at(Protocol::Http1, false), Exchange::Plain);
+        assert_eq!(message.headers()[HOST], "127.0.0.1:1", "and not that of the provider before");
     }
 }
