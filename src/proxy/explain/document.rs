@@ -261,20 +261,41 @@ fn retries(retries: &Retries, method: &Method) -> String {
     if retries.max == 0 {
         return "no second attempt: retries are off".to_owned();
     }
-    let may_repeat = retries.idempotent && (retries.harmless || method.is_idempotent());
-    let also = if may_repeat {
-        let statuses: Vec<String> = retries.statuses.iter().map(ToString::to_string).collect();
-        let or = if statuses.is_empty() {
-            String::new()
-        } else {
-            format!(", or answered with {}", statuses.join(", "))
-        };
-        format!("what provably never arrived, and what was not answered{or}, since {method} may be repeated")
-    } else if retries.idempotent {
-        format!("only what provably never arrived, since {method} is not idempotent")
-    } else {
-        "only what provably never arrived".to_owned()
+    let statuses: Vec<String> = retries.statuses.iter().map(ToString::to_string).collect();
+    let statuses = statuses.join(", ");
+    let repeated = match (retries.idempotent, statuses.as_str()) {
+        (false, "") => None,
+        (true, "") => Some("what was not answered".to_owned()),
+        (true, statuses) => Some(format!("what was not answered, or answered with {statuses}")),
+        (false, statuses) => Some(format!("what was answered with {statuses}")),
+    };
+    let also = match repeated {
+        None => "only what provably never arrived".to_owned(),
+        Some(repeated) if retries.harmless || method.is_idempotent() => {
+            format!("what provably never arrived, and {repeated}, since {method} may be repeated")
+        }
+        Some(_) => format!("only what provably never arrived, since {method} is not idempotent"),
     };
     let most = retries.max;
     format!("up to {most} more, each at another provider, as far as the service's budget goes: {also}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_asked_for_elsewhere_whatever_is_done_with_what_was_not_answered() {
+        let cases: [(bool, &[u16], Method, &str); 5] = [
+            (true, &[], Method::GET, "what was not answered, since GET may be repeated"),
+            (true, &[502, 503], Method::GET, "what was not answered, or answered with 502, 503, since GET"),
+            (false, &[503], Method::GET, "and what was answered with 503, since GET may be repeated"),
+            (false, &[503], Method::POST, "only what provably never arrived, since POST is not idempotent"),
+            (false, &[], Method::GET, "only what provably never arrived"),
+        ];
+        for (idempotent, statuses, method, told) in cases {
+            let limits = Retries { idempotent, statuses: statuses.into(), ..Retries::default() };
+            assert!(retries(&limits, &method).contains(told), "{}", retries(&limits, &method));
+        }
+    }
 }

@@ -116,9 +116,11 @@ impl AttemptDocument {
             Ending::Unknown => ("unknown", None, None),
         };
         let choice = attempt.pick.and_then(|place| memoir.picks.get(place));
-        // Of what is in the sample, or comes after a failure, each choice was told.
-        let was_told = memoir.why == "sampled" || attempt.number > 1 && memoir.attempts[0].number == 1;
-        let unknown = match (choice, was_told) {
+        // It went where the one before had gone; what went elsewhere was chosen before anything was noted, as a hedge may be.
+        let is_again = memoir.attempts.iter().any(|before| {
+            Some(before.number) == attempt.number.checked_sub(1) && before.address == attempt.address
+        });
+        let unknown = match (choice, is_again) {
             (Some(_), _) => None,
             (None, true) => Some(SAME_AGAIN),
             (None, false) => Some(NOT_SAMPLED),
@@ -138,7 +140,7 @@ impl AttemptDocument {
     }
 }
 
-/// Why nothing is known of the choice of a first attempt.
+/// Why nothing is known of the choice of an attempt that began before anything had gone wrong.
 const NOT_SAMPLED: &str = "it was not in the sample, and only turned out to be worth remembering later: raise \
                            explain.sample_percent to keep the choices of more requests";
 

@@ -49,6 +49,20 @@ fn the_sample_is_as_large_as_was_asked_for() {
 }
 
 #[test]
+fn only_who_went_to_the_same_again_met_a_stale_connection() {
+    let unknown = |second: &str| {
+        let last = |number, address: &str| {
+            Attempted::last(number, address.parse().unwrap(), &"svc".parse().unwrap())
+        };
+        let attempts = vec![last(1, "127.0.0.1:1"), last(2, second)];
+        let told = MemoirDocument::from(&Memoir { why: "retried", attempts, ..memoir("a", 0) });
+        told.attempts[1].unknown.clone().unwrap()
+    };
+    assert!(unknown("127.0.0.1:1").contains("stale"));
+    assert!(unknown("127.0.0.1:2").contains("not in the sample"), "a second one beside the first");
+}
+
+#[test]
 fn what_failed_or_was_slow_is_remembered() {
     let pasts = Pasts::new(Remembering::default(), 1);
     let (quick, slow) = (Duration::from_millis(999), Duration::from_secs(1));
