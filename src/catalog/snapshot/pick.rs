@@ -62,8 +62,10 @@ impl Snapshot {
 
     fn propose<'s>(&'s self, nearest: &'s Tier, ask: &mut Ask<'_>) -> Result<&'s Endpoint, NoEndpoint> {
         let (number, tier) = if self.tiers.list.len() == 1 { (0, nearest) } else { self.choose(ask) };
-        if number > 0
-            && let Some(endpoint) = self.trial(number, ask)
+        // A tier that gets nothing comes back only if it is tried: those before this one, and all where what is left falls short.
+        let upto = if self.tiers.falls_short() { self.tiers.list.len() } else { number };
+        if upto > 0
+            && let Some(endpoint) = self.trial(upto, ask)
         {
             return Ok(endpoint);
         }
@@ -144,7 +146,7 @@ impl Snapshot {
         (number, &self.tiers.list[number])
     }
 
-    /// An endpoint of a tier before this one whose turn it is to be tried again, so that a tier that gets nothing comes back.
+    /// An endpoint of the tiers before this number whose turn it is to be tried again, so that a tier that gets nothing comes back.
     #[inline(never)]
     fn trial(&self, number: usize, ask: &mut Ask<'_>) -> Option<&Endpoint> {
         let tier = &self.tiers.list[ask.rng.random_range(0..number)];

@@ -56,6 +56,8 @@ struct Reckoning {
     panics: [AtomicBool; TIERS_MAX],
     /// Whether any endpoint is available that asks for traffic.
     is_usable: AtomicBool,
+    /// Whether all of several tiers together cannot take the whole.
+    falls_short: AtomicBool,
 }
 
 impl Tiers {
@@ -122,6 +124,11 @@ impl Tiers {
         self.reckoning.is_usable.load(Ordering::Relaxed)
     }
 
+    /// Whether there are several tiers that together cannot take the whole, as was reckoned last.
+    pub(super) fn falls_short(&self) -> bool {
+        self.reckoning.falls_short.load(Ordering::Relaxed)
+    }
+
     /// What a tier can take at present.
     fn strength(&self, tier: &Tier) -> Strength {
         let mut strength = Strength::default();
@@ -145,6 +152,13 @@ impl Tiers {
         (strengths, divide(&strengths[..self.list.len().max(1)], spill_below, panic_below))
     }
 
+    /// Whether tiers of these strengths, if they are several, cannot take the whole together: in that case alone one that is not
+    /// wholly available would panic.
+    fn cannot_take_it(&self, strengths: &[Strength; TIERS_MAX]) -> bool {
+        let count = self.list.len();
+        count > 1 && divide(&strengths[..count], self.layout.spill_below, 100).panics.contains(&true)
+    }
+
     /// Makes the reckoning anew if something changed since.
     fn reckon(&self, now: Moment) {
         let Some(first) = self.list.first().and_then(|tier| tier.endpoints.first()) else { return };
@@ -165,6 +179,7 @@ impl Tiers {
         let (strengths, Division { shares, panics }) = self.division();
         let is_usable = strengths.iter().any(|strength| strength.available > 0);
         self.reckoning.is_usable.store(is_usable, Ordering::Relaxed);
+        self.reckoning.falls_short.store(self.cannot_take_it(&strengths), Ordering::Relaxed);
         let mut end = 0;
         for (share, place) in shares.iter().zip(&self.reckoning.ends) {
             end += share;

@@ -150,6 +150,22 @@ fn a_zone_that_gets_nothing_is_tried_again_all_the_same() {
 }
 
 #[test]
+fn a_zone_behind_one_that_is_lost_is_tried_again_all_the_same() {
+    for (policy, panic_below) in Policy::ALL.into_iter().flat_map(|policy| [(policy, 0), (policy, 50)]) {
+        let snapshot = zoned(&[("a", 5), ("b", 1)], Layout { panic_below, ..in_a() }, policy);
+        kill(&snapshot, "a", 5);
+        kill(&snapshot, "b", 1);
+        // Those nearby are found dead once more, and are left alone for longer.
+        for endpoint in snapshot.endpoints.iter().take(5) {
+            endpoint.memory.fail_to_connect(NOW.after(Duration::from_secs(1)), 0.5);
+        }
+        let (mut rng, now) = (rng(), NOW.after(Duration::from_secs(2)));
+        let mut number = || snapshot.pick(&mut Ask::new(now, &mut rng)).unwrap().memory.number;
+        assert_eq!((0..200).filter(|_| number() == 5).count(), 1, "one request finds out");
+    }
+}
+
+#[test]
 fn weight_zero_in_the_whole_zone_sends_its_traffic_on() {
     let snapshot = zoned(&[("a", 3), ("b", 3)], in_a(), Policy::RoundRobin);
     let mut endpoints = snapshot.endpoints.to_vec();
