@@ -54,13 +54,25 @@ impl Snapshot {
     /// The pick among those that a wish names.
     fn among(&self, wish: &Wish, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
         if let Wish::Such { .. } = wish
-            && let Some(endpoint) = self.draw(wish, ask)
+            && let Some(endpoint) = self.due(wish, ask).or_else(|| self.draw(wish, ask))
         {
             return Ok(endpoint);
         }
         self.search(ask, &|endpoint| wish.wants(endpoint)).map_err(|why| {
             if self.all().any(|endpoint| wish.wants(endpoint)) { why } else { NoEndpoint::Unknown }
         })
+    }
+
+    /// Of the endpoints that a wish names, one whose turn it is to be tried again: where all that comes has wishes, or where its
+    /// weight is 0, nothing else would ever propose it.
+    fn due(&self, wish: &Wish, ask: &Ask<'_>) -> Option<&Endpoint> {
+        let is_due = |endpoint: &&Endpoint| {
+            !endpoint.is_available()
+                && wish.wants(endpoint)
+                && endpoint.memory.has_room(&self.care)
+                && endpoint.memory.try_claim(ask.now)
+        };
+        if ask.tried.is_empty() { self.endpoints.iter().find(is_due) } else { None }
     }
 
     /// Of the endpoints in the nearest tier that a wish names and that are ready, one by weight: the same for the same key.

@@ -109,6 +109,25 @@ fn those_of_a_kind_keep_keys_and_weights() {
 }
 
 #[test]
+fn one_of_a_kind_that_is_out_is_tried_again_by_those_who_wish() {
+    for policy in Policy::ALL {
+        let snapshot = versioned(4, 0..2, policy);
+        fail(&snapshot, 0);
+        let wish = Wish::Such { version: Some("2".into()), metadata: Default::default() };
+        let mut rng = rng();
+        let mut trials = |seconds: u64| {
+            let now = NOW.after(Duration::from_secs(seconds));
+            let mut pick = || {
+                let mut ask = Ask { wish: Some(&wish), ..Ask::new(now, &mut rng) };
+                snapshot.pick(&mut ask).unwrap().memory.number
+            };
+            (0..50).filter(|_| pick() == 0).count()
+        };
+        assert_eq!([trials(0), trials(2), trials(2)], [0, 1, 0], "one request finds out");
+    }
+}
+
+#[test]
 fn those_of_a_kind_share_what_is_for_them() {
     for policy in Policy::ALL {
         let snapshot = versioned(40, 10..14, policy);
