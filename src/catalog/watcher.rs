@@ -203,7 +203,10 @@ impl Follower {
         let end = loop {
             tokio::select! {
                 biased;
-                Some(report) = queue.recv() => self.hear(report),
+                Some(report) = queue.recv() => {
+                    second.overtake(&report);
+                    self.hear(report);
+                }
                 end = &mut watch => break end,
                 () = until(self.settle.next()) => self.apply_due(),
                 () = until(second.due()) => second.begin(registry, self.catalog.unconfirmed(self.number)),

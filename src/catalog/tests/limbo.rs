@@ -106,6 +106,23 @@ async fn a_mass_loss_is_not_believed_until_a_second_look_finds_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_second_look_that_was_overtaken_takes_nothing_back() {
+    let bed = Bed::new(Settings::default()).await;
+    let greeter = bed.subscribe("greeter");
+    list(&bed, vec![lasting(1), lasting(2), lasting(3)]).await;
+    let watches = bed.begun.lock().len();
+    bed.absent("greeter").await;
+    bed.pass(Duration::from_secs(7)).await;
+    assert_eq!(bed.begun.lock().len(), watches + 1, "the registry is asked again");
+    // The first of these is said to the watch itself, the second to who looks again: as it was a moment ago.
+    list(&bed, vec![lasting(1), lasting(2), lasting(3)]).await;
+    list(&bed, vec![lasting(1)]).await;
+    assert_eq!(picked(&greeter), (vec![1, 2, 3], vec![]));
+    let status = bed.catalog.service("greeter").unwrap();
+    assert!(status.endpoints.iter().all(|endpoint| endpoint.limbo.is_none()), "they are listed");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_first_failure_ends_limbo() {
     let bed = Bed::new(Settings::default()).await;
     let greeter = bed.subscribe("greeter");

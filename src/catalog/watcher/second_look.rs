@@ -1,7 +1,7 @@
 //! The second look: a registry from which most providers vanished is asked again before it is believed, over a connection
 //! of its own and after a while that differs from proxy to proxy.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::provider::ServiceName;
-use crate::registry::{Listing, Registry, Report, Reports};
+use crate::registry::{Listing, Registry, Report, Reports, View};
 
 /// The longest until the second look; each proxy chooses a time up to it, so that a fleet does not ask at once.
 const SPREAD: Duration = Duration::from_secs(5);
@@ -23,6 +23,8 @@ const LIMIT: Duration = Duration::from_secs(20);
 pub(super) struct SecondLook<'r> {
     due: Option<Instant>,
     look: Option<Pin<Box<dyn Future<Output = Vec<Listing>> + Send + 'r>>>,
+    /// What the watch itself said last of services that it listed since this look began.
+    overtaken: HashMap<ServiceName, View>,
 }
 
 impl<'r> SecondLook<'r> {
@@ -41,16 +43,28 @@ impl<'r> SecondLook<'r> {
     /// Begins to look at these services.
     pub(super) fn begin(&mut self, registry: &'r dyn Registry, services: BTreeSet<ServiceName>) {
         self.due = None;
+        self.overtaken.clear();
         if !services.is_empty() {
             self.look = Some(Box::pin(look(registry, services)));
         }
     }
 
-    /// Waits for what it shows: a list of each service that was listed in time. For ever when none is on its way.
+    /// Notes what the watch itself says meanwhile. What it lists may be newer than what is seen, which is told only once all of
+    /// it was seen; and it would not list it again.
+    pub(super) fn overtake(&mut self, report: &Report) {
+        if let (Some(_), Report::Listed(listing)) = (&self.look, report) {
+            self.overtaken.insert(listing.service.clone(), listing.view.clone());
+        }
+    }
+
+    /// Waits for what it shows: a list of each service that was listed in time, and of which the watch itself said nothing else
+    /// meanwhile. For ever when none is on its way.
     pub(super) async fn seen(&mut self) -> Vec<Listing> {
         let Some(look) = &mut self.look else { return std::future::pending().await };
-        let seen = look.await;
+        let mut seen = look.await;
         self.look = None;
+        let said = std::mem::take(&mut self.overtaken);
+        seen.retain(|listing| said.get(&listing.service).is_none_or(|view| *view == listing.view));
         seen
     }
 }

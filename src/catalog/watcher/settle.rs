@@ -36,9 +36,10 @@ impl Settle {
         None
     }
 
-    /// Opens the window of a service whose list was applied just now.
+    /// Opens the window of a service whose list was applied just now. One that is open stays so, with what it holds.
     pub(super) fn open(&mut self, service: ServiceName, now: Instant) {
-        if !self.window.is_zero() && self.open.insert(service.clone(), None).is_none() {
+        if !self.window.is_zero() && !self.open.contains_key(&service) {
+            self.open.insert(service.clone(), None);
             self.deadlines.push_back((now + self.window, service));
         }
     }
