@@ -61,16 +61,20 @@ impl Shelf {
         }
     }
 
-    /// Lets go of services that were not followed for long, and of the oldest that are too many.
-    fn prune(&mut self, services_max: usize, now: SystemTime) {
+    /// Lets go of services that were not followed for long, and of the oldest that are too many. What is followed stays however
+    /// old it is: while its registry does not answer, there is nothing else.
+    fn prune(&mut self, is_followed: impl Fn(&ServiceName) -> bool, services_max: usize, now: SystemTime) {
         let age = |kept: &Kept| now.duration_since(kept.seen).unwrap_or_default();
-        self.services.retain(|_, kept| age(kept) < KEEP);
+        self.services.retain(|name, kept| is_followed(name) || age(kept) < KEEP);
         let excess = self.services.len().saturating_sub(services_max);
         if excess > 0 {
-            let mut by_age: Vec<(SystemTime, ServiceName)> =
-                self.services.iter().map(|(name, kept)| (kept.seen, name.clone())).collect();
+            let mut by_age: Vec<(bool, SystemTime, ServiceName)> = self
+                .services
+                .iter()
+                .map(|(name, kept)| (is_followed(name), kept.seen, name.clone()))
+                .collect();
             by_age.sort();
-            for (_, name) in by_age.into_iter().take(excess) {
+            for (_, _, name) in by_age.into_iter().take(excess) {
                 self.services.remove(&name);
             }
         }
@@ -202,7 +206,8 @@ impl Catalog {
                     shelf.update(name, heard, now, wall);
                 }
             }
-            shelf.prune(self.settings.services_max, wall);
+            let is_followed = |name: &ServiceName| state.services.contains_key(name);
+            shelf.prune(is_followed, self.settings.services_max, wall);
             due.push((number, shelf.file.clone(), shelf.services.clone()));
         }
         due

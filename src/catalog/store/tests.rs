@@ -152,9 +152,11 @@ async fn what_nobody_asks_for_is_kept_for_a_while() {
     let services = names.into_iter().zip([10, 8 * 24 * 3600, 30, 20].map(kept)).collect();
     let file = StoreFile::new(folder.path(), "x", "x", String::new());
     let mut shelf = Shelf { file, services, is_due: false };
-    shelf.prune(2, SystemTime::now());
-    let left: Vec<&str> = shelf.services.keys().map(ServiceName::as_str).collect();
-    assert_eq!(left, ["a", "d"], "b is too old, and c the oldest of too many");
+    shelf.prune(|name| name.as_str() == "b", 3, SystemTime::now());
+    let left = |shelf: &Shelf| shelf.services.keys().map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(left(&shelf), ["a", "b", "d"], "b is followed, and c the oldest of too many");
+    shelf.prune(|_| false, 3, SystemTime::now());
+    assert_eq!(left(&shelf), ["a", "d"], "b is too old");
 }
 
 #[tokio::test(start_paused = true)]
