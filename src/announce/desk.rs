@@ -87,6 +87,10 @@ impl Desk {
         let (kind, location) = (self.target.announcer.kind(), self.target.announcer.location());
         loop {
             let was_closed = self.is_closed();
+            // Without anything to announce nobody asks the registry, and nothing more is known against it.
+            if !was_closed && self.receiver.borrow().is_empty() {
+                *self.down.lock() = None;
+            }
             let Some(error) = self.serve(&all, &mut backoff, &mut told).await else { return true };
             if self.down.lock().replace(error.clone()).is_none() {
                 tracing::warn!(

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::gate::Gate;
-use super::{Advertised, Target, Wish};
+use super::{Target, Wish};
 use crate::check::CheckKind;
 use crate::clock::Moment;
 use crate::provider::{Address, Provider, ServiceName};
@@ -44,7 +44,7 @@ pub(super) struct Entry {
     pub(super) expires: Option<Instant>,
     /// When it is looked after next; `None` while it is.
     pub(super) due: Option<Instant>,
-    /// Counts its changes: what was found out about an earlier one says nothing of this one.
+    /// Counts its changes, from a random number on: what was found out about an earlier one says nothing of this one.
     pub(super) edition: u64,
     /// How it stood when that was looked at last, and since when.
     pub(super) state: (&'static str, Moment),
@@ -70,7 +70,8 @@ impl Entry {
             since: SystemTime::now(),
             address: None,
             expires: None,
-            edition: 0,
+            // Another one than that of an announcement under this name before: it may be asked about at this moment.
+            edition: rand::rng().random(),
             state: ("waiting", moment),
             wish,
         }
@@ -88,7 +89,7 @@ impl Entry {
             self.address = None;
         }
         self.wish = wish;
-        self.edition += 1;
+        self.edition = self.edition.wrapping_add(1);
         self.due = Some(now);
     }
 
@@ -168,13 +169,22 @@ pub(super) fn made_up(service: &ServiceName) -> Arc<str> {
     format!("{service}-{}", Uuid::new_v4()).into()
 }
 
-/// The id that a wish without one had before: that of the same service at the same address, or else of the same service.
-pub(super) fn id_of_nameless(before: &BTreeMap<Arc<str>, Entry>, wish: &Wish) -> Option<Arc<str>> {
-    let same = |address: Option<&Advertised>| {
-        let nameless = before.values().filter(|entry| entry.wish.id.is_none());
-        let mut alike =
-            nameless.filter(|entry| entry.wish.service == wish.service && entry.wish.target == wish.target);
-        alike.find(|entry| address.is_none_or(|address| entry.wish.address == *address))
+/// The id that a wish without one had before: that of the same service at the same address, or else of the same service, unless
+/// that is another's of these wishes, which stays where it is.
+pub(super) fn id_of_nameless(
+    before: &BTreeMap<Arc<str>, Entry>,
+    wish: &Wish,
+    wishes: &[Wish],
+) -> Option<Arc<str>> {
+    let is_alike = |entry: &Wish, wish: &Wish| {
+        entry.id.is_none()
+            && wish.id.is_none()
+            && entry.service == wish.service
+            && entry.target == wish.target
     };
-    same(Some(&wish.address)).or_else(|| same(None)).map(|entry| Arc::clone(&entry.id))
+    let is_same = |entry: &Wish, wish: &Wish| is_alike(entry, wish) && entry.address == wish.address;
+    let stays = |entry: &Wish| wishes.iter().any(|other| is_same(entry, other));
+    let same = before.values().find(|entry| is_same(&entry.wish, wish));
+    let moved = || before.values().find(|entry| is_alike(&entry.wish, wish) && !stays(&entry.wish));
+    same.or_else(moved).map(|entry| Arc::clone(&entry.id))
 }

@@ -204,7 +204,7 @@ impl Announcements {
             book.entries.extract_if(.., |_, entry| is_configured(entry)).collect();
         for wish in wishes {
             let left = || book.left.iter().find(|bequest| bequest.is_of(wish)).map(Bequest::id);
-            let id = wish.id.clone().or_else(|| entry::id_of_nameless(&before, wish)).or_else(left);
+            let id = wish.id.clone().or_else(|| entry::id_of_nameless(&before, wish, wishes)).or_else(left);
             let id = id.unwrap_or_else(|| entry::made_up(&wish.service));
             let key = entry::key(&wish.service, &id, &wish.target);
             let entry = match before.remove(&key) {

@@ -69,10 +69,10 @@ impl Announcements {
         if matches!(found.passed, Some(Err(_))) {
             self.metrics.announce.checks_failed_total.inc();
         }
-        let (was_well, had_address) = (entry.gate.was_open(), matches!(entry.address, Some(Ok(_))));
+        let (was_well, was_lost) = (entry.gate.was_open(), matches!(entry.address, Some(Err(_))));
         if !entry.take(found, Instant::now()) {
             if let Some(Err(cause)) = &entry.address
-                && had_address
+                && !was_lost
             {
                 tracing::warn!(service = %entry.wish.service, id = &*entry.id, cause, "has no address to announce");
             }
@@ -154,15 +154,16 @@ impl Book {
     }
 }
 
-/// Finds the app's address, and asks it there.
+/// Finds the app's address, and asks it there. While that cannot be found, it is asked where it was found last, as which it is announced.
 fn look_after(key: Arc<str>, entry: &Entry) -> Checking {
     let (edition, wish) = (entry.edition, entry.wish.clone());
+    let known = entry.address.clone().and_then(Result::ok);
     Box::pin(async move {
         let server = wish.target.announcer.server();
         let address = wish.address.find(server.as_ref()).await;
-        let passed = match &address {
-            Ok(address) => Some(ask(&wish.check, &wish.service, address).await),
-            Err(_) => None,
+        let passed = match address.as_ref().ok().or(known.as_ref()) {
+            Some(address) => Some(ask(&wish.check, &wish.service, address).await),
+            None => None,
         };
         Found { key, edition, address, passed }
     })

@@ -226,6 +226,25 @@ async fn what_a_reload_does_not_change_stays_the_same_value() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_without_an_id_that_moves_takes_nobody_elses() {
+    // Which of two ids comes first is up to chance.
+    for _ in 0..16 {
+        let it = running();
+        let at = |host: &str| Wish { address: Advertised::As(host.parse().unwrap()), ..it.wish(None) };
+        let (moves, stays) = (at("10.0.0.6:80"), at("10.0.0.5:80"));
+        let of = |address: &str| {
+            let all = it.all.status();
+            all.into_iter().find(|one| one.address.as_deref() == Some(address)).map(|one| one.id)
+        };
+        it.all.configure(&[moves, stays.clone()]);
+        passed(Duration::from_secs(1)).await;
+        let before = of("10.0.0.5:80");
+        it.all.configure(&[at("10.0.0.7:80"), stays]);
+        assert!(before.is_some() && of("10.0.0.5:80") == before, "it is as it was, and known to be");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_program_may_ask_again_but_not_against_the_configuration() {
     let it = running();
     it.all.configure(&[it.wish(Some("a"))]);
@@ -248,6 +267,19 @@ async fn a_program_may_ask_again_but_not_against_the_configuration() {
     assert_eq!(it.withdraw("c"), Ok(true));
     assert!(it.all.gone(&"greeter".parse().unwrap(), "c", &it.target(), Duration::from_secs(1)).await);
     assert_eq!(it.withdraw("c"), Ok(false));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_that_is_over_is_held_against_nothing_that_comes_later() {
+    let it = running();
+    *it.played.fails.lock() = Some("cannot reach it");
+    it.all.ask(it.wish(Some("a")), None).unwrap();
+    assert_eq!(it.settled("a").await.state, "waiting");
+    assert_eq!(it.withdraw("a"), Ok(true));
+    *it.played.fails.lock() = None;
+    passed(Duration::from_secs(60)).await;
+    let down = it.all.book.lock().desks[0].down.lock().clone();
+    assert_eq!(down, None, "nobody would be told why the next one waits by what is long over");
 }
 
 #[tokio::test(start_paused = true)]
