@@ -300,7 +300,10 @@ impl Catalog {
             followed.wanted.send_if_modified(|wanted| {
                 let asked = state.services.values().filter(|service| is_asked(service)).count();
                 let is_same = wanted.len() == asked
-                    && wanted.iter().all(|name| state.services.get(name).is_some_and(is_asked));
+                    && wanted.iter().all(|name| {
+                        let followed = state.services.get_key_value(name);
+                        followed.is_some_and(|(now, service)| now.is(name) && is_asked(service))
+                    });
                 if !is_same {
                     let asked = state.services.iter().filter(|(_, service)| is_asked(service));
                     *wanted = Arc::new(asked.map(|(name, _)| name.clone()).collect());

@@ -267,7 +267,8 @@ impl Catalog {
             Arc::clone(state.layouts.of(name)),
         );
         service.inheritance = state.handover.as_mut().and_then(|handover| handover.take(name));
-        state.services.insert(name.clone(), service);
+        // A registry that did not see that it was let go of is to list it again.
+        state.services.insert(name.anew(), service);
         Self::recall(state, name, now);
         let (services, mut means) = self.means(state);
         let listing = Listing::new(name.clone(), View::Absent);

@@ -39,6 +39,17 @@ impl ServiceName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The same name, asked for anew: equal to this one, and not [`ServiceName::is`] it.
+    pub fn anew(&self) -> Self {
+        Self(Arc::from(&*self.0))
+    }
+
+    /// Whether this is a clone of the other. Of a set of names that is replaced faster than it is read, this tells one that
+    /// stayed from one that went and came back.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
 }
 
 impl FromStr for ServiceName {

@@ -130,7 +130,7 @@ struct Told {
 impl Told {
     async fn tell(&mut self, sources: &Sources, wanted: &mut Wanted) -> Result<(), RegistryError> {
         let wanted = wanted.borrow_and_update().clone();
-        self.views.retain(|service, _| wanted.contains(service));
+        self.views.retain(|service, _| wanted.get(service).is_some_and(|wanted| wanted.is(service)));
         let down = sources.down();
         if down.is_none() && self.state != Some(Ok(())) {
             let (files, services) = sources.size();

@@ -115,7 +115,9 @@ impl Fixed {
         let mut listed = Arc::<BTreeSet<ServiceName>>::default();
         loop {
             let now = Arc::clone(&wanted.borrow_and_update());
-            for service in now.difference(&listed) {
+            let is_new =
+                |service: &&ServiceName| listed.get(*service).is_none_or(|before| !before.is(service));
+            for service in now.iter().filter(is_new) {
                 reports.send(Report::Listed(self.listing(service))).await?;
             }
             listed = now;
@@ -179,8 +181,13 @@ mod tests {
         let checks = async {
             assert_eq!(said().await.0, "connected");
             assert_eq!(said().await, ("greeter".to_owned(), false));
-            want.send_replace(names(&["greeter", "nobody"]));
+            want.send_modify(|wanted| {
+                Arc::make_mut(wanted).insert("nobody".parse().unwrap());
+            });
             assert_eq!(said().await, ("nobody".to_owned(), true));
+            // What went and came back before anybody looked is listed again.
+            want.send_replace(names(&["greeter"]));
+            assert_eq!(said().await, ("greeter".to_owned(), false));
             drop(want);
         };
         let (end, ()) = tokio::join!(registry.watch(wanted, reports), checks);

@@ -28,7 +28,7 @@ impl<'a> Follows<'a> {
         F: Future<Output = RegistryError> + Send + 'a,
     {
         self.handles.retain(|service, handle| {
-            let keep = wanted.contains(service);
+            let keep = wanted.get(service).is_some_and(|wanted| wanted.is(service));
             if !keep {
                 handle.abort();
             }
@@ -65,7 +65,8 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_let_go_of_ends_nothing() {
-        let names = |names: &[&str]| names.iter().map(|name| name.parse().unwrap()).collect();
+        let [a, b, ends]: [ServiceName; 3] = ["a", "b", "ends"].map(|name| name.parse().unwrap());
+        let names = |names: &[&ServiceName]| names.iter().map(|name| (*name).clone()).collect();
         let begun = Mutex::new(Vec::new());
         let follow = |service: ServiceName| {
             begun.lock().unwrap().push(service.to_string());
@@ -77,11 +78,12 @@ mod tests {
             }
         };
         let mut follows = Follows::default();
-        follows.adjust(&names(&["a", "b"]), follow);
-        follows.adjust(&names(&["b"]), follow);
+        follows.adjust(&names(&[&a, &b]), follow);
+        follows.adjust(&names(&[&b]), follow);
         assert!(futures_util::FutureExt::now_or_never(follows.ended()).is_none());
-        follows.adjust(&names(&["a", "b", "ends"]), follow);
+        // One that went and came back before anybody looked is begun anew.
+        follows.adjust(&names(&[&a, &b.anew(), &ends]), follow);
         assert!(matches!(follows.ended().await, RegistryError::Abandoned));
-        assert_eq!(*begun.lock().unwrap(), ["a", "b", "a", "ends"]);
+        assert_eq!(*begun.lock().unwrap(), ["a", "b", "a", "b", "ends"]);
     }
 }

@@ -32,7 +32,8 @@ use tokio::sync::{mpsc, watch};
 
 use crate::provider::{Provider, ServiceName};
 
-/// The services whose providers are wanted; changes while a watch runs.
+/// The services whose providers are wanted; changes while a watch runs. Only the latest set is seen, so a service that went and
+/// is wanted again may never seem to be gone: it is told by [`ServiceName::is`], and has to be listed as one that is new.
 pub type Wanted = watch::Receiver<Arc<BTreeSet<ServiceName>>>;
 
 /// What [`Registry::watch`] returns: runs until the registry fails.

@@ -119,8 +119,10 @@ struct Followed {
 impl<'a> Watcher<'a> {
     /// Follows what is newly wanted, and lets go of what is no longer.
     async fn adjust(&mut self, wanted: &BTreeSet<ServiceName>) -> Result<(), RegistryError> {
+        let is_wanted =
+            |service: &&ServiceName| wanted.get(*service).is_some_and(|wanted| wanted.is(service));
         let unwanted: Vec<ServiceName> =
-            self.services.keys().filter(|service| !wanted.contains(*service)).cloned().collect();
+            self.services.keys().filter(|service| !is_wanted(service)).cloned().collect();
         for service in unwanted {
             self.unwatch(&service).await?;
             if let Some(followed) = self.services.remove(&service) {

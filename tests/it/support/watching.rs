@@ -53,9 +53,12 @@ impl Watching {
         Self { wanted, seen, _tasks: tasks }
     }
 
-    /// Wants these services instead.
+    /// Wants these services instead; those wanted before stay what they are.
     pub(crate) fn want(&self, services: &[&str]) {
-        self.wanted.send_replace(Arc::new(names(services)));
+        self.wanted.send_modify(|wanted| {
+            let kept = |name: ServiceName| wanted.get(&name).cloned().unwrap_or(name);
+            *wanted = Arc::new(names(services).into_iter().map(kept).collect());
+        });
     }
 
     /// The last list of a service.
