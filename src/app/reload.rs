@@ -213,6 +213,7 @@ impl Reloader {
         }
         config.routes.go_on(&self.shared.table.load());
         self.shared.table.store(Arc::clone(&config.routes));
+        self.shared.catalog.end_undeclared();
         super::warn_of_faults(&config.routes);
         self.announcements.configure(&config.announce);
         self.health.configure(config.checks.clone());

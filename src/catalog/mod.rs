@@ -245,6 +245,16 @@ impl Catalog {
         }
     }
 
+    /// Ends services that nobody declares, where none is followed on demand: once nothing goes by a table that named them.
+    pub fn end_undeclared(&self) {
+        if self.settings.on_demand {
+            return;
+        }
+        for service in self.state.lock().services.values_mut().filter(|service| !service.is_declared()) {
+            service.drop_idle(|_| true);
+        }
+    }
+
     fn claim(&self, claim: &Claim, declared: bool) -> Result<Arc<Subscription>, SubscribeError> {
         let refused = |_: &SubscribeError| self.metrics.catalog.subscriptions_refused_total.inc();
         self.find_or_follow(claim, declared).inspect_err(refused)
@@ -255,10 +265,11 @@ impl Catalog {
         let (subscription, outcome) = {
             let state = &mut *self.state.lock();
             let mut outcome = None;
+            let is_declared = || state.services.get(&claim.service).is_some_and(Service::is_declared);
+            if !declared && !self.settings.on_demand && !is_declared() {
+                return Err(SubscribeError::NotDeclared);
+            }
             if !state.services.contains_key(&claim.service) {
-                if !declared && !self.settings.on_demand {
-                    return Err(SubscribeError::NotDeclared);
-                }
                 if state.services.len() >= self.settings.services_max {
                     self.make_room(state, now)?;
                 }

@@ -198,6 +198,23 @@ async fn without_demand_only_what_is_declared_is_known() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_declared_no_more_is_followed_as_others_are_or_not_at_all() {
+    for on_demand in [true, false] {
+        let bed = Bed::new(Settings { on_demand, ..Settings::default() }).await;
+        let [greeter, users] = ["greeter", "users"].map(|name| bed.catalog.declare(&claim(name)).unwrap());
+        bed.list("greeter", &[1]).await;
+        bed.list("users", &[2]).await;
+        bed.catalog.declare_no_others(&[claim("users")]);
+        bed.catalog.end_undeclared();
+        assert_eq!(greeter.is_closed(), !on_demand);
+        assert_eq!(bed.catalog.subscribe(&claim("greeter")).is_ok(), on_demand);
+        bed.pass(Duration::from_mins(11)).await;
+        assert!(greeter.is_closed() && !users.is_closed());
+        assert_eq!(bed.names_wanted(), ["users"]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_order_goes_on_where_it_stood_when_providers_change() {
     let bed = Bed::new(Settings::default()).await;
     let greeter = bed.subscribe("greeter");
