@@ -8,7 +8,7 @@
 mod keeper;
 mod record;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -100,6 +100,9 @@ struct Owned {
     sessions: Mutex<VecDeque<i64>>,
     /// The records that may be there, by the path they were created with.
     records: Mutex<BTreeMap<String, Record>>,
+    /// The paths of numbered records in this session, each of one announcement: those of one service may have one name but for
+    /// the number.
+    held: Mutex<BTreeSet<String>>,
     /// Whether the server was found not to replace a record in one step. Written and read as records are brought into place.
     cannot_replace: AtomicBool,
 }
@@ -109,6 +112,20 @@ impl Owned {
         let mut sessions = self.sessions.lock();
         sessions.push_front(id);
         sessions.truncate(SESSIONS_MAX);
+        // What is left of sessions before is there to be taken over.
+        self.held.lock().clear();
+    }
+
+    fn hold(&self, path: &str) {
+        self.held.lock().insert(path.to_owned());
+    }
+
+    fn is_held(&self, path: &str) -> bool {
+        self.held.lock().contains(path)
+    }
+
+    fn let_go(&self, path: &str) {
+        self.held.lock().remove(path);
     }
 
     fn has_session(&self, id: i64) -> bool {

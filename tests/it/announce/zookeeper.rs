@@ -372,3 +372,23 @@ async fn a_numbered_record_whose_answer_is_lost_is_there_once() {
     assert_eq!(children(&writer, folder).await, ["other"]);
     assert_eq!(announcing.failures(), [""; 0]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn numbered_records_of_one_service_lie_side_by_side() {
+    let zookeeper = ZooKeeper::start().await;
+    let writer = zookeeper.writer().await;
+    // Members of a ServerSet have one name, but for the number.
+    let url = format!("zookeeper://{}?format=serverset&prefix=/sets", zookeeper.addresses());
+    let mut announcing = Announcing::start(url.parse::<kinds::Settings>().unwrap().open_announcer().unwrap());
+    let (one, two) = (announcement("g-1", "10.0.0.5:8080"), announcement("g-2", "10.0.0.5:8081"));
+    announcing.want(&[one.clone(), two]);
+    let (first, second) = (announcing.announced("g-1").await, announcing.announced("g-2").await);
+    assert_ne!(first, second);
+    assert_eq!(children(&writer, "/sets/greeter").await.len(), 2);
+    announcing.want(&[one]);
+    at_last("the other is withdrawn", async || children(&writer, "/sets/greeter").await.len() == 1).await;
+    assert!(stat(&writer, &first).await.is_some(), "the one that stays was never touched");
+    announcing.end().await;
+    assert_eq!(children(&writer, "/sets/greeter").await, [""; 0]);
+    assert_eq!(announcing.failures(), [""; 0]);
+}

@@ -198,7 +198,9 @@ impl<'a> Keeper<'a> {
             }
         }
         if let Some(new) = &kept.record {
-            self.leaving.retain(|leaving| !leaving.record.is_at(new));
+            // A numbered one that lies under a number of its own is another's, and goes as it was to.
+            let is_other = |place: &Place| new.entry.is_numbered && place.path().is_some();
+            self.leaving.retain(|leaving| !leaving.record.is_at(new) || is_other(&leaving.place));
         }
         if let Some(cause) = refused {
             self.tell(name, Some(Standing::Refused { cause }));

@@ -93,6 +93,19 @@ impl Place {
         self.path.as_deref()
     }
 
+    /// It lies there, under a number of its own.
+    fn hold(&mut self, owned: &Owned, path: String) {
+        owned.hold(&path);
+        self.path = Some(path);
+    }
+
+    /// It does not lie there any more.
+    fn let_go(&mut self, owned: &Owned) {
+        if let Some(path) = self.path.take() {
+            owned.let_go(&path);
+        }
+    }
+
     /// What it says is another than before: it has to be looked at again.
     pub(super) const fn doubt(&mut self) {
         self.good = None;
@@ -117,7 +130,7 @@ impl Place {
                 session.call("look at", &path, session.client.check_and_watch_stat(&path)).await?;
             let next = match stat {
                 None if record.entry.is_numbered => {
-                    self.path = None;
+                    self.let_go(owned);
                     Next::Again
                 }
                 None => self.create(session, owned, record).await?,
@@ -156,10 +169,15 @@ impl Place {
                 match write(session, "delete", &path, deleted).await? {
                     Err(Error::BadVersion) => continue,
                     Ok(()) | Err(Error::NoNode) => {}
-                    Err(error) => tracing::warn!("{}", refused("delete", &path, &error)),
+                    Err(error) => {
+                        // A numbered one would be found again at once, and refused again.
+                        tracing::warn!("{}", refused("delete", &path, &error));
+                        self.let_go(owned);
+                        break;
+                    }
                 }
             }
-            self.path = None;
+            self.let_go(owned);
             if !record.entry.is_numbered {
                 break;
             }
@@ -169,7 +187,8 @@ impl Place {
     }
 
     /// The path at which the record is to be looked for. A numbered one may be there under any number, if a create was obeyed
-    /// whose answer was lost; it is known by its owner. `None` if it has to be created first.
+    /// whose answer was lost; it is known by its owner, and by being no other announcement's. `None` if it has to be created
+    /// first.
     async fn find(
         &mut self,
         session: &Session<'_>,
@@ -189,9 +208,12 @@ impl Place {
         };
         for child in children.into_iter().filter(|child| record.is_numbering(child)) {
             let path = join(folder, &child);
+            if owned.is_held(&path) {
+                continue;
+            }
             let stat = session.call("look at", &path, session.client.check_stat(&path)).await?;
             if stat.is_some_and(|stat| owned.has_session(stat.ephemeral_owner)) {
-                self.path = Some(path);
+                self.hold(owned, path);
                 break;
             }
         }
@@ -206,7 +228,7 @@ impl Place {
         let options = mode.with_acls(acls);
         let created = session.client.create(&path, &record.entry.data, &options);
         match write(session, "create", &path, created).await? {
-            Ok((_, number)) if record.entry.is_numbered => self.path = Some(format!("{path}{number}")),
+            Ok((_, number)) if record.entry.is_numbered => self.hold(owned, format!("{path}{number}")),
             Ok(_) | Err(Error::NodeExists) => {}
             Err(Error::NoNode) => {
                 // Folders stay, as those of others do; the record is what comes and goes.
