@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::settings::Demands;
 use super::tags::{self, Tags};
 use crate::provider::{Address, Host, Protocol, Provider, Weight};
-use crate::registry::format::{Decoded, Reason, Unusable};
+use crate::registry::format::{Decoded, Reason, Unusable, VALUE_BYTES_MAX, bounded_pairs};
 
 /// The most characters of a check's own words that are told on.
 const OUTPUT_MAX: usize = 200;
@@ -143,11 +143,14 @@ impl Entry {
         let mut metadata = metadata;
         metadata.extend(self.service.meta.iter().map(|(key, value)| (key.clone(), value.clone())));
         metadata.extend(labels.into_iter().map(|label| (format!("tag.{label}"), "true".to_owned())));
+        // What a small tag unpacks to is not kept whole, or many of them would fill the memory.
+        let metadata = bounded_pairs(metadata.into_iter());
         let word = |key: &str| metadata.get(key).map(String::as_str).filter(|word| !word.is_empty());
         let zones = [&self.service.locality.zone, &self.node.locality.zone].map(String::as_str);
         let zone = word("zone").or_else(|| self.node.meta.get("zone").map(String::as_str));
-        let zone = zone.into_iter().chain(zones).find(|zone| !zone.is_empty());
-        let version = version.or_else(|| word("version").map(str::to_owned)).unwrap_or_default();
+        let zone = zone.into_iter().chain(zones).find(|zone| (1..=VALUE_BYTES_MAX).contains(&zone.len()));
+        let version = version.or_else(|| word("version").map(str::to_owned));
+        let version = version.filter(|version| version.len() <= VALUE_BYTES_MAX).unwrap_or_default();
         Ok(Provider {
             weight: weight(share, word("weight")),
             zone: zone.map(Arc::from),
@@ -214,8 +217,8 @@ fn one_line(text: &str) -> String {
     line
 }
 
-const fn unusable(reason: Reason, detail: String) -> Unusable {
-    Unusable { reason, detail }
+fn unusable(reason: Reason, detail: String) -> Unusable {
+    Unusable::new(reason, detail)
 }
 
 /// The share of its state, where 1 is usual, times the weight among its metadata. A mistyped weight counts as 1.

@@ -14,7 +14,7 @@ pub(super) const PARTS_MAX: usize = 64;
 /// The most pairs of metadata kept of one provider.
 const PAIRS_MAX: usize = 128;
 /// The longest value of metadata kept, in bytes: lists of methods are long.
-pub(super) const VALUE_BYTES_MAX: usize = 4096;
+pub(in crate::registry) const VALUE_BYTES_MAX: usize = 4096;
 
 /// The data of an entry without white space around it, neither empty nor too large.
 pub(super) fn content<'a>(entry: &Entry<'a>) -> Result<&'a [u8], Unusable> {
@@ -132,7 +132,7 @@ impl From<&Map<String, Value>> for Object {
 
 /// As many of these pairs as are kept of one provider; values that are too long are left out whole, since a piece of one
 /// would be another value.
-pub(super) fn bounded_pairs<K: Into<String>>(
+pub(in crate::registry) fn bounded_pairs<K: Into<String>>(
     pairs: impl Iterator<Item = (K, String)>,
 ) -> BTreeMap<String, String> {
     pairs

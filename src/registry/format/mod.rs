@@ -31,6 +31,7 @@ pub use dubbo_app::DubboApp;
 pub use go_micro::GoMicro;
 pub use go_zero::GoZero;
 pub use grpc::Grpc;
+pub(in crate::registry) use json::{VALUE_BYTES_MAX, bounded_pairs};
 pub use kratos::Kratos;
 pub use nerve::Nerve;
 pub use plain::Plain;

@@ -76,6 +76,23 @@ fn a_go_micro_service_says_it_in_packed_tags() {
 }
 
 #[test]
+fn what_small_tags_unpack_to_is_not_kept_whole() {
+    let large = "x".repeat(100 * 1024);
+    let metadata = BTreeMap::from([("k".to_owned(), large.clone()), ("zone".to_owned(), "a".to_owned())]);
+    let tags = tags::write(&metadata, &[], &large);
+    assert!(tags.iter().map(String::len).sum::<usize>() < 2_000);
+    let read = provider(&entry(json!({"Tags": tags}), json!([])));
+    assert_eq!(
+        (&*read.version, read.metadata.contains_key("k"), read.zone.as_deref()),
+        ("", false, Some("a"))
+    );
+    let many: Vec<String> = (0..5000).map(|n| format!("k{n}=v")).collect();
+    assert!(provider(&entry(json!({"Tags": many}), json!([]))).metadata.len() < 200);
+    let (_, detail) = cause(&entry(json!({"ID": "i".repeat(5000), "Port": 0}), json!([])));
+    assert!(detail.len() < 1100);
+}
+
+#[test]
 fn the_worst_check_decides() {
     let (reason, detail) =
         cause(&entry(json!({}), json!([check("warning"), check("critical"), check("passing")])));
