@@ -69,15 +69,15 @@ impl<'a> Follow<'a> {
                         Ok(cause) => cause,
                         Err(error) => return error,
                     };
+                    self.view = None;
+                    // Before anything is said of the service alone: servers that tell of none are of no use.
+                    if let Err(error) = self.shared.note_failing(&self.service, &cause) {
+                        return error;
+                    }
                     if retry == RETRY {
                         tracing::warn!(service = %self.service, question = self.question, cause, "DNS does not tell of this service; what is known of it stands");
                     }
-                    self.view = None;
-                    let unheard = Report::Unheard { service: self.service.clone(), cause: cause.clone() };
-                    if let Err(error) = self.shared.reports.send(unheard).await {
-                        return error;
-                    }
-                    if let Err(error) = self.shared.note_failing(&self.service, cause) {
+                    if let Err(error) = self.shared.tell_unheard(&self.service, cause).await {
                         return error;
                     }
                     let pause = retry.mul_f64(rand::random_range(0.5..1.5));

@@ -47,9 +47,12 @@ pub(super) fn of_targets(
     targets.sort_by(|a, b| {
         (a.priority, &a.name, a.port, a.weight).cmp(&(b.priority, &b.name, b.port, b.weight))
     });
-    let best = targets.iter().find(|target| matches!(target.addresses, Addresses::Known(_)));
-    let best = best.map(|target| target.priority);
-    let used = |target: &&Target| Some(target.priority) == best;
+    // A record that is none must not keep those of the next priority out.
+    let is_one = |target: &&Target| {
+        target.port != 0 && target.name != "." && matches!(target.addresses, Addresses::Known(_))
+    };
+    let best = targets.iter().find(is_one).map(|target| target.priority);
+    let used = |target: &&Target| Some(target.priority) == best && is_one(target);
     let heaviest = targets.iter().filter(used).map(|target| target.weight).max().unwrap_or_default();
     let (mut providers, mut skipped) = (Vec::new(), Vec::new());
     let mut unknown = None;
@@ -158,6 +161,12 @@ mod tests {
         assert_eq!(
             list(&[third.clone(), second.clone(), best.clone()]),
             Ok((ids(&[("10.0.0.1:80", 500)]), vec![Reason::Filtered; 2]))
+        );
+        let portless = Target { port: 0, ..target(0, 9, "p.", known(&[9])) };
+        assert_eq!(
+            list(&[portless, best]),
+            Ok((ids(&[("10.0.0.1:80", 500)]), vec![Reason::Address])),
+            "it is no record"
         );
         let gone = target(1, 5, "a.", Addresses::None);
         let (providers, skipped) = list(&[gone, second, third]).unwrap();

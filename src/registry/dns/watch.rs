@@ -107,8 +107,21 @@ impl Shared<'_> {
         self.reports.send(Report::Connected { detail: self.settings.to_string() }).await
     }
 
+    /// Reports that the servers say nothing of a service, once they said something of another: until then nothing shows that
+    /// they are of use, and what was known is stale as it is.
+    pub(super) async fn tell_unheard(
+        &self,
+        service: &ServiceName,
+        cause: String,
+    ) -> Result<(), RegistryError> {
+        if !self.connected.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        self.reports.send(Report::Unheard { service: service.clone(), cause }).await
+    }
+
     /// Notes that the servers say nothing of a service. When they say nothing of any, the registry is of no use.
-    pub(super) fn note_failing(&self, service: &ServiceName, cause: String) -> Result<(), RegistryError> {
+    pub(super) fn note_failing(&self, service: &ServiceName, cause: &str) -> Result<(), RegistryError> {
         let mut standing = self.standing.lock();
         standing.failing.insert(service.clone());
         if standing.failing.len() < standing.followed.len() {

@@ -135,14 +135,8 @@ impl Announcing {
         let mut standings = BTreeMap::new();
         let record = self.file().display().to_string();
         for (name, announcement) in wanted {
-            let standing = match written(&announcement.provider) {
-                Ok(provider) => {
-                    services.entry(announcement.service.clone()).or_default().push(provider);
-                    Standing::Announced { record: record.clone() }
-                }
-                Err(cause) => Standing::Refused { cause },
-            };
-            standings.insert(Arc::clone(name), standing);
+            services.entry(announcement.service.clone()).or_default().push(written(&announcement.provider));
+            standings.insert(Arc::clone(name), Standing::Announced { record: record.clone() });
         }
         let lists: Map<String, Value> =
             services.iter().map(|(service, list)| (service.to_string(), Value::from(list.clone()))).collect();
@@ -194,15 +188,7 @@ fn hidden(folder: &Path) -> io::Result<NamedTempFile> {
 }
 
 /// A provider as [`crate::registry::written`] reads it.
-///
-/// # Errors
-/// When it cannot be said there.
-fn written(provider: &Provider) -> Result<Value, String> {
-    if provider.secure {
-        return Err(
-            "a file cannot say that a provider speaks TLS; announce it in another registry".to_owned()
-        );
-    }
+fn written(provider: &Provider) -> Value {
     let mut table = Map::new();
     table.insert("address".to_owned(), provider.address.to_string().into());
     table.insert("id".to_owned(), provider.id.to_string().into());
@@ -216,10 +202,13 @@ fn written(provider: &Provider) -> Result<Value, String> {
         table.insert("version".to_owned(), provider.version.to_string().into());
     }
     table.insert("protocol".to_owned(), provider.protocol.as_str().into());
+    if provider.secure {
+        table.insert("tls".to_owned(), true.into());
+    }
     if !provider.metadata.is_empty() {
         table.insert("metadata".to_owned(), json!(provider.metadata));
     }
-    Ok(table.into())
+    table.into()
 }
 
 #[cfg(test)]
@@ -248,16 +237,15 @@ mod tests {
     #[test]
     fn what_is_written_is_read_back_as_it_was() {
         let mut provider = Provider::new("g-1", "[::1]:80".parse().unwrap());
-        assert_eq!(reading::provider(&written(&provider).unwrap()), Ok(provider.clone()));
+        assert_eq!(reading::provider(&written(&provider)), Ok(provider.clone()));
         provider.weight = Weight::from_hundredths(50);
         provider.zone = Some("a".into());
         provider.version = "v2".into();
         provider.protocol = Protocol::Mucp;
         provider.metadata.insert("k".to_owned(), "v \"w\"".to_owned());
-        assert_eq!(reading::provider(&written(&provider).unwrap()), Ok(provider.clone()));
-        assert_eq!(reading::unknown_keys(&written(&provider).unwrap()).count(), 0);
         provider.secure = true;
-        assert!(written(&provider).unwrap_err().contains("; announce it in another registry"));
+        assert_eq!(reading::provider(&written(&provider)), Ok(provider.clone()));
+        assert_eq!(reading::unknown_keys(&written(&provider)).count(), 0);
     }
 
     #[test]

@@ -180,6 +180,8 @@ impl<'a> Follow<'a> {
         let due = Instant::now() + self.interval();
         loop {
             let (mut marked, mut lost) = (false, false);
+            // Before anything else: it may have been lost and be back already.
+            self.vouched &= !watches.each().any(|watched| watched.batch.lost);
             for Watched { batch, .. } in watches.each() {
                 if let Some(state) = batch.ended {
                     return Err(Fault::Failed(self.session.ended(state)));
@@ -190,7 +192,6 @@ impl<'a> Follow<'a> {
                 lost |= batch.lost;
                 marked |= batch.folder || !batch.children.is_empty();
             }
-            self.vouched &= !lost;
             if marked {
                 self.heard.get_or_insert_with(std::time::Instant::now);
             }

@@ -6,7 +6,7 @@ use crate::provider::{Provider, ServiceName, Tenure};
 use crate::registry::format::Entry;
 use crate::registry::{Reaped, RegistryError};
 
-/// Deletes the record of a provider if it is what it was: without an owner, without children, and announcing this address.
+/// Deletes the record of a provider if it is what it was: without an owner, without children, and announcing this address alone.
 pub(super) async fn reap(
     settings: &Settings,
     service: &ServiceName,
@@ -29,6 +29,9 @@ pub(super) async fn reap(
     let announced = settings.format.decode(Entry::of(service, name, &data)).providers;
     if !announced.iter().any(|announced| announced.address == provider.address) {
         return Ok(Reaped::Spared("it announces something else now"));
+    }
+    if announced.iter().any(|announced| announced.address != provider.address) {
+        return Ok(Reaped::Spared("it announces others as well, who may live"));
     }
     match session.call("delete", path, session.client.delete(path, Some(stat.version))).await {
         Ok(()) => Ok(Reaped::Deleted),
