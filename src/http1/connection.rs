@@ -210,6 +210,11 @@ impl<S: Transport, T> Connection<S, T> {
         !self.is_soon.get() && !self.outbox.borrow().is_empty()
     }
 
+    /// Whether all that was to be written has left.
+    pub fn is_written(&self) -> bool {
+        self.outbox.borrow().is_empty()
+    }
+
     /// Adds to what is to be written.
     pub fn write(&self, write: impl FnOnce(&mut BytesMut)) {
         self.outbox.borrow_mut().write(write);

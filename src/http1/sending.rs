@@ -79,6 +79,13 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
         Self { is_hasty: true, ..Self::of_answer(body, form, is_patient) }
     }
 
+    /// Has its last piece written by whoever polls this, where nobody looks after the connection once it is sent: of what is to be
+    /// written soon, a part may not be taken, and would stay.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { is_patient: false, ..self }
+    }
+
     /// Has it pass from socket to socket in this way, where it is long enough for that.
     #[must_use]
     pub fn passing(self, pass: Pass<B>) -> Self {

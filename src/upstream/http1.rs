@@ -120,8 +120,8 @@ pub(super) fn send<'a>(
         let is_switch = head.status == StatusCode::SWITCHING_PROTOCOLS;
         link.with.is_last.set(!head.keeps || is_to_end || is_switch);
         match sending {
-            None => link.with.is_sending.set(false),
-            Some(sending) => finish(link, sending, drain),
+            None if link.is_written() => link.with.is_sending.set(false),
+            rest => finish(link, rest, drain),
         }
         let incoming = match is_switch.then(|| link.take()).flatten() {
             Some((stream, early)) => Incoming::Raw(Box::new(Rewound::new(stream, early))),
@@ -251,21 +251,29 @@ fn tell(head: ResponseHead, hear: Hear<'_>, count: &mut Count) -> Result<(), Fau
     Ok(())
 }
 
-/// Sends the rest of a request whose answer has begun.
-fn finish(link: &Rc<Link>, mut sending: Sending<Body>, drain: &Drain) {
-    let link = Rc::clone(link);
+/// Sends the rest of a request whose answer has begun: of its body, or only what the provider has not taken so far. Whoever waited
+/// for the head of the answer looks after neither from here on.
+fn finish(link: &Rc<Link>, rest: Option<Sending<Body>>, drain: &Drain) {
+    let (link, mut rest) = (Rc::clone(link), rest.map(Sending::alone));
+    link.with.is_sending.set(true);
     drain.spawn_local("upstream body", async move {
-        let sent = poll_fn(|cx| sending.poll(&link, cx)).await;
+        let sent = poll_fn(|cx| match &mut rest {
+            Some(sending) => sending.poll(&link, cx),
+            None => link.poll_write(cx).map_err(Unsent::Connection),
+        })
+        .await;
         let afterwards = link.with.afterwards.take();
+        // Nobody would do anything afterwards any more, and what is kept for that keeps the connection.
+        link.with.is_sending.set(false);
         match sent {
             Ok(()) => {
-                link.with.is_sending.set(false);
                 if let Some(afterwards) = afterwards {
                     afterwards();
                 }
             }
             Err(error) => {
                 tracing::debug!(?error, "a request's body was not sent to its end");
+                link.with.is_last.set(true);
                 if !matches!(error, Unsent::Connection(_)) {
                     // At once, whoever still holds the answer.
                     drop(link.take());

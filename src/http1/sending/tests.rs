@@ -97,6 +97,24 @@ async fn no_more_is_taken_than_there_is_room_for() {
 }
 
 #[tokio::test]
+async fn what_nobody_looks_after_is_written_by_whoever_sends_it() {
+    let (stuck, mut far) = connection(2);
+    tokio::task::LocalSet::new()
+        .run_until(async {
+            let writer = tokio::task::spawn_local(write_together());
+            tokio::task::yield_now().await;
+            let sending = Sending::of_request(body(vec![data("hello")]), Form::Length(5), true);
+            let (mut sending, mut heard) = (sending.alone(), [0; 5]);
+            let sent = poll_fn(|cx| sending.poll(&stuck, cx));
+            let (sent, read) = tokio::join!(sent, far.read_exact(&mut heard));
+            read.unwrap();
+            assert!(sent.is_ok() && stuck.is_written() && &heard == b"hello");
+            writer.abort();
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn what_may_wait_leaves_with_what_others_have_to_say() {
     let (first, mut first_far) = connection(100);
     let (stuck, mut stuck_far) = connection(2);
