@@ -43,10 +43,12 @@ impl Gate {
 
     /// Lets the body in: its sender is told to go on.
     pub fn open(&self) {
-        self.turn(State::Open);
+        if self.is_shut() {
+            self.turn(State::Open);
+        }
     }
 
-    /// Has whoever waits for the body wait no longer, if it has not been asked for.
+    /// Has whoever waits for the body wait no longer, be it that it was let in meanwhile without being asked for.
     pub fn refuse(&self) {
         self.turn(State::Refused);
     }
@@ -57,14 +59,12 @@ impl Gate {
     }
 
     fn turn(&self, state: State) {
-        if self.is_shut() {
-            self.state.set(state);
-            if let Some(ask) = self.ask.take().filter(|_| state == State::Open) {
-                ask();
-            }
-            if let Some(waker) = self.waker.take() {
-                waker.wake();
-            }
+        self.state.set(state);
+        if let Some(ask) = self.ask.take().filter(|_| state == State::Open) {
+            ask();
+        }
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
         }
     }
 }
@@ -104,6 +104,11 @@ impl Gated {
         if self.gate.state.get() == State::Refused {
             return Poll::Ready(Some(Err(BodyError::Unwanted)));
         }
-        self.incoming.poll_frame(cx)
+        // It may be refused later.
+        let polled = self.incoming.poll_frame(cx);
+        if polled.is_pending() {
+            self.gate.waker.replace(Some(cx.waker().clone()));
+        }
+        polled
     }
 }

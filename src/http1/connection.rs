@@ -90,6 +90,12 @@ impl<S: Transport, T> Connection<S, T> {
         Some((stream, self.reading.take().into_bytes()))
     }
 
+    /// Has the body that comes in asked for no more, since what answers its request begins; whether it was not asked for before. Its
+    /// sender may send it or not then.
+    pub fn ask_no_more(&self) -> bool {
+        self.asks.take()
+    }
+
     /// Looks at the stream, if the connection is not over.
     pub fn look<R>(&self, look: impl FnOnce(&S) -> R) -> Option<R> {
         self.stream.borrow().as_ref().map(look)

@@ -97,6 +97,20 @@ async fn a_body_is_asked_for_when_it_is_read() {
 }
 
 #[tokio::test]
+async fn a_body_is_asked_for_no_more_once_there_is_an_answer() {
+    let (connection, mut far) = pair();
+    let mut received = connection.begin_asking(Decoder::length(2), true);
+    assert!(connection.ask_no_more() && !connection.ask_no_more());
+    assert!(piece(&mut received).now_or_never().is_none());
+    far.write_all(b"ok").await.unwrap();
+    assert_eq!(piece(&mut received).await, Some(Ok("ok".into())), "it may come all the same");
+    drop((received, connection));
+    let mut heard = String::new();
+    far.read_to_string(&mut heard).await.unwrap();
+    assert_eq!(heard, "");
+}
+
+#[tokio::test]
 async fn whoever_keeps_it_is_told_of_news_and_nobody_else_is_kept() {
     let (connection, mut far) = pair();
     connection.driver.replace(Some(Waker::noop().clone()));

@@ -188,7 +188,9 @@ impl<S: Stack> Conversation<S> {
         self.client.takeover.borrow().as_ref().is_some_and(|takeover| takeover.is_due())
     }
 
-    fn begin_answer(&mut self, response: Response<Body>, asked: Asked) {
+    fn begin_answer(&mut self, response: Response<Body>, mut asked: Asked) {
+        // From here on an interim answer would be part of this one. Who was not asked may still send, or not.
+        asked.keeps &= !self.connection.ask_no_more();
         let mut form = Form::Empty;
         self.connection.write(|to| {
             let keeps;
