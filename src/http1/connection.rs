@@ -49,6 +49,8 @@ pub struct Connection<S: Transport, T = ()> {
     is_read: Cell<bool>,
     /// Who waits for whoever reads the body to be done with it.
     waiting: RefCell<Option<Waker>>,
+    /// Who reads it and waits for more, which may be another task: the stream forgets it where it goes elsewhere.
+    reader: RefCell<Option<Waker>>,
     /// Dropped with the connection.
     pub with: T,
 }
@@ -76,6 +78,7 @@ impl<S: Transport, T> Connection<S, T> {
             driver: RefCell::default(),
             is_read: Cell::new(false),
             waiting: RefCell::default(),
+            reader: RefCell::default(),
             with,
         }
     }
@@ -87,6 +90,9 @@ impl<S: Transport, T> Connection<S, T> {
         }
         let stream = self.stream.take()?;
         self.message.set(self.message.get().wrapping_add(1));
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
         Some((stream, self.reading.take().into_bytes()))
     }
 
@@ -276,12 +282,17 @@ impl<S: Transport + 'static, T: 'static> Connection<S, T> {
         let is_soon = write_soon(|| Rc::clone(self) as Rc<dyn Write>);
         if is_soon {
             self.is_soon.set(true);
-            match &mut *self.driver.borrow_mut() {
-                Some(driver) => driver.clone_from(cx.waker()),
-                driver => *driver = Some(cx.waker().clone()),
-            }
+            register(&self.driver, cx);
         }
         is_soon
+    }
+}
+
+/// Has the task woken that asks, in place of whichever was to be.
+fn register(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
+    match &mut *place.borrow_mut() {
+        Some(waker) => waker.clone_from(cx.waker()),
+        waker => *waker = Some(cx.waker().clone()),
     }
 }
 

@@ -1,12 +1,12 @@
 //! The body that comes in on a connection, for whoever reads it.
 
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 
-use super::Connection;
+use super::{Connection, register};
 use crate::http1::decoder::Decoder;
 use crate::http1::piece::PIECE;
 use crate::http1::pipe::Pipe;
@@ -87,7 +87,11 @@ impl<S: Transport, T> Connection<S, T> {
             if reading.decoder.is_over() {
                 return Poll::Ready(None);
             }
-            match ready!(self.poll_piece(PIECE, cx)) {
+            let Poll::Ready(came) = self.poll_piece(PIECE, cx) else {
+                register(&self.reader, cx);
+                return Poll::Pending;
+            };
+            match came {
                 Ok(piece) if piece.is_empty() => {
                     return Poll::Ready(reading.decoder.end().err().map(Err));
                 }
@@ -130,6 +134,7 @@ impl<S: Transport, T> Source for Connection<S, T> {
             return;
         }
         self.is_read.set(false);
+        self.reader.take();
         if let Some(waiting) = self.waiting.take() {
             waiting.wake();
         }

@@ -2,7 +2,8 @@
 
 use std::future::poll_fn;
 
-use futures_util::FutureExt as _;
+use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
 
 use super::*;
@@ -50,6 +51,18 @@ async fn a_body_that_was_given_up_never_reads_the_next_message() {
     far.write_all(b"two").await.unwrap();
     assert!(piece(&mut first).await.unwrap().unwrap_err().contains("given up"));
     assert_eq!(piece(&mut second).await, Some(Ok("two".into())));
+}
+
+#[tokio::test]
+async fn whoever_reads_a_body_learns_that_its_connection_goes_elsewhere() {
+    let (connection, _far) = pair();
+    let mut received = connection.begin(Decoder::length(5));
+    // Asks again only what was woken.
+    let mut reading: FuturesUnordered<_> = std::iter::once(piece(&mut received)).collect();
+    assert!(reading.next().now_or_never().is_none());
+    let _stream = connection.take().unwrap();
+    let told = reading.next().now_or_never().flatten().flatten().unwrap();
+    assert!(told.unwrap_err().contains("given up"));
 }
 
 #[tokio::test]
