@@ -264,6 +264,19 @@ impl Source {
             Self::Played(played) => played.is_empty(),
         }
     }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Self::Gated(gated) => gated.incoming.size_hint(),
+            Self::Uncarried(length) => SizeHint::with_exact(*length),
+            Self::Stream(incoming) => incoming.size_hint(),
+            Self::Kept(reading) => reading.size_hint(),
+            #[cfg(test)]
+            Self::Played(_) => SizeHint::default(),
+        }
+    }
 }
 
 impl Content {
@@ -277,7 +290,8 @@ impl Content {
 
 impl Drop for Content {
     fn drop(&mut self) {
-        let complete = self.source.is_empty();
+        // All that was told of has been passed on, though the end itself may still have to come.
+        let complete = self.source.is_empty() || self.source.size_hint().exact() == Some(0);
         self.end(complete, false);
     }
 }
@@ -341,16 +355,7 @@ impl HttpBody for Body {
     }
 
     fn size_hint(&self) -> SizeHint {
-        match self.0.as_ref().map(|content| &content.source) {
-            None | Some(Source::Empty) => SizeHint::with_exact(0),
-            Some(Source::Whole(bytes)) => SizeHint::with_exact(bytes.len() as u64),
-            Some(Source::Gated(gated)) => gated.incoming.size_hint(),
-            Some(Source::Uncarried(length)) => SizeHint::with_exact(*length),
-            Some(Source::Stream(incoming)) => incoming.size_hint(),
-            Some(Source::Kept(reading)) => reading.size_hint(),
-            #[cfg(test)]
-            Some(Source::Played(_)) => SizeHint::default(),
-        }
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |content| content.source.size_hint())
     }
 }
 

@@ -184,11 +184,12 @@ impl Form {
             Self::Empty => {}
             Self::ToEnd => connection.push(data),
             Self::Length(left) => {
-                // More than was said would be taken for another message.
+                // More than was said would be taken for another message. Where all has come that was, its end may still have to:
+                // dropped before, it would look given up to whoever sends it.
                 let count = usize::try_from(*left).unwrap_or(usize::MAX).min(data.len());
                 *left -= count as u64;
                 connection.push(data.slice(..count));
-                return *left == 0;
+                return count < data.len();
             }
             Self::Chunked { .. } => {
                 connection.write(|to| {

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 
 use futures_util::FutureExt as _;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use http::HeaderValue;
 use http_body_util::StreamBody;
 use tokio::io::{AsyncReadExt as _, DuplexStream};
@@ -70,6 +70,21 @@ async fn a_body_is_as_long_as_was_said() {
     assert_eq!((heard.as_str(), sent_short), ("head|one", Err("Length".to_owned())));
     let long = sent(Sending::of_answer(body(vec![data("one"), data("two")]), Form::Length(4), false)).await;
     assert_eq!(long, ("head|onet".to_owned(), Ok(())), "nothing comes behind its end");
+}
+
+#[tokio::test]
+async fn a_body_is_heard_to_its_end_though_all_of_its_bytes_have_come() {
+    let (connection, mut far) = connection(100);
+    let (end, ends) = tokio::sync::oneshot::channel::<()>();
+    let ends = stream::once(ends).filter_map(|_| std::future::ready(None));
+    let body = StreamBody::new(Box::pin(stream::iter([data("hello")]).chain(ends)));
+    let mut sending = Sending::of_answer(body, Form::Length(5), true);
+    assert!(poll_fn(|cx| sending.poll(&connection, cx)).now_or_never().is_none());
+    let mut heard = [0; 5];
+    far.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"hello", "the client does not wait for it");
+    drop(end);
+    poll_fn(|cx| sending.poll(&connection, cx)).await.unwrap();
 }
 
 #[tokio::test]
