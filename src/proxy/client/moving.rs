@@ -18,7 +18,8 @@ impl Client {
     pub(super) fn heard(&self, bytes: &[u8]) {
         self.moved();
         let begins = match self.http2.get() {
-            None => self.requests.get() == 0,
+            // An empty line behind a body begins nothing (RFC 9112, 2.2).
+            None => self.requests.get() == 0 && bytes != b"\r\n",
             Some(http2) => {
                 let mut frames = http2.frames.borrow_mut();
                 let Progress { is_within, has_completed } = frames.see(bytes);

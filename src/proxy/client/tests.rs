@@ -48,6 +48,17 @@ async fn a_deadline_alone_says_how_long_an_answer_may_take() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_empty_line_behind_a_body_is_no_head() {
+    let (client, tick, settings) = client();
+    client.heard(b"G");
+    client.begin_request();
+    client.end_request();
+    client.heard(b"\r\n");
+    pass(&tick, settings.header_timeout * 2).await;
+    assert_eq!(client.due(&settings, false), None);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_head_has_its_time_and_an_idle_connection_its_own() {
     let (client, tick, settings) = client();
     client.heard(b"G");
