@@ -163,7 +163,7 @@ pub enum SubscribeError {
         max: usize,
     },
     /// Services are not followed on demand, and this one is not declared.
-    #[error("the service is not declared, and catalog.on_demand is off")]
+    #[error("the service is not declared, and services.on_demand is off")]
     NotDeclared,
 }
 
