@@ -25,7 +25,7 @@ pub(super) struct Requests {
     total: IntCounterVec,
     seconds: HistogramVec,
     detours: IntCounterVec,
-    /// The series of each service, so that they can be dropped. Written when a worker first counts one.
+    /// The series of each service that is not forgotten, so that they can be dropped. Written when a worker begins to count.
     series: Mutex<BTreeMap<ServiceName, Vec<Series>>>,
 }
 
@@ -75,8 +75,9 @@ impl Requests {
     }
 
     pub(super) fn forget(&self, service: &ServiceName) {
-        self.exemplars.forget(service);
+        // First of all: what is counted from here on is told from what is to be dropped.
         let known = self.series.lock().remove(service).unwrap_or_default();
+        self.exemplars.forget(service);
         for (class, reason) in known {
             // Both are absent when another worker's series was never flushed, which is as good as removed.
             let _ = self.total.remove_label_values(&[service.as_str(), class, reason]);
@@ -87,7 +88,7 @@ impl Requests {
         }
     }
 
-    /// What was counted of each service since its first request.
+    /// What was counted of each service since it was first asked for.
     pub(super) fn totals(&self) -> Vec<(ServiceName, Totals)> {
         let known = self.series.lock();
         let totals = known.iter().map(|(service, series)| {
@@ -113,15 +114,41 @@ impl Requests {
         totals.collect()
     }
 
-    fn counter(&self, service: Option<&ServiceName>, series: Series) -> LocalIntCounter {
+    /// Begins to count for a service: from now on it has series, until it is forgotten.
+    fn begin(&self, service: Option<&ServiceName>) -> LocalHistogram {
+        let mut known = self.series.lock();
         if let Some(service) = service {
-            let mut known = self.series.lock();
-            let known = known.entry(service.clone()).or_default();
+            known.entry(service.clone()).or_default();
+        }
+        self.seconds.with_label_values(&[label(service)]).local()
+    }
+
+    /// A counter; none once the service is forgotten: a request that ends later than that would bring back series that nobody
+    /// drops any more, and names are the clients' to choose.
+    fn counter(&self, service: Option<&ServiceName>, series: Series) -> Option<LocalIntCounter> {
+        let mut known = self.series.lock();
+        if let Some(service) = service {
+            let known = known.get_mut(service)?;
             if !known.contains(&series) {
                 known.push(series);
             }
         }
-        self.total.with_label_values(&[label(service), series.0, series.1]).local()
+        Some(self.total.with_label_values(&[label(service), series.0, series.1]).local())
+    }
+
+    /// A counter of detours; none once the service is forgotten.
+    fn detour(&self, service: Option<&ServiceName>, kind: &'static str) -> Option<LocalIntCounter> {
+        let known = self.series.lock();
+        let is_known = service.is_none_or(|service| known.contains_key(service));
+        is_known.then(|| self.detours.with_label_values(&[label(service), kind]).local())
+    }
+
+    /// Keeps an exemplar, unless its service is forgotten.
+    fn place(&self, service: Option<&ServiceName>, placed: Placed) {
+        let known = self.series.lock();
+        if service.is_none_or(|service| known.contains_key(service)) {
+            self.exemplars.put(label(service), placed);
+        }
     }
 }
 
@@ -141,7 +168,7 @@ pub struct Recorder {
 
 impl Recorder {
     pub(super) fn new(requests: Arc<Requests>, service: Option<ServiceName>) -> Self {
-        let seconds = requests.seconds.with_label_values(&[label(service.as_ref())]).local();
+        let seconds = requests.begin(service.as_ref());
         Self {
             requests,
             service,
@@ -162,7 +189,7 @@ impl Recorder {
             counter.inc();
             return;
         }
-        let counter = self.requests.counter(self.service.as_ref(), series);
+        let Some(counter) = self.requests.counter(self.service.as_ref(), series) else { return };
         counter.inc();
         counters.push((series, counter));
     }
@@ -187,7 +214,7 @@ impl Recorder {
             counter.inc();
             return;
         }
-        let counter = self.requests.detours.with_label_values(&[label(self.service.as_ref()), kind]).local();
+        let Some(counter) = self.requests.detour(self.service.as_ref(), kind) else { return };
         counter.inc();
         detours.push((kind, counter));
     }
@@ -203,7 +230,7 @@ impl Recorder {
         self.seconds.flush();
         self.slowest.set(Duration::ZERO);
         if let Some(placed) = self.exemplar.take() {
-            self.requests.exemplars.put(label(self.service.as_ref()), *placed);
+            self.requests.place(self.service.as_ref(), *placed);
         }
     }
 }

@@ -142,6 +142,30 @@ fn what_left_takes_its_series_along() {
     assert!(!text.lines().any(is_of_it), "{text}");
 }
 
+#[test]
+fn what_ends_after_its_service_was_forgotten_leaves_nothing() {
+    let metrics = Metrics::new();
+    let service = "greeter".parse().unwrap();
+    let (recorder, slow) = (metrics.recorder(&service), Duration::from_secs(1));
+    let exemplar = || Some(Exemplar { request_id: Some("a".to_owned()), trace_id: None });
+    recorder.note_slowest(slow, exemplar());
+    metrics.forget(&service);
+    recorder.record(200, None, slow);
+    recorder.detour("spill");
+    drop(recorder);
+    assert!(metrics.totals().is_empty());
+    let text = metrics.render(&[]);
+    assert!(!text.contains("\"greeter\""), "{text}");
+    // Whoever follows it again begins anew.
+    let recorder = metrics.recorder(&service);
+    assert!(!metrics.render_open(&[]).contains(" # {"));
+    recorder.record(200, None, slow);
+    recorder.note_slowest(slow, exemplar());
+    drop(recorder);
+    assert_eq!(metrics.totals()[0].1.requests, 1);
+    assert!(metrics.render_open(&[]).contains(" # {request_id=\"a\"}"));
+}
+
 /// The checker that ships with Prometheus has nothing to say.
 #[test]
 fn the_prometheus_checker_is_content() {
