@@ -54,7 +54,8 @@ impl Requests {
         Self {
             total: names.counters(
                 "requests_total",
-                "Requests answered, by class of status; the reason is empty unless this proxy made the answer or broke it off.",
+                "Requests answered, by class of status; the reason is empty unless this proxy made the answer or broke it off, or \
+                 the client went away.",
                 &["service", "class", "reason"],
             ),
             seconds: names.histograms(

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use super::name::prefixed;
 
+/// The reason of a request whose client went away before its answer had ended, as the end of a stream may be: nobody's failure.
+const CLIENT_GONE: &str = "client_gone";
+
 /// What a scrape says of the process and of the requests to each service.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Scrape {
@@ -20,7 +23,8 @@ pub struct Scrape {
 pub struct Traffic {
     /// All of them.
     pub requests: f64,
-    /// Those that were answered with a failure of the server, by the provider or by this proxy, and those it refused or broke off.
+    /// Those that were answered with a failure of the server, by the provider or by this proxy, those it refused, and those that
+    /// the provider broke off.
     pub failed: f64,
     /// How many took no longer than so many seconds, by rising bounds of which the last is infinite.
     pub within: Vec<(f64, f64)>,
@@ -108,7 +112,7 @@ impl Traffic {
     fn count(&mut self, labels: &Labels, value: f64) {
         self.requests += value;
         let label = |name: &str| labels.get(name).map_or("", String::as_str);
-        if label("class") == "5xx" || !label("reason").is_empty() {
+        if label("class") == "5xx" || !matches!(label("reason"), "" | CLIENT_GONE) {
             self.failed += value;
         }
     }
@@ -195,6 +199,20 @@ mod tests {
         let other = Scrape { started: 5.0, ..first.clone() };
         assert_eq!(first.since(&other, "greeter").requests, 100.0);
         assert_eq!(first.since(&other, "nobody"), Traffic::default());
+    }
+
+    #[test]
+    fn a_client_that_goes_away_is_no_failure() {
+        let metrics = Metrics::new();
+        let recorder = metrics.recorder(&"greeter".parse().unwrap());
+        for (status, reason) in
+            [(200, CLIENT_GONE), (499, CLIENT_GONE), (503, CLIENT_GONE), (200, "body_broken")]
+        {
+            recorder.record(status, Some(reason), Duration::from_millis(3));
+        }
+        recorder.flush();
+        let traffic = &Scrape::parse(&metrics.render(&[])).services["greeter"];
+        assert_eq!((traffic.requests, traffic.failed), (4.0, 2.0));
     }
 
     #[test]
