@@ -1,5 +1,7 @@
 //! What the admin server tells of registries, services and endpoints, as far as commands show it.
 
+use std::collections::BTreeMap;
+
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -47,6 +49,9 @@ pub(super) struct Service {
     pub(super) freshness: Freshness,
     pub(super) endpoints: usize,
     pub(super) available: usize,
+    /// How many are in each state, those that are simply available left out.
+    #[serde(skip_serializing)]
+    pub(super) trouble: BTreeMap<String, usize>,
     pub(super) in_flight: u64,
     pub(super) attempts: u64,
     pub(super) failures: u64,

@@ -122,7 +122,13 @@ impl Findings {
         let all = detail.map(|detail| detail.endpoints.as_slice()).unwrap_or_default();
         let are = |state: &'static str| all.iter().filter(move |endpoint| endpoint.state == state);
         let ghosts: Vec<&Endpoint> = are("ghost").collect();
-        let ill: Vec<&Endpoint> = all.iter().filter(|endpoint| is_ill(endpoint)).collect();
+        let ill: Vec<&Endpoint> = all.iter().filter(|endpoint| is_ill(&endpoint.state)).collect();
+        // Where no more was asked of it, its line says how many are in each state.
+        let count_of = |of: &[&Endpoint], is: fn(&str) -> bool| match detail {
+            Some(_) => of.len(),
+            None => service.trouble.iter().filter(|(state, _)| is(state)).map(|(_, number)| *number).sum(),
+        };
+        let (ghost_count, ill_count) = (count_of(&ghosts, |state| state == "ghost"), count_of(&ill, is_ill));
         let foreign =
             all.iter().filter(|endpoint| endpoint.state == "available" && endpoint.protocol == "tcp").count();
         if *available == 0 {
@@ -140,17 +146,16 @@ impl Findings {
             };
             return Some((0, finding("service", name, what, details)));
         }
-        if !ghosts.is_empty() {
-            let what = match ghosts.len() {
+        if ghost_count > 0 {
+            let what = match ghost_count {
                 1 => "1 record outlived its provider".to_owned(),
                 many => format!("{many} records outlived their providers"),
             };
             self.noticed.push(finding("service", name, what, told(&ghosts)));
         }
-        let count = if detail.is_some() { ill.len() } else { endpoints - available };
-        let verb = if count == 1 { "is" } else { "are" };
-        let what = format!("{count} of {endpoints} providers {verb} not used");
-        (count > 0).then(|| (2, finding("service", name, what, told(&ill))))
+        let verb = if ill_count == 1 { "is" } else { "are" };
+        let what = format!("{ill_count} of {endpoints} providers {verb} not used");
+        (ill_count > 0).then(|| (2, finding("service", name, what, told(&ill))))
     }
 
     /// Lists that are not fresh: few by themselves, many in one.
@@ -189,9 +194,9 @@ impl Findings {
     }
 }
 
-/// Whether an endpoint is left alone because of how it is, rather than used, spared or dead for good.
-fn is_ill(endpoint: &Endpoint) -> bool {
-    !matches!(endpoint.state.as_str(), "available" | "limbo" | "aside" | "ghost")
+/// Whether an endpoint in this state is left alone because of how it is, rather than used, spared or dead for good.
+fn is_ill(state: &str) -> bool {
+    !matches!(state, "available" | "limbo" | "aside" | "ghost")
 }
 
 /// What is known of some endpoints, the first few of them.

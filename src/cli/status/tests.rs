@@ -112,6 +112,28 @@ fn what_is_ill_comes_first_and_says_why() {
 }
 
 #[test]
+fn what_is_ill_is_the_same_of_services_that_no_more_was_asked_of() {
+    let troubled = |name: &str, state: &str| Service {
+        trouble: BTreeMap::from([(state.to_owned(), 1)]),
+        ..service(name, (1, 2), "live")
+    };
+    // Of the last one requests cannot be sent to the other: it speaks no HTTP.
+    let services = vec![
+        troubled("dead", "ghost"),
+        troubled("busy", "aside"),
+        troubled("broken", "ejected"),
+        service("database", (1, 2), "live"),
+    ];
+    let overview = Overview { registries: Vec::new(), services };
+    let found = Findings::of(&Readiness { ready: true, why: Vec::new() }, &overview, &BTreeMap::new());
+    let told = |findings: &[findings::Finding]| -> Vec<String> {
+        findings.iter().map(|finding| format!("{}: {}", finding.name, finding.what)).collect()
+    };
+    assert_eq!(told(&found.ill), ["broken: 1 of 2 providers is not used"]);
+    assert_eq!(told(&found.noticed), ["dead: 1 record outlived its provider"]);
+}
+
+#[test]
 fn many_lists_that_are_not_fresh_are_told_as_one() {
     let stale = |number: u64| {
         let mut stale = service(&format!("s{number}"), (1, 1), "stale");
