@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use super::super::admin::{Admin, AskError};
 use super::super::seen::{Detail, Endpoint, Freshness, Overview, Registry, read};
+use super::INTERVAL_MIN;
 use crate::telemetry::metrics::Scrape;
 
 /// One look.
@@ -82,16 +83,16 @@ pub(super) struct EndpointRow {
 }
 
 impl Measured {
-    /// What is seen between two looks; with one of them twice, everything but rates.
+    /// What is seen between two looks; everything but rates where they are too close to each other for these.
     pub(super) fn between(before: &Look, now: &Look) -> Self {
         let seconds = now.at.duration_since(before.at).as_secs_f64().max(0.001);
-        let is_same = before.at != now.at;
+        let has_rates = now.at.duration_since(before.at) >= INTERVAL_MIN;
         let mut services: Vec<ServiceRow> = now
             .overview
             .services
             .iter()
             .map(|service| {
-                let traffic = if is_same {
+                let traffic = if has_rates {
                     now.scrape.since(&before.scrape, &service.name)
                 } else {
                     Default::default()

@@ -25,8 +25,9 @@ use screen::Screen;
 use state::{Sort, State, Step};
 use terminal::Terminal;
 
-/// How far apart looks are at least: each costs the proxy the making of all that it tells.
-const INTERVAL_MIN: Duration = Duration::from_millis(200);
+/// How far apart looks are at least that rates are made of: workers tell what they counted once a second, so that of a shorter
+/// time nothing would be seen, or that of a whole second. Each look costs the proxy the making of all that it tells, too.
+const INTERVAL_MIN: Duration = Duration::from_secs(1);
 
 const KEYS: &str = "\
 Keys: arrows, page up and down, home and end choose; enter opens the providers of a service, esc goes back; s sorts by the next \
@@ -44,7 +45,7 @@ Exit codes: 0 done; 1 the terminal cannot be used; 2 the proxy cannot be asked a
 pub(super) struct Top {
     #[command(flatten)]
     which: Which,
-    /// How long to measure before the next look, at least 200ms
+    /// How long to measure before the next look, at least 1s
     #[arg(long, value_name = "TIME", default_value = "2s", value_parser = interval)]
     interval: Duration,
     /// Order services by this
@@ -71,9 +72,9 @@ enum TopError {
 
 fn interval(text: &str) -> Result<Duration, String> {
     match humantime::parse_duration(text) {
-        Ok(interval) if interval < INTERVAL_MIN => Err("it is at least 200ms".to_owned()),
+        Ok(interval) if interval < INTERVAL_MIN => Err("it is at least 1s".to_owned()),
         Ok(interval) => Ok(interval),
-        Err(error) => Err(format!("{error}; write it as 500ms, 2s or 1m")),
+        Err(error) => Err(format!("{error}; write it as 1500ms, 2s or 1m")),
     }
 }
 
@@ -128,12 +129,14 @@ impl Top {
         let mut now = before.clone();
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
+        // Not by a key, which comes as such, but by whoever sends it: the terminal is given back then, too.
+        let mut interrupt = signal(SignalKind::interrupt())?;
         let mut terminal = Terminal::take(self.color.is_wanted())?;
         let mut keys = EventStream::new();
         let mut state = State::new(self.sort);
         let mut trouble = None;
         let mut looking: Pin<Box<dyn Future<Output = Result<Look, AskError>>>> =
-            Box::pin(look(admin, None, self.interval.min(FIRST)));
+            Box::pin(look(admin, None, INTERVAL_MIN));
         loop {
             let measured = Measured::between(&before, &now);
             let screen = Screen {
@@ -159,7 +162,11 @@ impl Top {
                 looked = &mut looking => {
                     match looked {
                         Ok(look) => {
-                            before = std::mem::replace(&mut now, look);
+                            let last = std::mem::replace(&mut now, look);
+                            // One that came before its time, since a service was opened, is nothing to measure against.
+                            if now.at.duration_since(last.at) >= INTERVAL_MIN {
+                                before = last;
+                            }
                             trouble = None;
                         }
                         Err(error) => trouble = Some(told(&error)),
@@ -168,13 +175,11 @@ impl Top {
                 }
                 _ = terminate.recv() => return Ok(()),
                 _ = hang_up.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
             }
         }
     }
 }
-
-/// The first figures come soon.
-const FIRST: Duration = Duration::from_millis(500);
 
 /// Looks after a while.
 async fn look(admin: &Admin, opened: Option<String>, after: Duration) -> Result<Look, AskError> {

@@ -105,9 +105,11 @@ fn rates_are_those_between_two_looks() {
     let (all, failed) = measured.total();
     assert_eq!(all, 2500.0);
     assert!((failed.unwrap() - 36.0 / 2500.0).abs() < 1e-9, "{failed:?}");
-    // A first look knows no rates.
+    // A first look knows no rates, nor one that comes before workers have told what they counted.
     let first = looked(Instant::now(), 0, 5);
     assert_eq!(Measured::between(&first, &first).total(), (0.0, None));
+    let soon = Look { at: first.at + INTERVAL_MIN / 2, ..looked(first.at, 0, 9) };
+    assert_eq!(Measured::between(&first, &soon).total(), (0.0, None));
 }
 
 #[test]

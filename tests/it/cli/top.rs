@@ -22,8 +22,7 @@ async fn it_draws_and_leaves_the_terminal_as_it_was() {
     let echo = Echo::start().await;
     let program = fleet(&echo).await;
     let admin = program.admin().to_string();
-    let mut top =
-        Terminal::launch(&["top", "--admin", &admin, "--interval", "200ms", "--sort", "name"], 80, 24);
+    let mut top = Terminal::launch(&["top", "--admin", &admin, "--interval", "1s", "--sort", "name"], 80, 24);
     top.shows("greeter").await;
     println!("{}", top.contents());
     assert!(!top.is_as_before());
@@ -78,7 +77,7 @@ async fn it_goes_on_when_the_proxy_ends() {
     let echo = Echo::start().await;
     let mut program = fleet(&echo).await;
     let admin = program.admin().to_string();
-    let mut top = Terminal::launch(&["top", "--admin", &admin, "--interval", "200ms"], 100, 24);
+    let mut top = Terminal::launch(&["top", "--admin", &admin, "--interval", "1s"], 100, 24);
     top.shows("greeter").await;
     program.signal("TERM");
     program.ended().await;
@@ -93,11 +92,11 @@ async fn scripts_measure_once() {
     let echo = Echo::start().await;
     let program = fleet(&echo).await;
     let admin = program.admin().to_string();
-    let (code, said, complaint) = whole(&["top", "--once", "--interval", "200ms", "--admin", &admin], &[]);
+    let (code, said, complaint) = whole(&["top", "--once", "--interval", "1s", "--admin", &admin], &[]);
     println!("{said}");
     assert_eq!((code, complaint.as_str()), (0, ""));
     assert!(said.contains("RATE/s") && said.lines().any(|line| line.starts_with("greeter")), "{said}");
-    let (code, json, _) = whole(&["top", "--json", "--interval", "200ms", "--admin", &admin], &[]);
+    let (code, json, _) = whole(&["top", "--json", "--interval", "1s", "--admin", &admin], &[]);
     let json: Value = serde_json::from_str(&json).unwrap();
     assert_eq!((code, &json["services"][0]["name"]), (0, &"greeter".into()), "{json}");
     let (code, _, complaint) = whole(&["top", "--admin", &admin], &[]);
