@@ -10,6 +10,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::admin::{Admin, AskError, Which};
+use super::seen::read;
 use super::{FAILED, USAGE, complain, say};
 
 /// How long it is waited for an answer where nothing else is said: less than Docker and Kubernetes wait for the command.
@@ -101,6 +102,6 @@ fn patiently(admin: &Admin, path: &str, limit: Duration, wait: Duration) -> Resu
 /// Why it is not ready, where it says that itself.
 fn not_ready(error: &AskError) -> Option<String> {
     let AskError::Refused { status: StatusCode::SERVICE_UNAVAILABLE, error, .. } = error else { return None };
-    let Readiness { why } = serde_json::from_str(error).ok()?;
+    let Readiness { why } = read(error.as_bytes()).ok()?;
     Some(why.join("; "))
 }

@@ -16,7 +16,7 @@ struct Page(String);
 impl Page {
     fn line(&mut self, name: &str, text: impl AsRef<str>) {
         // What is written to a text is always written.
-        let _ = writeln!(self.0, "  {name:<9} {}", text.as_ref());
+        let _ = writeln!(self.0, "  {name:<9} {}", plain(text.as_ref()));
     }
 
     fn lines(&mut self, name: &str, texts: &[String]) {
@@ -26,8 +26,13 @@ impl Page {
     }
 
     fn title(&mut self, text: impl AsRef<str>) {
-        let _ = writeln!(self.0, "{}", text.as_ref());
+        let _ = writeln!(self.0, "{}", plain(text.as_ref()));
     }
+}
+
+/// A text without what would steer the terminal: records and requests are written by others, and so is a file that is replayed.
+fn plain(text: &str) -> String {
+    text.replace(char::is_control, "\u{fffd}")
 }
 
 /// Where a request would go, and why.
@@ -236,4 +241,18 @@ pub(super) fn replayed(replayed: &Replayed) -> String {
         page.line(&format!("attempt {attempt}"), format!("cannot be made again: {why}"));
     }
     page.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::explain::LeftOutDocument;
+
+    #[test]
+    fn nothing_that_a_record_says_steers_the_terminal() {
+        let record = LeftOutDocument { name: "a\u{1b}]0;b\u{7}".to_owned(), why: "c\u{9b}2J\nd".to_owned() };
+        let told = Explanation { left_out: vec![record], ..Explanation::default() };
+        let shown = present(&told);
+        assert!(shown.ends_with("    a\u{fffd}]0;b\u{fffd}: c\u{fffd}2J\u{fffd}d\n"), "{shown}");
+    }
 }
