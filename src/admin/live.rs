@@ -28,7 +28,8 @@ const READERS_MAX: usize = 16;
 const SIGN_OF_LIFE: Duration = Duration::from_secs(10);
 /// How soon a reader that lost its connection is to come back.
 const COME_BACK: Duration = Duration::from_secs(1);
-/// A list that is stale or from disk grows older all the time; a reader is told each time that this has passed.
+/// A list that is stale or from disk grows older all the time, and a registry is down for longer; a reader is told each time that
+/// this has passed.
 const AGE_STEP_MS: u64 = 10_000;
 
 /// The places of those who read along.
@@ -115,7 +116,7 @@ impl Reader {
         let Overview { registries, proxy, event, services } = overview;
         let mut before = std::mem::take(&mut self.told);
         // The names of services begin with no such sign.
-        let standing = self.differs(&mut before, "\0registries", &(coarse(&registries), event));
+        let standing = self.differs(&mut before, "\0registries", &(coarse(&registries), event, &proxy));
         let mut changed = Vec::new();
         for mut row in services {
             if let Some(age) = &mut row.summary.freshness.for_ms {
@@ -141,7 +142,12 @@ impl Reader {
     }
 }
 
-/// How registries stand, without what changes all the time.
+/// How registries stand, without what changes all the time: nobody asks to the second for how long one has been up, but all do for
+/// how long one has not.
 fn coarse(registries: &[RegistryStatus]) -> Vec<RegistryStatus> {
-    registries.iter().map(|registry| RegistryStatus { for_ms: 0, ..registry.clone() }).collect()
+    let coarse = |registry: &RegistryStatus| {
+        let for_ms = if registry.state == "up" { 0 } else { registry.for_ms - registry.for_ms % AGE_STEP_MS };
+        RegistryStatus { for_ms, ..registry.clone() }
+    };
+    registries.iter().map(coarse).collect()
 }

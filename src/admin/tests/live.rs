@@ -64,6 +64,23 @@ async fn a_reader_is_told_all_and_then_what_changed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn for_how_long_a_registry_is_down_and_what_is_open_is_told_without_any_other_change() {
+    let operated = Operated::new(None, &[]);
+    let mut reader = Reader::of(&operated).await.unwrap();
+    let told = async |reader: &mut Reader, wanted: &dyn Fn(&Value) -> bool| {
+        let told = async { while !wanted(&reader.next().await.unwrap()) {} };
+        assert!(tokio::time::timeout(Duration::from_secs(60), told).await.is_ok());
+    };
+    let is_down = |change: &Value, ms: u64| {
+        let registry = &change["registries"][0];
+        registry["state"] == "down" && registry["for_ms"].as_u64().unwrap() >= ms
+    };
+    told(&mut reader, &|change| is_down(change, 20_000)).await;
+    operated.state.metrics.proxy.connections_open.set(7);
+    told(&mut reader, &|change| change["proxy"]["connections_open"] == 7).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn places_are_few_and_given_back() {
     let operated = Operated::new(Some(vec![connected(), greeter()]), &["greeter"]);
     operated.listed("greeter").await;
