@@ -10,6 +10,7 @@ use axum::extract::{Query, State as From};
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::State;
 use super::answer::Refusal;
@@ -23,8 +24,10 @@ use crate::registry::format::{Entry, Format as _, GoMicro};
 
 /// The largest body that is read.
 pub(super) const BODY_BYTES_MAX: usize = 1024 * 1024;
-/// How long a program waits for its registry's word; what has not come by then comes later.
+/// How long a program waits for its registry's word on all that it sent; what has not come by then comes later.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a first list is waited for at most, whatever requests would wait: less than a request here may take.
+const LIST_PATIENCE: Duration = Duration::from_secs(8);
 /// The times in which a program may have to register again.
 const TTL_MIN: Duration = Duration::from_secs(1);
 const TTL_MAX: Duration = Duration::from_hours(24);
@@ -110,7 +113,7 @@ async fn providers(state: &State, name: &str) -> Result<Vec<Service>, Refusal> {
         Refusal::new(status, error.to_string(), cure)
     })?;
     subscription.touch(state.clock.now());
-    subscription.listed(state.catalog.settings().first_list_timeout).await;
+    subscription.listed(state.catalog.settings().first_list_timeout.min(LIST_PATIENCE)).await;
     let snapshot = subscription.snapshot().load_full();
     if !snapshot.listed {
         let error = format!("it is not known yet who provides {name}");
@@ -169,8 +172,10 @@ pub(super) async fn register(
         keys.push(state.announcements.ask(wish, lasts).map_err(refused)?);
     }
     let mut announcements = Vec::new();
+    let until = Instant::now() + PATIENCE;
     for key in keys {
-        announcements.extend(state.announcements.settled(&key, PATIENCE).await);
+        let left = until.saturating_duration_since(Instant::now());
+        announcements.extend(state.announcements.settled(&key, left).await);
     }
     Ok(Json(Announced { announcements }))
 }
@@ -187,8 +192,10 @@ pub(super) async fn deregister(
             gone.push(&provider.id);
         }
     }
+    let until = Instant::now() + PATIENCE;
     for id in &gone {
-        state.announcements.gone(&posted.service, id, target, PATIENCE).await;
+        let left = until.saturating_duration_since(Instant::now());
+        state.announcements.gone(&posted.service, id, target, left).await;
     }
     Ok(Json(Withdrawn { withdrawn: gone.len() }))
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use clap::Args;
 use http::header::HOST;
 use http::{Request, StatusCode};
@@ -238,9 +238,15 @@ impl Admin {
     }
 
     async fn whole(&self, path: &str, body: Incoming) -> Result<Bytes, AskError> {
-        let collected = timeout(PATIENCE, Limited::new(body, ANSWER_BYTES_MAX).collect()).await;
-        let collected = collected.map_err(|_| self.broken(path, late()))?;
-        Ok(collected.map_err(|error| self.broken(path, error))?.to_bytes())
+        let (mut body, mut whole) = (Limited::new(body, ANSWER_BYTES_MAX), BytesMut::new());
+        // Each piece has its time: a large answer that comes over a slow way is not late as long as it comes.
+        while let Some(piece) =
+            timeout(PATIENCE, body.frame()).await.map_err(|_| self.broken(path, late()))?
+        {
+            let piece = piece.map_err(|error| self.broken(path, error))?;
+            whole.extend(piece.into_data());
+        }
+        Ok(whole.freeze())
     }
 
     /// What came in answer cannot be used.
