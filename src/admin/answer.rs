@@ -65,7 +65,8 @@ pub(super) async fn set_log_level(
         Refusal::new(StatusCode::NOT_FOUND, "this proxy does not own the log", cure)
     })?;
     control.set(&level);
-    tracing::info!(%level, "the level of the log was changed");
+    // Not as `level`: a line in JSON has that already, and readers take the last of two.
+    tracing::info!(to = %level, "the level of the log was changed");
     Ok(Json(LevelSet { level: level.to_string() }))
 }
 

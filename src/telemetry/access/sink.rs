@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Bytes that are written at once, unless no more lines come before that.
 const BATCH_BYTES: usize = 64 * 1024;
 
-/// Takes one line with each call and writes whole lines only. What cannot be written is counted, and ends nothing.
+/// Takes one line with each call and writes whole lines only. What cannot be written is counted, and ends nothing; a line of which
+/// only a part could be written is ended before the next one.
 pub(super) struct Sink {
     to: To,
     batch: Vec<u8>,
@@ -20,6 +21,8 @@ pub(super) struct Sink {
     lost: Arc<AtomicU64>,
     /// Whether the last write failed, so that this is said once.
     is_failing: bool,
+    /// Whether what was written last ends within a line.
+    is_torn: bool,
 }
 
 /// Where lines go.
@@ -71,17 +74,30 @@ impl Named {
 
 impl Sink {
     pub(super) fn new(to: To, lost: Arc<AtomicU64>) -> Self {
-        Self { to, batch: Vec::new(), lines: 0, lost, is_failing: false }
+        Self { to, batch: Vec::new(), lines: 0, lost, is_failing: false, is_torn: false }
     }
 
     /// Writes what has come. Looks for the file even if nothing has, so that one that was moved away is let go.
     fn put(&mut self) {
-        let written = match &mut self.to {
-            To::Output(output) => output.write_all(&self.batch).and_then(|()| output.flush()),
-            To::File(named) => named.current().write_all(&self.batch),
+        let was_torn = self.is_torn && !self.batch.is_empty();
+        if was_torn {
+            self.batch.insert(0, b'\n');
+        }
+        let (count, written) = match &mut self.to {
+            To::Output(output) => match output.write_all(&self.batch).and_then(|()| output.flush()) {
+                Ok(()) => (self.batch.len(), Ok(())),
+                Err(error) => (0, Err(error)),
+            },
+            To::File(named) => write_some(named.current(), &self.batch),
         };
+        let done = &self.batch[..count];
+        if let Some(last) = done.last() {
+            self.is_torn = *last != b'\n';
+        }
         if let Err(error) = &written {
-            self.lost.fetch_add(self.lines, Ordering::Relaxed);
+            let ends = done.iter().filter(|byte| **byte == b'\n').count() as u64;
+            let whole = ends.saturating_sub(was_torn.into());
+            self.lost.fetch_add(self.lines.saturating_sub(whole), Ordering::Relaxed);
             if !self.is_failing {
                 tracing::error!(%error, "the access log cannot be written; lines are lost and counted");
             }
@@ -90,6 +106,20 @@ impl Sink {
         self.batch.clear();
         self.lines = 0;
     }
+}
+
+/// Writes what can be written: how many bytes that were, and why no more. A full disk may take a part of them.
+fn write_some(to: &mut impl Write, bytes: &[u8]) -> (usize, io::Result<()>) {
+    let mut count = 0;
+    while count < bytes.len() {
+        match to.write(&bytes[count..]) {
+            Ok(0) => return (count, Err(io::ErrorKind::WriteZero.into())),
+            Ok(more) => count += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return (count, Err(error)),
+        }
+    }
+    (count, Ok(()))
 }
 
 impl Write for Sink {
@@ -157,6 +187,41 @@ mod tests {
         say(&mut sink, "two\n");
         sink.flush().unwrap();
         assert_eq!(fs::read_to_string(within.join("access.log")).unwrap(), "two\n");
+        assert_eq!(lost.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn what_is_written_of_a_batch_is_known() {
+        /// Has room for so many bytes.
+        struct Room(usize);
+        impl Write for Room {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let taken = bytes.len().min(self.0);
+                self.0 -= taken;
+                if taken > 0 { Ok(taken) } else { Err(io::ErrorKind::StorageFull.into()) }
+            }
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+        let (count, written) = write_some(&mut Room(6), b"one\ntwo\n");
+        assert_eq!((count, written.unwrap_err().kind()), (6, io::ErrorKind::StorageFull));
+        assert!(matches!(write_some(&mut Room(8), b"one\ntwo\n"), (8, Ok(()))));
+    }
+
+    #[test]
+    fn a_line_of_which_a_part_was_written_is_ended_before_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("access.log");
+        let (mut sink, lost) = sink(&path);
+        fs::write(&path, "half a li").unwrap();
+        sink.is_torn = true;
+        sink.flush().unwrap();
+        say(&mut sink, "one\n");
+        sink.flush().unwrap();
+        say(&mut sink, "two\n");
+        sink.flush().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "half a li\none\ntwo\n");
         assert_eq!(lost.load(Ordering::Relaxed), 0);
     }
 

@@ -75,7 +75,7 @@ async fn the_level_of_the_log_changes_at_once() {
     let program = Program::run(&["--registry", "fixed:greeter=127.0.0.1:1", "--log-level", "info"]).await;
     let set = request(program.admin(), "PUT", "/log-level", "debug").await;
     assert_eq!(set.status(), StatusCode::OK);
-    program.logs("the level of the log was changed level=debug").await;
+    program.logs("the level of the log was changed to=debug").await;
     let wrong = request(program.admin(), "PUT", "/log-level", "loud").await;
     assert_eq!(wrong.status(), StatusCode::BAD_REQUEST);
     assert!(text(&wrong).contains("off, error, warn"), "{}", text(&wrong));
