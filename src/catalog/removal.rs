@@ -237,10 +237,8 @@ mod tests {
     #[test]
     fn what_is_dropped_has_its_reason() {
         let reason = |gone: Endpoint, listed: &[Endpoint]| {
-            match judge(vec![gone], listed, &mut Recent::default(), at(0, false)).remove(0) {
-                Verdict::Withdrawn(_, reason) => Some(reason),
-                Verdict::Kept(_) => None,
-            }
+            let verdict = judge(vec![gone], listed, &mut Recent::default(), at(0, false)).remove(0);
+            if let Verdict::Withdrawn(_, reason) = verdict { Some(reason) } else { None }
         };
         let others = all(10..14, |_| Tenure::Lasting);
         assert_eq!(reason(endpoint(1, Tenure::Lasting), &others), Some(Withdrawal::Deleted));

@@ -49,8 +49,9 @@ struct Readiness {
 
 impl Health {
     pub(super) fn run(&self, variable: &dyn Fn(&str) -> Option<String>) -> ExitCode {
-        let times = time("--timeout", &self.timeout)
-            .and_then(|limit| Ok((limit, self.wait.as_deref().map(|wait| time("--wait", wait)).transpose()?)));
+        let times = time("--timeout", &self.timeout).and_then(|limit| {
+            Ok((limit, self.wait.as_deref().map(|wait| time("--wait", wait)).transpose()?))
+        });
         let (limit, wait) = match times {
             Ok((limit, wait)) => (limit, wait.unwrap_or_default()),
             Err(mistake) => {

@@ -42,8 +42,10 @@ async fn who_waits_is_told_once_it_is_there() {
     let admin = format!("127.0.0.1:{port}");
     let asked = admin.clone();
     let waiting = tokio::task::spawn_blocking(move || health(&asked, &["--ready", "--wait", "1m"]));
-    let _program =
-        Program::launch(&["run", "--listen", ANY, "--admin", &admin, "--registry", "fixed:a=127.0.0.1:1"], &[]);
+    let _program = Program::launch(
+        &["run", "--listen", ANY, "--admin", &admin, "--registry", "fixed:a=127.0.0.1:1"],
+        &[],
+    );
     assert_eq!(waiting.await.unwrap(), (0, "ready\n".to_owned(), String::new()));
 }
 
