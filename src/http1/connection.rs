@@ -29,6 +29,8 @@ pub struct Connection<S: Transport, T = ()> {
     stream: RefCell<Option<S>>,
     reading: RefCell<Reading>,
     outbox: RefCell<Outbox>,
+    /// Whether something of what the stream took has yet to leave: TLS takes more than its socket does.
+    is_held: Cell<bool>,
     /// The message whose body is coming in; those before it are over, whoever still holds their bodies.
     message: Cell<u32>,
     /// Reads that brought bytes.
@@ -68,6 +70,7 @@ impl<S: Transport, T> Connection<S, T> {
             stream: RefCell::new(Some(stream)),
             reading: RefCell::default(),
             outbox: RefCell::default(),
+            is_held: Cell::new(false),
             message: Cell::new(0),
             reads: Cell::new(0),
             written: Cell::new(0),
@@ -219,12 +222,12 @@ impl<S: Transport, T> Connection<S, T> {
 
     /// Whether something is to be written that is not taken for the moment.
     pub fn is_stalled(&self) -> bool {
-        !self.is_soon.get() && !self.outbox.borrow().is_empty()
+        !self.is_soon.get() && !self.is_written()
     }
 
     /// Whether all that was to be written has left.
     pub fn is_written(&self) -> bool {
-        self.outbox.borrow().is_empty()
+        self.outbox.borrow().is_empty() && !self.is_held.get()
     }
 
     /// Adds to what is to be written.
@@ -264,7 +267,9 @@ impl<S: Transport, T> Connection<S, T> {
         let all = self.outbox.borrow_mut().poll_write(stream, cx, &mut wrote);
         self.written.set(self.written.get() + wrote as u64);
         ready!(all)?;
-        Pin::new(stream).poll_flush(cx)
+        let flushed = Pin::new(stream).poll_flush(cx);
+        self.is_held.set(flushed.is_pending());
+        flushed
     }
 }
 

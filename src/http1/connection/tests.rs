@@ -4,7 +4,7 @@ use std::future::poll_fn;
 
 use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt as _, StreamExt as _};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, BufWriter, DuplexStream};
 
 use super::*;
 use crate::http1::Received;
@@ -121,6 +121,22 @@ async fn a_body_is_asked_for_no_more_once_there_is_an_answer() {
     let mut heard = String::new();
     far.read_to_string(&mut heard).await.unwrap();
     assert_eq!(heard, "");
+}
+
+/// Takes what is written to it before that leaves, as TLS does.
+impl Transport for BufWriter<DuplexStream> {}
+
+#[tokio::test]
+async fn what_was_taken_and_has_not_left_is_still_to_be_written() {
+    let (near, mut far) = tokio::io::duplex(2);
+    let connection = Rc::new(Connection::new(BufWriter::new(near), ()));
+    connection.write(|to| to.extend_from_slice(b"hello"));
+    assert!(poll_fn(|cx| connection.poll_write(cx)).now_or_never().is_none());
+    assert!(connection.is_stalled() && !connection.is_written() && !connection.is_between());
+    let mut heard = [0; 5];
+    let (written, read) = tokio::join!(poll_fn(|cx| connection.poll_write(cx)), far.read_exact(&mut heard));
+    assert!(written.is_ok() && read.is_ok() && connection.is_written() && connection.is_between());
+    assert_eq!(&heard, b"hello");
 }
 
 #[tokio::test]
