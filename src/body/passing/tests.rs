@@ -117,6 +117,22 @@ async fn a_head_does_not_wait_for_its_body_nor_a_pipe_for_bytes() {
 }
 
 #[tokio::test]
+async fn whoever_has_it_pass_learns_that_its_connection_goes_elsewhere() {
+    let Course { link, connection, mut sending, provider: _stays, mut client, .. } = Course::of(LONG).await;
+    let local = tokio::task::LocalSet::new();
+    let told = local.spawn_local(async move { poll_fn(|cx| sending.poll(&connection, cx)).await.is_err() });
+    local
+        .run_until(async {
+            client.read_exact(&mut [0; 5]).await.unwrap();
+            // The upload that this answers broke off, as the task that sends it finds out.
+            drop(link.take().unwrap());
+            let told = tokio::time::timeout(std::time::Duration::from_secs(60), told).await;
+            assert!(told.unwrap().unwrap(), "it breaks off");
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn what_nobody_takes_is_held_in_a_pipe_and_goes_with_it() {
     let mut course = Course::of(usize::MAX / 2).await;
     let piece = words();

@@ -1,9 +1,9 @@
 //! Bytes that pass from the socket of one connection to that of another, through a pipe.
 
 use std::io;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
-use super::Connection;
+use super::{Connection, register};
 use crate::http1::decoder::Decoder;
 use crate::http1::pipe::Pipe;
 use crate::http1::{Error, Transport};
@@ -69,7 +69,12 @@ impl<S: Transport, T> Connection<S, T> {
             return Poll::Ready(Ok(None));
         };
         let decoder = &mut self.reading.borrow_mut().decoder;
-        let Some(count) = ready!(pipe.poll_fill(socket, decoder.most(most), cx))? else {
+        let Poll::Ready(came) = pipe.poll_fill(socket, decoder.most(most), cx) else {
+            // As when it is read: the socket forgets who waits where it goes elsewhere.
+            register(&self.reader, cx);
+            return Poll::Pending;
+        };
+        let Some(count) = came? else {
             return Poll::Ready(Ok(None));
         };
         if count == 0 {
