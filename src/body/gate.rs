@@ -20,6 +20,8 @@ const WAIT: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub struct Gate {
     state: Cell<State>,
+    /// Whether the body was asked for: not with the opening of the gate, where reading it does that.
+    is_asked: Cell<bool>,
     /// Asks for the body, where reading it does not.
     ask: RefCell<Option<Box<dyn FnOnce()>>>,
     /// Whoever waits for the body.
@@ -58,9 +60,15 @@ impl Gate {
         self.state.get() == State::Shut
     }
 
+    /// Whether its sender has been told to go on.
+    pub fn is_asked(&self) -> bool {
+        self.is_asked.get()
+    }
+
     fn turn(&self, state: State) {
         self.state.set(state);
         if let Some(ask) = self.ask.take().filter(|_| state == State::Open) {
+            self.is_asked.set(true);
             ask();
         }
         if let Some(waker) = self.waker.take() {
@@ -104,6 +112,7 @@ impl Gated {
         if self.gate.state.get() == State::Refused {
             return Poll::Ready(Some(Err(BodyError::Unwanted)));
         }
+        self.gate.is_asked.set(true);
         // It may be refused later.
         let polled = self.incoming.poll_frame(cx);
         if polled.is_pending() {

@@ -118,7 +118,7 @@ fn take_in(
 /// nothing that follows on its connection can be told what it is; and nobody waits for it once the answer has passed.
 fn leave_unasked(response: &mut Response<Body>, record: &Record, is_http1: bool) {
     let gate = record.gate.borrow();
-    let Some(gate) = gate.as_ref().filter(|gate| gate.is_shut()) else { return };
+    let Some(gate) = gate.as_ref().filter(|gate| !gate.is_asked()) else { return };
     if is_http1 {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
