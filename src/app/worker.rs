@@ -60,7 +60,11 @@ pub(super) fn start(
             .max_io_events_per_tick(SOCKETS_AT_ONCE)
             .build_local(LocalOptions::default());
         match runtime {
-            Ok(runtime) => runtime.block_on(run(number, shared, listeners, start)),
+            Ok(runtime) => {
+                runtime.block_on(run(number, shared, listeners, start));
+                // A name that is still looked up, or a disk that hangs, does not hold up the end.
+                runtime.shutdown_background();
+            }
             Err(error) => tracing::error!(%error, "a worker has no runtime"),
         }
     })

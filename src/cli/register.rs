@@ -118,7 +118,10 @@ impl Register {
         };
         match Builder::new_current_thread().enable_all().build() {
             Ok(runtime) => {
-                runtime.block_on(announce(&config.announce)).unwrap_or_else(|error| failed(&error))
+                let ended = runtime.block_on(announce(&config.announce));
+                // A name that is still looked up does not hold up the end.
+                runtime.shutdown_background();
+                ended.unwrap_or_else(|error| failed(&error))
             }
             Err(error) => failed(&error),
         }
