@@ -53,26 +53,29 @@ impl Snapshot {
 
     /// The pick among those that a wish names.
     fn among(&self, wish: &Wish, ask: &mut Ask<'_>) -> Result<&Endpoint, NoEndpoint> {
-        if let Wish::Such { .. } = wish
-            && let Some(endpoint) = self.due(wish, ask).or_else(|| self.draw(wish, ask))
-        {
-            return Ok(endpoint);
+        if let Wish::Such { .. } = wish {
+            // Those further away only where the nearest do not serve: a far one that is still dead would cost the request a detour.
+            let nearest = self.tiers.list.first().map_or(&[] as &[Endpoint], |tier| &*tier.endpoints);
+            let found = self.due(nearest, wish, ask).or_else(|| self.draw(wish, ask));
+            if let Some(endpoint) = found.or_else(|| self.due(&self.endpoints, wish, ask)) {
+                return Ok(endpoint);
+            }
         }
         self.search(ask, &|endpoint| wish.wants(endpoint)).map_err(|why| {
             if self.all().any(|endpoint| wish.wants(endpoint)) { why } else { NoEndpoint::Unknown }
         })
     }
 
-    /// Of the endpoints that a wish names, one whose turn it is to be tried again: where all that comes has wishes, or where its
-    /// weight is 0, nothing else would ever propose it.
-    fn due(&self, wish: &Wish, ask: &Ask<'_>) -> Option<&Endpoint> {
+    /// Of those of these endpoints that a wish names, one whose turn it is to be tried again: where all that comes has wishes, or
+    /// where its weight is 0, nothing else would ever propose it.
+    fn due<'e>(&self, endpoints: &'e [Endpoint], wish: &Wish, ask: &Ask<'_>) -> Option<&'e Endpoint> {
         let is_due = |endpoint: &&Endpoint| {
             !endpoint.is_available()
                 && wish.wants(endpoint)
                 && endpoint.memory.has_room(&self.care)
                 && endpoint.memory.try_claim(ask.now)
         };
-        if ask.tried.is_empty() { self.endpoints.iter().find(is_due) } else { None }
+        if ask.tried.is_empty() { endpoints.iter().find(is_due) } else { None }
     }
 
     /// Of the endpoints in the nearest tier that a wish names and that are ready, one by weight: the same for the same key.

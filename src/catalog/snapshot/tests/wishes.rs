@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::balance::Wish;
+use crate::catalog::layout::Layout;
 
 fn numbers(snapshot: &Snapshot, wish: &Wish, tried: &[u64]) -> Result<u64, NoEndpoint> {
     let mut rng = rng();
@@ -124,6 +125,24 @@ fn one_of_a_kind_that_is_out_is_tried_again_by_those_who_wish() {
             (0..50).filter(|_| pick() == 0).count()
         };
         assert_eq!([trials(0), trials(2), trials(2)], [0, 1, 0], "one request finds out");
+    }
+}
+
+#[test]
+fn nobody_far_away_is_tried_while_those_nearby_serve() {
+    let layout = || Layout { zone: Some("a".into()), ..Layout::default() };
+    let wish = Wish::Such { version: None, metadata: Default::default() };
+    for policy in Policy::ALL {
+        let snapshot = tiers::zoned(&[("a", 2), ("b", 1)], layout(), policy);
+        fail(&snapshot, 2);
+        let (mut rng, now) = (rng(), NOW.after(Duration::from_secs(2)));
+        let mut pick = || {
+            let mut ask = Ask { wish: Some(&wish), ..Ask::new(now, &mut rng) };
+            snapshot.pick(&mut ask).unwrap().memory.number
+        };
+        assert!((0..50).all(|_| pick() < 2));
+        (0..2).for_each(|index| snapshot.endpoints[index].memory.fail_to_connect(now, 0.5));
+        assert_eq!(pick(), 2, "it may be back");
     }
 }
 
