@@ -211,6 +211,8 @@ impl Reloader {
                 tracing::error!(service = %claim.service, %error, "a declared service cannot be followed");
             }
         }
+        // And those whose service was to be declared otherwise first.
+        self.shared.catalog.declare_no_others(&config.declared);
         config.routes.go_on(&self.shared.table.load());
         self.shared.table.store(Arc::clone(&config.routes));
         self.shared.catalog.end_undeclared();

@@ -239,9 +239,11 @@ impl Catalog {
     }
 
     /// Lets go of what was declared and is none of these: it stays for as long as requests ask for it, as what nobody declared does.
+    /// A service of which other claims are to be declared stays as it is until one of them has been.
     pub fn declare_no_others(&self, claims: &[Claim]) {
-        for service in self.state.lock().services.values_mut() {
-            service.declare_no_others(claims);
+        for (name, service) in &mut self.state.lock().services {
+            let is_named = claims.iter().any(|claim| claim.service == *name);
+            service.declare_no_others(claims, is_named);
         }
     }
 

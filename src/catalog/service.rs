@@ -306,10 +306,15 @@ impl Service {
         self.claims.iter().filter_map(|claimed| claimed.subscription.snapshot().load().take_first_pick())
     }
 
-    /// Has only those of these claims stay without requests.
-    pub(super) fn declare_no_others(&mut self, claims: &[Claim]) {
+    /// Has only those of these claims stay without requests; where they name it, once one of them does.
+    pub(super) fn declare_no_others(&mut self, claims: &[Claim], is_named: bool) {
+        let stays = |claimed: &Claimed| claimed.declared && claims.contains(claimed.subscription.claim());
+        if is_named && !self.claims.iter().any(stays) {
+            // Meanwhile it would be refused where nothing is on demand, and could be given up for another.
+            return;
+        }
         for claimed in &mut self.claims {
-            claimed.declared &= claims.contains(claimed.subscription.claim());
+            claimed.declared = stays(claimed);
         }
     }
 

@@ -215,6 +215,21 @@ async fn what_is_declared_no_more_is_followed_as_others_are_or_not_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_declared_otherwise_is_declared_meanwhile() {
+    let bed = Bed::new(Settings { on_demand: false, ..Settings::default() }).await;
+    let mut other = claim("greeter");
+    other.choice.policy = Policy::Random;
+    let before = bed.catalog.declare(&claim("greeter")).unwrap();
+    bed.list("greeter", &[1]).await;
+    bed.catalog.declare_no_others(std::slice::from_ref(&other));
+    assert!(bed.catalog.subscribe(&claim("greeter")).is_ok(), "the table in force still names it");
+    let after = bed.catalog.declare(&other).unwrap();
+    bed.catalog.declare_no_others(&[other]);
+    bed.pass(Duration::from_mins(11)).await;
+    assert!(before.is_closed() && !after.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_order_goes_on_where_it_stood_when_providers_change() {
     let bed = Bed::new(Settings::default()).await;
     let greeter = bed.subscribe("greeter");
