@@ -143,8 +143,6 @@ impl Entry {
         let mut metadata = metadata;
         metadata.extend(self.service.meta.iter().map(|(key, value)| (key.clone(), value.clone())));
         metadata.extend(labels.into_iter().map(|label| (format!("tag.{label}"), "true".to_owned())));
-        // What a small tag unpacks to is not kept whole, or many of them would fill the memory.
-        let metadata = bounded_pairs(metadata.into_iter());
         let word = |key: &str| metadata.get(key).map(String::as_str).filter(|word| !word.is_empty());
         let zones = [&self.service.locality.zone, &self.node.locality.zone].map(String::as_str);
         let zone = word("zone").or_else(|| self.node.meta.get("zone").map(String::as_str));
@@ -159,7 +157,9 @@ impl Entry {
             secure: is_secure(&metadata),
             ..Provider::new(self.service.id.as_str(), address)
         })
-        .map(|provider| Provider { metadata, ..provider })
+        // What a small tag unpacks to is not kept whole, or many of them would fill the memory. Only now: what is said there of TLS or
+        // the zone holds however many labels stand before it.
+        .map(|provider| Provider { metadata: bounded_pairs(metadata.into_iter()), ..provider })
     }
 
     /// Where it listens: what it says itself, else where its node is.

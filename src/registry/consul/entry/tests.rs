@@ -87,7 +87,14 @@ fn what_small_tags_unpack_to_is_not_kept_whole() {
         ("", false, Some("a"))
     );
     let many: Vec<String> = (0..5000).map(|n| format!("k{n}=v")).collect();
-    assert!(provider(&entry(json!({"Tags": many}), json!([]))).metadata.len() < 200);
+    let meta = json!({"tls": "true", "weight": "2", "zone": "b", "version": "3"});
+    let read = provider(&entry(json!({"Tags": many, "Meta": meta}), json!([])));
+    assert!(read.metadata.len() < 200);
+    assert_eq!(
+        (read.secure, read.weight.hundredths(), read.zone.as_deref(), &*read.version),
+        (true, 200, Some("b"), "3"),
+        "what means something holds beside however many labels"
+    );
     let (_, detail) = cause(&entry(json!({"ID": "i".repeat(5000), "Port": 0}), json!([])));
     assert!(detail.len() < 1100);
 }
