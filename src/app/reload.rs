@@ -247,7 +247,7 @@ impl Reloader {
             }
             Err(error) => {
                 let cause = error.source().map_or_else(String::new, |cause| format!(": {cause}"));
-                tracing::error!("{error}{cause}; the one in force stays");
+                tracing::error!("{error}{cause}; the one in force stays, and a restart would fail");
                 // So that the next reload tries again.
                 config.access = self.config.access.clone();
                 (config, false)
@@ -256,15 +256,20 @@ impl Reloader {
     }
 
     /// Keeps the configuration, and shows operators what is in force and what waits for the next start; these keys. Without the
-    /// log that it asks for, that does, too.
+    /// log that it asks for, that is shown to wait as well; nobody is told to start anew for it, since that would fail.
     fn show(&mut self, config: Config, has_its_log: bool) -> Vec<String> {
         let secrets = self.started.changed_secrets(config.wording());
         let secrets = secrets.into_iter().filter(|key| !is_applied(key));
-        let log = (!has_its_log).then(|| "access_log".to_owned());
         let waiting: Vec<String> =
-            waiting(self.started.to_toml(), config.to_toml()).into_iter().chain(secrets).chain(log).collect();
-        self.text.store(Arc::new(config.annotated(&waiting)));
-        self.shared.metrics.config.keys_waiting.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
+            waiting(self.started.to_toml(), config.to_toml()).into_iter().chain(secrets).collect();
+        let metrics = &self.shared.metrics.config;
+        metrics.keys_waiting.set(i64::try_from(waiting.len()).unwrap_or(i64::MAX));
+        let mut shown = waiting.clone();
+        if !has_its_log {
+            metrics.good.set(0);
+            shown.push("access_log".to_owned());
+        }
+        self.text.store(Arc::new(config.annotated(&shown)));
         self.config = config;
         waiting
     }

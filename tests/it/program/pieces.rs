@@ -92,6 +92,20 @@ async fn what_waits_for_the_next_start_is_told_until_it_is_taken_back() {
 }
 
 #[tokio::test]
+async fn an_access_log_that_cannot_be_opened_asks_for_no_restart() {
+    let echo = Echo::start().await;
+    let (program, folder) = start(&echo, "workers = 1").await;
+    let good = async || program.metric("wayside_config_good", "").await;
+    let text = "[access_log]\nenabled = true\npath = \"/no/such/folder/access.log\"\n";
+    write(folder.path(), "conf.d/10.toml", text);
+    program.logs("the one in force stays, and a restart would fail").await;
+    at_last("it is told", async || good().await == 0.0).await;
+    assert_eq!(program.metric("wayside_config_keys_waiting", "").await, 0.0);
+    fs::remove_file(folder.path().join("conf.d/10.toml")).unwrap();
+    at_last("it is taken back", async || good().await == 1.0).await;
+}
+
+#[tokio::test]
 async fn what_providers_are_told_and_how_long_the_end_takes_change_at_once() {
     let echo = Echo::start().await;
     let (mut program, folder) = start(&echo, "lame_duck = \"1h\"").await;
