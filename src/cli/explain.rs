@@ -20,7 +20,8 @@ use crate::proxy::{MadeDocument, MemoirDocument};
 ///
 /// Asks a running Wayside, which finds out by what serves requests, without sending any or changing anything. What it tells of a
 /// request that is over can be kept in a file (--json), and each choice in it made again, by the balancer itself (--replay).
-/// Exits with 0 when the request has somewhere to go, or the choices made again are the same ones, and else with 1.
+/// Exits with 0 when the request has somewhere to go, or the choices made again are the same ones, with 2 when
+/// the command line is wrong or the Wayside cannot be asked, and else with 1.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct Explain {

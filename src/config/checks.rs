@@ -69,6 +69,8 @@ pub(super) fn of_app(section: &mut Section<'_>) -> Check {
 #[derive(Clone)]
 pub(super) struct ServiceChecks {
     kind: &'static str,
+    /// Whether that is what was meant; else a mistake was noted, and nothing is concluded from it.
+    is_sound: bool,
     written: Written,
     port: Option<u16>,
     tls: Option<bool>,
@@ -81,7 +83,7 @@ pub(super) struct ServiceChecks {
 /// Reads `[services.check]`.
 pub(super) fn of_all(section: &mut Section<'_>) -> ServiceChecks {
     let default = Check::default();
-    let kind = section.get("kind", &OF_SERVICE, "none");
+    let kind = section.sound("kind", &OF_SERVICE, "none");
     let written = Written {
         path: section.optional("path", &PATH, "/"),
         status: statuses(section, "any from 200 to 299"),
@@ -89,7 +91,8 @@ pub(super) fn of_all(section: &mut Section<'_>) -> ServiceChecks {
         grpc_service: section.optional("grpc_service", &GRPC_SERVICE, "the provider as a whole"),
     };
     ServiceChecks {
-        kind,
+        kind: kind.unwrap_or("none"),
+        is_sound: kind.is_some(),
         written,
         port: section.optional("port", &PORT, "the one that the record says"),
         tls: section.optional("tls", &Flag, "as the record says"),
@@ -116,6 +119,7 @@ impl ServiceChecks {
         written.must_fit(section, sound);
         Self {
             kind,
+            is_sound: sound.is_some(),
             written: written.or(&self.written),
             port: section.optional("port", &PORT, USUAL).or(self.port),
             tls: section.optional("tls", &Flag, USUAL).or(self.tls),
@@ -128,6 +132,9 @@ impl ServiceChecks {
 
     /// Notes a mistake where this says how all are asked, and nobody is, or nobody in that way.
     pub(super) fn must_be_of_use(&self, top: &Section<'_>, checks: &Checks) {
+        if !self.is_sound {
+            return;
+        }
         let kinds = checks.by_service.values().chain([&checks.usual]).flatten().map(|it| &it.check.kind);
         let is_used = kinds.clone().next().is_some();
         let says_how = self.written.says_something() || self.port.is_some() || self.tls.is_some();

@@ -3,7 +3,7 @@
 use super::*;
 
 /// Each with a good registry before it, unless it says `registry` itself.
-const BROKEN: [&str; 90] = [
+const BROKEN: [&str; 91] = [
     "[registry]",
     "[registry]\nurl = \"127.0.0.1:2181\"",
     "[registry]\nurl = \"zk://127.0.0.1:2181\"",
@@ -88,6 +88,7 @@ const BROKEN: [&str; 90] = [
     "[services.check]\nkind = \"http\"\nstatus = []\n[[service]]\nname = \"a\"\n[service.check]\nstatus = []",
     "[services.check]\nkind = \"tcp\"\npath = \"/health\"\nhost = \"a.b\"\ngrpc_service = \"a.B\"\n[[service]]\nname = \"a\"\n[service.check]\nkind = \"grpc\"",
     "[services.check]\npath = \"/health\"",
+    "[services.check]\nkind = \"htp\"\npath = \"/health\"",
     "[[announce]]\nservice = \"a\"\naddress = \":80\"\n[announce.check]\nkind = \"htp\"\npath = \"/health\"",
     "[registry]\nurl = \"fixed:greeter=127.0.0.1:1;users=127.0.0.1:2\"\n[[service]]\nname = \"greeter\"\nfailover = \"greeter2\"",
     "[log]\nlevel = \"verbose\"\nformat = \"jsn\"",

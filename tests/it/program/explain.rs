@@ -151,7 +151,7 @@ async fn where_a_request_would_go_is_told_without_sending_it() {
     assert!(code == 1 && output.contains("it is not followed"), "{output}");
     assert!(!text(&program.ask("/services").await).contains("nobody"));
     let (code, _, complaint) = whole(&["explain", "--admin", "127.0.0.1:1", "http://greeter/"], &[]);
-    assert!(code == 1 && complaint.contains("no Wayside listens at 127.0.0.1:1"), "{complaint}");
+    assert!(code == 2 && complaint.contains("no Wayside listens at 127.0.0.1:1"), "{complaint}");
     assert_eq!(whole(&["explain", "--admin", "https://x", "/"], &[]).0, 2);
     assert_eq!(whole(&["explain"], &[]).0, 2);
     let wrong = program.ask("/explain?drwa=1").await;

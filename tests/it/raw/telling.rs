@@ -121,7 +121,7 @@ fn a_check_says_where_a_raw_listener_leads() {
     let (code, said, complaint) = whole(&["check", file.to_str().unwrap()], &[]);
     assert_eq!((code, complaint.as_str()), (0, ""));
     assert!(
-        said.contains("listens on 127.0.0.1:6379 (tcp, to redis)") && said.contains("1 followed"),
+        said.contains("listens on 127.0.0.1:6379 (tcp, to redis)") && said.contains("1 service followed"),
         "{said}"
     );
 }
