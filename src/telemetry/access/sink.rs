@@ -79,6 +79,12 @@ impl Sink {
 
     /// Writes what has come. Looks for the file even if nothing has, so that one that was moved away is let go.
     fn put(&mut self) {
+        if self.is_torn
+            && let To::File(named) = &mut self.to
+        {
+            // Where the file is another one by now, or was emptied to make room, no line is to be ended in it.
+            self.is_torn = named.current().metadata().is_ok_and(|data| data.len() > 0);
+        }
         let was_torn = self.is_torn && !self.batch.is_empty();
         if was_torn {
             self.batch.insert(0, b'\n');
@@ -222,6 +228,11 @@ mod tests {
         say(&mut sink, "two\n");
         sink.flush().unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "half a li\none\ntwo\n");
+        sink.is_torn = true;
+        fs::rename(&path, folder.path().join("access.log.1")).unwrap();
+        say(&mut sink, "three\n");
+        sink.flush().unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "three\n", "no empty line begins another file");
         assert_eq!(lost.load(Ordering::Relaxed), 0);
     }
 
