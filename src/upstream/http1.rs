@@ -257,21 +257,33 @@ fn finish(link: &Rc<Link>, rest: Option<Sending<Body>>, drain: &Drain) {
     let (link, mut rest) = (Rc::clone(link), rest.map(Sending::alone));
     link.with.is_sending.set(true);
     drain.spawn_local("upstream body", async move {
-        let sent = poll_fn(|cx| match &mut rest {
-            Some(sending) => sending.poll(&link, cx),
-            None => link.poll_write(cx).map_err(Unsent::Connection),
+        let sent = poll_fn(|cx| {
+            if link.poll_body_end(cx) == Poll::Ready(false) {
+                // The answer was given up, and the request with it: where its provider takes nothing at present, neither would
+                // learn of that, and the request would stay in flight.
+                return Poll::Ready(None);
+            }
+            let sent = match &mut rest {
+                Some(sending) => sending.poll(&link, cx),
+                None => link.poll_write(cx).map_err(Unsent::Connection),
+            };
+            sent.map(Some)
         })
         .await;
         let afterwards = link.with.afterwards.take();
         // Nobody would do anything afterwards any more, and what is kept for that keeps the connection.
         link.with.is_sending.set(false);
         match sent {
-            Ok(()) => {
+            Some(Ok(())) => {
                 if let Some(afterwards) = afterwards {
                     afterwards();
                 }
             }
-            Err(error) => {
+            None => {
+                link.with.is_last.set(true);
+                drop(link.take());
+            }
+            Some(Err(error)) => {
                 tracing::debug!(?error, "a request's body was not sent to its end");
                 link.with.is_last.set(true);
                 if !matches!(error, Unsent::Connection(_)) {

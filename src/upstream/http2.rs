@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use futures_util::FutureExt as _;
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
 use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body as _;
+use tokio::sync::oneshot;
 
 use super::fault::Fault;
 use super::interim::{Count, Hear, Interim};
@@ -92,7 +92,7 @@ fn check(sender: &mut SendRequest<Bytes>) -> Poll<Result<(), h2::Error>> {
 pub(super) type Returned = (Fault, Option<Request<Body>>);
 
 /// Sends a request and waits for the head of its answer. What is left of its body then is sent by a task of its own; given up
-/// before, it takes its stream along.
+/// before the end of the answer, it takes its stream along.
 pub(super) async fn send(
     sender: &mut SendRequest<Bytes>,
     request: Request<Body>,
@@ -118,21 +118,40 @@ pub(super) async fn send(
     };
     let response = Exchange { answer, hear, count: Count::default() }.wait(&mut sending).await;
     let (parts, from) = response.map_err(|fault| (fault, None))?.into_parts();
-    if let Some(sending) = sending {
-        drain.spawn_local(
-            "http2 stream",
-            sending.map(|sent| {
-                if let Err(error) = sent {
-                    tracing::debug!(%error, "a request's body was not sent to its end");
-                }
-            }),
-        );
-    }
-    let received = match back.filter(|_| parts.status.is_success()) {
+    let is_answered = from.is_end_stream();
+    let mut received = match back.filter(|_| parts.status.is_success()) {
         Some(back) => Received::behind_connect(from, back),
         None => Received::new(from, &parts.headers),
     };
+    if let Some(sending) = sending {
+        let (answer, answered) = oneshot::channel();
+        drain.spawn_local("http2 stream", finish(sending, answered));
+        if is_answered {
+            let _ = answer.send(());
+        } else {
+            received = received.telling(answer);
+        }
+    }
     Ok(Response::from_parts(parts, Incoming::Http2(received)))
+}
+
+/// Sends the rest of a request whose answer has begun, unless that is given up before its end: where the provider takes nothing
+/// at present, neither it nor the client would learn of that otherwise, and the request would stay in flight.
+async fn finish(sending: Sending, answered: oneshot::Receiver<()>) {
+    let given_up = async {
+        if answered.await.is_ok() {
+            std::future::pending::<()>().await;
+        }
+    };
+    let sent = tokio::select! {
+        biased;
+        sent = sending => sent,
+        // Both ways of the stream are dropped with this, which resets it.
+        () = given_up => return,
+    };
+    if let Err(error) = sent {
+        tracing::debug!(%error, "a request's body was not sent to its end");
+    }
 }
 
 /// Whether requests by this method usually have a body, so that one without says so (RFC 9110, 8.6).

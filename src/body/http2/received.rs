@@ -8,6 +8,7 @@ use h2::{RecvStream, SendStream};
 use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
+use tokio::sync::oneshot;
 
 use super::Raw;
 use crate::body::BodyError;
@@ -24,18 +25,26 @@ pub struct Received {
     has_ended: bool,
     /// What to send raw bytes on, where the message is a yes to CONNECT.
     back: Option<SendStream<Bytes>>,
+    /// Who sends the rest of the request that this answers: told once this is whole, and dropped where it is given up before.
+    request: Option<oneshot::Sender<()>>,
 }
 
 impl Received {
     /// The body of a message with these headers.
     pub fn new(stream: RecvStream, headers: &HeaderMap) -> Self {
         let left = if stream.is_end_stream() { Some(0) } else { length(headers) };
-        Self { stream, held: None, left, has_ended: false, back: None }
+        Self { stream, held: None, left, has_ended: false, back: None, request: None }
+    }
+
+    /// The same as an answer while its request is still being sent, which is told what becomes of it.
+    #[must_use]
+    pub fn telling(self, request: oneshot::Sender<()>) -> Self {
+        Self { request: Some(request), ..self }
     }
 
     /// What comes behind a yes to CONNECT, and goes the other way.
     pub const fn behind_connect(stream: RecvStream, back: SendStream<Bytes>) -> Self {
-        Self { stream, held: None, left: None, has_ended: false, back: Some(back) }
+        Self { stream, held: None, left: None, has_ended: false, back: Some(back), request: None }
     }
 
     /// Whether it is no body, but bytes both ways.
@@ -75,14 +84,29 @@ impl Received {
             // Fails only where the stream is over, and takes no more anyway.
             let _ = self.stream.flow_control().release_capacity(data.len());
             self.left = self.left.map(|left| left.saturating_sub(data.len() as u64));
+            if self.is_end_stream() {
+                // Not every reader asks for more then.
+                self.tell_end();
+            }
             return Poll::Ready(Some(Ok(Frame::data(data))));
         }
         let trailers = ready!(self.stream.poll_trailers(cx));
+        if trailers.is_ok() {
+            self.tell_end();
+        }
         Poll::Ready(trailers.map(|trailers| trailers.map(Frame::trailers)).map_err(Into::into).transpose())
     }
 }
 
 impl Received {
+    /// Lets the rest of the request go on: this is whole, and was not given up.
+    fn tell_end(&mut self) {
+        if let Some(request) = self.request.take() {
+            // Nobody hears it where all of that was sent before.
+            let _ = request.send(());
+        }
+    }
+
     /// Takes what has come from the library, without making room for more: there, each small piece that waits is held against
     /// the connection, which would end for all that share it.
     pub(in crate::body) fn absorb(&mut self, cx: &mut Context<'_>) {

@@ -7,7 +7,7 @@ use crate::support::client::{Client, Raw};
 use crate::support::frames::{get, request};
 use crate::support::wire::{
     CONTINUATION, Code, DATA, END_HEADERS, GOAWAY, HEADERS, PREFACE, RESET, SETTINGS, WHOLE, WINDOW_UPDATE,
-    frame, setting,
+    frame, reset, setting,
 };
 
 /// More than sockets and buffers hold of an answer that is not read.
@@ -71,6 +71,25 @@ async fn uploads_that_their_provider_does_not_take_hold_no_other_request_up() {
     provider.say("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     let answer = client.next_of(HEADERS).await.unwrap();
     assert_eq!((answer.stream, answer.status()), (101, 200));
+}
+
+#[tokio::test]
+async fn an_upload_that_its_provider_does_not_take_ends_with_its_answer() {
+    for end in [0, 1] {
+        let played = Played::start(Protocol::H2c).await;
+        let mut client = played.client().await;
+        let upload = frame(HEADERS, END_HEADERS, 1, request("POST", "/x", &[]));
+        client.say([upload, frame(DATA, end, 1, vec![0; 2000])].concat()).await;
+        // Its windows are shut: it takes no byte of the upload, and begins to answer nevertheless.
+        let mut provider = Frames::begin_with(played.provider.accept().await, &setting(4, 0)).await;
+        let asked = provider.asked().await;
+        provider.say(frame(HEADERS, END_HEADERS, asked, [0x88])).await;
+        client.next_of(HEADERS).await.unwrap();
+        client.say(reset(1, Code::CANCEL)).await;
+        let taken_back = provider.next_of(RESET).await.unwrap();
+        assert_eq!((taken_back.stream, taken_back.code()), (asked, Code::CANCEL));
+        played.settled().await;
+    }
 }
 
 #[tokio::test]
