@@ -41,6 +41,11 @@ const RESETS_MAX: usize = STREAMS_MAX as usize;
 /// Resets for what clients do wrong, on one connection: a client that goes on like that is not listened to any longer.
 const ERRORS_MAX: usize = 1024;
 
+/// Streams that were reset here within the last second and are still known. What was on its way to them is passed over; what comes
+/// for one that is known no more counts as the client's error, and those are counted as long as the connection lasts. A request that
+/// is refused by its head, as many are while a service is away, is such a stream when the rest of it comes.
+const RESET_KNOWN_MAX: usize = 4096;
+
 /// Serves a connection until it ends.
 pub async fn serve<S: Stack>(
     worker: &Worker,
@@ -98,6 +103,7 @@ fn builder(settings: &Settings) -> Builder {
         .max_concurrent_streams(STREAMS_MAX)
         .max_pending_accept_reset_streams(RESETS_MAX)
         .max_local_error_reset_streams(Some(ERRORS_MAX))
+        .max_concurrent_reset_streams(RESET_KNOWN_MAX)
         .max_header_list_size(u32::try_from(settings.header_bytes_max).unwrap_or(u32::MAX))
         // WebSocket comes that way (RFC 8441).
         .enable_connect_protocol();

@@ -4,6 +4,7 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
@@ -37,6 +38,12 @@ const SEND_BUFFER: usize = 64 * 1024;
 /// Resets for what a provider does wrong, on one connection.
 const ERRORS_MAX: usize = 1024;
 
+/// Requests that were taken back and are still known, and for how long. What a provider says to one that is known no more counts as
+/// its error, and those are counted as long as the connection lasts: one that stood still for a moment answers many at once whose
+/// time was over.
+const RESET_KNOWN_MAX: usize = 4096;
+const RESET_KNOWN_FOR: Duration = Duration::from_secs(3);
+
 /// Begins a connection on which answers' heads may have so many bytes.
 ///
 /// The windows stay as they are: to learn how large they had better be, one would have to ping, which providers take for an
@@ -52,6 +59,8 @@ pub(super) async fn begin(
         .max_send_buffer_size(SEND_BUFFER)
         .initial_max_send_streams(STREAMS_MAX)
         .max_local_error_reset_streams(Some(ERRORS_MAX))
+        .max_concurrent_reset_streams(RESET_KNOWN_MAX)
+        .reset_stream_duration(RESET_KNOWN_FOR)
         .max_header_list_size(u32::try_from(header_bytes_max).unwrap_or(u32::MAX))
         .enable_push(false)
         .handshake(wire)

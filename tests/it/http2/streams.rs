@@ -134,6 +134,32 @@ async fn a_request_whose_body_stalls_is_given_up_and_the_others_go_on() {
 }
 
 #[tokio::test]
+async fn bodies_that_come_behind_refused_requests_end_no_connection() {
+    const AT_ONCE: u32 = 100;
+    let played = Played::start(Protocol::H2c).await;
+    let mut client = played.client().await;
+    client.say(frame(WINDOW_UPDATE, 0, 0, 1_000_000_u32.to_be_bytes())).await;
+    // Refused by its head alone.
+    let refused = request("POST", "/x", &[("host", "other")]);
+    for round in 0..20 {
+        let streams = (0..AT_ONCE).map(move |number| 2 * (AT_ONCE * round + number) + 1);
+        let heads = streams.clone().flat_map(|stream| frame(HEADERS, END_HEADERS, stream, &refused));
+        client.say(heads.collect::<Vec<u8>>()).await;
+        for _ in 0..AT_ONCE {
+            client.next_of(RESET).await.expect("the connection goes on");
+        }
+        let bodies = streams.flat_map(|stream| frame(DATA, 1, stream, "x"));
+        client.say(bodies.collect::<Vec<u8>>()).await;
+    }
+    client.ask(9001, "/x").await;
+    let mut provider = Frames::begin(played.provider.accept().await, 100).await;
+    let stream = provider.asked().await;
+    provider.answer(stream).await;
+    let answer = client.next_of(HEADERS).await.expect("the connection goes on");
+    assert_eq!((answer.stream, answer.status()), (9001, 200));
+}
+
+#[tokio::test]
 async fn what_has_begun_and_is_not_completed_ends_the_connection_in_time() {
     let played = Played::with(Protocol::Http1, "[timeouts]\nheader = \"1s\"").await;
     let unfinished = frame(HEADERS, 0, 3, get("/x"));
