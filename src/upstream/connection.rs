@@ -1,5 +1,6 @@
 //! One connection on which requests are sent, whichever HTTP it speaks, and what became of a request that failed on it.
 
+use std::cell::Cell;
 use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -28,8 +29,8 @@ use crate::provider::{Address, Protocol};
 /// way sent again. What ends later than that ends because of the request.
 const CROSSING: Duration = Duration::from_secs(1);
 
-/// How long an HTTP/2 connection has to have been silent when a request on it is given up for the connection to be given up
-/// too. A provider that lives says something within that time at the latest when it is asked.
+/// How long requests have to have waited on an HTTP/2 connection that was silent meanwhile, be it one after another, for the
+/// connection to be given up too. A provider that lives says something within that time at the latest when it is asked.
 const SILENCE: Duration = Duration::from_secs(1);
 
 /// The sending half of a connection. One of HTTP/2 runs as a task of its own.
@@ -50,6 +51,19 @@ pub(super) struct Bond {
     refusal: Option<Arc<Refusal>>,
     pub(super) signs: Arc<Signs>,
     pub(super) seat: Rc<Seat>,
+    /// How long was waited on it in vain. Written by the requests, whose time may be shorter than what proves anything.
+    vain: Cell<Option<Vain>>,
+}
+
+/// Waits for answers on a connection on which nothing was heard meanwhile.
+#[derive(Clone, Copy, Debug)]
+struct Vain {
+    /// What had been heard before.
+    heard: u32,
+    /// How long they were; what several waited at once counts once.
+    waited: Duration,
+    /// When the last one was given up.
+    until: Instant,
 }
 
 impl fmt::Debug for Sender {
@@ -72,7 +86,8 @@ impl Sender {
     ) -> Result<Self, ConnectError> {
         let Dialler { settings, drain, .. } = dialler;
         let (signs, seat) = (Arc::clone(&alive.signs), Rc::clone(&alive.seat));
-        let bond = Rc::new(Bond { refusal: stream.refusal(), signs: Arc::clone(&signs), seat });
+        let (refusal, vain) = (stream.refusal(), Cell::default());
+        let bond = Rc::new(Bond { refusal, signs: Arc::clone(&signs), seat, vain });
         match protocol {
             // Selection leaves such providers out; here it would be too late to notice.
             Protocol::Tcp => Err(ConnectError::NotHttp { address: address.clone() }),
@@ -198,7 +213,7 @@ impl Sender {
                     Err(SendError { cause, arrival: Arrival::Never, request })
                 }
                 Self::Http2 { sender, bond } => {
-                    let wait = Wait { heard: at.heard, signs: &bond.signs, begun: at.begun };
+                    let wait = Wait { heard: at.heard, bond, begun: at.begun };
                     // Apart, so that requests over HTTP/1 have no room for it.
                     let sent = Box::pin(http2::send(sender, *request, hear, &dialler.drain)).await;
                     wait.end();
@@ -256,8 +271,8 @@ struct At<'a> {
 }
 
 /// The wait for an answer on a connection with others on it. Given up after a long silence, it takes the connection along.
-struct Wait<'signs> {
-    signs: &'signs Signs,
+struct Wait<'bond> {
+    bond: &'bond Bond,
     heard: u32,
     begun: Instant,
 }
@@ -265,14 +280,24 @@ struct Wait<'signs> {
 impl Wait<'_> {
     /// An answer came, or a failure.
     fn end(mut self) {
-        self.heard = self.signs.reads().wrapping_add(1);
+        self.heard = self.bond.signs.reads().wrapping_add(1);
     }
 }
 
 impl Drop for Wait<'_> {
     fn drop(&mut self) {
-        if self.signs.reads() == self.heard && self.begun.elapsed() >= SILENCE {
-            self.signs.suspect();
+        let Self { bond, heard, begun } = *self;
+        if bond.signs.reads() != heard {
+            return;
+        }
+        let until = Instant::now();
+        let before = bond.vain.get().filter(|vain| vain.heard == heard);
+        let (waited, since) =
+            before.map_or((Duration::ZERO, begun), |vain| (vain.waited, begun.max(vain.until)));
+        let waited = waited + until.saturating_duration_since(since);
+        bond.vain.set(Some(Vain { heard, waited, until }));
+        if waited >= SILENCE {
+            bond.signs.suspect();
         }
     }
 }
@@ -284,5 +309,37 @@ fn ended<E: fmt::Display>(alive: Alive) -> impl FnOnce(Result<(), E>) {
         if let Err(error) = result {
             tracing::debug!(%error, "an upstream connection ended");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::advance;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn many_short_waits_in_vain_are_a_long_one() {
+        let (signs, seat) = (Arc::default(), Seat::take(&Rc::default()));
+        let bond = Bond { refusal: None, signs, seat, vain: Cell::default() };
+        let wait = || Wait { bond: &bond, heard: bond.signs.reads(), begun: Instant::now() };
+        for _ in 0..20 {
+            let answered = wait();
+            advance(SILENCE / 2).await;
+            answered.end();
+        }
+        for _ in 0..3 {
+            // Those that wait at once prove no more than one of them.
+            let (first, second) = (wait(), wait());
+            advance(SILENCE * 3 / 10).await;
+            drop((first, second));
+            assert!(!bond.signs.is_suspect());
+            // Nor does a time in which nobody asks.
+            advance(SILENCE * 2).await;
+        }
+        let last = wait();
+        advance(SILENCE / 10).await;
+        drop(last);
+        assert!(bond.signs.is_suspect());
     }
 }

@@ -148,22 +148,27 @@ async fn those_who_wait_for_a_connection_that_fails_fail_with_it() {
 
 #[tokio::test]
 async fn a_connection_that_says_nothing_for_long_is_not_used_again() {
-    let config = "[timeouts]\nrequest = \"1100ms\"\n[retries]\nmax = 0";
-    let played = Played::start(1, config).await;
-    let asking = played.ask(1, "GET");
-    let mut frames = played.accept(100).await;
-    let stream = frames.asked().await;
-    frames.answer(stream).await;
-    assert_eq!(asking.join_all().await, [200]);
-    let asking = played.ask(1, "GET");
-    frames.asked().await;
-    assert_eq!(asking.join_all().await, [504], "nothing is heard any more");
-    let asking = played.ask(1, "GET");
-    let mut fresh = played.accept(100).await;
-    let stream = fresh.asked().await;
-    fresh.answer(stream).await;
-    assert_eq!(asking.join_all().await, [200]);
-    assert!(frames.asked_or_ended().await.is_none(), "the dead one is closed");
+    // To one that waits for long, or to several of which each has little time.
+    for (limit, times) in [("1100ms", 1), ("400ms", 3)] {
+        let config = format!("[timeouts]\nrequest = \"{limit}\"\n[retries]\nmax = 0");
+        let played = Played::start(1, &config).await;
+        let asking = played.ask(1, "GET");
+        let mut frames = played.accept(100).await;
+        let stream = frames.asked().await;
+        frames.answer(stream).await;
+        assert_eq!(asking.join_all().await, [200]);
+        for _ in 0..times {
+            let asking = played.ask(1, "GET");
+            frames.asked().await;
+            assert_eq!(asking.join_all().await, [504], "nothing is heard any more");
+        }
+        let asking = played.ask(1, "GET");
+        let mut fresh = played.accept(100).await;
+        let stream = fresh.asked().await;
+        fresh.answer(stream).await;
+        assert_eq!(asking.join_all().await, [200]);
+        assert!(frames.asked_or_ended().await.is_none(), "the dead one is closed");
+    }
 }
 
 #[tokio::test]
