@@ -33,7 +33,7 @@ pub(super) struct Pool {
     /// Told when one of those ends.
     news: News,
     /// Held while an HTTP/2 connection is made, so that requests that come together share it, or its failure.
-    pub(super) dialling: Mutex<()>,
+    pub(super) dialling: Arc<Mutex<()>>,
     /// The last failure to make one, and how many there were.
     failed: RefCell<(u64, Option<ConnectError>)>,
 }
@@ -68,7 +68,7 @@ impl Pool {
             open: Rc::default(),
             ready: RefCell::default(),
             news: News::new(all),
-            dialling: Mutex::new(()),
+            dialling: Arc::default(),
             failed: RefCell::default(),
         })
     }

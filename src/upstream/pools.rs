@@ -1,6 +1,7 @@
 //! The pools of one worker: one per endpoint, gone with it; how a request gets a connection, and another where one is stale.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,15 +10,15 @@ use foldhash::HashMap;
 use futures_util::future::Either;
 use http::header::CONNECTION;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Version};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedMutexGuard, oneshot};
 use tokio::time::Instant;
 
 use super::connection::Sender;
 use super::pool::Pool;
 use super::seat::{Alive, Seat};
-use super::{Arrival, Dialler, Hear, SendCause, SendError};
+use super::{Arrival, ConnectError, Dialler, Hear, SendCause, SendError};
 use crate::body::{Body, Incoming};
-use crate::clock::{Moment, Tick};
+use crate::clock::{Clock, Moment, Tick};
 use crate::endpoint::Endpoint;
 use crate::provider::{Protocol, Provider};
 
@@ -240,12 +241,14 @@ impl Pools {
     }
 
     /// A connection, and whether others have sent on it.
-    async fn dial(&self, pool: &Pool, provider: &Provider) -> Result<(Sender, bool), SendCause> {
+    async fn dial(&self, pool: &Rc<Pool>, provider: &Arc<Provider>) -> Result<(Sender, bool), SendCause> {
         match provider.protocol {
-            Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => Ok((self.open(pool, provider).await?, false)),
+            Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => {
+                Ok((open(&self.dialler, self.tick.clock(), pool, provider).await?, false))
+            }
             Protocol::H2c => {
                 let failures = pool.failures();
-                let _turn = pool.dialling.lock().await;
+                let turn = Arc::clone(&pool.dialling).lock_owned().await;
                 if let Some((sender, _)) = pool.take(self.tick.now(), Duration::MAX) {
                     return Ok((sender, true));
                 }
@@ -253,35 +256,64 @@ impl Pools {
                     // Whoever waited for the one that failed need not fail anew, one after another.
                     return Err(error.into());
                 }
-                let opened = self.open(pool, provider).await;
-                if let Err(SendCause::Connect(error)) = &opened {
-                    pool.fail(error.clone());
-                }
-                let sender = opened?;
-                pool.share(&sender, self.tick.now());
-                Ok((sender, false))
+                Ok((self.open_for_all(pool, provider, turn).await?, false))
             }
         }
     }
 
-    async fn open(&self, pool: &Pool, provider: &Provider) -> Result<Sender, SendCause> {
-        let dialler = &*self.dialler;
-        let address = &provider.address;
-        let limit = dialler.settings.connections_max;
-        if pool.open.get() >= limit && !pool.make_room() {
-            return Err(SendCause::Full { address: address.clone(), limit });
-        }
-        let seat = Seat::take(&pool.open);
-        let made = async {
-            let alive = Alive::new(seat, &pool.memory, self.tick.clock(), &dialler.metrics);
-            let stream = match pool.manner() {
-                Some(manner) => dialler.connect_in(manner, provider).await?,
-                None => dialler.connect(None, provider).await?,
-            };
-            Sender::begin(stream, provider.protocol, address, dialler, alive).await
-        };
-        Ok(dialler.counted(made).await?)
+    /// Makes a connection that others share, by a task of its own, which does not end with whoever asks: where requests have less time
+    /// than it takes, none would ever come about.
+    async fn open_for_all(
+        &self,
+        pool: &Rc<Pool>,
+        provider: &Arc<Provider>,
+        turn: OwnedMutexGuard<()>,
+    ) -> Result<Sender, SendCause> {
+        let (dialler, clock) = (Arc::clone(&self.dialler), self.tick.clock());
+        let (pool, provider) = (Rc::clone(pool), Arc::clone(provider));
+        let address = provider.address.clone();
+        let (tell, opened) = oneshot::channel();
+        self.dialler.drain.spawn_local("upstream dial", async move {
+            let opened = open(&dialler, clock, &pool, &provider).await;
+            if let Ok(sender) = &opened {
+                pool.share(sender, clock.now());
+            }
+            if let Err(SendCause::Connect(error)) = &opened {
+                pool.fail(error.clone());
+            }
+            drop(turn);
+            // Whoever asked may have gone.
+            let _ = tell.send(opened);
+        });
+        opened.await.unwrap_or_else(|_| {
+            // That is our own doing.
+            let source = Arc::new(io::Error::other("the task that made it ended"));
+            Err(ConnectError::Lacking { address, source }.into())
+        })
     }
+}
+
+async fn open(
+    dialler: &Dialler,
+    clock: Clock,
+    pool: &Pool,
+    provider: &Provider,
+) -> Result<Sender, SendCause> {
+    let address = &provider.address;
+    let limit = dialler.settings.connections_max;
+    if pool.open.get() >= limit && !pool.make_room() {
+        return Err(SendCause::Full { address: address.clone(), limit });
+    }
+    let seat = Seat::take(&pool.open);
+    let made = async {
+        let alive = Alive::new(seat, &pool.memory, clock, &dialler.metrics);
+        let stream = match pool.manner() {
+            Some(manner) => dialler.connect_in(manner, provider).await?,
+            None => dialler.connect(None, provider).await?,
+        };
+        Sender::begin(stream, provider.protocol, address, dialler, alive).await
+    };
+    Ok(dialler.counted(made).await?)
 }
 
 /// Whether a connection cannot be used any more once this request was answered on it: a Go Micro server sends a body after its answer

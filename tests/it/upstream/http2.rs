@@ -147,6 +147,20 @@ async fn those_who_wait_for_a_connection_that_fails_fail_with_it() {
 }
 
 #[tokio::test]
+async fn a_connection_that_takes_longer_than_its_request_has_serves_the_next() {
+    let played = Played::start(1, "[timeouts]\nrequest = \"300ms\"\n[retries]\nmax = 0").await;
+    let asking = played.ask(1, "GET");
+    let provider = played.providers[0].accept().await;
+    assert_eq!(asking.join_all().await, [504]);
+    let mut frames = Frames::begin(provider, 100).await;
+    let asking = played.ask(1, "GET");
+    let stream = frames.asked().await;
+    frames.answer(stream).await;
+    assert_eq!(asking.join_all().await, [200]);
+    assert_eq!(played.dials(), 1, "it was not begun anew");
+}
+
+#[tokio::test]
 async fn a_connection_that_says_nothing_for_long_is_not_used_again() {
     // To one that waits for long, or to several of which each has little time.
     for (limit, times) in [("1100ms", 1), ("400ms", 3)] {
