@@ -205,7 +205,7 @@ impl Body {
 
     /// Takes in what has come over HTTP/2 while whoever reads has no room for it; its sender is not asked for more. Registers the
     /// task to be woken by what comes next.
-    fn absorb(&mut self, cx: &mut Context<'_>) {
+    pub fn absorb(&mut self, cx: &mut Context<'_>) {
         match self.0.as_mut().map(|content| &mut content.source) {
             Some(Source::Stream(incoming)) => incoming.absorb(cx),
             Some(Source::Gated(gated)) => gated.incoming.absorb(cx),

@@ -47,6 +47,9 @@ pub enum Unsent<E> {
     Length,
 }
 
+/// Takes in what has come of a body, and registers the task to be woken by what comes next.
+type Absorb<B> = fn(&mut B, &mut Context<'_>);
+
 /// A body on its way out, behind a head that waits to be written already.
 #[derive(Debug)]
 pub struct Sending<B: Body> {
@@ -61,6 +64,8 @@ pub struct Sending<B: Body> {
     pass: Option<Pass<B>>,
     /// What it does that through, while something is in it.
     pipe: Pipe,
+    /// What is done with it while there is no room for more.
+    absorb: Option<Absorb<B>>,
     /// What is told once all that came before has been written.
     failed: Option<Unsent<B::Error>>,
 }
@@ -70,7 +75,8 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
     /// dropped, and so over, at once. `is_patient`: its last piece may leave together with what others have to say.
     pub fn of_answer(body: B, form: Form, is_patient: bool) -> Self {
         let body = (form != Form::Empty).then_some(body);
-        Self { body, form, is_hasty: false, is_patient, pass: None, pipe: Pipe::default(), failed: None }
+        let (pass, pipe, absorb, failed) = (None, Pipe::default(), None, None);
+        Self { body, form, is_hasty: false, is_patient, pass, pipe, absorb, failed }
     }
 
     /// Begins to send the body of a request: where it breaks off, nothing more is sent, so that one which is broken from the
@@ -84,6 +90,13 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
     #[must_use]
     pub fn alone(self) -> Self {
         Self { is_patient: false, ..self }
+    }
+
+    /// Has what comes of it taken in while there is no room for more: where it shares a connection, whoever is not read there could
+    /// end that for all.
+    #[must_use]
+    pub fn absorbing(self, absorb: Absorb<B>) -> Self {
+        Self { absorb: Some(absorb), ..self }
     }
 
     /// Has it pass from socket to socket in this way, where it is long enough for that.
@@ -118,7 +131,13 @@ impl<B: Body<Data = Bytes> + Unpin> Sending<B> {
             if is_whole && self.is_patient && connection.write_soon(cx) {
                 return Poll::Ready(Ok(()));
             }
-            ready!(connection.poll_write(cx)).map_err(Unsent::Connection)?;
+            let Poll::Ready(written) = connection.poll_write(cx) else {
+                if let (Some(absorb), Some(body)) = (self.absorb, &mut self.body) {
+                    absorb(body, cx);
+                }
+                return Poll::Pending;
+            };
+            written.map_err(Unsent::Connection)?;
             if let Some(failed) = self.failed.take() {
                 return Poll::Ready(Err(failed));
             }

@@ -103,7 +103,7 @@ pub(super) fn send<'a>(
         let body = std::mem::take(request.body_mut());
         let before = link.written();
         link.with.is_sending.set(true);
-        let sending = Sending::of_request(body, form, true);
+        let sending = Sending::of_request(body, form, true).absorbing(Body::absorb);
         let exchange = Exchange { link, sending: Some(sending), unsent: None };
         let bounds = Bounds { bytes: settings.header_bytes_max, fields: FIELDS_MAX, strict: false };
         let (head, sending) = match exchange.wait(hear, bounds).await {

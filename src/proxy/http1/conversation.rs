@@ -199,7 +199,7 @@ impl<S: Stack> Conversation<S> {
         });
         self.client.set_writing(true);
         let sending = Sending::of_answer(response.into_body(), form, !self.is_last);
-        self.place = Place::Answering(sending.passing(Body::PASS));
+        self.place = Place::Answering(sending.passing(Body::PASS).absorbing(Body::absorb));
     }
 
     fn answer(&mut self, cx: &mut Context<'_>) -> Poll<Option<Ended>> {
