@@ -46,6 +46,13 @@ impl Readiness {
         self.obstacles(&catalog.registries(), &pending, catalog)
     }
 
+    /// What keeps this process from taking the place of another one: the word of a registry. What the store has stands in for that
+    /// where nobody has heard it, and the other one has.
+    pub fn why_not_instead(&self, catalog: &Catalog) -> Vec<String> {
+        let silent = silent(&catalog.registries());
+        if silent.is_empty() { self.why_not(catalog) } else { silent }
+    }
+
     fn advance(&self, phase: u8) {
         self.phase.fetch_max(phase, Ordering::Relaxed);
     }
@@ -70,13 +77,9 @@ impl Readiness {
 fn first_obstacles(registries: &[RegistryStatus], pending: &[String], catalog: &Catalog) -> Vec<String> {
     let used = || registries.iter().filter(|registry| registry.is_used());
     let is_up = |registry: &RegistryStatus| registry.state == "up";
-    let mut obstacles = Vec::new();
-    let knows_nothing = || catalog.known().iter().all(|known| known.freshness == Freshness::Pending);
-    if !used().any(is_up) && knows_nothing() {
-        for RegistryStatus { kind, location, cause, .. } in used() {
-            let cause = cause.as_deref().unwrap_or("it was not reached yet");
-            obstacles.push(format!("the {kind} registry at {location} does not answer: {cause}"));
-        }
+    let mut obstacles = silent(registries);
+    if !obstacles.is_empty() && catalog.known().iter().any(|known| known.freshness != Freshness::Pending) {
+        obstacles.clear();
     }
     // Whoever waits for several waits for the last of those that answer.
     let waited = used().filter(|registry| is_up(registry)).map(|registry| registry.for_ms).min();
@@ -85,6 +88,19 @@ fn first_obstacles(registries: &[RegistryStatus], pending: &[String], catalog: &
         obstacles.push(format!("the first list is awaited of {}", pending.join(", ")));
     }
     obstacles
+}
+
+/// That no registry answers which could be used; nothing once one does.
+fn silent(registries: &[RegistryStatus]) -> Vec<String> {
+    let used = || registries.iter().filter(|registry| registry.is_used());
+    if used().any(|registry| registry.state == "up") {
+        return Vec::new();
+    }
+    let told = |RegistryStatus { kind, location, cause, .. }: &RegistryStatus| {
+        let cause = cause.as_deref().unwrap_or("it was not reached yet");
+        format!("the {kind} registry at {location} does not answer: {cause}")
+    };
+    used().map(told).collect()
 }
 
 /// What `/readyz` answers.

@@ -15,7 +15,7 @@ use crate::admin::Readiness;
 use crate::announce::{Announcements, Bequest};
 use crate::app::sockets::{Given, Sockets};
 use crate::balance::Policy;
-use crate::catalog::{Catalog, Claim, Subscription};
+use crate::catalog::{Catalog, Claim, Freshness, Subscription};
 use crate::clock::Clock;
 use crate::provider::ServiceName;
 
@@ -24,6 +24,8 @@ const SAYING: Duration = Duration::from_secs(10);
 /// How long the first lists are waited for. The other one has them, so there is no hurry; that it is waited for long is no use
 /// either.
 const LISTS: Duration = Duration::from_secs(30);
+/// How long is waited, once a registry answers, for its word to take the place of what the store has.
+const HEARING: Duration = Duration::from_secs(10);
 /// How long is waited for what the other one announces to be announced here.
 const ANNOUNCING: Duration = Duration::from_secs(10);
 /// How often is looked.
@@ -96,7 +98,7 @@ impl Heir {
     ) -> Result<(), SuccessionError> {
         let deadline = Instant::now() + LISTS;
         loop {
-            let why = readiness.why_not(catalog);
+            let why = readiness.why_not_instead(catalog);
             if why.is_empty() {
                 break;
             }
@@ -113,6 +115,14 @@ impl Heir {
         let followed: Vec<Arc<Subscription>> = self.services.iter().filter_map(subscribe).collect();
         for subscription in followed {
             subscription.listed(deadline.saturating_duration_since(Instant::now())).await;
+        }
+        let is_from_disk = || {
+            let mut known = catalog.known().into_iter();
+            known.any(|known| matches!(known.freshness, Freshness::FromDisk { .. }))
+        };
+        let soon = deadline.min(Instant::now() + HEARING);
+        while is_from_disk() && Instant::now() < soon {
+            tokio::time::sleep(LOOK).await;
         }
         Ok(())
     }

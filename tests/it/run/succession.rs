@@ -120,6 +120,32 @@ async fn a_successor_that_fails_leaves_everything_as_it_was() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_on_disk_is_no_reason_to_take_over() {
+    let (mut zookeeper, echo, store) =
+        (ZooKeeper::start().await, Echo::start().await, tempfile::tempdir().unwrap());
+    let place = Place::with(&format!(
+        "[registry]\nurl = \"zookeeper://{}\"\n[store]\nfolder = \"{}\"\n[[service]]\nname = \"greeter\"\n",
+        zookeeper.addresses(),
+        store.path().display()
+    ));
+    let record =
+        format!("{{\"name\":\"greeter\",\"nodes\":[{{\"id\":\"g-1\",\"address\":\"{}\"}}]}}", echo.address());
+    zookeeper.writer().await.put("/micro-registry/greeter/g-1", record).await;
+    let mut first = place.run().await;
+    at_last("it is written", async || first.metric("wayside_store_writes_total", "").await >= 1.0).await;
+    zookeeper.server().pause();
+    let file = place.file();
+    let arguments = ["run", "--listen", ANY, "--admin", ANY, "--config", file.to_str().unwrap()];
+    let mut second = Program::launch(&arguments, &[]);
+    second.logs("last known providers are at hand").await;
+    second.logs("the registry does not answer").await;
+    assert!(first.is_alive() && !first.log().contains("another process takes over"), "{}", first.log());
+    second.signal("TERM");
+    assert_eq!(second.ended().await.code(), Some(1), "{}", second.log());
+    zookeeper.server().resume();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn announcements_go_over_without_a_gap() {
     let (zookeeper, echo) = (ZooKeeper::start().await, Echo::start().await);
     let place = Place::with(&format!(
