@@ -32,16 +32,18 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Serves operators until draining begins.
 ///
-/// They want to watch a drain, so `drain` is not that of the requests but one of its own, begun when that one is over.
-pub async fn serve(listener: TcpListener, router: Router, drain: Drain) {
+/// They want to watch a drain, so `drain` is not that of the requests but one of its own, begun when that one is over. Where another
+/// process takes this one's place, they are to ask that: once `succeeded` is cancelled, connections that are kept open end, too.
+pub async fn serve(listener: TcpListener, router: Router, drain: Drain, succeeded: CancellationToken) {
     tokio::select! {
         () = drain.begun() => {}
-        () = accept(listener, router, drain.clone()) => {}
+        () = succeeded.cancelled() => {}
+        () = accept(listener, router, drain.clone(), succeeded.clone()) => {}
     }
 }
 
 /// Accepts for ever.
-async fn accept(listener: TcpListener, router: Router, drain: Drain) {
+async fn accept(listener: TcpListener, router: Router, drain: Drain, succeeded: CancellationToken) {
     let mut open: VecDeque<CancellationToken> = VecDeque::new();
     loop {
         match listener.accept().await {
@@ -54,7 +56,7 @@ async fn accept(listener: TcpListener, router: Router, drain: Drain) {
                 }
                 let end = CancellationToken::new();
                 open.push_back(end.clone());
-                let connection = connection(stream, router.clone(), drain.clone());
+                let connection = connection(stream, router.clone(), drain.clone(), succeeded.clone());
                 drain.spawn("admin connection", async move {
                     tokio::select! {
                         () = connection => end.cancel(),
@@ -70,7 +72,7 @@ async fn accept(listener: TcpListener, router: Router, drain: Drain) {
     }
 }
 
-async fn connection(stream: TcpStream, router: Router, drain: Drain) {
+async fn connection(stream: TcpStream, router: Router, drain: Drain, succeeded: CancellationToken) {
     let mut builder = http1::Builder::new();
     builder
         .timer(TokioTimer::new())
@@ -84,6 +86,7 @@ async fn connection(stream: TcpStream, router: Router, drain: Drain) {
     let over = async {
         tokio::select! {
             () = drain.begun() => {}
+            () = succeeded.cancelled() => {}
             () = tokio::time::sleep(LIFE) => {}
         }
     };

@@ -232,10 +232,7 @@ impl Control {
         let (open, succeeded, drain) = (self.start.open.clone(), succeeded.clone(), control.clone());
         until_end(control, "admin", async move {
             open.cancelled().await;
-            tokio::select! {
-                () = succeeded.cancelled() => {}
-                () = admin::serve(listener, router, drain) => {}
-            }
+            admin::serve(listener, router, drain, succeeded).await;
         });
     }
 

@@ -130,7 +130,8 @@ impl Demo {
         running.metrics.watch_dropped_lines("log", log.dropped_lines());
         let tasks = Drain::new();
         let router = control::router(Arc::clone(&fleet));
-        tasks.spawn("demo control", crate::admin::serve(listener, router, tasks.clone()));
+        let nobody = tokio_util::sync::CancellationToken::new();
+        tasks.spawn("demo control", crate::admin::serve(listener, router, tasks.clone(), nobody));
         say(words::Places {
             requests: running.listeners[0],
             admin: running.admin.unwrap_or(self.admin),

@@ -65,8 +65,13 @@ async fn a_go_micro_connection_outlives_the_succession() {
         assert!(head.starts_with("http/1.1 200") && !head.contains("connection: close"), "{head}");
     };
     answered(&mut client).await;
+    // One whose connection stays open, as that of a scrape does, or of a program that registers again and again.
+    let mut operator = Raw::connect(first.admin()).await;
+    operator.say("GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n").await;
+    operator.hear_until("ok\n").await;
     let _second = place.run().await;
     first.logs("stopping: draining").await;
+    assert_eq!(operator.hear_all().await, "", "from now on the other one is to be asked");
     // Its client's pool has it for longer than everything else is drained.
     answered(&mut client).await;
     assert!(first.is_alive());
