@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::entry::{self, Entry, Origin};
-use super::{Advertised, Announcements, Book, Ending, LOOK, Target, Wish};
+use super::{Advertised, Announcements, Book, Ending, LOOK, Refusal, Target, Wish};
 use crate::check::{Check, CheckKind};
 use crate::provider::{Protocol, Weight};
 use crate::registry::announcer::Standing;
@@ -145,6 +145,31 @@ impl Announcements {
             }
         }
         self.book.lock().left = left;
+    }
+
+    /// Takes over once more what programs asked the other process for, since it answered them while this one got ready: what came
+    /// since then comes, what they withdrew goes, and what they asked for again lasts as long as there.
+    pub fn catch_up(&self, last: &[Bequest], target: &Target) {
+        for (wish, lasts) in last.iter().filter_map(|bequest| bequest.wish(target)) {
+            match self.ask(wish, lasts) {
+                // What the configuration of this one says, no program changes.
+                Ok(_) | Err(Refusal::Configured { .. } | Refusal::Stopping) => {}
+                Err(refusal @ Refusal::TooMany) => tracing::warn!(
+                    %refusal,
+                    "what a program had announced by the process before is not taken over"
+                ),
+            }
+        }
+        let asked: BTreeSet<Arc<str>> = last.iter().map(Bequest::key).collect();
+        let mut book = self.book.lock();
+        let before = book.left.iter().filter(|bequest| bequest.requested.is_some()).map(Bequest::key);
+        for key in before.filter(|key| !asked.contains(key)).collect::<Vec<_>>() {
+            if book.entries.get(&key).is_some_and(|entry| entry.origin == Origin::Request) {
+                book.entries.remove(&key);
+            }
+        }
+        drop(book);
+        self.changed.notify_one();
     }
 
     /// Waits until all that another process has in place, and that is wished for here as well, is in place by this one's

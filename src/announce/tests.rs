@@ -270,6 +270,24 @@ async fn a_program_may_ask_again_but_not_against_the_configuration() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_programs_ask_of_the_process_before_counts_to_the_last() {
+    let (before, it) = (running(), running());
+    let lasts = Some(Duration::from_secs(10));
+    before.all.ask(before.wish(Some("kept")), lasts).unwrap();
+    before.all.ask(before.wish(Some("gone")), None).unwrap();
+    before.has(&["gone", "kept"]).await;
+    it.all.inherit(before.all.bequests(), Some(&it.target()));
+    it.has(&["gone", "kept"]).await;
+    passed(Duration::from_secs(8)).await;
+    before.all.ask(before.wish(Some("kept")), lasts).unwrap();
+    before.all.ask(before.wish(Some("new")), None).unwrap();
+    assert_eq!(before.withdraw("gone"), Ok(true));
+    it.all.catch_up(&before.all.bequests(), &it.target());
+    passed(Duration::from_secs(8)).await;
+    it.has(&["kept", "new"]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_outage_that_is_over_is_held_against_nothing_that_comes_later() {
     let it = running();
     *it.played.fails.lock() = Some("cannot reach it");

@@ -121,12 +121,14 @@ impl Control {
         let estate = estate.swap(None);
         let finished = async {
             if let Some(will) = will {
+                // Before it is let go of.
+                let last = announcements.bequests();
                 announcements.leave(&will.announcements, WITHDRAWING).await;
                 estate.inspect(|estate| estate.leave_files());
                 succeeded.cancel();
                 traffic.begin();
                 will.process.inspect(|process| supervisor.succeeded_by(*process));
-                will.execute().await;
+                will.execute(&last).await;
                 farewell.load().unhurried().finish(&traffic).await;
             } else {
                 drop(estate);
@@ -167,6 +169,7 @@ impl Control {
         let (heir, told, open) = (self.heir.take(), self.told.clone(), self.start.open.clone());
         let (announcements, readiness) = (Arc::clone(&self.announcements), Arc::clone(&self.readiness));
         let (catalog, clock) = (Arc::clone(&self.shared.catalog), self.shared.clock);
+        let target = self.config.target.clone().ok();
         readiness.listening();
         let announcing = CancellationToken::new();
         let begin = announcing.clone();
@@ -174,7 +177,7 @@ impl Control {
             if let Some(heir) = heir {
                 heir.lists(&catalog, clock, &readiness).await?;
                 announcing.cancel();
-                heir.succeed(&announcements).await?;
+                heir.succeed(&announcements, target.as_ref()).await?;
                 estate.load_full().inspect(|estate| estate.take_files());
             }
             announcing.cancel();

@@ -10,9 +10,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
 use super::SuccessionError;
-use super::wire::{self, LATE, Ready};
+use super::wire::{self, LATE, Ready, YOURS};
 use crate::admin::Readiness;
-use crate::announce::{Announcements, Bequest};
+use crate::announce::{Announcements, Bequest, Target};
 use crate::app::sockets::{Given, Sockets};
 use crate::balance::Policy;
 use crate::catalog::{Catalog, Claim, Freshness, Subscription};
@@ -127,19 +127,33 @@ impl Heir {
         Ok(())
     }
 
-    /// Says that all is ready once what the other one announces is announced here, and waits for the word to take connections.
+    /// Says that all is ready once what the other one announces is announced here, and waits for the word to take connections. With
+    /// it comes what programs have asked the other one for at last; where they are announced is the `target`.
     ///
     /// # Errors
     /// When the other one did not wait so long.
-    pub(in crate::app) async fn succeed(self, announcements: &Announcements) -> Result<(), SuccessionError> {
-        let announcements = announcements.taken_over(ANNOUNCING).await;
-        let announcements = announcements.iter().map(ToString::to_string).collect();
-        let ready = serde_json::to_string(&Ready { announcements });
+    pub(in crate::app) async fn succeed(
+        self,
+        announcements: &Announcements,
+        target: Option<&Target>,
+    ) -> Result<(), SuccessionError> {
+        let taken = announcements.taken_over(ANNOUNCING).await;
+        let taken = taken.iter().map(ToString::to_string).collect();
+        let ready = serde_json::to_string(&Ready { announcements: taken });
         match self.told(ready.unwrap_or_default() + "\n").await {
-            Ok(word) if word == LATE => Err(SuccessionError::TooLate),
+            Ok(word) if word == LATE => return Err(SuccessionError::TooLate),
+            Ok(word) => {
+                // One of an earlier version gives the word alone.
+                let last =
+                    word.strip_prefix(YOURS).and_then(|last| serde_json::from_str::<Vec<Bequest>>(last).ok());
+                if let Some((last, target)) = last.zip(target) {
+                    announcements.catch_up(&last, target);
+                }
+            }
             // Whoever is gone without a word leaves everything here.
-            Ok(_) | Err(_) => Ok(()),
+            Err(_) => {}
         }
+        Ok(())
     }
 
     async fn told(self, ready: String) -> io::Result<String> {

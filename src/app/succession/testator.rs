@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 
 use super::Estate;
 use super::wire::{self, LATE, Ready, YOURS};
-use crate::announce::Announcements;
+use crate::announce::{Announcements, Bequest};
 use crate::catalog::Catalog;
 use crate::drain::Drain;
 
@@ -52,10 +52,11 @@ pub(in crate::app) struct Will {
 }
 
 impl Will {
-    /// Gives the word.
-    pub(in crate::app) async fn execute(mut self) {
+    /// Gives the word, and with it what was announced at last: programs may have asked for other things since that was told first.
+    pub(in crate::app) async fn execute(mut self, last: &[Bequest]) {
+        let word = format!("{YOURS}{}\n", serde_json::to_string(last).unwrap_or_default());
         // Whoever is gone takes none; nothing is left to be done about it here.
-        if let Err(error) = self.stream.write_all(YOURS.as_bytes()).await {
+        if let Err(error) = self.stream.write_all(word.as_bytes()).await {
             tracing::error!(%error, "the process that takes over has gone at the last moment");
         }
     }
