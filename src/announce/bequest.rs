@@ -136,6 +136,11 @@ impl Announcements {
         self.is_handed_over.store(is_handed_over, Ordering::Relaxed);
     }
 
+    /// Whether another process is about to take over.
+    pub fn is_handed_over(&self) -> bool {
+        self.is_handed_over.load(Ordering::Relaxed)
+    }
+
     /// Takes over what another process announces: ids that it made up, and what programs asked it for. Before anything is configured.
     pub fn inherit(&self, left: Vec<Bequest>, target: Option<&Target>) {
         let wishes = target.into_iter().flat_map(|target| left.iter().filter_map(|it| it.wish(target)));

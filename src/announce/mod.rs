@@ -293,6 +293,13 @@ impl Announcements {
         ended.is_ok_and(|ended| ended.is_ok_and(|withdrawn| *withdrawn == Some(true)))
     }
 
+    /// Waits until everything is to be withdrawn; to be called only before anything runs that announces.
+    pub async fn closing(&self) {
+        while self.book.lock().ending.is_none() {
+            self.changed.notified().await;
+        }
+    }
+
     /// Whether anything is announced, or is to be.
     pub fn is_empty(&self) -> bool {
         self.book.lock().entries.is_empty()

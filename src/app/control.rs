@@ -119,6 +119,8 @@ impl Control {
         };
         // From here on nothing is handed over, so that no socket stays open that nobody accepts on.
         let estate = estate.swap(None);
+        // Who has them already waits no longer.
+        drop(wills);
         let finished = async {
             if let Some(will) = will {
                 // Before it is let go of.
@@ -131,6 +133,10 @@ impl Control {
                 will.execute(&last).await;
                 farewell.load().unhurried().finish(&traffic).await;
             } else {
+                if announcements.is_handed_over() {
+                    // Another process has the sockets already, and nobody could find them without their files.
+                    estate.as_ref().inspect(|estate| estate.leave_files());
+                }
                 drop(estate);
                 // Before the record is gone, so that whoever sees it gone finds nobody ready either. With a successor there is
                 // somebody.
@@ -198,7 +204,11 @@ impl Control {
         });
         let announcements = Arc::clone(&self.announcements);
         until_end(control, "announcing", async move {
-            begin.cancelled().await;
+            // Told to stop before it may begin, it has nothing to withdraw, which somebody waits to hear.
+            tokio::select! {
+                () = begin.cancelled() => {}
+                () = announcements.closing() => {}
+            }
             announcements.run().await;
         });
     }

@@ -75,7 +75,11 @@ impl Testator {
                 }
             };
             self.announcements.hand_over(true);
-            let served = self.serve(stream).await;
+            let served = tokio::select! {
+                served = self.serve(stream) => served,
+                // This process stops by itself: the end of the connection tells who waits for the word that there will be none.
+                () = self.wills.closed() => return,
+            };
             self.announcements.hand_over(matches!(served, Ok(Some(_))));
             match served {
                 Ok(Some(will)) => {
