@@ -47,6 +47,19 @@ pub(super) struct Conversation<S> {
     is_first: bool,
 }
 
+impl<S> Drop for Conversation<S> {
+    /// What is dropped in the middle of an answer, as when the time of a drain is over, must not end as if nothing were missing: to an
+    /// old client the end of the connection is that of the answer. Nothing is left to end where its stream goes on elsewhere.
+    fn drop(&mut self) {
+        self.place = Place::Listening;
+        if (self.client.is_writing() || self.client.is_cut())
+            && let Some((stream, _)) = self.connection.take()
+        {
+            stream.abort();
+        }
+    }
+}
+
 enum Place {
     /// A request is waited for.
     Listening,
@@ -73,11 +86,10 @@ impl<S: Stack> Conversation<S> {
     }
 
     /// What goes on with the connection: its stream, from which what was read ahead is read again. The request in flight ends.
-    pub(super) fn into_parts(self) -> Option<(Entrance<S>, ClientStream)> {
-        let Self { connection, entrance, place, .. } = self;
-        drop(place);
-        let (stream, early) = connection.take()?;
-        Some((entrance, stream.rewound(early)))
+    pub(super) fn into_parts(mut self) -> Option<(Entrance<S>, ClientStream)> {
+        self.place = Place::Listening;
+        let (stream, early) = self.connection.take()?;
+        Some((self.entrance.clone(), stream.rewound(early)))
     }
 
     /// Goes on until the end.

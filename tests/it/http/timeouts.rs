@@ -119,6 +119,19 @@ async fn an_answer_that_is_given_up_does_not_look_whole_to_an_old_client() {
     played.settled().await;
 }
 
+#[tokio::test]
+async fn an_answer_that_outlasts_a_drain_does_not_look_whole_to_an_old_client() {
+    let mut config = config_with("");
+    config.drain_timeout = std::time::Duration::from_millis(100);
+    let played = Played::with(config).await;
+    let (mut client, mut provider, _) = played.asked("GET /x HTTP/1.0\r\nhost: svc\r\n\r\n").await;
+    provider.say("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
+    client.hear_until("hello").await;
+    played.proxy.leave();
+    let end = client.stream.read(&mut [0; 16]).await;
+    assert!(end.is_err(), "an end in good order would say that all came: {end:?}");
+}
+
 /// The deadline of Envoy's own making: it sets none here, and goes on to the provider as any other header does.
 #[tokio::test]
 async fn what_envoy_expects_of_itself_is_no_limit_of_ours() {
