@@ -115,6 +115,9 @@ const CLIENT_GONE: u16 = 499;
 /// The reason when the client went away before its answer had ended.
 const GONE: &str = "client_gone";
 
+/// The status and the reason when this proxy was told to stop, and did not wait any longer for the answer to end.
+const STOPPED: (u16, &str) = (503, "stopped");
+
 /// The reason when the provider broke off its answer.
 const BROKEN: &str = "body_broken";
 

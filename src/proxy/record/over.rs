@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime};
 
 use http::HeaderValue;
 
-use super::{BROKEN, CLIENT_GONE, GONE, Line, Record, Target};
+use super::{BROKEN, CLIENT_GONE, GONE, Line, Record, STOPPED, Target};
 use crate::catalog::Failure;
 use crate::provider::ServiceName;
 use crate::proxy::directory::Bound;
@@ -46,7 +46,10 @@ impl Drop for Record {
 
 impl Record {
     fn over(&self) -> Over {
+        // Whatever is dropped then is dropped by us.
+        let is_stopped = || self.worker.shared.drain.is_over();
         let (status, mut reason) = match self.status.get() {
+            0 if is_stopped() => (STOPPED.0, Some(STOPPED.1)),
             0 => {
                 self.client.take_back();
                 (CLIENT_GONE, Some(GONE))
@@ -57,7 +60,13 @@ impl Record {
             && let Some(end) = self.end.get()
             && !end.complete
         {
-            reason = Some(if end.broken { BROKEN } else { GONE });
+            reason = Some(if end.broken {
+                BROKEN
+            } else if is_stopped() {
+                STOPPED.1
+            } else {
+                GONE
+            });
         }
         Over { status, reason, took: self.begun.elapsed() }
     }
