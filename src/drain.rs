@@ -15,6 +15,9 @@ use tokio_util::task::TaskTracker;
 /// hold up the end.
 const GOING: Duration = Duration::from_secs(1);
 
+/// How soon a task begins anew that panicked: one that does so again and again is not to have the processor for itself.
+const ANEW: Duration = Duration::from_secs(1);
+
 /// The end of the process in two steps, and the tasks that have to come to theirs first. Cheap to clone.
 ///
 /// First *draining*: what runs is finished, nothing new is accepted. Then *stopped*: what still runs is dropped.
@@ -85,6 +88,22 @@ impl Drain {
             stopped.run_until_cancelled(task).await;
         };
         drop(self.tasks.spawn(caught(name, panics, task)));
+    }
+
+    /// Runs a task as [`Drain::spawn`] does, and begins it anew after a panic in it, which is counted and logged: for what lasts as long
+    /// as the process, which would go on without it and look well.
+    pub fn spawn_anew<F>(&self, name: &'static str, mut begin: impl FnMut() -> F + Send + 'static)
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let panics = self.panics.clone();
+        self.spawn(name, async move {
+            while AssertUnwindSafe(begin()).catch_unwind().await.is_err() {
+                panics.add();
+                tracing::error!(task = name, "a task panicked and begins anew; please report this");
+                tokio::time::sleep(ANEW).await;
+            }
+        });
     }
 
     /// Does work that keeps its thread busy on a thread of its own. `None` when it panicked, which is counted and logged.
@@ -174,6 +193,17 @@ mod tests {
         assert_eq!(drain.finish(Duration::from_secs(10)).await, 0);
         let counted = told.load(Ordering::Relaxed);
         assert_eq!((counted, drain.panics(), went_on.load(Ordering::Relaxed)), (1, 1, 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_to_last_begins_anew_after_a_panic() {
+        let (drain, mut begun) = (Drain::new(), 0);
+        drain.spawn_anew("one that panics twice", move || {
+            begun += 1;
+            async move { assert!(begun > 2, "on purpose") }
+        });
+        assert_eq!(drain.finish(Duration::from_secs(10)).await, 0);
+        assert_eq!(drain.panics(), 2);
     }
 
     #[tokio::test]

@@ -1,11 +1,12 @@
 //! The one task of announcing: it looks after each app, hands over what is to be announced, and ends when all is withdrawn.
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
+use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::time::Instant;
 
 use super::ask::ask;
@@ -162,7 +163,11 @@ fn look_after(key: Arc<str>, entry: &Entry) -> Checking {
         let server = wish.target.announcer.server();
         let address = wish.address.find(server.as_ref()).await;
         let passed = match address.as_ref().ok().or(known.as_ref()) {
-            Some(address) => Some(ask(&wish.check, &wish.service, address).await),
+            Some(address) => {
+                // A client library that panics must not end the announcing of everything.
+                let asked = AssertUnwindSafe(ask(&wish.check, &wish.service, address)).catch_unwind().await;
+                Some(asked.unwrap_or_else(|_| Err("the check panicked; please report this".to_owned())))
+            }
             None => None,
         };
         Found { key, edition, address, passed }

@@ -158,13 +158,15 @@ impl Control {
 
     /// Begins to follow the registries, and to probe what is in doubt.
     fn follow(&self, control: &Drain) {
-        let (shared, health) = (&self.shared, &self.health);
+        let shared = &self.shared;
         for number in 0..shared.catalog.sources() {
-            control.spawn("registry", shared.catalog.follow(number, control.clone()));
+            let (catalog, drain) = (Arc::clone(&shared.catalog), control.clone());
+            control.spawn_anew("registry", move || catalog.follow(number, drain.clone()));
         }
         control.spawn("store", shared.catalog.keep_store(control.clone()));
         control.spawn("handover", shared.catalog.keep_handover(control.clone()));
-        control.spawn("health", Arc::clone(health).watch_over(control.clone()));
+        let (health, drain) = (Arc::clone(&self.health), control.clone());
+        control.spawn_anew("health", move || Arc::clone(&health).watch_over(drain.clone()));
         expose(&self.fronts, &shared.dialler, &shared.metrics.config);
         let (fronts, dialler) = (self.fronts.clone(), Arc::clone(&shared.dialler));
         until_end(control, "certificates", async move { remind(&fronts, &dialler).await });
