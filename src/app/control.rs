@@ -97,7 +97,7 @@ impl Control {
         // What runs here outlasts the traffic, so that operators can watch its end.
         let control = Drain::telling_of_panics(self.shared.metrics.count_panics());
         let traffic = self.shared.drain.clone();
-        let announcements = Arc::clone(&self.announcements);
+        let (announcements, catalog) = (Arc::clone(&self.announcements), Arc::clone(&self.shared.catalog));
         let readiness = Arc::clone(&self.readiness);
         let farewell = Arc::new(ArcSwap::from_pointee(Farewell::of(&self.config)));
         let text = Arc::new(ArcSwap::from_pointee(self.config.annotated(&[])));
@@ -128,6 +128,7 @@ impl Control {
                 announcements.leave(&will.announcements, WITHDRAWING).await;
                 estate.inspect(|estate| estate.leave_files());
                 succeeded.cancel();
+                catalog.leave_store();
                 traffic.begin();
                 will.process.inspect(|process| supervisor.succeeded_by(*process));
                 will.execute(&last).await;

@@ -158,6 +158,14 @@ impl Catalog {
         }
     }
 
+    /// Writes neither the store any more, nor what is handed over in a file: another process has taken over, and does that. It may know
+    /// services by now that nobody asked this one for.
+    pub fn leave_store(&self) {
+        let state = &mut *self.state.lock();
+        state.shelves.clear();
+        state.handover = None;
+    }
+
     /// Writes the files that do not say what is known. Gives whether all went well, given whether it did before.
     async fn write_store(&self, drain: &Drain, was_well: bool) -> bool {
         let due = self.due_files();

@@ -82,6 +82,21 @@ async fn the_word_of_the_registry_replaces_what_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_is_left_to_another_process_is_written_no_more() {
+    let folder = tempfile::tempdir().unwrap();
+    remembered(&folder).await;
+    let before = text(&folder);
+    let second = bed(&folder).await;
+    let keeping = tokio::spawn(second.catalog.keep_store(second.drain.clone()));
+    second.subscribe("greeter");
+    second.list("greeter", &[7]).await;
+    second.catalog.leave_store();
+    second.drain.begin();
+    keeping.await.unwrap();
+    assert_eq!(text(&folder), before);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_burst_is_written_once_and_steady_change_now_and_then() {
     let folder = tempfile::tempdir().unwrap();
     let bed = bed(&folder).await;
