@@ -277,6 +277,11 @@ impl<S: Transport + 'static, T: 'static> Connection<S, T> {
     /// Has what is to be written leave soon, together with what others have to say; false where it has to be written now. Who asks
     /// is woken where not all of it is taken.
     pub(super) fn write_soon(self: &Rc<Self>, cx: &Context<'_>) -> bool {
+        // Pieces of bodies wait for room themselves, and heads do not: whoever asks without end for what has no body, and reads
+        // nothing, would have all of it held here.
+        if self.is_full() {
+            return false;
+        }
         if self.is_soon.get() {
             return true;
         }

@@ -112,6 +112,29 @@ async fn no_more_is_taken_than_there_is_room_for() {
 }
 
 #[tokio::test]
+async fn heads_without_bodies_do_not_pile_up_either() {
+    let (connection, _far) = connection(10);
+    tokio::task::LocalSet::new()
+        .run_until(async {
+            let writer = tokio::task::spawn_local(write_together());
+            tokio::task::yield_now().await;
+            let mut heads = 0;
+            loop {
+                connection.write(|to| to.put_slice(&[b'x'; 1024]));
+                let mut sending = Sending::of_answer(body(Vec::new()), Form::Empty, true);
+                if poll_fn(|cx| sending.poll(&connection, cx)).now_or_never().is_none() {
+                    break;
+                }
+                heads += 1;
+                assert!(heads < 17, "{heads} KiB wait, and nobody reads");
+            }
+            assert!(heads > 0, "a few may wait");
+            writer.abort();
+        })
+        .await;
+}
+
+#[tokio::test]
 async fn what_nobody_looks_after_is_written_by_whoever_sends_it() {
     let (stuck, mut far) = connection(2);
     tokio::task::LocalSet::new()
