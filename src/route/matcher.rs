@@ -9,6 +9,7 @@ use percent_encoding::percent_decode_str;
 use thiserror::Error;
 
 use super::host::Host;
+use crate::telemetry::access::carries_credentials;
 
 /// The requests a route is for: those that meet every condition. Without conditions it is for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -75,6 +76,10 @@ impl fmt::Display for Unmet<'_> {
             Self::Host(hosts) => write!(f, "its host is not {}", listed(hosts)),
             Self::Method(methods) => write!(f, "its method is not {}", listed(methods)),
             Self::Header(HeaderPattern { name, value: None }) => write!(f, "it has no header {name}"),
+            // Whoever asks for an explanation need not know it, or could send it then.
+            Self::Header(HeaderPattern { name, value: Some(_) }) if carries_credentials(name) => {
+                write!(f, "it has no header {name} with the value that is wanted")
+            }
             Self::Header(HeaderPattern { name, value: Some(value) }) => {
                 write!(f, "it has no header {name}: {}", String::from_utf8_lossy(value.as_bytes()))
             }
@@ -300,6 +305,18 @@ mod tests {
         assert!(is_for(&matcher("[::1]"), "[0:0::1]:80", "/"));
         assert!(is_for(&matcher("localhost"), "localhost:80", "/"));
         assert!(!is_for(&matcher("10.0.0.1"), "10.0.0.2", "/"));
+    }
+
+    #[test]
+    fn the_value_of_a_header_that_is_a_secret_is_not_told() {
+        let told = |name: &'static str| {
+            let value = Some(HeaderValue::from_static("planted"));
+            Unmet::Header(&HeaderPattern { name: HeaderName::from_static(name), value }).to_string()
+        };
+        assert_eq!(told("x-stage"), "it has no header x-stage: planted");
+        for name in ["x-token", "authorization", "x_api_key"] {
+            assert_eq!(told(name), format!("it has no header {name} with the value that is wanted"));
+        }
     }
 
     #[test]

@@ -19,7 +19,7 @@ use crate::support::zookeeper::ZooKeeper;
 const PLANTED: &str = "planted";
 
 /// Where operators ask.
-const PATHS: [&str; 9] = [
+const PATHS: [&str; 10] = [
     "/config",
     "/readyz",
     "/services",
@@ -28,6 +28,7 @@ const PATHS: [&str; 9] = [
     "/metrics",
     "/events",
     "/announcements",
+    "/explain?url=http://localhost/three",
     "/registry?service=svc",
 ];
 
