@@ -33,7 +33,13 @@ pub struct Dns {
 }
 
 /// The registry of these settings; nothing is asked before it is watched.
-pub const fn open(settings: Settings) -> Dns {
+pub fn open(settings: Settings) -> Dns {
+    if settings.is_of_any_domain() {
+        tracing::warn!(
+            "DNS is asked for whatever name a request gives: whoever may send requests can so reach any address that some name has; \
+             write the domain behind {{service}} in the name that is asked for, or on_demand = false under [services]"
+        );
+    }
     Dns { settings }
 }
 

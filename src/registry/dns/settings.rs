@@ -90,6 +90,11 @@ impl Settings {
     pub(super) fn question(&self, service: &str) -> String {
         self.name.replace(PLACE, service)
     }
+
+    /// Whether whoever names a service names a host of any domain, since nothing stands behind it in the name that is asked for.
+    pub(super) fn is_of_any_domain(&self) -> bool {
+        self.name.trim_end_matches('.').ends_with(PLACE)
+    }
 }
 
 impl fmt::Display for Settings {
@@ -166,6 +171,13 @@ mod tests {
         assert_eq!((settings.port, settings.protocol, settings.secure), (Some(80), Protocol::H2c, true));
         assert!(settings.to_string().starts_with("dns://10.0.0.2:53,"));
         assert_eq!("//?name=%7Bservice%7D.x".parse::<Settings>().unwrap().question("a"), "a.x");
+    }
+
+    #[test]
+    fn a_domain_behind_the_service_keeps_its_names_within() {
+        let any = |rest: &str| rest.parse::<Settings>().unwrap().is_of_any_domain();
+        assert!(any("//") && any("//?name=_http._tcp.{service}") && any("//?name={service}."));
+        assert!(!any("//?name={service}.example.org") && !any("//?name={service}.example.org."));
     }
 
     #[test]
