@@ -37,9 +37,15 @@ pub struct Mistake {
 }
 
 impl Mistake {
+    /// Without what controls a terminal: a key that is quoted must not end a line of a log.
     fn new(reason: Reason, detail: impl Into<String>) -> Self {
-        Self { reason, detail: detail.into() }
+        Self { reason, detail: plain(detail.into()) }
     }
+}
+
+/// A text that others wrote, as a message may hold it.
+pub(super) fn plain(text: String) -> String {
+    if text.contains(char::is_control) { text.replace(char::is_control, "\u{fffd}") } else { text }
 }
 
 /// The provider at an address, of which nothing else is written.
@@ -203,6 +209,11 @@ mod tests {
             (json!({"address": "a:1", "tls": "yes"}), Reason::Malformed, "write true or false"),
             (json!({"address": "a:1", "version": 2}), Reason::Malformed, "version is 2; write it as a text"),
             (json!({"address": "a:1", "metadata": {"k": []}}), Reason::Malformed, "metadata.k is []"),
+            (
+                json!({"address": "a:1", "metadata": {"k\nx": []}}),
+                Reason::Malformed,
+                "metadata.k\u{fffd}x is []",
+            ),
         ] {
             let mistake = provider(&written).unwrap_err();
             assert_eq!(mistake.reason, reason, "{written}");

@@ -89,7 +89,7 @@ impl<'a> Keep<'a> {
                     self.hold(placed).await?;
                 }
                 Err(cause) => {
-                    tracing::warn!(announcement = %self.name, cause, "etcd does not hold an announcement");
+                    tracing::warn!(announcement = &*self.name, cause, "etcd does not hold an announcement");
                     self.board.set(&self.name, Standing::Refused { cause });
                     self.pause(REFUSED_PAUSE).await;
                 }

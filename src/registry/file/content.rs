@@ -111,7 +111,7 @@ fn read_toml<'a>(name: &'a str, text: &str) -> Result<(Value, Places<'a>), Skipp
         Skipped {
             record: format!("{name}:{line}:{column}"),
             reason: Reason::Malformed,
-            detail: error.message().replace('\n', ", "),
+            detail: written::plain(error.message().replace('\n', ", ")),
         }
     };
     let value = toml::from_str::<Value>(text).map_err(broken)?;
@@ -148,8 +148,9 @@ impl<'a> Places<'a> {
         });
         match (line, index) {
             (Some(line), _) => format!("{}:{line}", self.name),
-            (None, None) => format!("{}: services.{service}", self.name),
-            (None, Some(index)) => format!("{}: services.{service}[{index}]", self.name),
+            // It need not be one that a service can have.
+            (None, None) => format!("{}: services.{}", self.name, service.escape_debug()),
+            (None, Some(index)) => format!("{}: services.{}[{index}]", self.name, service.escape_debug()),
         }
     }
 }
@@ -199,6 +200,8 @@ alone = "127.0.0.1:1"
         assert!(remarks.contains("p.toml:9: a service name cannot contain ' ': \"a b\""), "{remarks}");
         let json = read("p.json", Syntax::Json, r#"{"services":{"a":["b"]}}"#).unwrap();
         assert_eq!(json.services["a"].skipped[0].record, "p.json: services.a[0]");
+        let odd = read("p.json", Syntax::Json, "{\"services\":{\"a\\nb\":[]}}").unwrap();
+        assert!(!odd.remarks[0].contains('\n'), "{:?}", odd.remarks);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::content::{self, Content, Syntax};
 use crate::provider::ServiceName;
 use crate::registry::format::Reason;
-use crate::registry::{Skipped, View};
+use crate::registry::{Skipped, View, written};
 
 /// The largest file that is read, in bytes: ten thousand providers take about one megabyte.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -216,5 +216,5 @@ pub(super) fn syntax(path: &Path) -> Option<Syntax> {
 }
 
 fn name_of(path: &Path) -> String {
-    path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
+    written::plain(path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned())
 }

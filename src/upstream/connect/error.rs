@@ -110,10 +110,11 @@ pub enum ConnectError {
     },
 }
 
-/// A provider by its address, and by its id where that is another word.
+/// A provider by its address, and by its id where that is another word. A registry may have put anything into that, such as the end
+/// of a line of the log.
 fn named(address: &Address, id: &str) -> String {
     let address = address.to_string();
-    if id == address || id.is_empty() { address } else { format!("{address} ({id})") }
+    if id == address || id.is_empty() { address } else { format!("{address} ({})", id.escape_debug()) }
 }
 
 impl ConnectError {
@@ -234,7 +235,11 @@ mod tests {
     #[test]
     fn a_provider_is_named_by_address_and_id() {
         let address: Address = "10.0.0.1:8443".parse().unwrap();
-        for (id, told) in [("greeter-1", "10.0.0.1:8443 (greeter-1)"), ("10.0.0.1:8443", "10.0.0.1:8443")] {
+        for (id, told) in [
+            ("greeter-1", "10.0.0.1:8443 (greeter-1)"),
+            ("10.0.0.1:8443", "10.0.0.1:8443"),
+            ("g\n2026 ERROR\u{1b}[2J", r"10.0.0.1:8443 (g\n2026 ERROR\u{1b}[2J)"),
+        ] {
             let error = ConnectError::tls(&address, &id.into(), TlsError::NotTls);
             assert_eq!(error.to_string(), format!("cannot speak TLS with {told}"));
         }
