@@ -3,6 +3,7 @@
 mod fields;
 mod line;
 mod sink;
+mod waiting;
 
 use std::cell::RefCell;
 use std::fmt;
@@ -21,6 +22,7 @@ pub use line::AccessLine;
 
 use super::LineFormat;
 use sink::{Named, Sink, To};
+use waiting::{Counted, Waiting};
 
 /// Whether, where and how each request is written down.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,6 +82,7 @@ struct Open {
     /// Whether any of the fields is a header of the request, and whether one is of the answer.
     wants: (bool, bool),
     writer: NonBlocking,
+    waiting: Waiting,
     lost: Arc<AtomicU64>,
     /// Writes what waits when it goes.
     _guard: WorkerGuard,
@@ -118,7 +121,9 @@ impl AccessLog {
         let builder = NonBlockingBuilder::default().buffered_lines_limit(settings.queue.max(1)).lossy(true);
         let lost = Arc::<AtomicU64>::default();
         // The writing thread flushes whenever it has caught up, so what is written at once delays nothing.
-        let (writer, guard) = builder.thread_name("access-log").finish(Sink::new(to, Arc::clone(&lost)));
+        let waiting = Waiting::default();
+        let sink = Counted { to: Sink::new(to, Arc::clone(&lost)), waiting: waiting.clone() };
+        let (writer, guard) = builder.thread_name("access-log").finish(sink);
         let fields = settings.fields.clone();
         let wants = |is: fn(&What) -> bool| fields.iter().any(|item| is(&item.what));
         let wants = (
@@ -126,7 +131,7 @@ impl AccessLog {
             wants(|what| matches!(what, What::ResponseHeader(_))),
         );
         let (format, query) = (settings.format, settings.query);
-        Self(Some(Open { format, fields, query, wants, writer, lost, _guard: guard }))
+        Self(Some(Open { format, fields, query, wants, writer, waiting, lost, _guard: guard }))
     }
 
     /// Whether a line would be written; ask before gathering one.
@@ -163,9 +168,12 @@ impl AccessLog {
         let Some(open) = &self.0 else { return };
         LINE.with_borrow_mut(|buffer| {
             buffer.clear();
-            line.write(open.format, &open.fields, buffer)
-                .and_then(|()| open.writer.clone().write_all(buffer))
-                .expect("writing to memory and to a lossy queue cannot fail");
+            line.write(open.format, &open.fields, buffer).expect("writing to memory cannot fail");
+            if !open.waiting.enter(buffer) {
+                open.lost.fetch_add(1, Ordering::Relaxed);
+                return;
+            }
+            open.writer.clone().write_all(buffer).expect("writing to a lossy queue cannot fail");
         });
     }
 
