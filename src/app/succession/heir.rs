@@ -1,11 +1,14 @@
 //! The process that starts: it asks whether another one runs, takes what that one leaves, and says when it is ready.
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustix::process::geteuid;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
@@ -59,6 +62,7 @@ impl Heir {
             }
             Err(error) => return Err(silent(error)),
         };
+        refuse_stranger(path).map_err(silent)?;
         let receive = || {
             stream.set_read_timeout(Some(SAYING))?;
             wire::receive(&stream)
@@ -163,5 +167,34 @@ impl Heir {
         let mut word = String::new();
         stream.read_to_string(&mut word).await?;
         Ok(word)
+    }
+}
+
+/// Refuses what another user has put there, unless that is root: whoever answers could have this process take sockets of his for its
+/// own, and announce in its registry, with its credentials, what he likes.
+fn refuse_stranger(path: &Path) -> io::Result<()> {
+    let owner = fs::symlink_metadata(path)?.uid();
+    if owner == geteuid().as_raw() || owner == 0 {
+        return Ok(());
+    }
+    let message = format!("it is of user {owner}, who is neither that of this process nor root");
+    Err(io::Error::new(io::ErrorKind::PermissionDenied, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_another_user_has_put_there_is_not_believed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("succession.sock");
+        fs::write(&path, "").unwrap();
+        assert!(refuse_stranger(&path).is_ok());
+        // Only root can give a file away.
+        if std::os::unix::fs::chown(&path, Some(12_345), None).is_ok() {
+            let error = refuse_stranger(&path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::PermissionDenied, "{error}");
+        }
     }
 }
