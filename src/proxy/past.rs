@@ -58,6 +58,9 @@ const SCENES_BYTES_MAX: usize = 1024 * 1024;
 /// Characters of a host and of a path that are remembered, as of what a client may write at any length.
 const ASKED_MAX: usize = 1024;
 
+/// The same of a method, which may be any word.
+const METHOD_MAX: usize = 64;
+
 /// What is remembered of one request that is over.
 #[derive(Debug)]
 pub struct Memoir {
@@ -252,7 +255,7 @@ impl Past {
         let authority = request.uri().authority().map(http::uri::Authority::as_str);
         let host = || request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
         let asked = Asked {
-            method: request.method().clone(),
+            method: short(request.method()),
             host: authority.or_else(host).map(shown),
             path: shown(request.uri().path()),
         };
@@ -322,6 +325,14 @@ fn shown(text: &str) -> Box<str> {
     match text.char_indices().nth(ASKED_MAX) {
         None => text.into(),
         Some((end, _)) => format!("{}…", &text[..end]).into(),
+    }
+}
+
+/// As much of a method.
+fn short(method: &Method) -> Method {
+    match method.as_str().as_bytes().get(..METHOD_MAX) {
+        None => method.clone(),
+        Some(begin) => Method::from_bytes(begin).unwrap_or_default(),
     }
 }
 

@@ -120,3 +120,12 @@ fn what_a_client_writes_at_length_is_not_kept_at_length() {
     assert_eq!(asked.host.unwrap().len(), ASKED_MAX, "that is all of it");
     assert_eq!((asked.path.chars().count(), asked.path.chars().next_back()), (ASKED_MAX + 1, Some('…')));
 }
+
+#[test]
+fn a_method_is_not_kept_at_length_either() {
+    let method = "M".repeat(10_000);
+    let request = Request::builder().method(&*method).body(()).unwrap();
+    assert_eq!(Past::sampled(&request).asked.unwrap().method.as_str(), &method[..METHOD_MAX]);
+    let request = Request::builder().method(Method::DELETE).body(()).unwrap();
+    assert_eq!(Past::sampled(&request).asked.unwrap().method, Method::DELETE);
+}
