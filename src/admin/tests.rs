@@ -305,7 +305,7 @@ async fn the_server_answers_until_it_is_drained() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let drain = Drain::new();
-    drain.spawn("admin", serve(listener, operated.router.clone(), drain.clone()));
+    drain.spawn("admin", serve(listener, operated.router.clone(), drain.clone(), CancellationToken::new()));
     let mut idle = TcpStream::connect(address).await.unwrap();
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").await.unwrap();

@@ -103,7 +103,7 @@ async fn a_reader_is_let_go_when_the_server_is_drained() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let drain = Drain::new();
-    drain.spawn("admin", serve(listener, operated.router.clone(), drain.clone()));
+    drain.spawn("admin", serve(listener, operated.router.clone(), drain.clone(), CancellationToken::new()));
     let mut reader = TcpStream::connect(address).await.unwrap();
     reader.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
     let mut heard = vec![0; 4096];

@@ -167,7 +167,7 @@ async fn who_holds_connections_open_keeps_nobody_out() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let drain = Drain::new();
-    drain.spawn("admin", serve(listener, operated.router.clone(), drain.clone()));
+    drain.spawn("admin", serve(listener, operated.router.clone(), drain.clone(), CancellationToken::new()));
     let mut slow = Vec::new();
     for _ in 0..200 {
         let mut stream = TcpStream::connect(address).await.unwrap();
