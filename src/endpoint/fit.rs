@@ -9,8 +9,8 @@ use crate::clock::Moment;
 pub enum Fit {
     /// It is well and has room.
     Ready,
-    /// It is well, but asked for less, or is new or just back and has as much in flight as it should have so far: the next,
-    /// if another is ready.
+    /// It is well, but asked for less, or is new or just back and has as many answers to give as it should have so far: the
+    /// next, if another is ready.
     Deferred,
     /// It is well and has as much in flight as it may have.
     Full,
@@ -34,7 +34,9 @@ impl Endpoint {
     /// Whether it fits one more attempt.
     pub fn fit(&self, care: &Care, now: Moment) -> Fit {
         let (memory, in_flight) = (&self.memory, self.memory.in_flight());
-        let is_ramping = || care.slow_start && memory.ramp().is_some_and(|allowed| in_flight >= allowed);
+        // Not what is in flight: what was answered and lasts, or began before, would keep it waiting until all of that has ended.
+        let is_ramping =
+            || care.slow_start && memory.ramp().is_some_and(|allowed| memory.awaited() >= allowed);
         if !self.is_available() {
             Fit::Out
         } else if in_flight >= memory.in_flight_max(care) {

@@ -1,6 +1,6 @@
 //! The history of an endpoint: what attempts leave behind, kept apart from what a pick reads.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::ceiling::Ceiling;
@@ -35,6 +35,8 @@ pub(super) struct History {
     pub(super) past: Past,
     /// The right to try it while it is out. Written and read by workers.
     pub(super) trial: Trial,
+    /// Attempts that began while there was a ramp, and have no answer yet. Written by workers, read at picks while there is one.
+    pub(super) awaited: AtomicU32,
     /// Attempts that failed on the way to or at the provider. Written by the workers, read by metrics and admin.
     pub(super) failures: AtomicU64,
     /// Those of them that were not answered. Written by the workers, read by the catalog.

@@ -150,7 +150,7 @@ impl Endpoint {
 pub struct Memory {
     /// Attempts in flight. Written by the workers at pick and at the end of each body, read by balancers and admin.
     in_flight: load::InFlight,
-    /// How much should be in flight while it is new. Written by workers while it is, read at each pick.
+    /// How many answers should be awaited while it is new. Written by workers while it is, read at each pick.
     ramp: Ramp,
     /// How long it is expected to take. Written by workers after each attempt, read by balancers and admin.
     pub latency: Latency,
@@ -175,7 +175,7 @@ pub struct Memory {
     retired: AtomicBool,
     /// What it shares with the other endpoints of its service.
     group: Arc<Group>,
-    /// The rest: what attempts leave behind, and no pick reads unless the endpoint is out or its limit is found out.
+    /// The rest: what attempts leave behind, and no pick reads unless the endpoint is out or new, or its limit is found out.
     history: Box<History>,
 }
 
@@ -252,7 +252,7 @@ impl Memory {
         self.history.tally.lately(now, window)
     }
 
-    /// What should be in flight at most while it is new or just back; `None` when it is neither.
+    /// How many answers should be awaited at most while it is new or just back; `None` when it is neither.
     pub fn ramp(&self) -> Option<u32> {
         self.ramp.allowed()
     }

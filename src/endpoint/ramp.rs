@@ -1,20 +1,20 @@
-//! A ramp: how much may be in flight at an endpoint that is new, or back from being out, while it answers its first requests.
+//! A ramp: how many answers may be awaited of an endpoint that is new, or back from being out, while it gives its first ones.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-/// What may be in flight when the ramp is over. An endpoint that bears as much bears what its share is.
+/// What may be awaited when the ramp is over. An endpoint that bears as much bears what its share is.
 const TOP: u32 = 64;
 /// An answer that takes longer than the quickest by more than this part of it shows that what is in flight queues up there: a half.
 const SLOWER: u32 = 2;
 /// How much of the way to a slower answer the quickest is raised, as a part: one quick answer must not hold up the ramp for long.
 const FORGETTING: u32 = 128;
 
-/// How much may be in flight at an endpoint while it answers its first requests.
+/// How many answers may be awaited of an endpoint while it gives its first ones.
 ///
 /// As in the slow start of TCP (RFC 5681, section 3.1): one attempt at first, and one more with each answer, so that what is
-/// in flight doubles each time all of it was answered; a failure halves it. As in HyStart (RFC 9406) it does not grow while
-/// answers take longer than when less was in flight: what is cold works on a few requests at a time.
+/// awaited doubles each time all of it was answered; a failure halves it. As in HyStart (RFC 9406) it does not grow while
+/// answers take longer than when less was awaited: what is cold works on a few requests at a time.
 #[derive(Debug, Default)]
 pub(super) struct Ramp {
     /// A [`Step`] as a number; 0 when there is no ramp. Written by workers while there is, read at each pick.
@@ -24,7 +24,7 @@ pub(super) struct Ramp {
 /// Where a ramp stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Step {
-    /// What may be in flight, from 1 to [`TOP`].
+    /// What may be awaited, from 1 to [`TOP`].
     allowed: u32,
     /// What the quickest answers took, in units of 16 microseconds; 0 before the first.
     quickest: u32,
@@ -78,7 +78,7 @@ impl Ramp {
         self.step.store(step.map_or(0, Step::to_bits), Ordering::Relaxed);
     }
 
-    /// What may be in flight; `None` when there is no ramp.
+    /// What may be awaited; `None` when there is no ramp.
     pub(super) fn allowed(&self) -> Option<u32> {
         Step::from_bits(self.step.load(Ordering::Relaxed)).map(|step| step.allowed)
     }

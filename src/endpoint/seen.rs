@@ -1,6 +1,7 @@
 //! What was seen of an endpoint at one moment: all that a pick reads of its memory, as a value that can be written down.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,9 +32,12 @@ pub struct Seen {
     pub ghost: bool,
     /// Whether it had asked for less.
     pub aside: bool,
-    /// How much should be in flight at most, while it was new or just back.
+    /// How many answers should be awaited at most, while it was new or just back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ramp: Option<u32>,
+    /// How many were awaited of those attempts that began while it was.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub awaited: u32,
     /// Whether it was out, and one request might try it.
     pub due: bool,
 }
@@ -51,6 +55,7 @@ impl Memory {
             ghost: self.ghost().is_some(),
             aside: self.aside.holds(now),
             ramp: self.ramp(),
+            awaited: self.awaited(),
             due: self.is_due(now),
         }
     }
@@ -86,11 +91,17 @@ impl Seen {
         Memory {
             history: Box::new(super::History {
                 ceiling: Ceiling::at(self.in_flight_max),
+                awaited: AtomicU32::new(self.awaited),
                 ..Default::default()
             }),
             ..memory
         }
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands over a reference")]
+const fn is_none(count: &u32) -> bool {
+    *count == 0
 }
 
 #[cfg(test)]

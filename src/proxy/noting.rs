@@ -85,8 +85,15 @@ impl Noting {
         }
     }
 
+    /// Tells that its answer has begun after so long: it was reached. How it went is told at its end.
+    pub fn begun_to_answer(&self, took: Duration) {
+        self.guard.heard();
+        self.memory().answer(self.worker.shared.clock.at(self.begun + took));
+    }
+
     /// Tells of an attempt that was given up: all that is known is that it took so long at least.
     pub fn abandoned(&self) {
+        self.guard.heard();
         let clock = &self.worker.shared.clock;
         let (now, begun) = (clock.now(), clock.at(self.begun));
         self.memory().note_abandoned(Ending { now, begun, took: self.begun.elapsed(), luck: 0.5 });
@@ -118,6 +125,7 @@ impl Noting {
 
     /// Notes that a raw connection, or a tunnel, came about, and after how long: that is what is learnt of how near its endpoint is.
     pub fn connected(&self, took: Duration) {
+        self.guard.heard();
         let (memory, ending) = (self.memory(), self.ending(self.worker.shared.clock.now(), took, 0.5));
         let was_out = !memory.is_available();
         self.bound.look(|snapshot| memory.connect(ending, &snapshot.care));
@@ -160,6 +168,7 @@ impl Noting {
         took: Duration,
         note: impl FnOnce(Ending, &Care) -> Verdict,
     ) -> Verdict {
+        self.guard.heard();
         // Luck is only for those that need a pause.
         let luck = if outcome == Outcome::Success { 0.5 } else { self.worker.luck() };
         let ending = self.ending(now, took, luck);

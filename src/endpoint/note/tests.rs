@@ -251,6 +251,25 @@ fn a_ramp_asks_for_others_first_and_ends_where_it_is_not_wanted() {
 }
 
 #[test]
+fn what_lasts_does_not_keep_one_that_is_back_from_getting_more() {
+    use crate::endpoint::Fit;
+    let (endpoints, care) = (endpoints(2), Care::default());
+    let memory = &endpoints[0].memory;
+    let streams: Vec<_> = (0..30).map(|_| memory.begin()).collect();
+    memory.fail_to_connect(at(0), 0.5);
+    memory.connect(Ending::at(at(1000)), &care);
+    let fit = || endpoints[0].fit(&care, at(1000));
+    assert_eq!((memory.ramp(), memory.awaited(), fit()), (Some(2), 0, Fit::Ready), "they began before");
+    let (one, other) = (memory.begin(), memory.begin());
+    assert_eq!((memory.awaited(), fit()), (2, Fit::Deferred));
+    one.heard();
+    one.heard();
+    assert_eq!((memory.awaited(), fit()), (1, Fit::Ready), "it was answered, and lasts");
+    drop((streams, one, other));
+    assert_eq!((memory.awaited(), memory.in_flight()), (0, 0));
+}
+
+#[test]
 fn nobody_is_ejected_where_that_is_not_wanted_and_whoever_was_comes_back() {
     let endpoints = endpoints(3);
     condemn(&endpoints, 0, 0);

@@ -89,7 +89,7 @@ fn reason(endpoint: &Endpoint, status: &EndpointStatus, care: &Care, now: Moment
         Fit::Out => Some(status.why.clone().unwrap_or_else(|| format!("it is {}", status.state))),
         Fit::Full => Some(format!("it has {} in flight, as many as it may", status.in_flight)),
         Fit::Deferred => Some(match endpoint.memory.ramp().filter(|_| care.slow_start) {
-            Some(ramp) if status.in_flight >= ramp => {
+            Some(ramp) if endpoint.memory.awaited() >= ramp => {
                 format!(
                     "it is new or just back, and gets {ramp} at a time so far: the next, if another is ready"
                 )

@@ -128,7 +128,7 @@ impl Told {
             }
             Judged::AtItsEnd => {
                 // It was reached, whatever comes.
-                noting.memory().answer(noting.worker.shared.clock.at(noting.begun + took));
+                noting.begun_to_answer(took);
                 response.body_mut().on_end(move |end| match of_end(end) {
                     Some(Judged::Now(outcome, said)) => _ = noting.note_at_its_end(outcome, said, took),
                     Some(Judged::AtItsEnd) | None => noting.leave_untold(),

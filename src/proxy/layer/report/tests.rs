@@ -34,6 +34,21 @@ async fn an_attempt_is_in_flight_until_the_body_of_its_answer_has_ended() {
 }
 
 #[tokio::test]
+async fn an_answer_that_goes_on_is_not_awaited_any_more() {
+    let bed = Bed::new();
+    let memory = Arc::clone(&bed.list(&[1])[0].memory);
+    memory.begin_slowly();
+    for kind in ["text/event-stream", "application/grpc"] {
+        let mut response = answer(200).map(|_| Body::from(bytes::Bytes::from_static(b"hello")));
+        response.headers_mut().insert("content-type", kind.parse().unwrap());
+        let stream = attempt(&bed, Ok(response)).await.unwrap();
+        assert_eq!((memory.in_flight(), memory.awaited()), (1, 0), "{kind}");
+        drop(stream);
+    }
+    assert_eq!(memory.in_flight(), 0);
+}
+
+#[tokio::test]
 async fn a_failure_to_connect_puts_an_endpoint_aside_and_an_answer_brings_it_back() {
     let bed = Bed::new();
     let memory = Arc::clone(&bed.list(&[1])[0].memory);
