@@ -38,14 +38,18 @@ fn sorted(endpoints: &[Endpoint]) -> Box<[(Token, u32)]> {
 impl Snapshot {
     /// What a wish leads to; `None` when it leads nowhere and any endpoint will do.
     ///
-    /// Who is wished for gets the request whatever its weight: one of weight 0 keeps the sessions it has.
+    /// Who is wished for gets the request whatever its weight: one of weight 0 keeps the sessions it has. If it is out, one of
+    /// them tries it again once it is time.
     #[cold]
     pub(super) fn grant(&self, wish: &Wish, ask: &mut Ask<'_>) -> Option<Result<&Endpoint, NoEndpoint>> {
         match wish {
             Wish::Prefer(token) => {
                 let endpoint = &self.endpoints[self.places.of(*token, &self.endpoints)?];
                 let has_room = matches!(endpoint.fit(&self.care, ask.now), Fit::Ready | Fit::Deferred);
-                (has_room && !was_tried(endpoint, ask.tried)).then_some(Ok(endpoint))
+                let serves = has_room && !was_tried(endpoint, ask.tried);
+                // Where its weight is 0, those who prefer it are all that ever come, and nobody else would try it again.
+                let is_due = || self.due(std::slice::from_ref(endpoint), wish, ask).is_some();
+                (serves || is_due()).then_some(Ok(endpoint))
             }
             Wish::Only(_) | Wish::Such { .. } => Some(self.among(wish, ask)),
         }

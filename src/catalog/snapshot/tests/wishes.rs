@@ -30,6 +30,27 @@ fn who_is_preferred_gets_it_while_it_is_well_and_has_room() {
 }
 
 #[test]
+fn one_that_is_preferred_and_out_is_tried_again_by_those_who_prefer_it() {
+    for policy in Policy::ALL {
+        for weight in [0, 100] {
+            let snapshot = snapshot(&[100, weight, 100], policy);
+            fail(&snapshot, 1);
+            let wish = Wish::Prefer(snapshot.endpoints[1].token());
+            assert_ne!(numbers(&snapshot, &wish, &[]), Ok(1), "it is out");
+            let (mut rng, later) = (rng(), NOW.after(Duration::from_secs(2)));
+            let mut pick = |tried: &[u64]| {
+                let mut ask = Ask { tried, wish: Some(&wish), ..Ask::new(later, &mut rng) };
+                snapshot.pick(&mut ask).unwrap().memory.number
+            };
+            assert_ne!(pick(&[7]), 1, "a second attempt is no trial");
+            assert_eq!((0..50).filter(|_| pick(&[]) == 1).count(), 1, "one request finds out");
+            snapshot.endpoints[1].memory.reached();
+            assert_eq!(pick(&[]), 1, "{policy}: it has its sessions again");
+        }
+    }
+}
+
+#[test]
 fn a_token_is_found_after_any_change() {
     let before = snapshot(&[100; 50], Policy::RoundRobin);
     let token = before.endpoints[30].token();
