@@ -42,6 +42,16 @@ impl Members {
     pub fn of(endpoints: Arc<[Endpoint]>) -> Self {
         Self { endpoints, absent: false, care: Arc::default(), layout: Arc::default() }
     }
+
+    /// How they are treated by those who have this claim. What is passed on raw tells nothing of what its endpoint bears, and a bound
+    /// that follows that would stay where it begins, far below what may be in flight.
+    fn care_for(&self, claim: &Claim) -> Arc<Care> {
+        if claim.subset.raw && self.care.adaptive.is_some() {
+            Arc::new(Care { adaptive: None, ..Care::clone(&self.care) })
+        } else {
+            Arc::clone(&self.care)
+        }
+    }
 }
 
 /// What the requests of one subscription pick from.
@@ -162,7 +172,7 @@ impl Snapshot {
             out_of_reach: claim.subset.out_of_reach(&members.endpoints),
             listed: true,
             absent: members.absent,
-            care: Arc::clone(&members.care),
+            care: members.care_for(claim),
             tiers,
             made,
             first_pick,
@@ -176,7 +186,7 @@ impl Snapshot {
             && self.known == members.endpoints.len()
             && self.absent == members.absent
             && self.out_of_reach == claim.subset.out_of_reach(&members.endpoints)
-            && Arc::ptr_eq(&self.care, &members.care)
+            && self.care == members.care_for(claim)
             && Arc::ptr_eq(&self.tiers.layout, &members.layout)
             && same_endpoints(&self.endpoints, &endpoints)
             && same_endpoints(&self.spares, &spares)

@@ -64,6 +64,21 @@ fn says_why_there_is_nothing() {
 }
 
 #[test]
+fn a_bound_that_follows_latency_is_not_for_what_is_passed_on_raw() {
+    let care = Arc::new(Care { adaptive: Some(crate::endpoint::Adaptive::USUAL), ..Care::default() });
+    let members = Members { care, ..Members::of(snapshot(&[100], Policy::RoundRobin).endpoints) };
+    let _held: Vec<_> = (0..20).map(|_| members.endpoints[0].memory.begin()).collect();
+    let raw = claim(Policy::RoundRobin).raw();
+    for (claim, expected) in [(claim(Policy::RoundRobin), Err(NoEndpoint::Full)), (raw, Ok(0))] {
+        let snapshot = Snapshot::new(&members, &claim, &Snapshot::not_listed(), NOW, &mut rng());
+        let mut rng = rng();
+        let picked = snapshot.pick(&mut Ask::new(NOW, &mut rng)).map(|endpoint| endpoint.memory.number);
+        assert_eq!(picked, expected);
+        assert!(snapshot.says(&members, &claim), "it is not made anew each time");
+    }
+}
+
+#[test]
 fn the_share_of_one_that_is_out_falls_to_all_others_alike() {
     let snapshot = snapshot(&[100; 5], Policy::RoundRobin);
     fail(&snapshot, 2);

@@ -39,7 +39,7 @@ pub(super) fn candidates(
         .into_iter()
         .flat_map(|(endpoints, _)| endpoints.iter().map(|endpoint| (endpoint.memory.number, endpoint)))
         .collect();
-    let care = members.map_or(&snapshot.care, |(_, care)| care);
+    let care = &snapshot.care;
     let fallen_to = picks.last().and_then(|made| {
         made.notes.steps.iter().rev().find_map(|step| match step {
             Step::Tier(number) => Some(*number),
