@@ -342,6 +342,10 @@ impl Service {
     /// Replaces the snapshots that would say something else now.
     pub(super) fn rebuild(&self, now: Moment, rng: &mut SmallRng) -> Swaps {
         let mut swaps = Swaps::default();
+        if !self.was_listed() {
+            // They say that nothing is known. What would be made now says that there is nobody, for which no request waits.
+            return swaps;
+        }
         let members = self.members();
         for Claimed { subscription, .. } in &self.claims {
             let claim = subscription.claim();

@@ -1,7 +1,7 @@
 //! What becomes of endpoints when the configuration treats them otherwise than before.
 
 use super::*;
-use crate::catalog::Cares;
+use crate::catalog::{Cares, Layouts};
 use crate::endpoint::{Care, Ending, Outcome, Said, Verdict};
 
 #[tokio::test(start_paused = true)]
@@ -22,4 +22,18 @@ async fn who_is_ejected_comes_back_when_nobody_is_to_be() {
     assert!(memory.is_ejected(), "that has nothing to do with it");
     treat(Care { ejecting: None, ..Care::default() });
     assert!(!memory.is_ejected() && memory.is_available());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_not_listed_yet_is_still_waited_for() {
+    let bed = Bed::new(Settings::default()).await;
+    let greeter = bed.subscribe("greeter");
+    let care = Care { in_flight_max: 7, ..Care::default() };
+    bed.catalog.tend(Cares { usual: Arc::new(care.clone()), ..Cares::default() });
+    let layout = Layout { spill_below: 50, ..Layout::default() };
+    bed.catalog.lay_out(Layouts { usual: Arc::new(layout), ..Layouts::default() });
+    assert!(!greeter.snapshot().load().listed, "nobody said that it has no providers");
+    bed.list("greeter", &[1]).await;
+    let snapshot = greeter.snapshot().load();
+    assert!(snapshot.listed && *snapshot.care == care && snapshot.endpoints.len() == 1);
 }
