@@ -26,11 +26,13 @@ pub struct Asked {
 }
 
 impl Asked {
-    /// What a request asks for, if it does, of a provider that speaks this.
-    pub fn by(message: &Request<Body>, exchange: Exchange, protocol: Protocol) -> Option<Box<Self>> {
+    /// What a request asks for, if it does, of a provider that speaks this. One that an attempt before asked in the way of HTTP/2
+    /// is asked in that of HTTP/1.1 again, where all of it can be seen.
+    pub fn by(message: &mut Request<Body>, exchange: Exchange, protocol: Protocol) -> Option<Box<Self>> {
         if exchange != Exchange::Upgrade {
             return None;
         }
+        websocket::back_to_http1(message);
         let headers = message.headers();
         let is_connect = protocol == Protocol::H2c && websocket::is_upgrade(headers);
         let (protocols, key) = (headers.get(UPGRADE).cloned(), headers.get(SEC_WEBSOCKET_KEY).cloned());
@@ -110,5 +112,20 @@ mod tests {
         assert!(named("websocket", "WebSocket") && named("foo/1, websocket", " websocket"));
         assert!(!named("websocket", "foo/1") && !named("websocket", "") && !named("websocket", "web"));
         assert!(!asked("websocket").named(None));
+    }
+
+    #[test]
+    fn a_websocket_that_was_asked_for_over_http2_is_still_one_at_the_next_attempt() {
+        let request = Request::get("/chat").header("connection", "upgrade").header("upgrade", "websocket");
+        let mut message = request.header("sec-websocket-key", "abc").body(Body::empty()).unwrap();
+        for (protocol, over_http2) in [(Protocol::H2c, true), (Protocol::H2c, true), (Protocol::Http1, false)]
+        {
+            let asked = Asked::by(&mut message, Exchange::Upgrade, protocol).unwrap();
+            assert_eq!(asked.is_connect, over_http2);
+            assert_eq!(asked.key.as_ref().map(HeaderValue::as_bytes), Some(&b"abc"[..]));
+            assert!(asked.named(Some(&HeaderValue::from_static("websocket"))));
+            // As it is sent then, and comes back where no connection comes about.
+            websocket::to_http2(&mut message);
+        }
     }
 }

@@ -67,7 +67,7 @@ impl Service<Attempt> for Forward {
             begun,
             ..
         } = attempt;
-        let asked = Asked::by(&message, exchange, protocol);
+        let asked = Asked::by(&mut message, exchange, protocol);
         shape(&mut message, &endpoint.provider, exchange);
         if traits.has(Traits::HOP) {
             say_hops(&mut message, protocol, exchange);
@@ -163,9 +163,6 @@ fn shape(message: &mut http::Request<Body>, provider: &Provider, exchange: Excha
     let protocol = provider.protocol;
     match protocol {
         Protocol::Http1 | Protocol::Mucp | Protocol::Tcp => {
-            if exchange == Exchange::Upgrade {
-                websocket::back_to_http1(message);
-            }
             *message.version_mut() = Version::HTTP_11;
             if let Some(authority) = message.uri().authority() {
                 let host = HeaderValue::from_str(authority.as_str()).ok();
