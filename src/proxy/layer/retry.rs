@@ -120,7 +120,7 @@ async fn go_on(
     let metrics = &Rc::clone(&course.worker).shared.metrics.proxy;
     let mut told = Told::default();
     let (mut left, mut pauses) = (course.retries().max, 0);
-    let mut again = course.judge(&mut outcome);
+    let mut again = judged(&mut course, &mut outcome).await;
     loop {
         let is_over = again.is_none();
         match outcome {
@@ -155,7 +155,11 @@ async fn go_on(
         }
         let Some(ended) = ended else { break };
         outcome = ended;
-        again = if is_made { course.judge(&mut outcome) } else { anew(&mut course, &mut told, pauses).await };
+        again = if is_made {
+            judged(&mut course, &mut outcome).await
+        } else {
+            anew(&mut course, &mut told, pauses).await
+        };
     }
     match told {
         Told { answer: Some((answer, target)), .. } => {
@@ -164,6 +168,19 @@ async fn go_on(
         }
         Told { failure, .. } => Err(failure.expect("what did not end in an answer ended in a failure")),
     }
+}
+
+/// What can be done after an attempt, as [`Course::judge`] has it. To send its request again ends the sending of this one where
+/// that still goes on, and so the connection that its answer comes on: what has come of that is taken in before, since it may be
+/// what is told in the end.
+async fn judged(course: &mut Course, outcome: &mut Outcome) -> Option<Again> {
+    if let Ok(answer) = outcome
+        && course.is_bad(answer)
+        && course.spare.as_ref().is_some_and(|spare| !spare.is_whole())
+    {
+        answer.body_mut().read_ahead(course.retries().kept_max, std::future::ready(())).await;
+    }
+    course.judge(outcome)
 }
 
 /// Pauses before the next attempt; false when there is no time for that.

@@ -102,6 +102,17 @@ async fn an_early_answer_that_is_tried_elsewhere_ends_the_first_body_unfinished(
 }
 
 #[tokio::test]
+async fn an_early_answer_is_passed_on_whole_where_nobody_else_is() {
+    let played = Played::with(config_with("[retries]\nstatuses = [503]")).await;
+    let mut client = played.client().await;
+    client.say(put("content-length: 10") + "hello").await;
+    let mut provider = Raw::from(played.provider.accept().await);
+    provider.hear_until("hello").await;
+    provider.say("HTTP/1.1 503 Busy\r\nretry-after: 60\r\ncontent-length: 4\r\n\r\nbusy").await;
+    assert_eq!(status(&client.hear_until("busy").await), 503);
+}
+
+#[tokio::test]
 async fn a_large_body_streams_though_it_could_have_been_kept_in_part() {
     let pair = Pair::with("[retries]\nstatuses = [503]\nbody_bytes = \"1KiB\"").await;
     let mut client = pair.client().await;

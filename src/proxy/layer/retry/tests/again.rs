@@ -117,3 +117,31 @@ async fn a_grpc_server_says_when_and_whether_to_come_again() {
         assert_eq!((inner.left(), begun.elapsed() >= Duration::from_millis(100)), (0, again));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_came_of_an_early_answer_is_taken_in_before_its_request_is_sent_again() {
+    let bed = bed(2, &[503]);
+    let (mut retry, inner) = retry(&bed);
+    for is_early in [true, false] {
+        let (upload, body) = played();
+        upload.say("one");
+        // Without it the body has ended.
+        let upload = is_early.then_some(upload);
+        let mut routed = bed.routed(http::Request::put("/"));
+        *routed.message.body_mut() = body;
+        let is_read = Rc::new(std::cell::Cell::new(false));
+        let read = Rc::clone(&is_read);
+        inner.then(move |mut attempt| {
+            while let Some(Some(Ok(_))) = attempt.message.body_mut().frame().now_or_never() {}
+            let mut answer = answer_of(503, Body::from(bytes::Bytes::from_static(b"busy")));
+            answer.body_mut().on_end(move |_| read.set(true));
+            Ok(answer)
+        });
+        inner.then(move |_| {
+            assert_eq!(is_read.get(), is_early, "what is sent to its end may be read later");
+            Ok(answer(200))
+        });
+        assert_eq!(retry.call(routed).await.unwrap().status(), 200);
+        drop(upload);
+    }
+}
