@@ -2,7 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
-use http::HeaderValue;
+use http::uri::Authority;
+use http::{HeaderValue, Uri};
 
 use super::{BROKEN, CLIENT_GONE, GONE, Line, Record, STOPPED, Target};
 use crate::catalog::Failure;
@@ -177,7 +178,7 @@ impl Record {
             client: self.client.peer,
             method: line.method.as_str(),
             target,
-            host: line.host.as_ref().and_then(|host| host.to_str().ok()),
+            host: asked_of(&line.target, line.host.as_ref()),
             service: bound.as_ref().map(|bound| bound.service().as_str()),
             failover: failover.map(ServiceName::as_str),
             via: self.via.get(),
@@ -196,5 +197,33 @@ impl Record {
             request_headers: &line.request_headers,
             response_headers: &response_headers,
         });
+    }
+}
+
+/// The authority that a request was asked of: that of its target, as HTTP/2 has it and whoever asks a proxy, or else its `Host`.
+/// A user that is named before it may have a password, and is left out.
+fn asked_of<'l>(target: &'l Uri, host: Option<&'l HeaderValue>) -> Option<&'l str> {
+    let authority = target.authority().map(Authority::as_str);
+    let authority = authority.map(|whole| whole.rsplit_once('@').map_or(whole, |(_, host)| host));
+    authority.or_else(|| host.and_then(|host| host.to_str().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_names_the_host_that_was_asked_wherever_it_stood() {
+        let other = HeaderValue::from_static("other");
+        for (target, host, told) in [
+            ("/x", Some(&other), Some("other")),
+            ("http://svc:80/x", None, Some("svc:80")),
+            ("http://svc/x", Some(&other), Some("svc")),
+            ("http://me:secret@svc/x", None, Some("svc")),
+            ("svc:80", None, Some("svc:80")),
+            ("*", None, None),
+        ] {
+            assert_eq!(asked_of(&Uri::from_static(target), host), told, "{target}");
+        }
     }
 }
