@@ -106,7 +106,8 @@ mod tests {
     use crate::proxy::layer::bed::{Bed, Played, answer};
     use crate::proxy::layer::middleware::{Answer, Wrap};
     use crate::proxy::layer::select::Select;
-    use crate::proxy::request::{Attempt, Failure, Returned};
+    use crate::proxy::request::{Attempt, Failure, Returned, Routed};
+    use crate::upstream::Reuse;
 
     const TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -158,6 +159,26 @@ mod tests {
         assert!(poll!(&mut later).is_pending(), "there is room, but not for it");
         first.await.unwrap();
         later.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_had_its_turn_and_met_a_stale_connection_does_not_stand_behind_the_others() {
+        let (bed, endpoint) = bed();
+        let guard = endpoint.memory.begin();
+        let (mut first, mut second) = (send(&bed), send(&bed));
+        assert!(poll!(&mut first).is_pending() && poll!(&mut second).is_pending());
+        // The line is full, and its room is free for a moment.
+        drop(guard);
+        let inner = Played::<Attempt, Failure<Returned>>::new();
+        inner.then(|_| Ok(answer(200)));
+        let again = Routed { reuse: Reuse::Fresh, ..bed.get() };
+        again.record.attempts.set(1);
+        let mut select = Wrap(Select { worker: Rc::clone(&bed.worker) }).layer(inner);
+        let begun = Instant::now();
+        assert_eq!(select.call(again).await.unwrap().status(), 200);
+        assert_eq!(begun.elapsed(), Duration::ZERO);
+        first.await.unwrap();
+        second.await.unwrap();
     }
 
     #[tokio::test(start_paused = true)]

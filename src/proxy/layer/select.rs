@@ -82,13 +82,16 @@ impl Middleware for Select {
     ) -> Answer<Failure<Returned>> {
         let begun = Instant::now();
         let full = || ProxyError::EndpointsFull { service: routed.bound.service().clone() };
-        let picked = if Line::is_before(&sought(&routed)) { Err(full()) } else { self.pick(&routed, begun) };
+        // A further attempt has had its turn, also one that goes where the one before went and so has tried nobody.
+        let waits = routed.record.attempts.get() == 0;
+        let is_behind = waits && Line::is_before(&sought(&routed));
+        let picked = if is_behind { Err(full()) } else { self.pick(&routed, begun) };
         let error = match picked {
             Ok(picked) => return attempt(inner, routed, picked, begun),
             Err(error) => error,
         };
         let is_full = matches!(error, ProxyError::EndpointsFull { .. });
-        let line = is_full.then(|| Line::join(&sought(&routed))).flatten();
+        let line = (waits && is_full).then(|| Line::join(&sought(&routed))).flatten();
         let Some(line) = line else { return refused(error.into()) };
         let (this, mut inner) = (self.clone(), inner.clone());
         Box::pin(async move {
