@@ -48,7 +48,7 @@ pub struct Record {
     pub reason: Cell<Option<&'static str>>,
     /// Why it was not sent again though it might have been. Written by `retry`.
     pub not_again: Cell<Option<&'static str>>,
-    /// The status the client is answered with; 0 until there is an answer. Written by `observe`.
+    /// The status the client is answered with; 0 until there is an answer. Written by `observe`, and by what opens a Go Micro stream.
     pub status: Cell<u16>,
     /// The id of the request, kept or made. Written by `route`.
     pub request_id: RefCell<Option<HeaderValue>>,

@@ -179,6 +179,11 @@ impl AttemptSpan {
         self.fail(error.reason());
     }
 
+    /// Notes that its bytes pass raw from here on, so that how it goes is not to be seen.
+    pub const fn taken_over(&mut self) {
+        self.is_told = true;
+    }
+
     fn fail(&mut self, kind: &'static str) {
         if let Some(span) = &mut self.span {
             span.failed = true;

@@ -16,6 +16,7 @@ use crate::proxy::outcome::{Judged, of_end, of_head};
 use crate::proxy::past::Ending;
 use crate::proxy::record::Record;
 use crate::proxy::request::{Attempt, Exchange, Failure, Returned};
+use crate::proxy::spans::AttemptSpan;
 use crate::proxy::worker::Worker;
 
 /// Tells endpoints how attempts went.
@@ -45,9 +46,9 @@ impl Middleware for Report {
         let called = (called.protocol == Protocol::Mucp).then(|| Arc::clone(called));
         let answer = inner.call(attempt);
         Box::pin(async move {
-            let awaited = Awaited(Some(told));
+            let mut awaited = Awaited { told: Some(told), span };
             let mut answered = answer.await;
-            if let Some(mut span) = span {
+            if let Some(mut span) = awaited.span.take() {
                 match &mut answered {
                     Ok(response) => span.answered(response),
                     Err(failure) => span.failed(&failure.error),
@@ -90,11 +91,16 @@ struct Told {
 }
 
 /// An attempt whose answer is awaited.
-struct Awaited(Option<Told>);
+struct Awaited {
+    /// Taken by what comes of it.
+    told: Option<Told>,
+    /// Its span, where it has one.
+    span: Option<Box<AttemptSpan>>,
+}
 
 impl Awaited {
     fn over(mut self) -> Told {
-        self.0.take().expect("it is taken once, and nothing else takes it")
+        self.told.take().expect("it is taken once, and nothing else takes it")
     }
 }
 
@@ -102,8 +108,17 @@ impl Drop for Awaited {
     /// Given up before its answer came: if that is because the time of the request was over, it was late. Nobody is blamed for
     /// a caller who went away or has not sent all, nor an attempt for the time that was spent on those before it.
     fn drop(&mut self) {
-        let Some(told) = self.0.take() else { return };
-        told.remember(Ending::GivenUp);
+        let Some(told) = self.told.take() else { return };
+        match told.record.status.get() {
+            0 => told.remember(Ending::GivenUp),
+            // A Go Micro stream that came about: what its provider answers is among the bytes that pass from here on.
+            status => {
+                told.remember(Ending::Answered(status));
+                if let Some(span) = &mut self.span {
+                    span.taken_over();
+                }
+            }
+        }
         if told.record.overdue.get() && told.noting.is_to_blame(told.record.begun()) {
             told.late();
         } else {

@@ -11,6 +11,8 @@ use crate::proxy::layer::bed::{Bed, Played, answer};
 use crate::proxy::layer::middleware::Wrap;
 use crate::proxy::layer::select::Select;
 use crate::proxy::request::Routed;
+use crate::proxy::worker::Shared;
+use crate::telemetry::traces::{Kind, Settings, Tracer};
 use crate::upstream::{ConnectError, SendCause};
 
 type Inner = Played<Attempt, Failure<Returned>>;
@@ -282,4 +284,32 @@ async fn a_trial_that_told_nothing_gives_way_to_another() {
     let full = SendCause::Full { address: memory.address.clone(), limit: 1 };
     attempt(&bed, Err(full.into())).await;
     assert!(memory.attempts() == 1 && memory.is_due(now));
+}
+
+#[tokio::test]
+async fn a_stream_whose_bytes_pass_raw_was_not_given_up() {
+    let mut bed = Bed::new();
+    let settings = Settings { endpoint: "http://127.0.0.1:1".parse().ok(), ..Settings::default() };
+    let (tracer, spans) = Tracer::new(&settings, bed.metrics());
+    let Shared { catalog, metrics, clock, .. } = &*bed.worker.shared;
+    let (catalog, metrics) = (Arc::clone(catalog), Arc::clone(metrics));
+    let alone = Shared::alone(crate::proxy::Settings::default(), catalog, metrics, *clock);
+    bed.worker = Worker::new(Arc::new(Shared { tracer, ..alone }), 0);
+    bed.list(&[1]);
+    for is_taken_over in [true, false] {
+        let routed = bed.get();
+        let record = Rc::clone(&routed.record);
+        let inner = Inner::new();
+        inner.then_never();
+        let report = Wrap(Report { worker: Rc::clone(&bed.worker) }).layer(inner);
+        let mut answer = Wrap(Select { worker: Rc::clone(&bed.worker) }).layer(report).call(routed);
+        assert!(futures_util::poll!(&mut answer).is_pending());
+        if is_taken_over {
+            record.answer(&Response::new(()));
+        }
+        drop(answer);
+    }
+    let mut spans = spans.unwrap();
+    let of_attempts = std::iter::from_fn(|| spans.try_recv().ok()).filter(|span| span.kind == Kind::Client);
+    assert_eq!(of_attempts.map(|span| span.failed).collect::<Vec<_>>(), [false, true]);
 }
