@@ -8,7 +8,7 @@
 //! | of several priorities | only the best (lowest) one of which a target has an address; the others are skipped and told |
 //! | weights | shares up to 1000, scaled down together when one is greater; 0 beside others is the least there is |
 //! | a target `.`, the port 0 | that record is none |
-//! | no such name (NXDOMAIN) | no such service |
+//! | no such name (NXDOMAIN), nor with any domain of the search list behind it | no such service |
 //! | no records of the kind | the service, without providers |
 //! | a refusal, a failure (SERVFAIL), silence | nothing: what is known stands |
 //!
