@@ -75,7 +75,7 @@ impl Announcing {
         loop {
             let mut settings = self.settings.clone();
             settings.session_timeout = session_timeout(&settings, &wanted.borrow());
-            let session = Session::open_to_write(&settings).await?;
+            let session = Session::open_to_announce(&settings).await?;
             self.owned.note_session(session.client.session_id().0);
             let keeper = Keeper::new(&session, &self.owned, standings, before.take());
             keeper.keep(&mut wanted).await?;

@@ -100,6 +100,14 @@ impl<'a> Session<'a> {
         Ok(Self::of(settings, connect(settings, connector).await?))
     }
 
+    /// The same, to announce: who lets go of this session leaves its records to it, until they are taken over or it expires. A
+    /// client that is let go of while its connection is lost goes on for that, and would close the session once it is back, and
+    /// take the records along before the next session has them.
+    pub(super) async fn open_to_announce(settings: &'a Settings) -> Result<Self, RegistryError> {
+        let connector = connector(settings).with_server_version(3, 4, 0).with_detached();
+        Ok(Self::of(settings, connect(settings, connector).await?))
+    }
+
     fn of(settings: &'a Settings, client: Client) -> Self {
         Self {
             settings,
