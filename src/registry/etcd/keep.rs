@@ -163,6 +163,11 @@ impl<'a> Keep<'a> {
     fn refused(&self, fault: Fault, cause: &str) -> Result<Result<Placed, String>, RegistryError> {
         match fault {
             Fault::Denied => Ok(Err(format!("permission denied: {cause}"))),
+            // The leases of the others live on, but only in this session: they must not end with it.
+            Fault::Full => {
+                let cause = "etcd has no room left; compact and defragment it, and clear its alarm";
+                Ok(Err(cause.to_owned()))
+            }
             fault @ (Fault::Failed(_) | Fault::Compacted | Fault::TooLarge | Fault::Missing) => {
                 Err(self.session.failure(fault, cause))
             }

@@ -36,6 +36,7 @@ mod code {
     pub(super) const INVALID_ARGUMENT: i32 = 3;
     pub(super) const NOT_FOUND: i32 = 5;
     pub(super) const PERMISSION_DENIED: i32 = 7;
+    pub(super) const RESOURCE_EXHAUSTED: i32 = 8;
     pub(super) const FAILED_PRECONDITION: i32 = 9;
     pub(super) const OUT_OF_RANGE: i32 = 11;
     pub(super) const UNAUTHENTICATED: i32 = 16;
@@ -66,6 +67,8 @@ pub(super) enum Fault {
     Compacted,
     /// The answer is larger than what is read.
     TooLarge,
+    /// It takes nothing more, since its database is as large as it may be; what is there can be kept.
+    Full,
     /// What the call was about is not there (any more).
     Missing,
     /// The session is of no more use.
@@ -126,7 +129,7 @@ impl<'a> Session<'a> {
             }
             Err(Fault::Failed(error)) => Err(error),
             // It answers.
-            Err(Fault::Denied | Fault::Compacted | Fault::TooLarge | Fault::Missing) => Ok(0),
+            Err(Fault::Denied | Fault::Compacted | Fault::TooLarge | Fault::Full | Fault::Missing) => Ok(0),
         }
     }
 
@@ -169,6 +172,7 @@ impl<'a> Session<'a> {
         match code {
             Some(code::PERMISSION_DENIED) => Fault::Denied,
             Some(code::NOT_FOUND) => Fault::Missing,
+            Some(code::RESOURCE_EXHAUSTED) if message.contains("space exceeded") => Fault::Full,
             Some(code::OUT_OF_RANGE) if message.contains("compacted") => Fault::Compacted,
             Some(code::OUT_OF_RANGE) if message.contains("too large") => Fault::TooLarge,
             _ => Fault::Failed(self.unreachable(format!("could not {doing} {}", key.escape_debug()), error)),
@@ -182,6 +186,7 @@ impl<'a> Session<'a> {
             Fault::Denied => "permission denied",
             Fault::Compacted => "the revision is no longer kept",
             Fault::TooLarge => "the answer is too large",
+            Fault::Full => "its database has no room left",
             Fault::Missing => "it is not there",
         };
         RegistryError::Refused { doing: format!("etcd at {} {doing}", self.server), source: cause.into() }

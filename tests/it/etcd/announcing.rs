@@ -229,3 +229,22 @@ async fn what_cannot_be_announced_is_refused_with_its_cause_and_holds_up_nothing
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_a_full_database_does_not_take_ends_no_other() {
+    let etcd = Etcd::start().await;
+    let mut writer = etcd.writer().await;
+    let one = ("one", greeter("greeter-1", 80, 60));
+    let announcing = Announcing::start(settings(&etcd), std::slice::from_ref(&one));
+    eventually(SOON, "it is announced", || announcing.announced("one")).await;
+    let before = writer.get(KEY).await;
+    let (set, full) = (etcd_client::AlarmAction::Activate, etcd_client::AlarmType::Nospace);
+    writer.client.alarm(set, full, None).await.unwrap();
+    announcing.want(&[one, ("two", greeter("greeter-2", 81, 60))]);
+    match eventually(SOON, "it is decided", || announcing.standing("two")).await {
+        Standing::Refused { cause } => assert!(cause.contains("no room left; compact"), "{cause}"),
+        Standing::Announced { record } => panic!("{record}"),
+    }
+    assert!(announcing.announced("one").is_some(), "it is kept alive");
+    assert_eq!(writer.get(KEY).await, before, "as it was");
+}
