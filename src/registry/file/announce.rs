@@ -85,7 +85,8 @@ impl Announcing {
 
     async fn keep(&self, mut wanted: ToAnnounce, standings: &Standings) -> Result<Infallible, RegistryError> {
         standings.send_replace(Arc::default());
-        while wanted.borrow_and_update().is_empty() {
+        // A file that could not be written anew says still what was wanted before.
+        while wanted.borrow_and_update().is_empty() && !self.file().exists() {
             wanted.changed().await.map_err(|_| RegistryError::Abandoned)?;
         }
         let failed = |error: io::Error| RegistryError::Unreachable {
@@ -246,6 +247,20 @@ mod tests {
         provider.secure = true;
         assert_eq!(reading::provider(&written(&provider)), Ok(provider.clone()));
         assert_eq!(reading::unknown_keys(&written(&provider)).count(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_could_not_be_withdrawn_is_withdrawn_once_the_file_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let it = announcing(folder.path());
+        // The disk was full when this was to go, and so the announcer has failed.
+        it.write(r#"{"services":{"greeter":["10.0.0.1:80"]}}"#).unwrap();
+        let (wanted, receiver) = tokio::sync::watch::channel(Arc::default());
+        drop(wanted);
+        let end = it.announce(receiver, &Standings::default()).await;
+        assert!(matches!(end, RegistryError::Abandoned), "{end:?}");
+        let text = fs::read_to_string(it.file()).unwrap();
+        assert!(text.contains("services") && !text.contains("10.0.0.1"), "{text}");
     }
 
     #[test]
