@@ -110,12 +110,19 @@ type Announcements = BTreeMap<Arc<str>, Arc<Announcement>>;
 impl Keeper<'_> {
     /// Announces what is newly wanted or changed, and withdraws what is no longer.
     async fn adjust(&mut self, wanted: &Announcements) -> Result<(), RegistryError> {
+        self.take(wanted);
+        self.withdraw().await?;
+        self.tend().await
+    }
+
+    /// Takes over what is wanted now. What was refused is looked at again, last: the id that it needs may be free by now.
+    fn take(&mut self, wanted: &Announcements) {
         self.kept.retain(|name, kept| wanted.get(name) == Some(&kept.announcement));
         let spelling = self.announcing.settings.spelling;
-        for (name, announcement) in wanted {
-            if self.kept.contains_key(name) {
-                continue;
-            }
+        let is_said = |name: &Arc<str>| self.kept.get(name).is_some_and(|kept| kept.registration.is_some());
+        let (refused, new): (Vec<_>, Vec<_>) = (wanted.iter().filter(|(name, _)| !is_said(name)))
+            .partition(|(name, _)| self.kept.contains_key(*name));
+        for (name, announcement) in new.into_iter().chain(refused) {
             let now = Instant::now();
             let (registration, standing) = match Registration::of(announcement, spelling) {
                 Ok(new) if self.has(new.id()) => {
@@ -130,8 +137,6 @@ impl Keeper<'_> {
             let kept = Kept { announcement, registration, standing, look: now, sign: now };
             self.kept.insert(Arc::clone(name), kept);
         }
-        self.withdraw().await?;
-        self.tend().await
     }
 
     /// Whether something is announced by this id.
@@ -298,3 +303,39 @@ impl Keeper<'_> {
 
 /// Where an instance is registered; checks that a former registration had are dropped.
 const REGISTER: &str = "/v1/agent/service/register?replace-existing-checks=true";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::provider::Provider;
+
+    #[test]
+    fn an_id_that_is_free_again_is_had_by_who_was_refused_it() {
+        let announcing = announcer("//127.0.0.1:8500".parse().unwrap());
+        let standings = Standings::default();
+        let mut keeper =
+            Keeper { announcing: &announcing, standings: &standings, line: None, kept: BTreeMap::new() };
+        let one = |service: &str, port: u16| {
+            let announcement = Announcement {
+                service: service.parse().unwrap(),
+                provider: Provider::new("host-1", format!("10.0.0.5:{port}").parse().unwrap()),
+                service_metadata: BTreeMap::new(),
+                endpoints: Vec::new(),
+                ttl: Duration::from_secs(30),
+                since: std::time::SystemTime::UNIX_EPOCH,
+            };
+            (Arc::<str>::from(service), Arc::new(announcement))
+        };
+        let said = |keeper: &Keeper<'_>| {
+            let said = keeper.kept.iter().filter(|(_, kept)| kept.registration.is_some());
+            said.map(|(name, _)| name.to_string()).collect::<Vec<_>>()
+        };
+        keeper.take(&[one("web", 80)].into());
+        keeper.take(&[one("admin", 81), one("web", 80)].into());
+        assert_eq!(said(&keeper), ["web"], "who has it keeps it");
+        keeper.take(&[one("admin", 81), one("web", 82)].into());
+        assert_eq!(said(&keeper), ["web"], "though it moves");
+        keeper.take(&[one("admin", 81)].into());
+        assert_eq!(said(&keeper), ["admin"]);
+    }
+}
